@@ -1,0 +1,45 @@
+"""The errors that a person can do something about, each with its exit code.
+
+A message is one line and names what is wrong, where (file, key, value), and what to do. Vendor exceptions are
+translated where they occur with `raise ... from`. The numbers are those of sysexits.h.
+"""
+
+EX_OK = 0
+EX_USAGE = 2  # what argparse, and so every Python command, leaves with; sysexits.h has 64
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_CONFIG = 78
+
+
+class EdgeError(Exception):
+    """Anything that ends as one line on the terminal; never raised itself."""
+
+    exit_code = EX_SOFTWARE
+
+
+class ConfigError(EdgeError, ValueError):
+    """A setting that cannot be used. `faults` holds one line for each fault: all of them are told at once."""
+
+    exit_code = EX_CONFIG
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class ModelError(EdgeError):
+    """A checkpoint that is missing, broken or at odds with its labels: starting again would not help."""
+
+    exit_code = EX_CONFIG
+
+
+class CameraError(EdgeError, OSError):
+    """No frames: the camera, file, folder, image or stream is missing, busy, broken or gone."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class SpeechError(EdgeError):
+    """Nothing could be said aloud: no player, no card, no synthesiser."""
+
+    exit_code = EX_UNAVAILABLE

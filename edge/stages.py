@@ -1,0 +1,124 @@
+"""What travels through the house, and the three stages it passes. READ FIRST.
+
+A camera makes a `Frame`, a classifier makes `Prediction`s of it, the announcer (announcer.py) makes of those, now and
+then, an `Announcement`, and a speaker says it and tells the `Outcome` later. The loop in pipeline.py joins them.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""A picture: uint8 H x W x 3, in the order red, green, blue, each 0..255."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture and when it was taken."""
+
+    pixels: Pixels
+    sequence: int
+    """Counts the camera's frames from 0. A gap is a frame that nobody had time for."""
+    captured_s: float
+    """When the sensor had it, in seconds of `time.monotonic()`."""
+    media_s: float | None = None
+    """Its own time in the file or clip it comes from, in seconds from the beginning; None for a live source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One label and how probable the network finds it, 0..1."""
+
+    id: str
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Something worth saying now."""
+
+    id: str
+    label: str
+    probability: float
+    text: str
+    """What is said, word for word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an announcement that a speaker took."""
+
+    announcement: Announcement
+    heard: bool
+    """True only when the sound was played to its end, or, with the `log` speaker, never: print is not sound."""
+    reason: str = ""
+    """Why it was not heard, in a few words for a person; empty when it was."""
+    printed: bool = False
+    """True when it was put in writing on purpose, instead of sound."""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether it reached a person in the way that was asked for."""
+        return self.heard or self.printed
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the last `classify` took, in seconds; `inference_s` ends when the result was copied out."""
+
+    preprocess_s: float
+    inference_s: float
+
+
+class EndOfFrames(Exception):  # noqa: N818 - like StopIteration it is no error
+    """A file, folder or clip has been played to its end."""
+
+
+class Camera(Protocol):
+    """A source of frames. Made open; `close` may be called twice."""
+
+    description: str
+    """For people: 'the demo clip', 'USB camera 0 (/dev/video0)'."""
+    live: bool
+    """True when it shows the world now, False for a file, a folder or a clip."""
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Return the newest frame that has not been returned yet, or None when none came within `timeout_s`.
+
+        Raises EndOfFrames after the last frame of a file or folder, CameraError when the source is lost.
+        """
+
+    def close(self) -> None:
+        """Give the device back."""
+
+
+class Classifier(Protocol):
+    """A network with its labels."""
+
+    name: str
+    engine: str
+    timing: Timing
+
+    def classify(self, frame: Frame) -> list[Prediction]:
+        """Return the most probable labels, best first (how many is set at opening)."""
+
+    def close(self) -> None:
+        """Free the network's memory."""
+
+
+class Speaker(Protocol):
+    """Says one thing at a time."""
+
+    description: str
+
+    def say(self, announcement: Announcement) -> bool:
+        """Begin to say it and return True at once; False when busy. Nothing is queued: late words are wrong words."""
+
+    def poll(self) -> list[Outcome]:
+        """Return, without waiting, the outcomes that have become known since the last call."""
+
+    def close(self) -> None:
+        """Stop at once, also in the middle of a word."""
