@@ -1,0 +1,122 @@
+"""Import MXNet 1.9.1, the last release (2022), beside the numpy and the Python of today.
+
+MXNet reads names from numpy that numpy has removed since: `bool` in 1.24, about a dozen in 2.0, a few in 2.4; and on
+Python 3.12 and later it misses `distutils`. Only what is absent is put back, so a numpy that has a name keeps its own.
+The wheel for arm64 needs mending on disk as well: scripts/mend-mxnet.
+"""
+
+import importlib
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from edge.errors import ModelError
+
+_ALIASES = {
+    "PZERO": 0.0,
+    "NZERO": -0.0,
+    "PINF": float("inf"),
+    "NINF": float("-inf"),
+    "Inf": float("inf"),
+    "NAN": float("nan"),
+    "NaN": float("nan"),
+}
+_RENAMED = {
+    "alltrue": "all",
+    "sometrue": "any",
+    "product": "prod",
+    "round_": "round",
+    "in1d": "isin",
+    "trapz": "trapezoid",
+    "row_stack": "vstack",
+}
+# numpy's financial functions and msort are gone without a successor; MXNet only lists them, and no network uses them
+_GONE = ("mirr", "npv", "pmt", "ppmt", "pv", "rate", "msort")
+
+
+def import_mxnet() -> Any:
+    """Return the module mxnet. Raises ModelError, in one line that says what to install, when it cannot be imported."""
+    if "mxnet" in sys.modules:
+        return sys.modules["mxnet"]
+    import numpy as np
+
+    # else it tells on stderr at each bind which subgraph backend it uses
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+
+    restore_numpy_names(np)
+    restore_distutils()
+    try:
+        with warnings.catch_warnings():
+            # deprecations inside MXNet that nobody will mend any more
+            warnings.simplefilter("ignore")
+            return importlib.import_module("mxnet")
+    except (ImportError, OSError, AttributeError) as error:
+        raise ModelError(
+            f"MXNet cannot be imported: {error}; run ./scripts/run, which installs and mends it"
+        ) from error
+
+
+def restore_numpy_names(np: Any) -> None:
+    """Put back into the module `np` each name that MXNet reads and this numpy lacks."""
+    missing: dict[str, Any] = {"bool": bool, **_ALIASES}
+    missing |= {old: getattr(np, new, None) for old, new in _RENAMED.items()}
+    missing |= {name: _unavailable(name) for name in _GONE}
+    with warnings.catch_warnings():
+        # asking numpy 1.20 to 1.25 for an outdated name warns
+        warnings.simplefilter("ignore")
+        for name, value in missing.items():
+            if not hasattr(np, name):
+                setattr(np, name, value)
+
+
+def restore_distutils() -> None:
+    """Make `from distutils.version import LooseVersion, StrictVersion` work where Python has no distutils."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("distutils.version")
+    except ImportError:
+        package, version = ModuleType("distutils"), ModuleType("distutils.version")
+        version.__dict__.update(LooseVersion=_Version, StrictVersion=_Version)
+        package.__dict__.update(version=version, __path__=[])
+        sys.modules.update({"distutils": package, "distutils.version": version})
+
+
+class _Version:
+    """Compares by the numbers in a version text, which is all that MXNet asks of distutils."""
+
+    def __init__(self, text: str) -> None:
+        self.numbers = [int(number) for number in re.findall(r"\d+", text)]
+
+    def __eq__(self, other: object) -> bool:
+        return self.numbers == _numbers(other)
+
+    def __lt__(self, other: object) -> bool:
+        return self.numbers < _numbers(other)
+
+    def __le__(self, other: object) -> bool:
+        return self.numbers <= _numbers(other)
+
+    def __gt__(self, other: object) -> bool:
+        return self.numbers > _numbers(other)
+
+    def __ge__(self, other: object) -> bool:
+        return self.numbers >= _numbers(other)
+
+    __hash__ = None  # type: ignore[assignment] # mutable, like its model in distutils
+
+
+def _numbers(version: object) -> list[int]:
+    return version.numbers if isinstance(version, _Version) else _Version(str(version)).numbers
+
+
+def _unavailable(name: str) -> Callable[..., None]:
+    def gone(*_args: object, **_kwargs: object) -> None:
+        raise AttributeError(f"numpy.{name} no longer exists")
+
+    gone.__name__ = name
+    return gone

@@ -1,0 +1,172 @@
+"""One checkpoint on disk: its files, and how a picture becomes its input (model.toml beside it)."""
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ModelError
+
+DEMO = "demo"
+_CROP_SHARE = 0.875  # of the short side, as ImageNet networks are evaluated: 224 of 256
+_INPUT_KEYS = ("size", "channels", "mean", "std", "resize", "short_side")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How a picture becomes a network's input."""
+
+    size: int
+    """Pixels: the input is size x size."""
+    channels: str = "rgb"
+    """rgb or bgr"""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Subtracted from the values 0..255, one for each channel in the order of `channels`."""
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """What the difference is divided by."""
+    resize: str = "crop"
+    """crop: scale the short side to `short_side` and take the centre; squash: scale to size x size, proportions lost"""
+    short_side: int = 0
+    """Pixels, for crop only; 0 means round(size / 0.875), the share of 224 in 256."""
+
+    @property
+    def scaled_short_side(self) -> int:
+        """Pixels of the short side before the centre is cut out."""
+        return self.short_side or round(self.size / _CROP_SHARE)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network as MXNet saves it, with what the files themselves do not tell."""
+
+    name: str
+    symbol: Path
+    params: Path
+    synset: Path
+    input: InputSpec
+    background: frozenset[str] = frozenset()
+    """Ids of labels that mean 'nothing worth a word'."""
+
+
+def store_folders() -> list[Path]:
+    """Where models lie by name: the user's folder first, then the service's."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return [Path(data) / "edge" / "models", Path("/var/lib/edge/models")]
+
+
+def find_checkpoint(name: str, overrides: Mapping[str, Any] | None = None, synset: Path | None = None) -> Checkpoint:
+    """Return the checkpoint called `name`: the demo, one in the store, or a path without its endings.
+
+    `DIR/NAME` means DIR/NAME-symbol.json with DIR/NAME-0000.params, `DIR/NAME-0126.params` another epoch. `overrides`
+    holds fields of InputSpec that go before model.toml. Raises ModelError when a file is missing or says nonsense.
+    """
+    if name in ("auto", DEMO):
+        prefix = Path(str(resources.files("edge") / "data" / "demo")) / DEMO
+    else:
+        prefix = _prefix_in_store(name) or Path(name)
+    match = re.fullmatch(r"(.+)-(\d{4})\.params", prefix.name)
+    stem, epoch = (match[1], match[2]) if match else (prefix.name, "0000")
+    symbol = prefix.with_name(f"{stem}-symbol.json")
+    params = prefix.with_name(f"{stem}-{epoch}.params")
+    if not symbol.exists() and not params.exists():
+        known = sorted({DEMO, *(path.name for path in _stored())})
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known by name: {', '.join(known)}"
+        raise ModelError(f"model {name}: there is no {symbol}, and no model of that name ({hint})")
+    for path, what in ((symbol, "the network's structure"), (params, "its weights")):
+        if not path.is_file():
+            raise ModelError(f"model {name}: {path} ({what}) is missing; a checkpoint is both files")
+    table = _read_model_toml(prefix.with_name("model.toml"))
+    given = {**table.get("input", {}), **(overrides or {})}
+    if "size" not in given:
+        raise ModelError(
+            f"model {name}: no input size: put a model.toml beside {symbol.name}, or give --size and so on"
+        )
+    return Checkpoint(
+        name=stem,
+        symbol=symbol,
+        params=params,
+        synset=synset or prefix.with_name("synset.txt"),
+        input=_input_spec(given, where=f"model {name}"),
+        background=frozenset(table.get("output", {}).get("background", [])),
+    )
+
+
+def _prefix_in_store(name: str) -> Path | None:
+    if "/" in name:
+        return None
+    for folder in _stored():
+        if folder.name == name:
+            for symbol in folder.glob("*-symbol.json"):
+                return symbol.with_name(symbol.name.removesuffix("-symbol.json"))
+    return None
+
+
+def _stored() -> Iterator[Path]:
+    for store in store_folders():
+        if store.is_dir():
+            yield from (path for path in sorted(store.iterdir()) if path.is_dir())
+
+
+def _read_model_toml(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read as TOML: {error}") from error
+    known = {"input": _INPUT_KEYS, "output": ("background",)}
+    for name, keys in table.items():
+        if name not in known or not isinstance(keys, dict):
+            raise ModelError(f"{path}: {name} is not one of the tables [input] and [output]")
+        for key in keys:
+            if key not in known[name]:
+                raise ModelError(f"{path}: unknown key {key} in [{name}]; known: {', '.join(known[name])}")
+    background = table.get("output", {}).get("background", [])
+    if not isinstance(background, list) or not all(isinstance(identity, str) for identity in background):
+        raise ModelError(f"{path}: [output] background = {background!r} must be a list of ids in quotes")
+    return table
+
+
+def _input_spec(given: Mapping[str, Any], where: str) -> InputSpec:
+    """Check each value; `given` comes from a file and from flags. Numbers for mean and std may be one for all."""
+    values = dict(given)
+    for key in ("mean", "std"):
+        if key in values:
+            values[key] = _three_numbers(values[key], f"{where}: {key}")
+    spec = dataclasses.replace(InputSpec(size=0), **values)
+    for key in ("size", "short_side"):
+        number = getattr(spec, key)
+        if not _is_number(number) or int(number) != number or not 0 <= number <= 4096:
+            raise ModelError(f"{where}: {key} = {number!r} must be a whole number of pixels up to 4096")
+    if spec.size < 1:
+        raise ModelError(f"{where}: size = {spec.size} must be at least 1")
+    if spec.channels not in ("rgb", "bgr"):
+        raise ModelError(f"{where}: channels = {spec.channels!r} must be rgb or bgr")
+    if spec.resize not in ("crop", "squash"):
+        raise ModelError(f"{where}: resize = {spec.resize!r} must be crop or squash")
+    if spec.scaled_short_side < spec.size:
+        raise ModelError(f"{where}: short_side = {spec.short_side} is less than size = {spec.size}")
+    if 0 in spec.std:
+        raise ModelError(f"{where}: std = {spec.std} has a 0, and is divided by")
+    return spec
+
+
+def _three_numbers(value: Any, where: str) -> tuple[float, float, float]:
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3 or not all(_is_number(number) for number in numbers):
+        raise ModelError(f"{where} = {value!r} must be one number, or three (one for each channel)")
+    return (float(numbers[0]), float(numbers[1]), float(numbers[2]))
+
+
+def _is_number(value: Any) -> bool:
+    # nan and inf would make every probability nan
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -1,0 +1,42 @@
+"""The labels of a network: one line of synset.txt for each of its outputs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What one output of a network means."""
+
+    id: str
+    """The first word of the line, in ImageNet a WordNet id: 'n03467517'."""
+    synonyms: tuple[str, ...]
+    """At least one; the first is what people say."""
+
+    @property
+    def name(self) -> str:
+        """The first synonym."""
+        return self.synonyms[0]
+
+
+def read_labels(path: Path) -> list[Label]:
+    """Read lines of the form 'id label, synonym'; empty lines at the end do not count.
+
+    Raises ModelError naming the file and the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; give the network's labels with --synset FILE") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: not a text file in UTF-8; labels are lines 'id label, synonym'") from error
+    labels = []
+    for number, line in enumerate(lines, start=1):
+        identity, _, names = line.strip().partition(" ")
+        synonyms = tuple(name.strip() for name in names.split(",") if name.strip())
+        if not synonyms:
+            raise ModelError(f"{path}:{number}: {line!r} is not 'id label, synonym'")
+        labels.append(Label(identity, synonyms))
+    return labels

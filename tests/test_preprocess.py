@@ -1,0 +1,56 @@
+"""A picture becomes an input: where each pixel goes, and what its value becomes."""
+
+import numpy as np
+import pytest
+
+from edge.engines.preprocess import to_input
+from edge.models.checkpoint import InputSpec
+
+
+def thirds(height: int, width: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Red on the left, green in the middle, blue on the right."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    for channel in range(3):
+        pixels[:, channel * width // 3 : (channel + 1) * width // 3, channel] = 255
+    return pixels
+
+
+@pytest.mark.parametrize("shape", [(240, 320), (320, 240), (100, 1000), (7, 5), (64, 64), (1, 1), (2000, 2001)])
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+def test_any_picture_becomes_the_shape(shape: tuple[int, int], resize: str) -> None:
+    result = to_input(np.zeros((*shape, 3), np.uint8), InputSpec(64, resize=resize))
+    assert (result.shape, str(result.dtype), result.flags.c_contiguous) == ((1, 3, 64, 64), "float32", True)
+
+
+def test_squash_keeps_all_of_the_picture_and_crop_its_centre() -> None:
+    squashed = to_input(thirds(100, 300), InputSpec(30, resize="squash"))[0]
+    assert squashed[:, 15, 2].tolist() == [255, 0, 0]
+    assert squashed[:, 15, 27].tolist() == [0, 0, 255]
+    cropped = to_input(thirds(100, 300), InputSpec(30, resize="crop", short_side=30))[0]
+    assert (cropped[1] == 255).all()
+    assert (cropped[0] == 0).all()
+
+
+def test_channels_are_in_the_order_asked_for() -> None:
+    red = np.full((10, 10, 3), (200, 100, 50), np.uint8)
+    assert to_input(red, InputSpec(8))[0, :, 0, 0].tolist() == [200, 100, 50]
+    assert to_input(red, InputSpec(8, channels="bgr"))[0, :, 0, 0].tolist() == [50, 100, 200]
+
+
+def test_mean_and_std_are_of_that_order() -> None:
+    picture = np.full((10, 10, 3), (200, 100, 50), np.uint8)
+    spec = InputSpec(8, channels="bgr", mean=(50.0, 90.0, 0.0), std=(1.0, 2.0, 100.0))
+    assert to_input(picture, spec)[0, :, 0, 0].tolist() == [0, 5, 2]
+
+
+def test_the_crop_takes_seven_eighths_unless_told() -> None:
+    assert InputSpec(224).scaled_short_side == 256
+    assert InputSpec(299).scaled_short_side == 342
+    assert InputSpec(227, short_side=256).scaled_short_side == 256
+
+
+def test_shrinking_averages_instead_of_leaving_out() -> None:
+    """A fine checkerboard is grey from afar; taking single pixels would leave it black or white."""
+    board = (np.indices((512, 512)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    result = to_input(np.repeat(board[:, :, np.newaxis], 3, axis=2), InputSpec(64, resize="squash"))
+    assert abs(result - 127.5).max() < 2
