@@ -1,0 +1,259 @@
+"""The command `edge`: one function for each subcommand. What goes wrong leaves as one line and an exit code."""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from edge import __version__
+from edge.config import Settings, load, to_toml
+from edge.errors import EX_OK, EX_SOFTWARE, EX_USAGE, EdgeError, SpeechError
+
+EX_INTERRUPTED = 130
+EX_BROKEN_PIPE = 141
+
+
+def entry() -> NoReturn:
+    """The console script: run `main` and leave at once.
+
+    Without Python's and the vendor libraries' tidying at exit, which has been seen to hang; everything that needs an
+    end has had it by then.
+    """
+    code = main()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; every error is told here."""
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as leaving:  # argparse has said why
+        return int(leaving.code or EX_OK)
+    logging.basicConfig(level=logging.WARNING, format="edge: %(message)s", stream=sys.stderr)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except EdgeError as error:
+        if options.debug:
+            traceback.print_exc()
+        for line in str(error).splitlines():
+            print(f"edge: {line}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
+    except BrokenPipeError:
+        # whoever read the output has gone; nothing more can be said there, not even by the flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EX_BROKEN_PIPE
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        what = " ".join(str(error).split())
+        print(f"edge: a bug: {type(error).__name__}: {what}; run it again with --debug and report it", file=sys.stderr)
+        return EX_SOFTWARE
+
+
+def run(options: argparse.Namespace) -> int:
+    """edge run"""
+    from edge import service
+    from edge.pipeline import Limits
+
+    return service.run(
+        _settings(options),
+        Limits(options.frames, options.seconds),
+        every_frame=options.every_frame,
+        overrides=_overrides(options),
+        synset=options.synset,
+    )
+
+
+def classify(options: argparse.Namespace) -> int:
+    """edge classify: every picture is tried; a bad one is told, and makes the exit code."""
+    from edge.cameras.images import read_image
+    from edge.engines import open_classifier
+    from edge.errors import CameraError
+    from edge.models.checkpoint import find_checkpoint
+    from edge.stages import Frame
+
+    settings = _settings(options)
+    checkpoint = find_checkpoint(settings.model.name, _overrides(options), options.synset)
+    classifier = open_classifier(checkpoint, options.top)
+    results: list[dict[str, Any]] = []
+    code = EX_OK
+    for number, image in enumerate(options.images):
+        try:
+            frame = Frame(read_image(Path(image)), number, time.monotonic())
+        except CameraError as error:
+            print(f"edge: {error}", file=sys.stderr)
+            code = error.exit_code
+            continue
+        predictions = classifier.classify(frame)
+        elapsed_ms = 1000 * (classifier.timing.preprocess_s + classifier.timing.inference_s)
+        results.append(
+            {
+                "image": image,
+                "model": classifier.name,
+                "engine": classifier.engine,
+                "predictions": [{"id": p.id, "label": p.label, "probability": p.probability} for p in predictions],
+                "elapsed_ms": round(elapsed_ms, 3),
+            }
+        )
+        if not options.json:
+            print(f"{image} ({classifier.name}, {elapsed_ms:.0f} ms)")
+            for prediction in predictions:
+                print(f"  {prediction.probability:6.1%}  {prediction.label} ({prediction.id})")
+    if options.json:
+        print(json.dumps(results, indent=2, ensure_ascii=False))
+    return code
+
+
+def say(options: argparse.Namespace) -> int:
+    """edge say: the way of every announcement, for one text."""
+    from edge.speech import open_speaker
+    from edge.speech.sound import sound_problem
+    from edge.stages import Announcement
+
+    settings = _settings(options)
+    text = " ".join(options.text)
+    if not text.strip():
+        raise SpeechError("there is nothing to say: give a text, as in: edge say 'I see a guitar'")
+    if settings.speech.driver != "log" and (problem := sound_problem()):
+        raise SpeechError(f"{problem}; nothing was said")
+    speaker = open_speaker(settings.speech, printed=print)
+    try:
+        speaker.say(Announcement(id="", label="", probability=1.0, text=text))
+        while not (outcomes := speaker.poll()):
+            time.sleep(0.01)
+    finally:
+        speaker.close()
+    if not outcomes[0].delivered:
+        raise SpeechError(f"not heard: {outcomes[0].reason}")
+    return EX_OK
+
+
+def config(options: argparse.Namespace) -> int:
+    """edge config: the effective settings, or a check of a file."""
+    if options.check is None:
+        print(to_toml(_settings(options)), end="")
+    else:
+        load(options.check, environment={})
+        print(f"{options.check}: good")
+    return EX_OK
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The flags are the last layer over file and environment; a flag that was not given is None."""
+    flags: dict[str, dict[str, Any]] = {}
+    for name, value in vars(options).items():
+        table, dot, key = name.partition(".")
+        if dot and value is not None:
+            flags.setdefault(table, {})[key] = value
+    return load(options.config, flags=flags)
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags that go before model.toml."""
+    names = ("size", "channels", "mean", "std", "resize", "short_side")
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a mistake gets one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EX_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> _Parser:
+    common = _Parser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings (default: /etc/edge/edge.toml)")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    model = _Parser(add_help=False)
+    group = model.add_argument_group("model", "flags go before the model.toml beside the checkpoint")
+    group.add_argument("--model", dest="model.name", metavar="NAME|PREFIX", help="a name, DIR/NAME or ...-0126.params")
+    group.add_argument("--size", type=_whole, metavar="PIXELS", help="the input's side")
+    group.add_argument("--channels", choices=("rgb", "bgr"))
+    group.add_argument("--mean", type=_numbers, metavar="N[,N,N]", help="subtracted from 0..255")
+    group.add_argument("--std", type=_numbers, metavar="N[,N,N]", help="divided by")
+    group.add_argument("--resize", choices=("crop", "squash"))
+    group.add_argument("--short-side", type=_whole, metavar="PIXELS", help="for crop: scaled to this before the cut")
+    group.add_argument("--synset", type=Path, metavar="FILE", help="labels, lines of 'id label, synonym'")
+
+    parser = _Parser(prog="edge", description="Says what the camera sees.")
+    parser.add_argument("--version", action="version", version=f"edge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function: Callable[[argparse.Namespace], int], text: str, *parents: _Parser) -> _Parser:
+        sub = commands.add_parser(
+            function.__name__, help=text, description=text, parents=[common, *parents], allow_abbrev=False
+        )
+        sub.set_defaults(command=function)
+        return sub
+
+    sub = command(run, "look, recognise and speak until Ctrl-C", model)
+    sub.add_argument(
+        "--camera", dest="camera.source", metavar="SOURCE", help="auto, csi[:N], usb[:N], a file, folder or URL, demo"
+    )
+    sub.add_argument(
+        "--loop", dest="camera.loop", action="store_true", default=None, help="play a file or folder again and again"
+    )
+    sub.add_argument("--every-frame", action="store_true", help="classify each frame of a file or folder, unpaced")
+    sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
+    sub.add_argument("--frames", type=_positive_whole, metavar="N", help="end after N frames")
+    sub.add_argument("--seconds", type=_positive, metavar="N", help="end after N seconds")
+    sub.add_argument(
+        "--events", dest="service.events", metavar="FILE|-", help="one JSON object a line for what happens"
+    )
+    sub.add_argument(
+        "--events-frames", dest="service.events_frames", action="store_true", default=None, help="and for each frame"
+    )
+
+    sub = command(classify, "name what is in pictures", model)
+    sub.add_argument("images", nargs="+", metavar="IMAGE")
+    sub.add_argument("--top", type=_positive_whole, default=5, metavar="N", help="how many labels (default: 5)")
+    sub.add_argument("--json", action="store_true", help="a list of objects instead of text")
+
+    sub = command(say, "speak a text as `edge run` would")
+    sub.add_argument("text", nargs="+", metavar="TEXT")
+    sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
+
+    sub = command(config, "print the effective settings")
+    sub.add_argument("--check", type=Path, metavar="FILE", help="only tell whether this file is good")
+    return parser
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _positive_whole(text: str) -> int:
+    if (number := _whole(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _positive(text: str) -> float:
+    numbers = _numbers(text)
+    if len(numbers) != 1 or not 0 < numbers[0] < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return numbers[0]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas between") from None

@@ -1,0 +1,119 @@
+"""The loop: a frame comes in, words go out. READ SECOND.
+
+It pulls: the newest frame is asked for when there is time for it, so nothing queues. It gets everything as arguments
+and knows no vendor, no signal and no settings.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edge.stages import Announcement, Camera, Classifier, EndOfFrames, Frame, Outcome, Prediction, Speaker
+
+READ_TIMEOUT_S = 0.25
+"""How long the loop waits for a frame before it turns: outcomes and signals are looked at this often while blind."""
+
+
+class AnnouncerProtocol(Protocol):
+    """What the loop needs of announcer.Announcer."""
+
+    def update(self, predictions: Sequence[Prediction], now_s: float) -> Announcement | None: ...
+    def taken(self, announcement: Announcement, now_s: float) -> None: ...
+    def finished(self, outcome: Outcome) -> None: ...
+
+
+class Observer(Protocol):
+    """Is told what happens: the terminal, the events file, systemd."""
+
+    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None: ...
+    def announced(self, announcement: Announcement, frame: Frame) -> None: ...
+    def spoken(self, outcome: Outcome) -> None: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to end by itself; None: never."""
+
+    frames: int | None = None
+    seconds: float | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass
+class Summary:
+    """What a run has done so far."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    announced: list[Announcement] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def frames_per_second(self) -> float:
+        """0 before the first frame."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What a frame passes, in its order."""
+
+    camera: Camera
+    classifier: Classifier
+    announcer: AnnouncerProtocol
+    speaker: Speaker
+    observer: Observer
+
+
+def run(
+    stages: Stages,
+    summary: Summary,
+    stopping: Callable[[], bool],
+    limits: Limits = NO_LIMITS,
+    *,
+    media_clock: bool = False,
+) -> None:
+    """Run until the frames end, a limit is reached, or `stopping()`; `summary` is kept up to date all the while.
+
+    `media_clock` counts time as the frames do, for a file that is not played at its own pace.
+    """
+    start_s = time.monotonic()
+    while not stopping():
+        asked_s = time.monotonic()
+        summary.seconds = asked_s - start_s
+        if limits.seconds is not None and summary.seconds >= limits.seconds:
+            break
+        try:
+            frame = stages.camera.read(READ_TIMEOUT_S)
+        except EndOfFrames:
+            break
+        if frame is not None:
+            capture_s = time.monotonic() - asked_s
+            predictions = stages.classifier.classify(frame)
+            summary.frames += 1
+            stages.observer.classified(frame, predictions, capture_s)
+            now_s = frame.media_s if media_clock and frame.media_s is not None else frame.captured_s
+            announcement = stages.announcer.update(predictions, now_s)
+            # refused when busy: then the next frame's is offered, so that nothing said is about the past
+            if announcement is not None and stages.speaker.say(announcement):
+                stages.announcer.taken(announcement, now_s)
+                summary.announced.append(announcement)
+                stages.observer.announced(announcement, frame)
+        _hear(stages, summary)
+        if limits.frames is not None and summary.frames >= limits.frames:
+            break
+    # the last words may end, unless somebody wants to stop; the speaker's own deadline bounds this
+    while len(summary.outcomes) < len(summary.announced) and not stopping():
+        _hear(stages, summary)
+        time.sleep(0.01)
+    summary.seconds = time.monotonic() - start_s
+
+
+def _hear(stages: Stages, summary: Summary) -> None:
+    for outcome in stages.speaker.poll():
+        summary.outcomes.append(outcome)
+        stages.announcer.finished(outcome)
+        stages.observer.spoken(outcome)

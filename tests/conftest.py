@@ -1,0 +1,36 @@
+"""What all tests share: the --long option, the folder of big test data, and the bundled demo."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="repeat each fault as often as the acceptance lists ask")
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether to repeat faults in the acceptance's numbers instead of a few times."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real checkpoints and photos beside the project, where it exists."""
+    if not (SHARED / "checkpoints").is_dir():
+        pytest.skip("needs ../shared with its checkpoints and photos")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests must not see what the person who runs them has set or stored."""
+    import os
+
+    for name in os.environ:
+        if name.startswith("EDGE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg-data"))

@@ -1,0 +1,120 @@
+"""Stand-ins for the stages, passed as arguments. Each plays a script and keeps what it was given."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from edge.stages import Announcement, EndOfFrames, Frame, Outcome, Prediction, Timing
+
+
+def frame(sequence: int = 0, captured_s: float = 0.0, media_s: float | None = None) -> Frame:
+    """A small grey frame."""
+    return Frame(np.full((4, 6, 3), 128, np.uint8), sequence, captured_s, media_s)
+
+
+class ScriptedCamera:
+    """Returns each item of its script in turn: a frame, None (nothing in time), or an exception, which is raised."""
+
+    description = "a scripted camera"
+    live = False
+
+    def __init__(self, script: Iterable[Frame | Exception | None]) -> None:
+        self._script = iter(script)
+        self.closed = False
+
+    def read(self, timeout_s: float) -> Frame | None:
+        item = next(self._script, EndOfFrames())
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class StubClassifier:
+    """Says of the frame with sequence number n what the nth label is, with probability 0.9."""
+
+    name = "stub"
+    engine = "none"
+    timing = Timing(0.001, 0.002)
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
+        self.seen: list[int] = []
+
+    def classify(self, frame: Frame) -> list[Prediction]:
+        self.seen.append(frame.sequence)
+        label = self._labels[frame.sequence % len(self._labels)]
+        return [Prediction(label, label, 0.9), Prediction("other", "other", 0.1)]
+
+    def close(self) -> None:
+        pass
+
+
+class RecordingSpeaker:
+    """Keeps what was `said`; busy until `finish` is called, or never when `instant`."""
+
+    description = "a recording speaker"
+
+    def __init__(self, *, instant: bool = True, heard: bool = True) -> None:
+        self.said: list[str] = []
+        self.refused: list[str] = []
+        self.closed = False
+        self._instant = instant
+        self._heard = heard
+        self._current: Announcement | None = None
+        self._outcomes: list[Outcome] = []
+
+    def say(self, announcement: Announcement) -> bool:
+        if self._current is not None:
+            self.refused.append(announcement.text)
+            return False
+        self.said.append(announcement.text)
+        self._current = announcement
+        if self._instant:
+            self.finish()
+        return True
+
+    def finish(self) -> None:
+        """End the words in the air."""
+        assert self._current is not None
+        self._outcomes.append(Outcome(self._current, self._heard, "" if self._heard else "broken on purpose"))
+        self._current = None
+
+    def poll(self) -> list[Outcome]:
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class RecordingObserver:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.frames: list[int] = []
+        self.announcements: list[str] = []
+        self.outcomes: list[Outcome] = []
+
+    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
+        self.frames.append(frame.sequence)
+
+    def announced(self, announcement: Announcement, frame: Frame) -> None:
+        self.announcements.append(announcement.text)
+
+    def spoken(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+
+def after(calls: int) -> Callable[[], bool]:
+    """A `stopping` that turns true after so many calls."""
+    remaining = calls
+
+    def stopping() -> bool:
+        nonlocal remaining
+        remaining -= 1
+        return remaining < 0
+
+    return stopping

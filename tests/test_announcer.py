@@ -1,0 +1,197 @@
+"""The announcer lives through scenes that are written as (seconds, label, probability)."""
+
+import dataclasses
+
+import pytest
+
+from edge.announcer import Announcer
+from edge.config import AnnounceSettings
+from edge.stages import Announcement, Outcome, Prediction
+
+SETTINGS = AnnounceSettings(
+    floor=0.6,
+    margin=0.2,
+    hold=0.35,
+    smoothing_s=0.3,
+    persistence_s=0.5,
+    leave_s=1.5,
+    cooldown_s=60.0,
+    retry_s=10.0,
+)
+NOTHING = ("background", 0.99)
+
+
+def announcer(settings: AnnounceSettings = SETTINGS) -> Announcer:
+    return Announcer(settings, phrase=lambda label: f"I see {label}", background=frozenset({"background"}))
+
+
+def predictions(label: str, probability: float, rival: str = "rival") -> list[Prediction]:
+    both = [Prediction(label, label, probability), Prediction(rival, rival, 1.0 - probability)]
+    return sorted(both, key=lambda prediction: -prediction.probability)
+
+
+def live(
+    subject: Announcer,
+    scene: tuple[str, float],
+    from_s: float,
+    to_s: float,
+    *,
+    rate: float = 10.0,
+    heard: bool = True,
+) -> list[tuple[float, Announcement]]:
+    """Show one thing for a while; every announcement is taken, and heard or not. Returns them with their times."""
+    said = []
+    for number in range(round((to_s - from_s) * rate)):
+        now_s = from_s + number / rate
+        if announcement := subject.update(predictions(*scene), now_s):
+            subject.taken(announcement, now_s)
+            subject.finished(Outcome(announcement, heard))
+            said.append((now_s, announcement))
+    return said
+
+
+def test_a_steady_label_is_said_once() -> None:
+    said = live(announcer(), ("guitar", 0.95), 0, 10)
+    assert [announcement.text for _, announcement in said] == ["I see guitar"]
+    assert 0.5 <= said[0][0] <= 1.0
+
+
+def test_it_waits_for_persistence() -> None:
+    assert live(announcer(), ("guitar", 0.95), 0, 0.4) == []
+
+
+def test_one_frame_is_never_enough() -> None:
+    subject = announcer(dataclasses.replace(SETTINGS, persistence_s=0.0))
+    assert subject.update(predictions("guitar", 0.99), 0.0) is None
+    assert subject.update(predictions("guitar", 0.99), 0.1) is not None
+
+
+def test_half_a_frame_a_second_works() -> None:
+    said = live(announcer(), ("guitar", 0.95), 0, 8, rate=0.5)
+    assert [now_s for now_s, _ in said] == [2.0]
+
+
+@pytest.mark.parametrize("scene", [("guitar", 0.55), NOTHING])
+def test_below_the_floor_or_background_says_nothing(scene: tuple[str, float]) -> None:
+    assert live(announcer(), scene, 0, 10) == []
+
+
+def test_two_labels_side_by_side_say_nothing() -> None:
+    subject = announcer(dataclasses.replace(SETTINGS, floor=0.5, margin=0.2))
+    assert live(subject, ("guitar", 0.58), 0, 10) == []
+
+
+def test_background_as_the_rival_holds_a_label_off() -> None:
+    subject = announcer(dataclasses.replace(SETTINGS, floor=0.5, margin=0.2))
+    for number in range(50):
+        assert subject.update(predictions("guitar", 0.55, rival="background"), number / 10) is None
+
+
+def test_flicker_between_two_labels_says_nothing() -> None:
+    subject = announcer()
+    for number in range(100):
+        label = "guitar" if number % 2 else "violin"
+        assert subject.update(predictions(label, 0.95), number / 10) is None
+
+
+def test_one_bad_frame_does_not_matter() -> None:
+    subject = announcer()
+    assert live(subject, ("guitar", 0.95), 0, 0.5) == []
+    assert live(subject, ("violin", 0.6), 0.5, 0.6) == []
+    assert [a.id for _, a in live(subject, ("guitar", 0.95), 0.6, 2)] == ["guitar"]
+
+
+def test_what_the_newest_frame_does_not_show_is_not_said() -> None:
+    subject = announcer(dataclasses.replace(SETTINGS, smoothing_s=2.0))
+    for number in range(30):
+        subject.update(predictions("guitar", 0.95), number / 10)
+    # smoothed, the guitar is still far ahead; the frame itself shows none
+    assert subject.update(predictions(*NOTHING), 3.1) is None
+
+
+def test_a_new_label_is_said_at_once_after_the_old() -> None:
+    subject = announcer()
+    live(subject, ("guitar", 0.95), 0, 2)
+    said = live(subject, ("cat", 0.95), 2, 4)
+    assert [a.id for _, a in said] == ["cat"]
+
+
+def test_hysteresis_a_dip_is_not_a_departure() -> None:
+    subject = announcer()
+    live(subject, ("guitar", 0.95), 0, 2)
+    assert live(subject, ("guitar", 0.45), 2, 8) == []  # below the floor, above hold
+    assert live(subject, ("guitar", 0.95), 8, 12) == []
+
+
+def test_leaving_the_view_makes_it_news_again() -> None:
+    subject = announcer()
+    live(subject, ("guitar", 0.95), 0, 2)
+    live(subject, NOTHING, 2, 6)
+    assert [a.id for _, a in live(subject, ("guitar", 0.95), 6, 8)] == ["guitar"]
+
+
+def test_a_short_absence_does_not() -> None:
+    subject = announcer()
+    live(subject, ("guitar", 0.95), 0, 2)
+    live(subject, NOTHING, 2, 3)
+    assert live(subject, ("guitar", 0.95), 3, 6) == []
+
+
+def test_the_cooldown_says_it_again() -> None:
+    said = live(announcer(), ("guitar", 0.95), 0, 130)
+    assert len(said) == 3
+    assert said[1][0] - said[0][0] == pytest.approx(60, abs=0.2)
+
+
+def test_no_cooldown_never_says_it_again() -> None:
+    subject = announcer(dataclasses.replace(SETTINGS, cooldown_s=0.0))
+    assert len(live(subject, ("guitar", 0.95), 0, 500)) == 1
+
+
+def test_what_was_not_heard_does_not_count_as_said() -> None:
+    said = live(announcer(), ("guitar", 0.95), 0, 25, heard=False)
+    assert len(said) == 3
+    assert said[1][0] - said[0][0] == pytest.approx(10, abs=0.2)
+
+
+def test_a_refused_announcement_is_offered_again() -> None:
+    subject = announcer()
+    offers = [subject.update(predictions("guitar", 0.95), number / 10) for number in range(20)]
+    assert sum(offer is not None for offer in offers) > 5
+
+
+def test_words_in_the_air_are_not_offered_again() -> None:
+    subject = announcer()
+    for number in range(30):
+        if announcement := subject.update(predictions("guitar", 0.95), number / 10):
+            subject.taken(announcement, number / 10)
+            break
+    for number in range(30, 900):
+        assert subject.update(predictions("guitar", 0.95), number / 10) is None
+
+
+def test_the_smoothing_is_the_same_at_any_rate() -> None:
+    """After one time constant of a new label, 1 - 1/e of it is there, at 2 and at 50 frames a second."""
+    for rate in (2.0, 50.0):
+        subject = announcer(dataclasses.replace(SETTINGS, smoothing_s=1.0, floor=0.7, hold=0.1, persistence_s=0.0))
+        live(subject, NOTHING, 0, 10, rate=rate)
+        said = live(subject, ("guitar", 1.0), 10, 16, rate=rate)
+        # 1 - exp(-t) reaches 0.7 at t = 1.2
+        assert said[0][0] == pytest.approx(11.2, abs=1.5 / rate + 0.05)
+
+
+def test_a_clip_that_begins_again_is_seen_with_new_eyes() -> None:
+    subject = announcer()
+    assert len(live(subject, ("guitar", 0.95), 0, 5)) == 1
+    assert len(live(subject, ("guitar", 0.95), 0, 5)) == 1
+
+
+def test_no_predictions_no_news() -> None:
+    assert announcer().update([], 0.0) is None
+
+
+def test_it_carries_no_more_labels_than_it_needs() -> None:
+    subject = announcer()
+    for number in range(5000):
+        subject.update(predictions(f"thing {number}", 0.9), number / 10)
+    assert len(subject._smoothed) < 100

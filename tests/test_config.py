@@ -1,0 +1,91 @@
+"""Settings: layers, limits, and messages that a person can act on."""
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from edge.config import Settings, load, to_toml
+from edge.errors import ConfigError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "edge.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults(path: Path | None = None, **layers: dict[str, object]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, environment=layers.get("environment", {}), flags=layers.get("flags"))  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def test_layers_go_before_each_other(tmp_path: Path) -> None:
+    path = write(tmp_path, '[camera]\nsource = "usb"\nwidth = 320\nheight = 240\n')
+    settings = load(
+        path, environment={"EDGE_CAMERA_WIDTH": "800", "EDGE_CAMERA_HEIGHT": "600"}, flags={"camera": {"height": 64}}
+    )
+    assert (settings.camera.source, settings.camera.width, settings.camera.height) == ("usb", 800, 64)
+
+
+def test_the_environment_has_types() -> None:
+    environment = {"EDGE_CAMERA_LOOP": "true", "EDGE_ANNOUNCE_FLOOR": "0.7", "EDGE_MODEL_NAME": "x", "EDGE_OTHER": "1"}
+    settings = load(environment=environment)
+    assert (settings.camera.loop, settings.announce.floor, settings.model.name) == (True, 0.7, "x")
+
+
+def test_a_whole_number_will_do_for_a_number(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "[announce]\ncooldown_s = 5\n"), environment={}).announce.cooldown_s == 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[camera]\nsorce = 1\n", r"unknown key sorce = 1 in \[camera\]; did you mean source\?"),
+        ("[camra]\n", r"unknown table or key \[camra\]; did you mean camera\?"),
+        ("floor = 1\n", "unknown table or key floor = 1"),
+        ("camera = 3\n", r"camera = 3 must be a table"),
+        ("[camera]\nwidth = 'wide'\n", r"\[camera\] width = 'wide' must be a whole number"),
+        ("[camera]\nwidth = true\n", r"\[camera\] width = True must be a whole number"),
+        ("[camera]\nwidth = 5\n", r"\[camera\] width = 5 must be between 32 and 8192"),
+        ("[camera]\nloop = 1\n", r"must be a true or false"),
+        ("[announce]\nfloor = nan\n", r"floor = nan must be between"),
+        ("[announce]\nfloor = 0.2\n", r"hold = 0.35 is above floor = 0.2"),
+        ("[speech]\ndriver = 'siri'\n", r"driver = 'siri' must be one of pyttsx3, espeak, log"),
+        ("[camera\n", r"not TOML"),
+    ],
+)
+def test_each_fault_is_a_line_with_file_key_and_value(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    said = faults(path)
+    assert re.search(message, said)
+    assert "\n" not in said
+    if "hold" not in message:
+        assert said.startswith(f"{path}: ")
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "[camera]\nwidth = 1\nsorce = 2\n[speech]\nvolume = 9\n")
+    said = faults(path, environment={"EDGE_CAMERA_LOOP": "maybe"})
+    assert len(said.splitlines()) == 4
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path / "none.toml") in faults(tmp_path / "none.toml")
+
+
+def test_printed_settings_read_back_to_the_same(tmp_path: Path) -> None:
+    settings = load(environment={"EDGE_SPEECH_VOICE": 'a "quoted" ñ\\voice', "EDGE_CAMERA_LOOP": "true"})
+    assert load(write(tmp_path, to_toml(settings)), environment={}) == settings
+
+
+def test_the_commented_file_shows_every_default(tmp_path: Path) -> None:
+    text = (resources.files("edge") / "data" / "edge.toml").read_text(encoding="utf-8")
+    uncommented = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    path = write(tmp_path, uncommented)
+    assert load(path, environment={}) == Settings()
+    keys = re.findall(r"^(\w+) = ", uncommented, flags=re.MULTILINE)
+    assert keys == re.findall(r"^(\w+) = ", to_toml(Settings()), flags=re.MULTILINE)
+    assert load(write(tmp_path, text), environment={}) == Settings()

@@ -1,0 +1,101 @@
+"""Who may import whom: the house stands on it, so it is read from the code itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "edge"
+MODULES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py"))
+STANDARD_LIBRARY: set[str] = set()
+
+# module or folder -> what of edge it may import. The longest match counts.
+ALLOWED = {
+    "__init__.py": STANDARD_LIBRARY,
+    "__main__.py": {"edge.cli"},
+    "errors.py": STANDARD_LIBRARY,
+    "stages.py": STANDARD_LIBRARY,
+    "systemd.py": STANDARD_LIBRARY,
+    "config.py": {"edge.errors"},
+    "events.py": {"edge.errors"},
+    "worker.py": {"edge.errors"},
+    "announcer.py": {"edge.config", "edge.stages"},
+    "pipeline.py": {"edge.stages", "edge.errors"},
+    "cameras": {"edge.cameras", "edge.config", "edge.errors", "edge.stages"},
+    "models": {"edge.models", "edge.errors"},
+    "engines": {"edge.engines", "edge.models", "edge.errors", "edge.stages"},
+    "speech": {"edge.speech", "edge.config", "edge.errors", "edge.stages"},
+    "speech/process.py": {"edge.speech", "edge.worker", "edge.config", "edge.errors", "edge.stages"},
+    "speech/phrases.py": {"edge.errors"},
+    "service.py": {
+        "edge",
+        *(f"edge.{name}" for name in ("announcer", "cameras", "config", "engines", "errors", "events", "models")),
+        *(f"edge.{name}" for name in ("pipeline", "speech", "stages", "systemd")),
+    },
+    "cli.py": {
+        "edge",
+        *(f"edge.{name}" for name in ("cameras", "config", "engines", "errors", "models", "pipeline", "service")),
+        *(f"edge.{name}" for name in ("speech", "stages")),
+    },
+}
+# vendor library -> the only modules that may import it, inside a function
+DOORS = {
+    "mxnet": {"engines/mxnet_compat.py"},
+    "picamera2": {"cameras/picamera2.py", "cameras/__init__.py"},
+    "libcamera": {"cameras/picamera2.py"},
+    "pyttsx3": {"speech/pyttsx3.py"},
+    "systemd": {"systemd.py"},
+    "cv2": {"cameras/opencv.py", "cameras/images.py", "engines/preprocess.py"},
+}
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """(module, whether the import is at the top level) for each import of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            if node.module == "edge":
+                # `from edge import pipeline` names a module, `from edge import __version__` does not
+                for alias in node.names:
+                    is_module = (ROOT / f"{alias.name}.py").exists() or (ROOT / alias.name).is_dir()
+                    yield (f"edge.{alias.name}" if is_module else "edge", id(node) in top)
+            else:
+                yield node.module, id(node) in top
+
+
+def allowed(module: str) -> set[str]:
+    matches = [key for key in ALLOWED if module == key or module.startswith(f"{key}/")]
+    assert matches, f"{module} has no place in the house yet: add it to ALLOWED"
+    return ALLOWED[max(matches, key=len)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_it_may(module: str) -> None:
+    may = allowed(module)
+    for name, _ in imports(ROOT / module):
+        if name.split(".")[0] == "edge":
+            inside = any(name == other or (other != "edge" and name.startswith(f"{other}.")) for other in may)
+            assert inside, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_vendor_library_has_one_door(module: str) -> None:
+    for name, at_top in imports(ROOT / module):
+        vendor = name.split(".")[0]
+        if vendor in DOORS:
+            assert module in DOORS[vendor], f"{module} imports {name}"
+            assert not at_top, f"{module} imports {name} at the top level: it must be inside the function that opens it"
+
+
+def test_the_rules_name_only_what_exists() -> None:
+    for key in ALLOWED:
+        assert (ROOT / key).exists(), key
+    for doors in DOORS.values():
+        for door in doors:
+            assert (ROOT / door).exists(), door

@@ -1,0 +1,112 @@
+"""The loop with doubles at both ends."""
+
+import pytest
+from doubles import RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
+
+from edge.announcer import Announcer
+from edge.config import AnnounceSettings
+from edge.errors import CameraError
+from edge.pipeline import NO_LIMITS, Limits, Stages, Summary, run
+from edge.stages import Frame
+
+FAST = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0)
+
+
+class House:
+    """A pipeline of doubles around a real announcer."""
+
+    def __init__(self, script: list[Frame | Exception | None], labels: list[str], speaker: RecordingSpeaker) -> None:
+        self.camera = ScriptedCamera(script)
+        self.classifier = StubClassifier(labels)
+        self.speaker = speaker
+        self.observer = RecordingObserver()
+        self.summary = Summary()
+        announcer = Announcer(FAST, phrase=lambda label: f"I see {label}", background=frozenset())
+        self.stages = Stages(self.camera, self.classifier, announcer, speaker, self.observer)
+
+    def run(self, calls: int = 10_000, limits: Limits = NO_LIMITS) -> Summary:
+        run(self.stages, self.summary, after(calls), limits)
+        return self.summary
+
+
+def frames(count: int, apart_s: float = 0.1) -> list[Frame | Exception | None]:
+    return [frame(number, captured_s=number * apart_s) for number in range(count)]
+
+
+def test_a_frame_becomes_a_spoken_label() -> None:
+    house = House(frames(5), ["guitar"], RecordingSpeaker())
+    summary = house.run()
+    assert house.speaker.said == ["I see guitar"]
+    assert house.observer.announcements == ["I see guitar"]
+    assert [outcome.heard for outcome in house.observer.outcomes] == [True]
+    assert house.observer.frames == [0, 1, 2, 3, 4]
+    assert (summary.frames, len(summary.announced)) == (5, 1)
+
+
+def test_it_turns_without_frames() -> None:
+    house = House([None] * 50, ["guitar"], RecordingSpeaker())
+    assert house.run(calls=20).frames == 0
+
+
+def test_outcomes_are_heard_while_blind() -> None:
+    speaker = RecordingSpeaker(instant=False)
+    script = [*frames(3), None, None, None]
+    house = House(script, ["guitar"], speaker)
+    house.run(calls=4)
+    assert house.observer.outcomes == []
+    speaker.finish()
+    house.run(calls=1)
+    assert len(house.observer.outcomes) == 1
+
+
+def test_busy_means_refused_and_the_newest_is_said_next() -> None:
+    speaker = RecordingSpeaker(instant=False)
+    # a guitar for ten frames, then a cat
+    house = House(frames(40), ["guitar"] * 10 + ["cat"] * 30, speaker)
+    house.run(limits=Limits(frames=20), calls=30)
+    assert speaker.said == ["I see guitar"]
+    assert set(speaker.refused) == {"I see cat"}
+    speaker.finish()
+    house.run(limits=Limits(frames=25), calls=30)
+    assert speaker.said == ["I see guitar", "I see cat"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_it_ends_after_so_many_frames(count: int) -> None:
+    house = House(frames(10), ["guitar"], RecordingSpeaker())
+    assert house.run(limits=Limits(frames=count)).frames == count
+
+
+def test_it_ends_after_so_many_seconds() -> None:
+    house = House([None] * 1_000_000, ["guitar"], RecordingSpeaker())
+    assert house.run(limits=Limits(seconds=0.05), calls=10_000_000).seconds >= 0.05
+
+
+def test_the_last_words_may_end() -> None:
+    class Slow(RecordingSpeaker):
+        polls = 0
+
+        def poll(self):  # type: ignore[no-untyped-def]
+            self.polls += 1
+            if self.polls == 8:
+                self.finish()
+            return super().poll()
+
+    house = House(frames(4), ["guitar"], Slow(instant=False))
+    house.run()
+    assert len(house.observer.outcomes) == 1
+
+
+def test_a_lost_camera_is_not_swallowed() -> None:
+    house = House([*frames(2), CameraError("the cable is out")], ["guitar"], RecordingSpeaker())
+    with pytest.raises(CameraError, match="cable"):
+        house.run()
+    assert house.summary.frames == 2
+
+
+def test_the_media_clock_counts_as_the_frames_do() -> None:
+    # classified in no time, but a tenth of a second apart in the file
+    script: list[Frame | Exception | None] = [frame(n, captured_s=0.0, media_s=n / 10) for n in range(5)]
+    house = House(script, ["guitar"], RecordingSpeaker())
+    run(house.stages, house.summary, after(100), media_clock=True)
+    assert house.speaker.said == ["I see guitar"]
