@@ -46,7 +46,10 @@ DOORS = {
     "libcamera": {"cameras/picamera2.py"},
     "pyttsx3": {"speech/pyttsx3.py"},
     "systemd": {"systemd.py"},
-    "cv2": {"cameras/opencv.py", "cameras/images.py", "engines/preprocess.py"},
+    "cv2": {
+        *(f"cameras/{name}.py" for name in ("opencv", "files", "images", "picamera2")),
+        "engines/preprocess.py",
+    },
 }
 
 

@@ -1,0 +1,145 @@
+"""Pictures in files: one for `edge classify`, or a folder of them as a camera."""
+
+import logging
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import CameraError
+from edge.stages import Pixels
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+"""What counts as an image in a folder, where other files may lie too."""
+
+# How often a camera would see a picture that is held before it. The announcer believes no single frame, so showing
+# each image only once would leave it silent.
+_LOOK_S = 0.25
+
+_MAX_BYTES = 2**28
+
+_log = logging.getLogger(__name__)
+
+
+def read_image(path: Path) -> Pixels:
+    """Return the picture in a BMP, JPEG, PNG, PNM, TIFF or WebP file: uint8 H x W x 3, red first, upright as EXIF says.
+
+    Grey, 16-bit and palette images become 8-bit colour; transparency is dropped.
+    Raises CameraError when it is missing, no image, damaged, or larger than 64 million pixels.
+    """
+    import cv2
+
+    with os_errors_told(path):
+        if not path.is_file():
+            raise CameraError(f"{path}: {_what_it_is(path)}; give the path of an image")
+        if path.stat().st_size > _MAX_BYTES:
+            raise CameraError(f"{path}: larger than {_MAX_BYTES >> 20} MiB; give a smaller image")
+        data = path.read_bytes()
+    if not data:
+        raise CameraError(f"{path}: the file is empty; give the path of an image")
+    # libpng prints its complaints whatever the log level is, so it only gets what is whole
+    if data.startswith(b"\x89PNG") and not _is_whole_png(data):
+        raise CameraError(f"{path}: the PNG is damaged or cut off")
+    try:
+        # reading the bytes ourselves: imread has one answer, None, for a missing, a forbidden and a broken file,
+        # and shows the upper half of a JPEG that is cut off as if it were the picture
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except (cv2.error, MemoryError) as error:
+        raise CameraError(f"{path}: too large (more than 64 million pixels) or damaged") from error
+    if image is None:
+        raise CameraError(f"{path}: not an image, or a damaged one; BMP, JPEG, PNG, PNM, TIFF and WebP can be read")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+class ImageReel:
+    """Images as a reel: each is on show for `image_s`, in several equal frames. Unreadable ones are left out.
+
+    Raises CameraError when none of them can be read.
+    """
+
+    def __init__(self, where: Path, images: list[Path], image_s: float) -> None:
+        self._where = where
+        self._images = images
+        self._looks = max(1, round(image_s / _LOOK_S))
+        self.interval_s = image_s / self._looks
+        self._index = -1
+        self._shown: Pixels | None = None
+        self._load(0)
+
+    def advance(self) -> float | None:
+        """Go on by one look, to the next image when this one was looked at often enough."""
+        self._index += 1
+        number, look = divmod(self._index, self._looks)
+        if look == 0 and number < len(self._images):
+            self._load(number)
+        return self._index * self.interval_s if number < len(self._images) else None
+
+    def picture(self) -> Pixels | None:
+        """Return the image on show."""
+        return self._shown
+
+    def rewind(self) -> None:
+        """Begin again with the first image."""
+        self._index = -1
+
+    def close(self) -> None:
+        """Forget the image on show; no file is open."""
+        self._shown = None
+
+    def _load(self, number: int) -> None:
+        """Load the image of that number, dropping those that turn out to be unreadable."""
+        while number < len(self._images):
+            try:
+                self._shown = read_image(self._images[number])
+            except CameraError as error:
+                if self._where == self._images[number]:
+                    raise
+                # dropped, so that it is told once and not in every round
+                _log.warning("left out: %s", error)
+                del self._images[number]
+            else:
+                return
+        if not self._images:
+            raise CameraError(f"{self._where}: none of its images can be read; choose a folder of images")
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the image files of a folder, by name; raises CameraError when there is none."""
+    with os_errors_told(folder):
+        images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not images:
+        raise CameraError(f"{folder}: there is no image in this folder; known are {', '.join(sorted(SUFFIXES))}")
+    return images
+
+
+@contextmanager
+def os_errors_told(path: Path) -> Iterator[None]:
+    """Turn what the system says about a path into a CameraError that names it."""
+    try:
+        yield
+    except CameraError:
+        raise
+    except OSError as error:
+        raise CameraError(f"{path}: {error.strerror}; choose something that this user may read") from error
+
+
+def _what_it_is(path: Path) -> str:
+    if path.is_dir():
+        return "this is a folder"
+    return "this is no file" if os.path.lexists(path) else "there is no such file"
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Whether all chunks up to the last one, IEND, are there with the right checksums."""
+    at = 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            return False
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at = end
+    return False

@@ -1,0 +1,223 @@
+"""USB cameras and network streams, through OpenCV. CSI cameras it cannot read: see picamera2.py."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config import CameraSettings
+from edge.errors import CameraError
+from edge.stages import Camera, Frame, Pixels
+
+if TYPE_CHECKING:
+    import cv2
+
+SYSFS = Path("/sys")
+SCHEMES = ("http", "https", "rtsp", "rtsps")
+
+
+def usb_nodes(sysfs: Path = SYSFS) -> list[Path]:
+    """Return the device nodes of the USB cameras, such as /dev/video0, ordered by the socket they are plugged into.
+
+    The number of a node depends on which camera was found first; the path of its socket survives a reboot.
+    """
+    cameras = []
+    for entry in (sysfs / "class" / "video4linux").glob("video*"):
+        try:
+            # index 0: a camera has more nodes, for metadata. usb: a Pi has nodes for its codecs too.
+            is_camera = (entry / "index").read_text().strip() == "0"
+            is_usb = (entry / "device" / "subsystem").resolve().name == "usb"
+        except OSError:
+            continue  # unplugged while we looked
+        if is_camera and is_usb:
+            cameras.append((str((entry / "device").resolve()), Path("/dev") / entry.name))
+    return [node for _, node in sorted(cameras)]
+
+
+def open_usb(settings: CameraSettings, number: int = 0, sysfs: Path = SYSFS) -> Camera:
+    """Open the USB camera of that number in `usb_nodes`; raises CameraError when there is none or it gives nothing."""
+    nodes = usb_nodes(sysfs)
+    if number >= len(nodes):
+        found = ", ".join(f"usb:{i} ({node})" for i, node in enumerate(nodes)) or "none"
+        raise CameraError(
+            f"camera usb:{number}: there is no such camera; found: {found}. Plug it in, or choose with --camera demo"
+        )
+    return open_node(settings, nodes[number], f"USB camera {number} ({nodes[number]})")
+
+
+def open_node(settings: CameraSettings, node: Path, description: str) -> Camera:
+    """Open a V4L2 device node; raises CameraError when it may not be opened or gives nothing."""
+    if not os.access(node, os.R_OK | os.W_OK):
+        raise CameraError(f"{description}: no access to it; add the user to the group video (usermod -aG video USER)")
+
+    def connect() -> "cv2.VideoCapture":
+        import cv2
+
+        capture = cv2.VideoCapture(str(node), cv2.CAP_V4L2)
+        # not given at opening, which fails where the camera has no such size
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+        return capture
+
+    return LiveCapture(connect, description, settings, "does another program use it? Plug it in anew", node.exists)
+
+
+def open_stream(settings: CameraSettings) -> Camera:
+    """Open an http(s) MJPEG or rtsp URL; raises CameraError when it gives no picture within `open_timeout_s`.
+
+    Any URL counts as live: one that ends is a camera that was lost.
+    """
+    scheme = settings.source.partition("://")[0].lower()
+    shown = hide_secrets(settings.source)
+    check_name(settings.source)
+    if scheme not in SCHEMES:
+        raise CameraError(
+            f"camera {shown}: {scheme}:// is not supported; choose one of {', '.join(SCHEMES)}, or a file"
+        )
+
+    def connect() -> "cv2.VideoCapture":
+        import cv2
+
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(settings.open_timeout_s * 1000)]
+        limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(settings.read_timeout_s * 1000)]
+        return cv2.VideoCapture(settings.source, cv2.CAP_FFMPEG, limits)
+
+    return LiveCapture(connect, f"stream {shown}", settings, "check the address and the network")
+
+
+def check_name(name: str) -> None:
+    """Raise CameraError for a path or URL that is not UTF-8: OpenCV does not refuse it, it crashes the process."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise CameraError(f"camera {hide_secrets(name)}: OpenCV needs a name in UTF-8; rename it") from error
+
+
+def hide_secrets(url: str) -> str:
+    """Return the URL for people to read: without user, password and query, which often carries a password too.
+
+    Everything up to the last @ goes, lest half of a password that was not percent-encoded stays.
+    """
+    return re.sub(r"//.*@", "//***@", url).partition("?")[0]
+
+
+class LiveCapture:
+    """A USB camera or a stream: a thread takes every frame, a reader gets the newest.
+
+    Everything that may block happens in that thread, opening and releasing too, so neither `read` nor `close` waits for
+    a camera that hangs. It is a daemon thread: one that never comes back does not keep the process alive.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        connect: Callable[[], "cv2.VideoCapture"],
+        description: str,
+        settings: CameraSettings,
+        advice: str,
+        is_present: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.description = description
+        self._connect = connect
+        self._advice = advice
+        self._is_present = is_present
+        self._read_timeout_s = settings.read_timeout_s
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._newest: tuple[NDArray[np.uint8], int, float] | None = None
+        """BGR pixels, sequence, captured_s of the frame that has not been returned yet."""
+        self._failure = ""
+        self._last_s = 0.0
+        """When the last frame came."""
+        self._thread = threading.Thread(target=self._run, name=f"grabber of {description}", daemon=True)
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest or self._failure, timeout=settings.open_timeout_s)
+            if self._newest:
+                return
+            why = self._failure or f"it gave no picture within {settings.open_timeout_s:g} s"
+        self.close()
+        raise CameraError(f"{description}: {why}; {advice}")
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Return the newest frame not returned yet, waiting at most `timeout_s` for it.
+
+        Raises CameraError when no frame came for `read_timeout_s`, and after `close`.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                if self._closing.is_set():
+                    raise CameraError(f"{self.description}: it was closed, open it again")
+                now_s = time.monotonic()
+                lost_s = self._last_s + self._read_timeout_s
+                if self._failure or now_s >= lost_s:
+                    why = self._failure or f"lost, no frame came for {self._read_timeout_s:g} s"
+                    raise CameraError(f"{self.description}: {why}; {self._advice}")
+                if self._newest:
+                    (bgr, sequence, captured_s), self._newest = self._newest, None
+                    break
+                if now_s >= deadline_s:
+                    return None
+                self._changed.wait(min(deadline_s, lost_s) - now_s)
+        return Frame(rgb(bgr), sequence, captured_s)
+
+    def close(self) -> None:
+        """Give the device back; when it hangs, the thread does so as soon as it can."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join(timeout=0.5)
+
+    def _run(self) -> None:
+        try:
+            capture = self._connect()
+            try:
+                if capture.isOpened():
+                    self._grab(capture)
+                else:
+                    self._fail("it cannot be opened")
+            finally:
+                capture.release()
+        except Exception as error:
+            # A thread that dies in silence would look like a camera that is slow. What OpenCV says may hold the URL.
+            self._fail(f"{type(error).__name__} in OpenCV")
+
+    def _grab(self, capture: "cv2.VideoCapture") -> None:
+        sequence = 0
+        while not self._closing.is_set():
+            if not self._is_present():
+                # the kernel's driver may go on giving the last frame
+                self._fail("lost, it was unplugged")
+                return
+            grabbed = capture.grab()
+            captured_s = time.monotonic()
+            decoded, bgr = capture.retrieve() if grabbed else (False, None)
+            if not decoded:
+                # a damaged frame, or the end: `read` knows after a while. Do not spin until then.
+                self._closing.wait(0.01)
+                continue
+            with self._changed:
+                self._newest = (np.asarray(bgr, np.uint8), sequence, captured_s)
+                self._last_s = captured_s
+                self._changed.notify_all()
+            sequence += 1
+
+    def _fail(self, why: str) -> None:
+        with self._changed:
+            self._failure = why
+            self._changed.notify_all()
+
+
+def rgb(bgr: object) -> Pixels:
+    """Return what OpenCV decoded with red first."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor(np.asarray(bgr), cv2.COLOR_BGR2RGB), np.uint8)

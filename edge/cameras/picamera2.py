@@ -1,0 +1,187 @@
+"""CSI cameras, through picamera2 (from apt: PyPI has libcamera's bindings nowhere).
+
+libcamera holds the interpreter's lock while it waits. A pipeline that stalls can freeze this whole process, and then no
+timeout in here helps: only another process can end it. Hosting the driver in one comes with recovery.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config import CameraSettings
+from edge.errors import CameraError
+from edge.stages import Frame, Pixels
+
+# Buffers come from the contiguous memory that the whole board shares.
+_BUFFERS = 4
+# libcamera names the order of a little-endian number: this is red, green, blue in memory
+_RGB = "BGR888"
+# What some pipelines give instead, whatever was asked for, and OpenCV's name for the way back.
+_YUV = {"NV12": "COLOR_YUV2RGB_NV12", "YUV420": "COLOR_YUV2RGB_I420"}
+
+_log = logging.getLogger(__name__)
+
+
+def is_present(library: Any = None) -> bool:
+    """Whether picamera2 is installed and sees a CSI camera."""
+    try:
+        return bool(_csi_cameras(library or _load()))
+    except CameraError:
+        return False
+
+
+class PiCamera:
+    """The CSI camera of that number. `library` is the module picamera2, or a double of it.
+
+    Raises CameraError when picamera2 is missing, or the camera is missing, busy or broken.
+    """
+
+    live = True
+
+    def __init__(self, settings: CameraSettings, number: int = 0, library: Any = None) -> None:
+        library = library or _load()
+        # look before opening: every attempt that fails leaks a file descriptor, so none is made in vain
+        cameras = _csi_cameras(library)
+        if number >= len(cameras):
+            found = ", ".join(f"csi:{i} ({info['Model']})" for i, (_, info) in enumerate(cameras)) or "none"
+            raise CameraError(
+                f"camera csi:{number}: there is no such camera; found: {found}. "
+                "Check its cable, or choose with --camera demo"
+            )
+        index, info = cameras[number]
+        self.description = f"CSI camera {number} ({info['Model']})"
+        self._closed = False
+        self._sequence = 0
+        self._job: Any = None
+        """The capture that was asked for and has not been fetched."""
+        self._asked_s = 0.0
+        self._silence_s = settings.open_timeout_s
+        self._read_timeout_s = settings.read_timeout_s
+        try:
+            self._camera = library.Picamera2(index)
+        except Exception as error:
+            raise self._failed("cannot be opened", error, "does another program use it?") from error
+        try:
+            self._configure(settings)
+            self._camera.start()
+        except Exception as error:
+            self.close()
+            raise self._failed("cannot be started", error, "try another width and height") from error
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Return a frame taken after it was asked for, waiting at most `timeout_s`.
+
+        Raises CameraError when none comes for `read_timeout_s` (the first one: `open_timeout_s`), and after `close`.
+        """
+        if self._closed:
+            raise CameraError(f"{self.description}: it was closed, open it again")
+        try:
+            if self._job is None:
+                # A capture with a timeout of its own would stay queued after it and swallow a later frame; one that
+                # we keep is fetched by the next read.
+                self._job = self._camera.capture_request(wait=False)
+                self._asked_s = time.monotonic()
+            request = self._job.get_result(timeout=timeout_s)
+        except TimeoutError as error:
+            if time.monotonic() - self._asked_s < self._silence_s:
+                return None
+            # Not to be mended from here: picamera2 stays stuck until its process ends.
+            raise CameraError(
+                f"{self.description}: lost, no frame came for {self._silence_s:g} s; check its cable"
+            ) from error
+        except Exception as error:
+            raise self._failed("lost", error, "check its cable") from error
+        self._job = None
+        self._silence_s = self._read_timeout_s
+        try:
+            # make_array copies: the buffer goes back to the camera
+            pixels = self._rgb(request.make_array("main"))
+            captured_s = request.get_metadata()["SensorTimestamp"] / 1e9
+        except Exception as error:
+            raise self._failed("gave a broken frame", error, "check its cable") from error
+        finally:
+            request.release()
+        frame = Frame(pixels, self._sequence, captured_s)
+        self._sequence += 1
+        return frame
+
+    def close(self) -> None:
+        """Give the camera back."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._job is not None:
+                self._drop_job()
+            self._camera.close()
+        except Exception as error:
+            _log.warning("%s", self._failed("was not closed cleanly", error, "a restart helps"))
+
+    def _configure(self, settings: CameraSettings) -> None:
+        # once and for all: configuring again would exhaust the memory of the buffers
+        self._camera.configure(
+            self._camera.create_video_configuration(
+                main={"size": (settings.width, settings.height), "format": _RGB},
+                buffer_count=_BUFFERS,
+                # no frame that waited in a queue: each is newer than the asking for it
+                queue=False,
+            )
+        )
+        main = self._camera.camera_configuration()["main"]
+        self._format: str = main["format"]
+        self._width: int = main["size"][0]
+        if self._format != _RGB and self._format not in _YUV:
+            raise CameraError(f"it gives {self._format}, not one of {', '.join((_RGB, *_YUV))}")
+
+    def _rgb(self, array: NDArray[np.uint8]) -> Pixels:
+        if self._format == _RGB:
+            return np.ascontiguousarray(array, np.uint8)
+        import cv2
+
+        # the rows of YUV are padded at their ends
+        rgb = cv2.cvtColor(array, getattr(cv2, _YUV[self._format]))[:, : self._width]
+        return np.ascontiguousarray(rgb, np.uint8)
+
+    def _drop_job(self) -> None:
+        try:
+            self._job.get_result(timeout=0).release()
+        except TimeoutError:
+            # else the stop would queue up behind a capture that may never end
+            self._camera.cancel_all_and_flush()
+
+    def _failed(self, what: str, error: Exception, advice: str) -> CameraError:
+        # the cause says why: 'Device or resource busy' where the error has 'sequence did not complete'
+        return CameraError(f"{self.description}: {what}: {_one_line(error.__cause__ or error)}; {advice}")
+
+
+def _load() -> Any:
+    # libcamera would write a page about itself to the terminal
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
+    try:
+        import picamera2
+    except Exception as error:  # not only ImportError: a numpy that does not fit gives ValueError
+        raise CameraError(
+            f"camera csi: picamera2 cannot be imported ({_one_line(error)}); install it with: "
+            "sudo apt install python3-picamera2, and give the virtual environment --system-site-packages"
+        ) from error
+    return picamera2
+
+
+def _csi_cameras(library: Any) -> list[tuple[int, Mapping[str, Any]]]:
+    """Return (picamera2's number, description) of the CSI cameras: libcamera lists USB cameras too."""
+    try:
+        cameras = library.Picamera2.global_camera_info()
+    except Exception as error:
+        raise CameraError(
+            f"camera csi: libcamera does not work ({_one_line(error)}); is the system up to date?"
+        ) from error
+    return [(index, info) for index, info in enumerate(cameras) if "/usb" not in info["Id"]]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

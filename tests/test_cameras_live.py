@@ -1,0 +1,224 @@
+"""Live sources: streams from a server that hangs, dies or is fast, and the CSI camera's double with its faults."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import cv2
+import pytest
+from camera_rig import HEIGHT, WIDTH, FakeCapture, FakePicamera2, MjpegServer, is_red, number_in, serving
+
+from edge.cameras import open_camera
+from edge.cameras.opencv import LiveCapture
+from edge.cameras.picamera2 import PiCamera, is_present
+from edge.config import CameraSettings
+from edge.errors import CameraError
+from edge.stages import Camera
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left() -> Iterator[None]:
+    """A grabber that nobody waits for must end by itself soon."""
+    yield
+    deadline_s = time.monotonic() + 10
+    while any(thread.name.startswith("grabber") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline_s, "a grabber thread is left"
+        time.sleep(0.02)
+
+
+def _read_until_lost(camera: Camera) -> float:
+    """Return how many seconds passed until the camera told that it was lost."""
+    began_s = time.monotonic()
+    while True:
+        read_s = time.monotonic()
+        assert read_s - began_s < 20, "nobody noticed"
+        try:
+            camera.read(timeout_s=0.05)
+        except CameraError:
+            break
+        assert time.monotonic() - read_s < 1
+    with pytest.raises(CameraError, match="lost"):
+        camera.read(timeout_s=0.05)
+    return time.monotonic() - began_s
+
+
+@pytest.mark.integration
+def test_a_slow_reader_of_a_stream_gets_the_newest_frame() -> None:
+    with (
+        serving(MjpegServer(rate_hz=25)) as server,
+        closing(open_camera(CameraSettings(source=server.url))) as camera,
+    ):
+        for _ in range(3):
+            first = camera.read(timeout_s=5)
+            time.sleep(0.6)
+            sent = server.sent
+            second = camera.read(timeout_s=5)
+            assert first is not None
+            assert second is not None
+            # a queue would give the one after `first`; ten frames for the machine's noise
+            assert number_in(second) >= sent - 10
+            assert second.sequence > first.sequence + 1
+
+
+@pytest.mark.integration
+def test_a_server_that_never_answers_is_an_error_in_time() -> None:
+    with serving(MjpegServer(hang=True)) as server:
+        began_s = time.monotonic()
+        with pytest.raises(CameraError, match=r"stream http://127\.0\.0\.1"):
+            open_camera(CameraSettings(source=server.url, open_timeout_s=0.5))
+        assert time.monotonic() - began_s < 3
+
+
+@pytest.mark.integration
+def test_a_server_that_dies_is_a_lost_camera() -> None:
+    with serving(MjpegServer()) as server:
+        camera = open_camera(CameraSettings(source=server.url, read_timeout_s=0.5))
+    with closing(camera):
+        assert _read_until_lost(camera) < 5
+
+
+@pytest.mark.integration
+def test_a_server_that_falls_silent_is_lost_and_close_does_not_wait_for_it() -> None:
+    with serving(MjpegServer()) as server:
+        camera = open_camera(CameraSettings(source=server.url, read_timeout_s=1))
+        server.silent.set()
+        assert _read_until_lost(camera) < 6
+        began_s = time.monotonic()
+        camera.close()
+        assert time.monotonic() - began_s < 1
+
+
+@pytest.mark.integration
+def test_close_does_not_wait_for_a_read_that_hangs() -> None:
+    with serving(MjpegServer()) as server:
+        camera = open_camera(CameraSettings(source=server.url, read_timeout_s=4))
+        server.silent.set()
+        time.sleep(0.2)
+        began_s = time.monotonic()
+        camera.close()
+        assert time.monotonic() - began_s < 1
+
+
+def test_no_server_at_all_is_an_error() -> None:
+    with pytest.raises(CameraError, match="cannot be opened; check the address and the network"):
+        open_camera(CameraSettings(source="http://127.0.0.1:1/stream"))
+
+
+def _capture(double: FakeCapture, is_present: Callable[[], bool] = lambda: True) -> LiveCapture:
+    return LiveCapture(lambda: double, "a camera", CameraSettings(), "plug it in anew", is_present)  # type: ignore[arg-type,return-value]
+
+
+def test_an_unplugged_camera_is_lost_although_opencv_goes_on() -> None:
+    double = FakeCapture()
+    plugged = threading.Event()
+    plugged.set()
+    with closing(_capture(double, plugged.is_set)) as camera:
+        assert camera.read(timeout_s=5) is not None
+        plugged.clear()
+        assert _read_until_lost(camera) < 2
+    assert double.released.wait(5)
+
+
+def test_a_fault_in_the_grabber_reaches_the_reader() -> None:
+    double = FakeCapture(cv2.error("out of memory"))
+    with pytest.raises(CameraError, match="a camera: error in OpenCV; plug it in anew"):
+        _capture(double)
+    assert double.released.wait(5)
+
+
+def test_a_camera_that_does_not_open_is_released() -> None:
+    double = FakeCapture(opens=False)
+    with pytest.raises(CameraError, match="cannot be opened"):
+        _capture(double)
+    assert double.released.wait(5)
+
+
+def test_csi_frames_are_red_and_their_buffers_go_back() -> None:
+    library = FakePicamera2()
+    camera = PiCamera(CameraSettings(), library=library)
+    for sequence in range(10):
+        frame = camera.read(timeout_s=1)
+        assert frame is not None
+        assert frame.sequence == sequence
+        assert is_red(frame)
+    assert library.lent == 0
+    camera.close()
+    assert library.closed == 1
+
+
+def test_a_csi_camera_that_insists_on_yuv_is_converted() -> None:
+    library = FakePicamera2()
+    library.gives = "YUV420"
+    with closing(PiCamera(CameraSettings(), library=library)) as camera:
+        frame = camera.read(timeout_s=1)
+    assert frame is not None
+    assert frame.pixels.shape == (HEIGHT, WIDTH, 3)
+    assert is_red(frame)
+    library.gives = "MJPEG"
+    with pytest.raises(CameraError, match="cannot be started: it gives MJPEG"):
+        PiCamera(CameraSettings(), library=library)
+
+
+def test_csi_numbers_leave_out_the_usb_cameras() -> None:
+    library = FakePicamera2(ids=("/base/soc/i2c@1/imx219@10", "/base/scb/pcie/usb@0,0-1:1.0-046d:0825"))
+    assert PiCamera(CameraSettings(), library=library).description == "CSI camera 0 (imx219)"
+    with pytest.raises(CameraError, match=r"camera csi:1: there is no such camera; found: csi:0 \(imx219\)"):
+        PiCamera(CameraSettings(), 1, library=library)
+    assert library.opened == [0]
+    assert is_present(library)
+    assert not is_present(FakePicamera2(ids=()))
+
+
+def test_a_late_csi_frame_is_fetched_by_the_next_read() -> None:
+    library = FakePicamera2(interval_s=0.2)
+    with closing(PiCamera(CameraSettings(), library=library)) as camera:
+        assert camera.read(timeout_s=0.001) is None
+        assert camera.read(timeout_s=5) is not None
+        assert library.pending == 0
+
+
+def test_a_stalled_csi_camera_is_lost_and_can_be_closed() -> None:
+    library = FakePicamera2()
+    camera = PiCamera(CameraSettings(read_timeout_s=0.2), library=library)
+    assert camera.read(timeout_s=1) is not None
+    library.stalled = True
+    assert _read_until_lost(camera) < 5
+    camera.close()
+    assert library.closed == 1
+    assert library.lent == 0
+
+
+def test_a_csi_frame_fetched_by_nobody_goes_back_at_closing() -> None:
+    library = FakePicamera2(interval_s=0.02)
+    camera = PiCamera(CameraSettings(), library=library)
+    assert camera.read(timeout_s=0) is None
+    time.sleep(0.05)
+    camera.close()
+    assert library.lent == 0
+
+
+def test_a_broken_csi_frame_gives_its_buffer_back() -> None:
+    library = FakePicamera2()
+    library.broken = True
+    with (
+        closing(PiCamera(CameraSettings(), library=library)) as camera,
+        pytest.raises(CameraError, match="broken frame"),
+    ):
+        camera.read(timeout_s=1)
+    assert library.lent == 0
+
+
+def test_a_busy_csi_camera_says_why() -> None:
+    library = FakePicamera2()
+    library.busy = True
+    with pytest.raises(CameraError, match=r"CSI camera 0 \(imx708\): cannot be opened: .*Device or resource busy"):
+        PiCamera(CameraSettings(), library=library)
+
+
+def test_a_csi_camera_that_does_not_start_is_closed_again() -> None:
+    library = FakePicamera2()
+    library.refuses_size = True
+    with pytest.raises(CameraError, match="cannot be started"):
+        PiCamera(CameraSettings(), library=library)
+    assert library.closed == 1
