@@ -42,6 +42,8 @@ def import_mxnet() -> Any:
     """Return the module mxnet. Raises ModelError, in one line that says what to install, when it cannot be imported."""
     if "mxnet" in sys.modules:
         return sys.modules["mxnet"]
+    if sys.maxsize < 2**32:
+        raise ModelError("this is a 32-bit system, for which there is no MXNet; install the 64-bit Raspberry Pi OS")
     import numpy as np
 
     # else it tells on stderr at each bind which subgraph backend it uses
