@@ -1,0 +1,27 @@
+"""The speaker for a board without a sound card: it puts the words in writing."""
+
+from collections.abc import Callable
+
+from edge.stages import Announcement, Outcome
+
+
+class LogSpeaker:
+    """Hands each announcement's text to a function; never busy."""
+
+    description = "print (no sound)"
+
+    def __init__(self, printed: Callable[[str], object]) -> None:
+        self._printed = printed
+        self._outcomes: list[Outcome] = []
+
+    def say(self, announcement: Announcement) -> bool:
+        self._printed(announcement.text)
+        self._outcomes.append(Outcome(announcement, heard=False, reason="printed", printed=True))
+        return True
+
+    def poll(self) -> list[Outcome]:
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def close(self) -> None:
+        """Nothing to do."""

@@ -1,0 +1,94 @@
+"""What people say: a label with its article, in the words of a template. The article goes by sound: an hour, a unicorn.
+
+Labels are nouns as data sets write them: 'electric_guitar', 'European fire salamander', 'sunglasses', 'X-ray'.
+"""
+
+import re
+import string
+import unicodedata
+
+from edge.errors import ConfigError
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_COMPLETE = _words("a an the my your some")
+"""A label that begins with one of these words needs no article."""
+
+_RENAMED = {"jean": "jeans", "pajama": "pajamas", "sunglass": "sunglasses"}
+"""Singulars that data sets use and nobody says."""
+
+_UNCOUNTED = _words(
+    "bread broccoli butter carbonara cheese chocolate clothing consomme corn cutlery dough eggnog fire flour food "
+    "furniture fog garlic glue grass gravel guacamole hair hay honey jewellery jewelry juice lava lightning lotion "
+    "luggage mail meat milk money mud paint pasta perfume popcorn powder rain rapeseed rice salt sand sauce smoke "
+    "snow soup spaghetti spray sugar sunscreen tea thatch tissue traffic velvet water wine wood wool"
+) | {"mashed potato"}
+"""Nouns, and whole labels, that have no plural, and so no article."""
+
+_PLURAL = _words("bikinis cattle children emus feet geese men menus mice people police skis taxis teeth women")
+"""Plurals that do not look like one."""
+
+_SINGULAR = _words(
+    "atlas biceps canvas flandres gas lens pancreas patas pyrenees rhinoceros series species thermos triceratops"
+)
+"""Nouns that only look like a plural."""
+
+_LOOKS_PLURAL = re.compile(r"[^isu']s$")
+
+# The next two are tried in this order at the beginning of the noun, before its first letter decides. Capitals are
+# abbreviations, said letter by letter: an F is 'eff' and a U is 'you'.
+_WITH_AN = re.compile(
+    r"[FHLMNRSX][B-DF-HJ-NP-TV-XZ]*(?![A-Za-z])|[HLMNX][B-DF-HJ-NP-TV-XZ]|R[B-DF-GJ-NP-TV-XZ]"
+    r"|F[B-DF-HJKMNPQS-TVWXZ]|S[BDFGRSVXZ]|(?:EU|HIV|LED|SUV)\b"
+    r"|(?i:hour|heir|honou?r|honest|hors\b|x-?ray|yttr|8|1[18]\b|(?:fm|hdmi|lcd|led|lp|mp3|mri|rv|ssd|suv)\b)"
+)
+_WITH_A = re.compile(
+    r"U[A-Z]{0,2}(?![A-Za-z])"
+    r"|(?i:eu|ewe|ouija|one(?:sie)?\b|once\b|uni(?!n|m|dent)|u[bcfhjkrstv][aeiou]|ukr|usb\b)"
+)
+
+
+def phrase(label: str, template: str) -> str:
+    """Return what is said of a label: `phrase('hourglass', 'I see {label}')` is 'I see an hourglass'.
+
+    The template must have passed `check_template`.
+    """
+    return template.format(label=with_article(label))
+
+
+def with_article(label: str) -> str:
+    """Return the label as a person says it: 'an electric guitar', 'scissors', 'red wine'."""
+    words = label.replace("_", " ").split() or ["something"]
+    words[-1] = _RENAMED.get(words[-1].lower(), words[-1])
+    noun = " ".join(words)
+    # a hen of the woods is a hen
+    head = re.split(r"[ -](?:of|with|in|on|for)[ -]", noun.lower())[0].split()[-1]
+    looks_plural = _LOOKS_PLURAL.search(head) and head not in _SINGULAR
+    if words[0].lower() in _COMPLETE or looks_plural or head in _PLURAL or {head, noun.lower()} & _UNCOUNTED:
+        return noun
+    return f"{_article(noun)} {noun}"
+
+
+def check_template(template: str) -> None:
+    """Raise ConfigError unless the template is a text with {label} in it, and no other field."""
+    where = f"[announce] template = {template!r}"
+    try:
+        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}; write {{{{ and }}}} for braces that are said") from error
+    for _, name, form, conversion in fields:
+        if name != "label" or form or conversion:
+            raise ConfigError(f"{where}: the only field is {{label}}, such as 'I see {{label}}'")
+    if not fields:
+        raise ConfigError(f"{where} would say the same of everything: put {{label}} in it, such as 'I see {{label}}'")
+
+
+def _article(noun: str) -> str:
+    if _WITH_AN.match(noun):
+        return "an"
+    if _WITH_A.match(noun):
+        return "a"
+    return "an" if unicodedata.normalize("NFD", noun)[0].lower() in "aeiou" else "a"  # without its accent

@@ -1,0 +1,297 @@
+"""One supervised child process: ask it one thing at a time, kill its whole group when it is late, start another.
+
+Vendor libraries that may block for ever, and cannot be stopped from inside, live in such a child. The daemon's side is
+`Worker`; the child's side is `main`, started by exec (`python -m edge.worker MODULE FOLDER`), never by a fork of a
+process with vendor libraries in it. They speak JSON, one line a message: the options first, then one request at a
+time, and the child answers each with one line, the fields of a `Reply`.
+
+A driver module has a function `open_driver(options)`, which returns the function that answers one request. An EdgeError
+from either is an answer; any other exception is a bug: it is reported, and the child is replaced.
+
+The child never outlives the daemon, not even kill -9: the requests' pipe ends then, and a thread of the child clears up
+and kills the group. (PR_SET_PDEATHSIG would kill the child alone, and leave what it has started.)
+"""
+
+import contextlib
+import importlib
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from edge.errors import EdgeError
+
+REAP_S = 0.5
+"""How long a killed child may take to be gone. More can only be a device driver that hangs; then we leave it."""
+
+
+class WorkerError(Exception):
+    """The child could not start; the text says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one request: a JSON value, or the reason why there is none (empty when all is well)."""
+
+    value: Any = None
+    error: str = ""
+
+
+class Worker:
+    """A child process with a driver in it, replaced when it dies or is late.
+
+    No method but the constructor waits, except for the death of a killed child (milliseconds, at most REAP_S).
+    `close` may be called from any thread.
+    """
+
+    def __init__(self, module: str, options: Mapping[str, Any], start_timeout_s: float = 10.0) -> None:
+        """Start the child and wait until its driver is open.
+
+        Raises WorkerError when the driver cannot be opened, or takes longer than `start_timeout_s`.
+        """
+        self._module, self._options, self._start_timeout_s = module, options, start_timeout_s
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+        self._ready = self._busy = self._closed = False
+        self._deadline_s = math.inf  # time.monotonic() at which the child must have answered
+        self._fault = ""  # why there is no child
+        self._start()
+        try:
+            self._wait_until_ready()
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, which is its group's and session's too; None while there is none."""
+        child = self._child
+        return child.pid if child else None
+
+    def ask(self, request: object, timeout_s: float) -> bool:
+        """Send a request (what JSON can hold); False when one is being answered, or after `close`.
+
+        A child that has not answered after `timeout_s` seconds is killed with all it has started, and replaced.
+        """
+        with self._lock:
+            if self._busy or self._closed:
+                return False
+            self._busy = True
+            if self._child is None:
+                self._start()
+            if self._child is not None:
+                self._child.send(request)
+                self._deadline_s = time.monotonic() + timeout_s + (0 if self._ready else self._start_timeout_s)
+            return True
+
+    def poll(self) -> Reply | None:
+        """Return the reply to the last request if it is there, and see to the child. To be called often."""
+        with self._lock:
+            reply = None if self._closed else self._look()
+            if not self._busy:  # a fault that concerns no request: the next one shows whether it lasts
+                return None
+            self._busy = reply is None
+            return reply
+
+    def close(self) -> None:
+        """Kill the child and all it has started, at once. May be called twice."""
+        with self._lock:
+            self._closed = True
+            if self._child:
+                self._child.kill()
+                self._child = None
+
+    def _wait_until_ready(self) -> None:
+        while not self._ready:
+            self.poll()
+            if self._child is None:
+                raise WorkerError(self._fault)
+            time.sleep(0.002)
+
+    def _start(self) -> None:
+        self._ready = False
+        self._deadline_s = time.monotonic() + self._start_timeout_s
+        try:
+            self._child = _Child(self._module, self._options)
+        except OSError as error:
+            self._fault = f"cannot start a process for {self._module}: {error}"
+
+    def _look(self) -> Reply | None:
+        if self._child is None:
+            return Reply(error=self._fault)
+        try:
+            for reply in self._child.receive():
+                if self._ready:
+                    self._deadline_s = math.inf
+                    return reply
+                if reply.error:
+                    return self._replace(reply.error)
+                self._ready = True
+                if not self._busy:
+                    self._deadline_s = math.inf
+        except EOFError:
+            return self._replace("")
+        if time.monotonic() > self._deadline_s:
+            return self._replace(f"{self._module} did not answer in time and was killed")
+        return None
+
+    def _replace(self, fault: str) -> Reply:
+        """Kill the child. A new one is started when it's likely to be of use: no crash is repeated unasked."""
+        assert self._child
+        status = self._child.kill()
+        self._child = None
+        self._fault = fault or f"{self._module} died ({_ending(status)})"
+        reply = Reply(error=self._fault)
+        if self._busy and self._ready:
+            self._start()
+        return reply
+
+
+class _Child:
+    """The process itself, the pipes to it and its folder for temporary files."""
+
+    def __init__(self, module: str, options: Mapping[str, Any]) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="edge-", dir=_folder_in_memory()))
+        self._unread = b""
+        environment = os.environ | {
+            "TMPDIR": str(self._folder),
+            # the child finds the same modules as we do, and with -P none in the current directory
+            "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+        }
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "edge.worker", module, str(self._folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError:
+            _remove(self._folder)
+            raise
+        assert self._process.stdin
+        assert self._process.stdout
+        self._requests, self._replies = self._process.stdin, self._process.stdout
+        os.set_blocking(self._requests.fileno(), False)
+        os.set_blocking(self._replies.fileno(), False)
+        self.pid = self._process.pid
+        self.send(options)
+
+    def send(self, message: object) -> None:
+        # what the pipe (64 KiB) cannot take, or nobody is there to read, is not answered: the deadline's business
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.write(json.dumps(message).encode() + b"\n")
+
+    def receive(self) -> list[Reply]:
+        """Return what has come. Raises EOFError when the child is dead, and all that it said was returned."""
+        while chunk := self._replies.read(65536):  # None: nothing yet; b"": the other end is closed
+            self._unread += chunk
+        *lines, self._unread = self._unread.split(b"\n")
+        if chunk == b"" and not lines:
+            raise EOFError
+        return [Reply(**json.loads(line)) for line in lines]
+
+    def kill(self) -> int | None:
+        """Kill the group, reap the child and remove the folder. Return the child's exit status as Popen has it."""
+        # the child has not been reaped yet, so that its id can't be another group's
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._requests.close()
+        self._replies.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(REAP_S)
+        _remove(self._folder)
+        return self._process.returncode
+
+
+def _folder_in_memory() -> str | None:
+    """Where temporary files don't wear the SD card, and programs may run; None: wherever tempfile puts them."""
+    # systemd empties the first two of them after us (the second with RemoveIPC=yes)
+    for folder in (
+        os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0],
+        "/dev/shm",
+        os.environ.get("XDG_RUNTIME_DIR", ""),
+    ):
+        if os.access(folder, os.W_OK | os.X_OK) and not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            return folder
+    return None
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(10):  # again when somebody was just writing there
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+
+
+def _ending(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"exit status {status}"
+    return signal.Signals(-status).name
+
+
+def main() -> None:
+    """The child: open the driver, answer requests, and end with the daemon."""
+    module, folder = sys.argv[1], Path(sys.argv[2])
+    os.environ.pop("PYTHONPATH", None)  # no concern of the programs that a driver starts
+    # Ctrl-C and systemd's SIGTERM reach the whole group or unit: the daemon decides what becomes of us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # a vendor's print must not be taken for a reply, and what it starts must not eat our requests
+    requests, replies = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_read, args=(requests, lines, folder), daemon=True).start()
+
+    answer = None
+    while True:
+        request = json.loads(lines.get())
+        bug = False
+        try:
+            if answer is None:
+                answer, reply = importlib.import_module(module).open_driver(request), Reply()
+            else:
+                reply = Reply(value=answer(request))
+        except EdgeError as error:
+            reply = Reply(error=_one_line(error))
+        except Exception as error:
+            traceback.print_exc()
+            reply, bug = Reply(error=f"{type(error).__name__}: {_one_line(error)}"), True
+        with contextlib.suppress(BrokenPipeError):
+            os.write(replies, json.dumps(asdict(reply)).encode() + b"\n")
+        if bug:
+            _end(folder)
+
+
+def _read(requests: int, lines: "SimpleQueue[bytes]", folder: Path) -> None:
+    with open(requests, "rb") as stream:
+        for line in stream:
+            lines.put(line)
+    _end(folder)
+
+
+def _end(folder: Path) -> None:
+    _remove(folder)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    main()

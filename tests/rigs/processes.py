@@ -1,0 +1,64 @@
+"""Looking at processes from outside, and waiting without sleeping too long."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE_S = 20.0
+"""For what should take milliseconds, on a machine that does much else."""
+
+
+def wait_until(condition: Callable[[], T]) -> T:
+    """Return what the condition returns as soon as that counts as true; fail when it never does."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not (result := condition()):
+        assert time.monotonic() < deadline_s, "did not happen in time"
+        time.sleep(0.005)
+    return result
+
+
+def members(group: int) -> list[int]:
+    """The ids of the living processes of a process group."""
+    return [pid for pid, _, its_group in _living() if its_group == group]
+
+
+def workers(parent: int) -> list[int]:
+    """The ids of the living children of a process that are workers (edge/worker.py); each leads a group."""
+    return [pid for pid, its_parent, _ in _living() if its_parent == parent and "edge.worker" in command(pid)]
+
+
+def command(pid: int) -> str:
+    """The command line of a process, empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def wait_until_gone(group: int) -> None:
+    """Return when a process group has no living member."""
+    wait_until(lambda: not members(group))
+
+
+def temp_folder(pid: int) -> Path:
+    """The folder that a process was given for its temporary files."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    (folder,) = (entry.removeprefix(b"TMPDIR=") for entry in environment if entry.startswith(b"TMPDIR="))
+    return Path(os.fsdecode(folder))
+
+
+def _living() -> list[tuple[int, int, int]]:
+    """(process, parent, group), without those that are dead and only not reaped."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent, group = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it has just ended
+            continue
+        if state != "Z":
+            found.append((int(stat.parent.name), int(parent), int(group)))
+    return found

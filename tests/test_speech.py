@@ -1,0 +1,310 @@
+"""Every speaker, and the real ones into a card that records: what it recorded is compared with espeak-ng's own file."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rigs.audio.card import RecordingCard, samples_of
+from rigs.processes import command, members, temp_folder, wait_until, wait_until_gone, workers
+
+from edge.config import SpeechSettings
+from edge.errors import SpeechError
+from edge.speech import open_speaker
+from edge.speech.sound import NO_APLAY, NO_CARD, check_aplay, sound_problem
+from edge.stages import Announcement, Outcome, Speaker
+
+SOUNDING = ("pyttsx3", "espeak")
+
+
+def needs_tools() -> None:
+    for tool in ("aplay", "espeak-ng"):
+        if not shutil.which(tool):
+            pytest.skip(f"needs {tool}")
+
+
+@pytest.fixture
+def open_(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Speaker]]:
+    """Open a speaker, on a card or on none; it is closed after the test and leaves nothing behind."""
+    speakers: list[Speaker] = []
+    folders: list[Path] = []
+
+    def open_(driver: str, card: RecordingCard | None = None, **settings: object) -> Speaker:
+        if driver != "log":
+            needs_tools()
+        if driver == "pyttsx3":
+            pytest.importorskip("pyttsx3")
+        environment = card.environment if card else {"ALSA_CONFIG_PATH": os.devnull}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        speakers.append(open_speaker(SpeechSettings(driver, **settings), printed=lambda text: None))  # type: ignore[arg-type]
+        folders.extend(temp_folder(pid) for pid in workers(os.getpid()))
+        return speakers[-1]
+
+    yield open_
+    groups = workers(os.getpid())
+    folders += [temp_folder(pid) for pid in groups]
+    for speaker in speakers:
+        speaker.close()
+    for group in groups:
+        wait_until_gone(group)
+    assert [folder for folder in folders if folder.exists()] == []
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> RecordingCard:
+    folder = tmp_path / "card"
+    folder.mkdir()
+    return RecordingCard(folder)
+
+
+def announcement(text: str) -> Announcement:
+    return Announcement(id="n03272010", label="electric guitar", probability=0.9, text=text)
+
+
+def outcome_of(speaker: Speaker, text: str) -> Outcome:
+    """Say something and wait for what becomes of it."""
+    said = announcement(text)
+    wait_until(lambda: speaker.say(said))
+    (outcome,) = wait_until(speaker.poll)
+    assert outcome.announcement == said
+    assert speaker.poll() == []
+    return outcome
+
+
+def oracle(text: str, tmp_path: Path, voice: str = "en", rate_wpm: int = 200, amplitude: int = 100) -> bytes:
+    """The samples that espeak-ng itself makes of a text."""
+    path = tmp_path / "oracle.wav"
+    command = ["espeak-ng", "-v", voice, "-s", str(rate_wpm), "-a", str(amplitude), "-w", str(path), "--", text]
+    subprocess.run(command, check=True)
+    return samples_of(path)
+
+
+def assert_played(card: RecordingCard, *expected: bytes) -> None:
+    """The card was opened once for each of these, and played it followed by silence only."""
+    recordings = card.recordings()
+    assert len(recordings) == len(expected)
+    for recording, samples in zip(recordings, expected, strict=True):
+        assert len(samples) > 1000
+        assert recording.startswith(samples)
+        assert not any(recording[len(samples) :])
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("driver", ["pyttsx3", "espeak", "log"])
+class TestContract:
+    """What pipeline.py relies on."""
+
+    def test_says_one_after_the_other(self, driver: str, open_: Callable[..., Speaker], card: RecordingCard) -> None:
+        speaker = open_(driver, card)
+        assert driver in speaker.description or driver == "log"
+        assert speaker.poll() == []
+        for text in ("I see a cat", "I see a dog", "I see a cat"):
+            assert outcome_of(speaker, text).delivered
+        assert len(card.recordings()) == (0 if driver == "log" else 3)
+
+    def test_close_twice(self, driver: str, open_: Callable[..., Speaker], card: RecordingCard) -> None:
+        speaker = open_(driver, card)
+        speaker.close()
+        speaker.close()
+        assert speaker.poll() == []
+
+    def test_text_of_any_kind(self, driver: str, open_: Callable[..., Speaker], card: RecordingCard) -> None:
+        speaker = open_(driver, card)
+        for text in ("a 'cat' \"$(reboot)\" `;", "one\ntwo\n\nthree", "crème brûlée 猫", "-v nosuch", "<cat/> & dog"):
+            outcome = outcome_of(speaker, text)
+            assert outcome.delivered, (text, outcome.reason)
+
+
+def test_log_prints_and_says_that_it_made_no_sound() -> None:
+    lines: list[str] = []
+    speaker = open_speaker(SpeechSettings(driver="log"), lines.append)
+    said = announcement("I see an hourglass")
+    assert speaker.say(said)
+    assert lines == ["I see an hourglass"]
+    assert speaker.poll() == [Outcome(said, heard=False, reason="printed", printed=True)]
+    assert speaker.poll() == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("driver", SOUNDING)
+class TestSound:
+    @pytest.mark.parametrize(
+        "text", ["I see an electric guitar", "It's a \"cat\", isn't it?", "-x", "crème brûlée", "one\ntwo"]
+    )
+    def test_plays_what_espeak_makes_and_nothing_else(
+        self, driver: str, text: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path
+    ) -> None:
+        outcome = outcome_of(open_(driver, card), text)
+        assert outcome == Outcome(announcement(text), heard=True)
+        assert_played(card, oracle(text, tmp_path))
+
+    def test_settings(self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path) -> None:
+        speaker = open_(driver, card, voice="en-us", rate_wpm=300, volume=0.5)
+        assert outcome_of(speaker, "I see a cat").heard
+        assert_played(card, oracle("I see a cat", tmp_path, "en-us", 300, 50))
+
+    def test_unknown_voice(self, driver: str, open_: Callable[..., Speaker], card: RecordingCard) -> None:
+        with pytest.raises(SpeechError, match=r"has no voice 'nobody'") as caught:
+            open_(driver, card, voice="nobody")
+        assert "\n" not in str(caught.value)
+
+    def test_busy_until_heard(self, driver: str, open_: Callable[..., Speaker], card: RecordingCard) -> None:
+        card.set_pace("real")
+        speaker = open_(driver, card)
+        assert speaker.say(announcement("I see a cat"))
+        assert not speaker.say(announcement("I see a dog"))
+        assert wait_until(speaker.poll) == [Outcome(announcement("I see a cat"), heard=True)]
+        assert outcome_of(speaker, "I see a dog").heard
+
+    def test_no_card(self, driver: str, open_: Callable[..., Speaker]) -> None:
+        speaker = open_(driver)
+        for _ in range(2):
+            outcome = outcome_of(speaker, "I see a cat")
+            assert not outcome.delivered
+            assert outcome.reason.startswith(NO_CARD)
+
+    def test_card_that_comes_later(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path
+    ) -> None:
+        own = RecordingCard(card.folder)
+        plugged = tmp_path / "asound.conf"
+        own.environment["ALSA_CONFIG_PATH"] = str(plugged)
+        plugged.touch()
+        speaker = open_(driver, own)
+        assert outcome_of(speaker, "I see a cat").reason.startswith(NO_CARD)
+        plugged.write_text(Path(card.environment["ALSA_CONFIG_PATH"]).read_text())
+        assert outcome_of(speaker, "I see a cat").heard
+
+    def test_no_aplay(
+        self, driver: str, open_: Callable[..., Speaker], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        needs_tools()
+        (tmp_path / "espeak-ng").symlink_to(str(shutil.which("espeak-ng")))
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(SpeechError) as caught:
+            open_speaker(SpeechSettings(driver))
+        assert str(caught.value) == NO_APLAY
+
+    def test_stuck_card_is_given_up_and_the_next_words_are_heard(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, long: bool
+    ) -> None:
+        speaker = open_(driver, card, rate_wpm=450)
+        for time in range(20 if long else 1):
+            card.set_pace("stuck")
+            (group,) = workers(os.getpid())
+            outcome = outcome_of(speaker, "I see a cat")
+            assert not outcome.delivered
+            assert "in time" in outcome.reason
+            wait_until_gone(group)
+            card.set_pace("instant")
+            assert outcome_of(speaker, "I see a dog").heard
+            assert len(card.recordings()) == time + 1
+
+    def test_close_in_the_middle_of_a_word(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard
+    ) -> None:
+        card.set_pace("real")
+        speaker = open_(driver, card)
+        (group,) = workers(os.getpid())
+        folder = temp_folder(group)
+        assert speaker.say(announcement("I see " + "a very " * 50 + "long sentence"))
+        wait_until(lambda: any("sink.py" in command(pid) for pid in members(group)))
+        speaker.close()
+        wait_until_gone(group)
+        assert not folder.exists()
+        assert card.recordings() == []
+        assert not speaker.say(announcement("I see a cat"))
+
+    def test_nothing_survives_a_kill_9_of_the_daemon(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard
+    ) -> None:
+        open_(driver).close()  # skips where it cannot be opened
+        card.set_pace("stuck")
+        environment = os.environ | card.environment
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        with subprocess.Popen([sys.executable, "-c", DAEMON, driver], stdout=-1, env=environment) as daemon:
+            assert daemon.stdout
+            try:
+                daemon.stdout.readline()
+                (group,) = workers(daemon.pid)
+                folder = temp_folder(group)
+                wait_until(lambda: any("sink.py" in command(pid) for pid in members(group)))
+            finally:
+                daemon.kill()
+        wait_until_gone(group)
+        assert not folder.exists()
+
+
+DAEMON = """
+import sys, time
+from edge.config import SpeechSettings
+from edge.speech import open_speaker
+from edge.stages import Announcement
+speaker = open_speaker(SpeechSettings(driver=sys.argv[1]))
+speaker.say(Announcement("", "", 1.0, "I see a cat"))
+print("speaking", flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            "def init(driver): raise RuntimeError('you probably do not have eSpeak or eSpeak-ng installed!')",
+            "pyttsx3 cannot start: libespeak-ng.so.1 is missing: sudo apt install libespeak-ng1",
+        ),
+        ("import no_such_part", "pyttsx3 cannot be imported (No module named 'no_such_part'): pip install pyttsx3"),
+    ],
+)
+def test_broken_pyttsx3(source: str, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    needs_tools()
+    (tmp_path / "pyttsx3.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SpeechError) as caught:
+        open_speaker(SpeechSettings(driver="pyttsx3"))
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [
+        ("ALSA lib x\naplay: main:831: audio open error: No such file or directory\n", f"{NO_CARD}: connect one"),
+        ("aplay: pcm_write:2146: write error: No such device", f"{NO_CARD}: it has been unplugged"),
+        ("aplay: main:831: audio open error: Device or resource busy", "another program"),
+        ("aplay: main:831: audio open error: Permission denied", "no permission"),
+        ("/tmp/x.wav: No such file or directory", "the sound could not be played: /tmp/x.wav"),
+        ("", "the sound could not be played: exit status 1"),
+    ],
+)
+def test_aplays_complaints_in_a_persons_words(stderr: str, reason: str) -> None:
+    with pytest.raises(SpeechError) as caught:
+        check_aplay(1, stderr)
+    assert str(caught.value).startswith(reason)
+    check_aplay(0, stderr)
+
+
+def test_sound_problem(tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    configuration = tmp_path / "asound.conf"
+    nobody = {"HOME": str(tmp_path)}
+    assert sound_problem({"PATH": str(tmp_path)}, cards, [configuration]) == NO_APLAY
+    aplay = tmp_path / "aplay"
+    aplay.touch(0o700)
+    nobody["PATH"] = str(tmp_path)
+    assert sound_problem(nobody, cards, [configuration]) == NO_CARD
+    cards.write_text("--- no soundcards ---\n")
+    assert sound_problem(nobody, cards, [configuration]) == NO_CARD
+    assert sound_problem({**nobody, "ALSA_CONFIG_PATH": "/x"}, cards, [configuration]) is None
+    cards.write_text(" 0 [Headphones     ]: bcm2835_headpho - bcm2835 Headphones\n")
+    assert sound_problem(nobody, cards, [configuration]) is None
+    cards.unlink()
+    configuration.touch()
+    assert sound_problem(nobody, cards, [configuration]) is None
+    configuration.unlink()
+    (tmp_path / ".asoundrc").touch()
+    assert sound_problem(nobody, cards, [configuration]) is None
