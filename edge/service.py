@@ -30,7 +30,9 @@ from edge.systemd import notify
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TIDY_S = 1.2
-"""How long a signal leaves the loop to end by itself; what is left of 2 s is for leaving by force."""
+"""How long a signal leaves the loop to end by itself."""
+FAREWELL_S = 0.5
+"""And then for killing children and last words: together less than the 2 s that are promised."""
 
 
 def run(
@@ -55,6 +57,7 @@ def run(
         stopper = closing.enter_context(Stopper(lambda: reporter.stopped(summary)))
         events.emit("started", version=__version__, pid=os.getpid())
 
+        checkpoint = find_checkpoint(settings.model.name, overrides, synset)
         camera = open_camera(settings.camera, every_frame)
         closing.callback(camera.close)
         if settings.camera.source == "auto" and not camera.live:
@@ -62,7 +65,6 @@ def run(
         else:
             reporter.tell(f"Camera: {camera.description}.")
         if not stopper.stopping():
-            checkpoint = find_checkpoint(settings.model.name, overrides, synset)
             classifier = open_classifier(checkpoint, settings.model.top)
             closing.callback(classifier.close)
             reporter.tell(f"Model: {classifier.name}, run by {classifier.engine}.")
@@ -246,7 +248,13 @@ class Stopper:
         self._stop.set()
         if self._finished.wait(TIDY_S):
             return
+        # in a thread again: whoever reads what we print may be stuck too
+        farewell = threading.Thread(target=self._farewell, daemon=True)
+        farewell.start()
+        farewell.join(FAREWELL_S)
+        os._exit(EX_OK)
+
+    def _farewell(self) -> None:
         for close in self._forced:
             close()
         self._last_words()
-        os._exit(EX_OK)

@@ -1,5 +1,6 @@
 """The whole daemon: `edge run` in a process of its own and in ours, with real signals, frames and MXNet."""
 
+import fcntl
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +44,12 @@ def group_of(session: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def bytes_waiting(child: subprocess.Popen[str]) -> int:
+    """How much the daemon has printed that nobody has read."""
+    assert child.stdout is not None
+    return int.from_bytes(fcntl.ioctl(child.stdout, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @contextmanager
@@ -191,3 +199,17 @@ entry()
         assert child.wait(8) == 0
         assert time.monotonic() - sent_s < 4
         assert json.loads(child.stdout.readline())["event"] == "stopped"
+
+
+def test_it_ends_while_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    with daemon(tmp_path, "--every-frame", "--speech", "log", "--events", "-", "--events-frames") as child:
+        # the events fill the pipe, and the loop hangs in a write
+        before, filled, deadline_s = -1, 0, time.monotonic() + 20
+        while before != filled or not filled:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.5)
+            before, filled = filled, bytes_waiting(child)
+        sent_s = time.monotonic()
+        child.terminate()
+        assert child.wait(8) == 0
+        assert time.monotonic() - sent_s < 4
