@@ -1,5 +1,31 @@
-"""python -m edge"""
+"""The program `edge`, and `python -m edge`."""
 
-from edge.cli import entry
+import contextlib
+import os
+import signal
+import sys
+from typing import NoReturn
 
-entry()
+
+def entry() -> NoReturn:
+    """Run a command and leave at once with its exit code.
+
+    Without Python's and the vendor libraries' tidying at exit, which may hang; what needs an end has had it by then.
+    """
+    # until the daemon has handlers of its own, Ctrl-C ends a command without a traceback
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from edge.cli import main
+
+    code = main()
+    # it is ending already
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    entry()

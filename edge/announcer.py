@@ -5,7 +5,7 @@ Four questions between a frame's predictions and words:
    by a margin, and stay so for a while and for at least two frames. It must also be the newest frame's best: what has
    just left is not described.
 2. Is it news? A label that was said is not said again until it has left the view or the cooldown has passed.
-3. Has it left? Only when it was below `hold`, which is lower than the floor, for `leave_s` (hysteresis).
+3. Has it left? Only when it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
 4. Was it heard? Only that counts as said. What nobody could hear is tried again after `retry_s`.
 """
 
@@ -23,7 +23,6 @@ class _Candidate:
 
     id: str
     since_s: float
-    frames: int = 1
 
 
 @dataclass
@@ -32,6 +31,7 @@ class _Spoken:
 
     at_s: float
     last_in_view_s: float
+    frames_out_of_view: int = 0
     delivered: bool | None = None
     """None until the outcome is known."""
 
@@ -47,6 +47,8 @@ class Announcer:
         self._phrase = phrase
         self._background = background
         self._smoothed: dict[str, float] = {}
+        self._labels: dict[str, str] = {}
+        """The label of each id in _smoothed."""
         self._last_s = -math.inf
         self._candidate: _Candidate | None = None
         self._spoken: dict[str, _Spoken] = {}
@@ -60,19 +62,19 @@ class Announcer:
             return None
         self._smooth(predictions, now_s)
         self._forget_what_left(now_s)
-        best = self._best(predictions)
+        best = self._best()
         if best is None:
             self._candidate = None
             return None
-        if self._candidate is None or self._candidate.id != best.id:
-            self._candidate = _Candidate(best.id, since_s=now_s)
+        if self._candidate is None or self._candidate.id != best:
+            # the first of at least two frames
+            self._candidate = _Candidate(best, since_s=now_s)
             return None
-        self._candidate.frames += 1
-        if now_s - self._candidate.since_s < self._settings.persistence_s or not self._is_news(best.id, now_s):
+        persists = now_s - self._candidate.since_s >= self._settings.persistence_s
+        if not persists or not self._is_news(best, now_s) or predictions[0].id != best:
             return None
-        if predictions[0].id != best.id:
-            return None
-        return Announcement(best.id, best.label, self._smoothed[best.id], self._phrase(best.label))
+        label = self._labels[best]
+        return Announcement(best, label, self._smoothed[best], self._phrase(label))
 
     def taken(self, announcement: Announcement, now_s: float) -> None:
         """The speaker has begun to say it."""
@@ -90,6 +92,7 @@ class Announcer:
         if elapsed_s < 0:
             # a clip that begins again: nothing before it counts
             self._smoothed, self._candidate, self._spoken = {}, None, {}
+        self._labels |= {prediction.id: prediction.label for prediction in predictions}
         new = {prediction.id: prediction.probability for prediction in predictions}
         if elapsed_s < 0 or self._settings.smoothing_s == 0:
             share = 1.0
@@ -101,23 +104,28 @@ class Announcer:
         }
         # what has faded is dropped, or a network of a thousand labels would be carried along for months
         self._smoothed = {identity: value for identity, value in smoothed.items() if value > 1e-4}
+        self._labels = {identity: self._labels[identity] for identity in self._smoothed}
 
-    def _best(self, predictions: Sequence[Prediction]) -> Prediction | None:
-        """The label that is clearly there, or None."""
+    def _best(self) -> str | None:
+        """The id of the label that is clearly there, or None."""
         ranked = sorted(self._smoothed, key=self._smoothed.__getitem__, reverse=True)
         if not ranked or ranked[0] in self._background:
             return None
         first = self._smoothed[ranked[0]]
         second = self._smoothed[ranked[1]] if len(ranked) > 1 else 0.0
-        if first < self._settings.floor or first - second < self._settings.margin:
-            return None
-        return next((prediction for prediction in predictions if prediction.id == ranked[0]), None)
+        clear = first >= self._settings.floor and first - second >= self._settings.margin
+        return ranked[0] if clear else None
 
     def _forget_what_left(self, now_s: float) -> None:
         for identity, spoken in list(self._spoken.items()):
             if self._smoothed.get(identity, 0.0) >= self._settings.hold:
-                spoken.last_in_view_s = now_s
-            elif now_s - spoken.last_in_view_s >= self._settings.leave_s:
+                spoken.last_in_view_s, spoken.frames_out_of_view = now_s, 0
+                continue
+            spoken.frames_out_of_view += 1
+            # one bad frame is no departure, however long it stands for
+            left = spoken.frames_out_of_view >= 2 and now_s - spoken.last_in_view_s >= self._settings.leave_s
+            unheard = spoken.delivered is False and now_s - spoken.at_s < self._settings.retry_s
+            if left and not unheard:
                 del self._spoken[identity]
 
     def _is_news(self, identity: str, now_s: float) -> bool:

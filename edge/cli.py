@@ -1,7 +1,6 @@
 """The command `edge`: one function for each subcommand. What goes wrong leaves as one line and an exit code."""
 
 import argparse
-import contextlib
 import json
 import logging
 import os
@@ -14,27 +13,17 @@ from typing import Any, NoReturn
 
 from edge import __version__
 from edge.config import Settings, load, to_toml
-from edge.errors import EX_OK, EX_SOFTWARE, EX_USAGE, EdgeError, SpeechError
+from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, SpeechError
 
-EX_INTERRUPTED = 130
 EX_BROKEN_PIPE = 141
-
-
-def entry() -> NoReturn:
-    """The console script: run `main` and leave at once.
-
-    Without Python's and the vendor libraries' tidying at exit, which has been seen to hang; everything that needs an
-    end has had it by then.
-    """
-    code = main()
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every error is told here."""
+    # a closed standard stream is None in Python, and print() to it would be an error
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the end
     try:
         options = _parser().parse_args(argv)
     except SystemExit as leaving:  # argparse has said why
@@ -42,25 +31,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="edge: %(message)s", stream=sys.stderr)
     try:
         command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
+        code = command(options)
+        # here, where it is told that a disk is full; the daemon has printed line by line, and does not mind
+        if command is not run:
+            sys.stdout.flush()
     except EdgeError as error:
         if options.debug:
             traceback.print_exc()
         for line in str(error).splitlines():
             print(f"edge: {line}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return EX_INTERRUPTED
     except BrokenPipeError:
         # whoever read the output has gone; nothing more can be said there, not even by the flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EX_BROKEN_PIPE
+    except OSError as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"edge: {error}; run it again with --debug to see where", file=sys.stderr)
+        return EX_UNAVAILABLE
     except Exception as error:
         if options.debug:
             traceback.print_exc()
         what = " ".join(str(error).split())
         print(f"edge: a bug: {type(error).__name__}: {what}; run it again with --debug and report it", file=sys.stderr)
         return EX_SOFTWARE
+    return code
 
 
 def run(options: argparse.Namespace) -> int:

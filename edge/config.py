@@ -8,9 +8,10 @@ import dataclasses
 import difflib
 import json
 import os
+import string
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,26 @@ ENVIRONMENT_PREFIX = "EDGE_"
 
 
 def _setting(
-    default: Any, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    fault: Callable[[Any], str] = lambda _value: "",
 ) -> Any:
-    """A dataclass field with the limits that `load` keeps (both ends included)."""
-    return field(default=default, metadata={"low": low, "high": high, "choices": choices})
+    """A dataclass field with what `load` checks: limits (both ends included), choices, or any other fault."""
+    return field(default=default, metadata={"low": low, "high": high, "choices": choices, "fault": fault})
+
+
+def template_fault(template: str) -> str:
+    """Return what is wrong with a template of [announce], or nothing: its only field is {label}, and it has one."""
+    try:
+        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    except ValueError as error:
+        return f"is no template: {error}; write {{{{ and }}}} for braces that are said"
+    if any(name != "label" or form or conversion for _, name, form, conversion in fields):
+        return "has another field than {label}; write it as 'I see {label}'"
+    return "" if fields else "would say the same of everything: put {label} in it, as in 'I see {label}'"
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,7 @@ class AnnounceSettings:
     """A label that stays in view is said again after this long; 0: never."""
     retry_s: float = _setting(10.0, low=0.1, high=3600)
     """After words that nobody could hear, the same label is tried again no sooner than this."""
-    template: str = _setting("I see {label}")
+    template: str = _setting("I see {label}", fault=template_fault)
     """What is said: {label} becomes the label with its article ('a guitar')."""
 
 
@@ -132,19 +149,23 @@ def load(
     """
     faults: list[str] = []
     values: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
+    origins: list[str] = []
     for where, layer in (
         _read_file(path),
         ("environment", _from_environment(os.environ if environment is None else environment, faults)),
         ("command line", flags or {}),
     ):
         _merge(values, layer, where, faults)
+        announce = layer.get("announce")
+        if isinstance(announce, Mapping) and {"hold", "floor"} & set(announce):
+            origins.append(where)
     if faults:
         raise ConfigError(*faults)
     settings = Settings(**{table: kind(**values[table]) for table, kind in TABLES.items()})
     if settings.announce.hold > settings.announce.floor:
         raise ConfigError(
-            f"[announce] hold = {settings.announce.hold} is above floor = {settings.announce.floor}: "
-            "a label would be dropped as soon as it is announced; set hold lower"
+            f"{' and '.join(origins)}: [announce] hold = {settings.announce.hold} is above floor = "
+            f"{settings.announce.floor}: a label would be dropped as soon as it is announced; set hold lower"
         )
     return settings
 
@@ -167,8 +188,8 @@ def _read_file(path: Path | None) -> tuple[str, Mapping[str, Any]]:
             return "defaults", {}
         path = DEFAULT_PATH
     try:
-        with path.open("rb") as file:
-            return str(path), tomllib.load(file)
+        # editors of other systems put a byte order mark first
+        return str(path), tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give the path of a settings file (TOML)") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -186,7 +207,7 @@ def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict
         try:
             layer.setdefault(table, {})[key] = text if kind is str else json.loads(text.lower())
         except json.JSONDecodeError:
-            faults.append(f"environment: {name} = {text!r} is not a {_kind_name(kind)}")
+            faults.append(f"environment: {name} = {text!r} must be {_kind_name(kind)}")
     return layer
 
 
@@ -217,18 +238,18 @@ def _check(value: Any, kind: type, limits: Mapping[str, Any]) -> tuple[str, Any]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
-        return f"must be a {_kind_name(kind)}", None
+        return f"must be {_kind_name(kind)}", None
     low, high, choices = limits["low"], limits["high"], limits["choices"]
     # written so that nan is refused too
     if low is not None and not low <= value <= high:
         return f"must be between {low} and {high}", None
     if choices and value not in choices:
         return f"must be one of {', '.join(choices)}", None
-    return "", value
+    return limits["fault"](value), value
 
 
 def _kind_name(kind: type) -> str:
-    return {str: "text in quotes", bool: "true or false", int: "whole number", float: "number"}[kind]
+    return {str: "a text in quotes", bool: "true or false", int: "a whole number", float: "a number"}[kind]
 
 
 def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:

@@ -1,13 +1,13 @@
 """What happened, as one JSON object a line, for programs that listen."""
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
 from io import FileIO
-from pathlib import Path
 from typing import Any
 
 from edge.errors import ConfigError
@@ -32,8 +32,10 @@ class Events:
             self._write = _print
         elif target:
             try:
-                # unbuffered: what a full disk refuses must not come back with a later line
-                self._file = Path(target).open("ab", buffering=0)  # noqa: SIM115 - open as long as the daemon runs
+                # unbuffered: what a full disk refuses must not come back with a later line. Not blocking: nobody may be
+                # at the other end of a FIFO
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+                self._file = FileIO(os.open(target, flags, 0o666), "ab")
             except OSError as error:
                 raise ConfigError(f"[service] events = {target!r}: {error.strerror}; name a file, or -") from error
             self._write = self._append
@@ -71,11 +73,16 @@ class Events:
 
     def _append(self, line: str) -> None:
         assert self._file is not None
-        data = line.encode()
-        written = self._file.write(b"\n" + data if self._torn else data) - self._torn
-        # the disk was full in the middle of the line: the next one begins anew
-        self._torn = written < len(data)
-        if self._torn:
+        # where a disk was full in the middle of a line, the next one begins anew
+        data = ("\n" + line if self._torn else line).encode()
+        try:
+            written = self._file.write(data) or 0  # None: a FIFO that is full
+        except BrokenPipeError as error:
+            # the reader of a FIFO may come back
+            raise OSError(str(error)) from error
+        if written:
+            self._torn = written < len(data)
+        if written < len(data):
             self.lost += 1
 
 

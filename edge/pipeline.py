@@ -5,6 +5,7 @@ and knows no vendor, no signal and no settings.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,8 +49,10 @@ class Summary:
 
     frames: int = 0
     seconds: float = 0.0
-    announced: list[Announcement] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    said: Counter[str] = field(default_factory=Counter)
+    """How often each label was announced. Counts, for a list would grow for months."""
+    in_the_air: int = 0
+    """Announcements whose outcome is not known yet."""
 
     @property
     def frames_per_second(self) -> float:
@@ -81,39 +84,45 @@ def run(
     `media_clock` counts time as the frames do, for a file that is not played at its own pace.
     """
     start_s = time.monotonic()
-    while not stopping():
-        asked_s = time.monotonic()
-        summary.seconds = asked_s - start_s
-        if limits.seconds is not None and summary.seconds >= limits.seconds:
-            break
-        try:
-            frame = stages.camera.read(READ_TIMEOUT_S)
-        except EndOfFrames:
-            break
-        if frame is not None:
-            capture_s = time.monotonic() - asked_s
-            predictions = stages.classifier.classify(frame)
-            summary.frames += 1
-            stages.observer.classified(frame, predictions, capture_s)
-            now_s = frame.media_s if media_clock and frame.media_s is not None else frame.captured_s
-            announcement = stages.announcer.update(predictions, now_s)
-            # refused when busy: then the next frame's is offered, so that nothing said is about the past
-            if announcement is not None and stages.speaker.say(announcement):
-                stages.announcer.taken(announcement, now_s)
-                summary.announced.append(announcement)
-                stages.observer.announced(announcement, frame)
-        _hear(stages, summary)
-        if limits.frames is not None and summary.frames >= limits.frames:
-            break
-    # the last words may end, unless somebody wants to stop; the speaker's own deadline bounds this
-    while len(summary.outcomes) < len(summary.announced) and not stopping():
-        _hear(stages, summary)
-        time.sleep(0.01)
-    summary.seconds = time.monotonic() - start_s
+    try:
+        while not stopping():
+            asked_s = time.monotonic()
+            if limits.seconds is not None and asked_s - start_s >= limits.seconds:
+                break
+            try:
+                frame = stages.camera.read(READ_TIMEOUT_S)
+            except EndOfFrames:
+                break
+            if frame is not None:
+                summary.frames += 1
+                _look(stages, summary, frame, time.monotonic() - asked_s, media_clock=media_clock)
+            _hear(stages, summary)
+            summary.seconds = time.monotonic() - start_s
+            if limits.frames is not None and summary.frames >= limits.frames:
+                break
+        # the last words may end, unless somebody wants to stop; the speaker's own deadline bounds this
+        while summary.in_the_air and not stopping():
+            _hear(stages, summary)
+            time.sleep(0.01)
+    finally:
+        summary.seconds = time.monotonic() - start_s
+
+
+def _look(stages: Stages, summary: Summary, frame: Frame, capture_s: float, *, media_clock: bool) -> None:
+    predictions = stages.classifier.classify(frame)
+    stages.observer.classified(frame, predictions, capture_s)
+    now_s = frame.media_s if media_clock and frame.media_s is not None else frame.captured_s
+    announcement = stages.announcer.update(predictions, now_s)
+    # refused when busy: then the next frame's is offered, so that nothing said is about the past
+    if announcement is not None and stages.speaker.say(announcement):
+        summary.said[announcement.label] += 1
+        summary.in_the_air += 1
+        stages.announcer.taken(announcement, now_s)
+        stages.observer.announced(announcement, frame)
 
 
 def _hear(stages: Stages, summary: Summary) -> None:
     for outcome in stages.speaker.poll():
-        summary.outcomes.append(outcome)
+        summary.in_the_air -= 1
         stages.announcer.finished(outcome)
         stages.observer.spoken(outcome)

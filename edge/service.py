@@ -7,12 +7,11 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from edge import __version__, pipeline
 from edge.announcer import Announcer
@@ -21,9 +20,9 @@ from edge.config import Settings
 from edge.engines import open_classifier
 from edge.errors import EX_OK
 from edge.events import Events
-from edge.models.checkpoint import DEMO, find_checkpoint
+from edge.models.checkpoint import find_checkpoint
 from edge.speech import open_speaker
-from edge.speech.phrases import check_template, phrase
+from edge.speech.phrases import phrase
 from edge.speech.sound import sound_problem
 from edge.stages import Announcement, Classifier, Frame, Outcome, Prediction, Speaker
 from edge.systemd import notify
@@ -47,43 +46,53 @@ def run(
 
     `overrides` and `synset` are for models.checkpoint.find_checkpoint. Raises EdgeError for what cannot be opened.
     """
-    check_template(settings.announce.template)
     summary = pipeline.Summary()
     with ExitStack() as closing:
         events = Events(settings.service.events)
         closing.callback(events.close)
-        terminal = sys.stderr if settings.service.events == "-" else sys.stdout
-        reporter = Reporter(events, lambda line: print(line, file=terminal, flush=True), settings)
+        reporter = Reporter(events, _tell_on(sys.stderr if settings.service.events == "-" else sys.stdout), settings)
         stopper = closing.enter_context(Stopper(lambda: reporter.stopped(summary)))
         events.emit("started", version=__version__, pid=os.getpid())
-
-        checkpoint = find_checkpoint(settings.model.name, overrides, synset)
-        camera = open_camera(settings.camera, every_frame)
-        closing.callback(camera.close)
-        if settings.camera.source == "auto" and not camera.live:
-            reporter.tell(f"No camera found: playing {camera.description}.")
-        else:
-            reporter.tell(f"Camera: {camera.description}.")
-        if not stopper.stopping():
-            classifier = open_classifier(checkpoint, settings.model.top)
-            closing.callback(classifier.close)
-            reporter.tell(f"Model: {classifier.name}, run by {classifier.engine}.")
-        if not stopper.stopping():
-            only_demo = camera.live and settings.model.name == "auto" and checkpoint.name == DEMO
-            speaker = _open_speaker(settings, reporter, only_demo)
-            stopper.on_force(speaker.close)
-            closing.callback(speaker.close)
-            announcer = Announcer(
-                settings.announce, lambda label: phrase(label, settings.announce.template), checkpoint.background
-            )
-            reporter.ready_with(classifier, speaker)
-            stages = pipeline.Stages(camera, classifier, announcer, speaker, reporter)
-            # an error before this line is one line; from here on there is something to sum up too
-            closing.callback(reporter.stopped, summary)
-            pipeline.run(stages, summary, stopper.stopping, limits, media_clock=every_frame)
-        else:
+        try:
+            with stopper.at_once():
+                checkpoint = find_checkpoint(settings.model.name, overrides, synset)
+                camera = open_camera(settings.camera, every_frame)
+                closing.callback(camera.close)
+                if settings.camera.source == "auto" and not camera.live:
+                    reporter.tell(f"No camera found: playing {camera.description}.")
+                else:
+                    reporter.tell(f"Camera: {camera.description}.")
+                classifier = open_classifier(checkpoint, settings.model.top)
+                closing.callback(classifier.close)
+                reporter.tell(f"Model: {classifier.name}, run by {classifier.engine}.")
+                speaker = _open_speaker(settings, reporter, only_demo=camera.live and settings.model.name == "auto")
+                stopper.on_force(speaker.close)
+                closing.callback(speaker.close)
+        except StopRequested:
             reporter.stopped(summary)
+            return EX_OK
+        # an error before this line is one line; from here on there is something to sum up too
+        closing.callback(reporter.stopped, summary)
+        announcer = Announcer(
+            settings.announce, lambda label: phrase(label, settings.announce.template), checkpoint.background
+        )
+        reporter.ready_with(classifier, speaker)
+        stages = pipeline.Stages(camera, classifier, announcer, speaker, reporter)
+        pipeline.run(stages, summary, stopper.stopping, limits, media_clock=every_frame)
     return EX_OK
+
+
+def _tell_on(terminal: TextIO) -> Callable[[str], None]:
+    def tell(line: str) -> None:
+        # a full disk, or a terminal that is gone, must not end what the daemon is for
+        try:
+            print(line, file=terminal, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            pass
+
+    return tell
 
 
 def _open_speaker(settings: Settings, reporter: "Reporter", only_demo: bool) -> Speaker:
@@ -112,6 +121,7 @@ class Reporter:
         self._events = events
         self._frame_events = settings.service.events_frames
         self._classifier: Classifier | None = None
+        self._speaker: Speaker | None = None
         self._ready = False
         self._stopped = False
         self._problem = ""
@@ -126,7 +136,8 @@ class Reporter:
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
         """Each frame: an event if asked for; READY with the first; systemd's status now and then."""
-        assert self._classifier is not None
+        assert self._classifier
+        assert self._speaker
         self._frames += 1
         if not self._ready:
             self._ready = True
@@ -185,14 +196,17 @@ class Reporter:
         self._stopped = True
         notify("STOPPING=1")
         self._events.emit("stopped", frames=summary.frames, seconds=round(summary.seconds, 3))
-        said = Counter(announcement.label for announcement in summary.announced)
-        words = ", ".join(label if count == 1 else f"{label} ({count} times)" for label, count in said.items())
+        words = ", ".join(label if count == 1 else f"{label} ({count} times)" for label, count in summary.said.items())
         self.tell(
             f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} a second. "
             f"Said: {words or 'nothing'}."
         )
         if self._events.lost:
             self.tell(f"{self._events.lost} events could not be written (is the disk full?).")
+
+
+class StopRequested(BaseException):
+    """A signal came while the stages were being opened. Like KeyboardInterrupt it is no error."""
 
 
 class Stopper:
@@ -207,12 +221,24 @@ class Stopper:
         """`last_words` is called before leaving by force."""
         self._last_words = last_words
         self._forced: list[Callable[[], None]] = []
+        self._at_once = False
         self._stop = threading.Event()
         self._finished = threading.Event()
 
     def stopping(self) -> bool:
         """Whether somebody wants the daemon to end."""
         return self._stop.is_set()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let a signal raise StopRequested: opening the stages takes seconds, and none of it is worth finishing."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+        if self.stopping():
+            raise StopRequested
 
     def on_force(self, close: Callable[[], None]) -> None:
         """Have `close` called before leaving by force, from another thread."""
@@ -239,8 +265,11 @@ class Stopper:
         self._reader.close()
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        """Only there so that the signal does not end the process; the thread does the rest."""
+        """The thread does the rest, or sees to it that it is done."""
         self._stop.set()
+        if self._at_once:
+            self._at_once = False
+            raise StopRequested
 
     def _watch(self) -> None:
         if not self._reader.recv(1):

@@ -53,7 +53,7 @@ class Outcome:
 
     announcement: Announcement
     heard: bool
-    """True only when the sound was played to its end, or, with the `log` speaker, never: print is not sound."""
+    """True only when the sound was played to its end. Print is not sound."""
     reason: str = ""
     """Why it was not heard, in a few words for a person; empty when it was."""
     printed: bool = False

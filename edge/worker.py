@@ -56,12 +56,13 @@ class Worker:
     `close` may be called from any thread.
     """
 
-    def __init__(self, module: str, options: Mapping[str, Any], start_timeout_s: float = 10.0) -> None:
-        """Start the child and wait until its driver is open.
+    def __init__(self, module: str, options: Mapping[str, Any], what: str, start_timeout_s: float = 10.0) -> None:
+        """Start the child and wait until its driver is open. `what` people call it ('the voice') is for messages.
 
         Raises WorkerError when the driver cannot be opened, or takes longer than `start_timeout_s`.
         """
         self._module, self._options, self._start_timeout_s = module, options, start_timeout_s
+        self._what = what
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._ready = self._busy = self._closed = False
@@ -126,7 +127,7 @@ class Worker:
         try:
             self._child = _Child(self._module, self._options)
         except OSError as error:
-            self._fault = f"cannot start a process for {self._module}: {error}"
+            self._fault = f"cannot start a process for {self._what}: {error}"
 
     def _look(self) -> Reply | None:
         if self._child is None:
@@ -144,7 +145,7 @@ class Worker:
         except EOFError:
             return self._replace("")
         if time.monotonic() > self._deadline_s:
-            return self._replace(f"{self._module} did not answer in time and was killed")
+            return self._replace(f"{self._what} did not answer in time and was killed")
         return None
 
     def _replace(self, fault: str) -> Reply:
@@ -152,7 +153,7 @@ class Worker:
         assert self._child
         status = self._child.kill()
         self._child = None
-        self._fault = fault or f"{self._module} died ({_ending(status)})"
+        self._fault = fault or f"{self._what} died ({_ending(status)})"
         reply = Reply(error=self._fault)
         if self._busy and self._ready:
             self._start()
@@ -163,7 +164,7 @@ class _Child:
     """The process itself, the pipes to it and its folder for temporary files."""
 
     def __init__(self, module: str, options: Mapping[str, Any]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="edge-", dir=_folder_in_memory()))
+        self._folder = _temporary_folder()
         self._unread = b""
         environment = os.environ | {
             "TMPDIR": str(self._folder),
@@ -217,17 +218,18 @@ class _Child:
         return self._process.returncode
 
 
-def _folder_in_memory() -> str | None:
-    """Where temporary files don't wear the SD card, and programs may run; None: wherever tempfile puts them."""
+def _temporary_folder() -> Path:
+    """Make a folder where temporary files don't wear the SD card, and programs may run. Raises OSError."""
     # systemd empties the first two of them after us (the second with RemoveIPC=yes)
-    for folder in (
+    for parent in (
         os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0],
         "/dev/shm",
         os.environ.get("XDG_RUNTIME_DIR", ""),
     ):
-        if os.access(folder, os.W_OK | os.X_OK) and not os.statvfs(folder).f_flag & os.ST_NOEXEC:
-            return folder
-    return None
+        if os.access(parent, os.W_OK | os.X_OK) and not os.statvfs(parent).f_flag & os.ST_NOEXEC:
+            with contextlib.suppress(OSError):  # it may be full
+                return Path(tempfile.mkdtemp(prefix="edge-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix="edge-"))
 
 
 def _remove(folder: Path) -> None:
@@ -280,7 +282,8 @@ def main() -> None:
 def _read(requests: int, lines: "SimpleQueue[bytes]", folder: Path) -> None:
     with open(requests, "rb") as stream:
         for line in stream:
-            lines.put(line)
+            if line.endswith(b"\n"):  # else the daemon died in the middle of it
+                lines.put(line)
     _end(folder)
 
 

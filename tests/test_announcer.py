@@ -95,18 +95,22 @@ def test_flicker_between_two_labels_says_nothing() -> None:
 
 
 def test_one_bad_frame_does_not_matter() -> None:
+    """Nor does the guitar's absence from the best few of that frame."""
     subject = announcer()
-    assert live(subject, ("guitar", 0.95), 0, 0.5) == []
-    assert live(subject, ("violin", 0.6), 0.5, 0.6) == []
-    assert [a.id for _, a in live(subject, ("guitar", 0.95), 0.6, 2)] == ["guitar"]
+    assert live(subject, ("guitar", 0.95), 0, 0.3) == []
+    assert live(subject, ("violin", 0.6), 0.3, 0.4) == []
+    said = live(subject, ("guitar", 0.95), 0.4, 2)
+    assert [a.id for _, a in said] == ["guitar"]
+    assert said[0][0] == pytest.approx(live(announcer(), ("guitar", 0.95), 0, 2)[0][0], abs=0.01)
 
 
 def test_what_the_newest_frame_does_not_show_is_not_said() -> None:
     subject = announcer(dataclasses.replace(SETTINGS, smoothing_s=2.0))
     for number in range(30):
         subject.update(predictions("guitar", 0.95), number / 10)
-    # smoothed, the guitar is still far ahead; the frame itself shows none
-    assert subject.update(predictions(*NOTHING), 3.1) is None
+    # smoothed, the guitar is still far ahead, and it is news; the frame itself shows something else
+    assert subject.update(predictions("violin", 0.6, rival="guitar"), 3.0) is None
+    assert subject.update(predictions("guitar", 0.6, rival="violin"), 3.1) is not None
 
 
 def test_a_new_label_is_said_at_once_after_the_old() -> None:
@@ -137,6 +141,15 @@ def test_a_short_absence_does_not() -> None:
     assert live(subject, ("guitar", 0.95), 3, 6) == []
 
 
+def test_at_half_a_frame_a_second_one_bad_frame_is_no_departure() -> None:
+    subject = announcer()
+    assert len(live(subject, ("guitar", 0.95), 0, 8, rate=0.5)) == 1
+    assert live(subject, NOTHING, 8, 10, rate=0.5) == []
+    assert live(subject, ("guitar", 0.95), 10, 30, rate=0.5) == []
+    live(subject, NOTHING, 30, 34, rate=0.5)
+    assert len(live(subject, ("guitar", 0.95), 34, 40, rate=0.5)) == 1
+
+
 def test_the_cooldown_says_it_again() -> None:
     said = live(announcer(), ("guitar", 0.95), 0, 130)
     assert len(said) == 3
@@ -152,6 +165,14 @@ def test_what_was_not_heard_does_not_count_as_said() -> None:
     said = live(announcer(), ("guitar", 0.95), 0, 25, heard=False)
     assert len(said) == 3
     assert said[1][0] - said[0][0] == pytest.approx(10, abs=0.2)
+
+
+def test_what_was_not_heard_waits_also_when_it_comes_back() -> None:
+    subject = announcer()
+    (first,) = live(subject, ("guitar", 0.95), 0, 2, heard=False)
+    live(subject, NOTHING, 2, 5)
+    (second,) = live(subject, ("guitar", 0.95), 5, 15)
+    assert second[0] - first[0] == pytest.approx(10, abs=0.2)
 
 
 def test_a_refused_announcement_is_offered_again() -> None:

@@ -1,7 +1,10 @@
 """The commands as a person types them: one clear line and the right exit code for what is wrong."""
 
+import importlib.metadata
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -68,6 +71,22 @@ def test_config_check_tells_good_from_bad(tmp_path: Path, capsys: pytest.Capture
     path.write_text("[announce]\nflor = 0.8\n[camera]\nwidth = -1\n")
     assert main(["config", "--check", str(path)]) == 78
     assert len(capsys.readouterr().err.splitlines()) == 2
+    path.write_text("[announce]\ntemplate = 'hello'\n")
+    assert main(["config", "--check", str(path)]) == 78
+
+
+def test_the_installed_program_leaves_as_python_m_edge_does() -> None:
+    """At once, past the vendor libraries' tidying: see docs/decisions/0004-how-it-ends.md."""
+    scripts = importlib.metadata.entry_points(group="console_scripts", name="edge")
+    assert [script.value for script in scripts] == ["edge.__main__:entry"]
+
+
+def test_an_output_that_is_full_is_one_line(picture: Path) -> None:
+    for arguments in ("config", f"classify {picture} --json"):
+        command = f"unset PYTHONUNBUFFERED; exec {sys.executable} -m edge {arguments} >/dev/full"
+        done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (69, 1)
+        assert "No space left on device" in done.stderr
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

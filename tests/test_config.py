@@ -50,11 +50,17 @@ def test_a_whole_number_will_do_for_a_number(tmp_path: Path) -> None:
         ("[camera]\nwidth = 'wide'\n", r"\[camera\] width = 'wide' must be a whole number"),
         ("[camera]\nwidth = true\n", r"\[camera\] width = True must be a whole number"),
         ("[camera]\nwidth = 5\n", r"\[camera\] width = 5 must be between 32 and 8192"),
-        ("[camera]\nloop = 1\n", r"must be a true or false"),
+        ("[camera]\nloop = 1\n", r"loop = 1 must be true or false"),
         ("[announce]\nfloor = nan\n", r"floor = nan must be between"),
         ("[announce]\nfloor = 0.2\n", r"hold = 0.35 is above floor = 0.2"),
         ("[speech]\ndriver = 'siri'\n", r"driver = 'siri' must be one of pyttsx3, espeak, log"),
         ("[camera\n", r"not TOML"),
+        ("[announce]\ntemplate = 'hello'\n", "template = 'hello' would say the same of everything"),
+        ("[announce]\ntemplate = '{'\n", "template = '{' is no template"),
+        *(
+            (f"[announce]\ntemplate = '{template}'\n", "has another field than {label}")
+            for template in ("{lable}", "{}", "{0}", "{label} {x}", "{label.upper}", "{label!r}", "{label:>9}")
+        ),
     ],
 )
 def test_each_fault_is_a_line_with_file_key_and_value(tmp_path: Path, text: str, message: str) -> None:
@@ -62,14 +68,24 @@ def test_each_fault_is_a_line_with_file_key_and_value(tmp_path: Path, text: str,
     said = faults(path)
     assert re.search(message, said)
     assert "\n" not in said
-    if "hold" not in message:
-        assert said.startswith(f"{path}: ")
+    assert said.startswith(f"{path}: ")
 
 
 def test_all_faults_at_once(tmp_path: Path) -> None:
     path = write(tmp_path, "[camera]\nwidth = 1\nsorce = 2\n[speech]\nvolume = 9\n")
     said = faults(path, environment={"EDGE_CAMERA_LOOP": "maybe"})
     assert len(said.splitlines()) == 4
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_bytes(b"\xef\xbb\xbf[camera]\nwidth = 64\n")
+    assert load(path, environment={}).camera.width == 64
+
+
+@pytest.mark.parametrize("template", ["I see {label}", "{label}", "{label}, {{really}} {label}"])
+def test_good_templates(template: str) -> None:
+    assert load(environment={}, flags={"announce": {"template": template}}).announce.template == template
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

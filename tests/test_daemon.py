@@ -173,12 +173,36 @@ def test_sigterm_at_any_moment(tmp_path: Path, long: bool) -> None:
             assert {path.name for path in folder.iterdir()} <= {"pulse"}
 
 
+def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    with daemon(tmp_path, "--speech", "log", "--events", str(events)) as child:
+        assert child.stdout is not None
+        while "Model:" not in child.stdout.readline():
+            pass
+        child.terminate()
+        while not named(read_events(events), "stopped"):
+            time.sleep(0.005)
+        for _ in range(20):
+            child.terminate()
+            time.sleep(0.005)
+        assert child.wait(8) == 0
+
+
+@pytest.mark.parametrize("stdout", [">&-", ">/dev/full", ">/dev/full --events -", ">&- --events -"])
+def test_an_output_that_takes_nothing_is_no_reason_to_stop(tmp_path: Path, stdout: str) -> None:
+    command = (
+        f"unset PYTHONUNBUFFERED; exec {sys.executable} -m edge run --camera demo --speech log --frames 2 {stdout}"
+    )
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
 def test_it_ends_while_a_c_call_runs(tmp_path: Path) -> None:
     """A classifier that is stuck in C for ten seconds: the signal thread ends the daemon all the same."""
     code = """
 import hashlib, sys
 from edge import service
-from edge.cli import entry
+from edge.__main__ import entry
 class Stuck:
     name = engine = "stuck"
     def classify(self, frame):

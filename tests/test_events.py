@@ -1,6 +1,7 @@
 """Events: one JSON object a line, whatever happens to the disk."""
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -46,6 +47,21 @@ def test_a_full_disk_loses_events_and_nothing_else() -> None:
     events.emit("started")
     events.emit("ready")
     assert events.lost == 2
+    events.close()
+
+
+def test_a_fifo_without_a_reader_is_refused_and_with_one_served(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="events"):
+        Events(str(path))
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    events = Events(str(path))
+    events.emit("started")
+    assert json.loads(os.read(reader, 1000))["event"] == "started"
+    os.close(reader)
+    events.emit("ready")
+    assert events.lost == 1
     events.close()
 
 

@@ -48,6 +48,9 @@ def test_a_name_is_looked_up_in_the_store(tmp_path: Path, monkeypatch: pytest.Mo
     touch(tmp_path / "edge" / "models" / "birds", "b-symbol.json", "b-0000.params")
     checkpoint = find_checkpoint("birds", {"size": 32})
     assert checkpoint.symbol == tmp_path / "edge" / "models" / "birds" / "b-symbol.json"
+    # as does a path of the folder; and of whatever epoch its only weights are
+    touch(tmp_path / "other", "o-symbol.json", "o-0126.params")
+    assert find_checkpoint(str(tmp_path / "other"), {"size": 32}).params.name == "o-0126.params"
     with pytest.raises(ModelError, match="did you mean birds"):
         find_checkpoint("brids")
 
@@ -57,6 +60,7 @@ def test_a_name_is_looked_up_in_the_store(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("[input]\nsize = 0\n", "size = 0 must be at least 1"),
         ("[input]\nsize = 'big'\n", "size = 'big' must be a whole number"),
+        ("[input]\nsize = 2.0\n", "size = 2.0 must be a whole number"),
         ("[input]\nsize = 9999999\n", "up to 4096"),
         ("[input]\nsize = 2\nmean = [1, 2]\n", "mean = .* must be one number, or three"),
         ("[input]\nsize = 2\nmean = nan\n", "mean = nan"),
@@ -90,6 +94,20 @@ def test_no_such_model_tells_where_it_looked(tmp_path: Path) -> None:
         find_checkpoint(str(tmp_path / "nothing"))
 
 
+@pytest.mark.parametrize("name", ["", ".", "/", "x" * 300, "a/" * 3000, "\0"])
+def test_a_name_that_cannot_be_one_is_one_line(name: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        find_checkpoint(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_may_not_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", "/proc/1/root/nowhere")
+    with pytest.raises(ModelError, match="no model of that name"):
+        find_checkpoint("birds")
+
+
 def test_labels_have_ids_and_synonyms(tmp_path: Path) -> None:
     path = tmp_path / "synset.txt"
     path.write_text("n1 tench, Tinca tinca\nn2 great white shark\n\n", encoding="utf-8")
@@ -102,13 +120,24 @@ def test_labels_have_ids_and_synonyms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"n1 tench\nn2\n", r"synset\.txt:2: 'n2'"), (b"\xff\xfe", "not a text file"), (b"n1 a\n\nn2 b\n", ":2: ''")],
+    [
+        (b"n1 tench\nn2\n", r"synset\.txt:2: 'n2'"),
+        (b"\xff\xfe", "not a text file"),
+        (b"n1 a\n\nn2 b\n", ":2: ''"),
+        (b"n1 a\nn1 b\n", ":2: the id n1"),
+    ],
 )
 def test_bad_labels_name_the_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "synset.txt"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=message):
         read_labels(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_id(tmp_path: Path) -> None:
+    path = tmp_path / "synset.txt"
+    path.write_bytes(b"\xef\xbb\xbfn1 a\r\nn2 b\r\n")
+    assert [(label.id, label.name) for label in read_labels(path)] == [("n1", "a"), ("n2", "b")]
 
 
 def test_missing_labels_are_one_line(tmp_path: Path) -> None:

@@ -124,7 +124,33 @@ def test_truncated_params_are_refused(tmp_path: Path, keep: float) -> None:
     assert f"{checkpoint.params}: truncated, or not parameters" in refusal(checkpoint)
 
 
-@pytest.mark.parametrize("symbol", ["", "{", "[]", '{"nodes": [], "heads": [[0, 0, 0]]}', "null", "\x00\x01"])
+def test_a_layer_that_feeds_itself_is_refused(tmp_path: Path) -> None:
+    checkpoint = make_net(tmp_path)
+    graph = json.loads(checkpoint.symbol.read_text())
+    flatten = next(number for number, node in enumerate(graph["nodes"]) if node["op"] == "Flatten")
+    graph["nodes"][flatten]["inputs"] = [[flatten, 0, 0]]
+    graph["heads"] = [[flatten, 0, 0]]
+    checkpoint.symbol.write_text(json.dumps(graph))
+    assert "feeds itself" in refusal(checkpoint)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    mx = import_mxnet()
+    checkpoint = make_net(tmp_path)
+    arrays = mx.nd.load(str(checkpoint.params))
+    arrays["arg:fc_bias"][0] = float("nan")
+    mx.nd.save(str(checkpoint.params), arrays)
+    assert "gives nan" in refusal(checkpoint)
+
+
+def test_a_background_that_is_no_label_is_refused(tmp_path: Path) -> None:
+    checkpoint = dataclasses.replace(make_net(tmp_path), background=frozenset({"bakground"}))
+    assert "background id bakground of model.toml is not in" in refusal(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "symbol", ["[" * 100_000, "", "{", "[]", '{"nodes": [], "heads": [[0, 0, 0]]}', "null", "\x00\x01"]
+)
 def test_a_symbol_that_is_none_is_refused(tmp_path: Path, symbol: str) -> None:
     checkpoint = make_net(tmp_path)
     checkpoint.symbol.write_text(symbol)
@@ -138,10 +164,14 @@ def test_params_of_another_network_are_refused(tmp_path: Path) -> None:
     assert "parameters are missing, the first is other_weight" in refusal(checkpoint)
 
 
-def test_the_wrong_input_size_is_told(tmp_path: Path) -> None:
+def test_the_wrong_input_size_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = make_net(tmp_path)
     wrong = dataclasses.replace(checkpoint, input=InputSpec(size=16))
     assert "check the input size" in refusal(wrong)
+    smaller_than_the_kernel = dataclasses.replace(checkpoint, input=InputSpec(size=1))
+    assert "does not take a picture of 1 x 1 pixels" in refusal(smaller_than_the_kernel)
+    # MXNet prints too, which would spoil events and --json
+    assert capsys.readouterr().out == ""
 
 
 def test_a_network_of_two_outputs_is_no_classifier(tmp_path: Path) -> None:

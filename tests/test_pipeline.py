@@ -40,7 +40,7 @@ def test_a_frame_becomes_a_spoken_label() -> None:
     assert house.observer.announcements == ["I see guitar"]
     assert [outcome.heard for outcome in house.observer.outcomes] == [True]
     assert house.observer.frames == [0, 1, 2, 3, 4]
-    assert (summary.frames, len(summary.announced)) == (5, 1)
+    assert (summary.frames, summary.said, summary.in_the_air) == (5, {"guitar": 1}, 0)
 
 
 def test_it_turns_without_frames() -> None:

@@ -31,6 +31,14 @@ def test_squash_keeps_all_of_the_picture_and_crop_its_centre() -> None:
     assert (cropped[0] == 0).all()
 
 
+def test_of_a_panorama_the_centre_is_taken() -> None:
+    panorama = np.zeros((10, 9001, 3), np.uint8)
+    panorama[:, 4500] = 255
+    for picture in (panorama, panorama.transpose(1, 0, 2)):
+        result = to_input(np.ascontiguousarray(picture), InputSpec(11, short_side=11))[0, 0]
+        assert abs(np.argwhere(result == result.max()).mean(axis=0) - 5).max() <= 1
+
+
 def test_channels_are_in_the_order_asked_for() -> None:
     red = np.full((10, 10, 3), (200, 100, 50), np.uint8)
     assert to_input(red, InputSpec(8))[0, :, 0, 0].tolist() == [200, 100, 50]

@@ -62,7 +62,7 @@ def start() -> Iterator[Callable[..., Worker]]:
     seen: list[int] = []
 
     def start(timeout_s: float = PATIENCE_S, **options: str) -> Worker:
-        worker = Worker("test_worker", options, timeout_s)
+        worker = Worker("test_worker", options, "the double", timeout_s)
         workers.append(worker)
         assert worker.pid
         seen.append(worker.pid)
@@ -129,18 +129,18 @@ def test_bug_is_reported_and_the_child_replaced(
     [
         ("driver", "no such voice"),
         ("bug", "ZeroDivisionError: in the vendor's library"),
-        ("stuck", "test_worker did not answer in time and was killed"),
+        ("stuck", "the double did not answer in time and was killed"),
     ],
 )
 def test_driver_that_does_not_open(fault: str, text: str) -> None:
     with pytest.raises(WorkerError) as caught:
-        Worker("test_worker", {"fault": fault}, start_timeout_s=2.0 if fault == "stuck" else PATIENCE_S)
+        Worker("test_worker", {"fault": fault}, "the double", start_timeout_s=2.0 if fault == "stuck" else PATIENCE_S)
     assert str(caught.value) == text
 
 
 def test_missing_module() -> None:
     with pytest.raises(WorkerError, match=r"^ModuleNotFoundError: No module named 'no_such_driver'$"):
-        Worker("no_such_driver", {})
+        Worker("no_such_driver", {}, "the double")
 
 
 def test_stuck_child_is_killed_with_what_it_started_and_replaced(start: Callable[..., Worker], long: bool) -> None:
@@ -150,7 +150,7 @@ def test_stuck_child_is_killed_with_what_it_started_and_replaced(start: Callable
         assert pid
         folder = temp_folder(pid)
         reply = reply_of(worker, "program", 3600, timeout_s=0.2)
-        assert reply.error == "test_worker did not answer in time and was killed"
+        assert reply.error == "the double did not answer in time and was killed"
         wait_until_gone(pid)
         assert not folder.exists()
         assert worker.pid not in {pid, None}
@@ -159,8 +159,8 @@ def test_stuck_child_is_killed_with_what_it_started_and_replaced(start: Callable
 
 def test_killed_while_it_works(start: Callable[..., Worker]) -> None:
     worker = start()
-    assert reply_of(worker, "signal", signal.SIGKILL).error == "test_worker died (SIGKILL)"
-    assert reply_of(worker, "signal", signal.SIGSEGV).error == "test_worker died (SIGSEGV)"
+    assert reply_of(worker, "signal", signal.SIGKILL).error == "the double died (SIGKILL)"
+    assert reply_of(worker, "signal", signal.SIGSEGV).error == "the double died (SIGSEGV)"
     assert reply_of(worker, "echo", 1) == Reply(value=1)
 
 
@@ -216,7 +216,7 @@ def test_close_kills_at_once(start: Callable[..., Worker]) -> None:
 DAEMON = """
 import time
 from edge.worker import Worker
-worker = Worker("test_worker", {})
+worker = Worker("test_worker", {}, "the double")
 worker.ask(["program", 3600], 3600)
 print(worker.pid, flush=True)
 time.sleep(3600)

@@ -1,5 +1,7 @@
 """MXNet runs its own checkpoints."""
 
+import contextlib
+import io
 import json
 import time
 from pathlib import Path
@@ -31,15 +33,23 @@ class MxnetClassifier:
         self._spec = checkpoint.input
         self._labels = read_labels(checkpoint.synset)
         self._top = min(top, len(self._labels))
+        if unknown := checkpoint.background - {label.id for label in self._labels}:
+            raise ModelError(
+                f"model {self.name}: background id {min(unknown)} of model.toml is not in {checkpoint.synset}"
+            )
         self._has_softmax = _ends_in_softmax(checkpoint.symbol)
         mx = import_mxnet()
         self._executor, self._input = _bind(mx, checkpoint)
         size = self._spec.size
-        outputs = self.probabilities(np.zeros((1, 3, size, size), np.float32)).shape
-        if outputs != (len(self._labels),):
+        outputs = self.probabilities(np.zeros((1, 3, size, size), np.float32))
+        if outputs.shape != (len(self._labels),):
             raise ModelError(
                 f"model {self.name}: {checkpoint.synset} has {len(self._labels)} labels, but the network has "
-                f"{' x '.join(map(str, outputs))} outputs; use the labels it was trained with"
+                f"{' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
+            )
+        if not np.isfinite(outputs).all():
+            raise ModelError(
+                f"model {self.name}: a black picture gives nan; {checkpoint.params} is damaged, copy it again"
             )
 
     def classify(self, frame: Frame) -> list[Prediction]:
@@ -87,7 +97,9 @@ def _bind(mx: Any, checkpoint: Checkpoint) -> tuple[Any, Any]:
         )
     size = checkpoint.input.size
     try:
-        shapes, _, state_shapes = symbol.infer_shape(data=(1, 3, size, size))
+        # it prints what it then raises
+        with contextlib.redirect_stdout(io.StringIO()):
+            shapes, _, state_shapes = symbol.infer_shape(data=(1, 3, size, size))
     except mx.MXNetError as error:
         raise ModelError(
             f"{checkpoint.symbol}: does not take a picture of {size} x {size} pixels: {_first_line(error)}; "
@@ -146,10 +158,12 @@ def _ends_in_softmax(symbol: Path) -> bool:
     try:
         graph = json.loads(symbol.read_text(encoding="utf-8"))
         nodes, index = graph["nodes"], graph["heads"][0][0]
+        if any(source[0] >= number for number, node in enumerate(nodes) for source in node["inputs"]):
+            raise ModelError(f"{symbol}: a layer feeds itself; copy it again")
         while nodes[index]["op"] in _SHAPE_ONLY:
             index = nodes[index]["inputs"][0][0]
         return nodes[index]["op"] in _SOFTMAX
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ModelError(f"{symbol}: not a symbol of MXNet (JSON with nodes and heads); copy it again") from error
 
 

@@ -15,6 +15,11 @@ def to_input(pixels: Pixels, spec: InputSpec) -> NDArray[np.float32]:
     if spec.resize == "squash":
         scaled_height = scaled_width = spec.size
     else:
+        # of a panorama the centre is all that is left: the rest is not worth the memory of scaling it
+        if max(height, width) > (longest := 4 * min(height, width)):
+            top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+            pixels = pixels[top : top + longest, left : left + longest]
+            height, width = pixels.shape[:2]
         scale = spec.scaled_short_side / min(height, width)
         # at least size: a rounding must not leave a row too few to cut from
         scaled_height, scaled_width = (max(spec.size, round(side * scale)) for side in (height, width))

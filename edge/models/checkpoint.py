@@ -1,5 +1,6 @@
 """One checkpoint on disk: its files, and how a picture becomes its input (model.toml beside it)."""
 
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -56,24 +57,34 @@ class Checkpoint:
 
 def store_folders() -> list[Path]:
     """Where models lie by name: the user's folder first, then the service's."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    home = os.environ.get("HOME", "/")
+    data = os.environ.get("XDG_DATA_HOME") or f"{home}/.local/share"
     return [Path(data) / "edge" / "models", Path("/var/lib/edge/models")]
 
 
 def find_checkpoint(name: str, overrides: Mapping[str, Any] | None = None, synset: Path | None = None) -> Checkpoint:
-    """Return the checkpoint called `name`: the demo, one in the store, or a path without its endings.
+    """Return the checkpoint called `name`: the demo, one in the store, a folder with one in it, or a prefix.
 
     `DIR/NAME` means DIR/NAME-symbol.json with DIR/NAME-0000.params, `DIR/NAME-0126.params` another epoch. `overrides`
     holds fields of InputSpec that go before model.toml. Raises ModelError when a file is missing or says nonsense.
     """
+    try:
+        return _find(name, overrides or {}, synset)
+    except (OSError, ValueError) as error:
+        # a name too long for the file system, or with a NUL in it
+        raise ModelError(f"model {name[:80]!r}: {error}; give a name in the store, or DIR/NAME") from error
+
+
+def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Checkpoint:
     if name in ("auto", DEMO):
         prefix = Path(str(resources.files("edge") / "data" / "demo")) / DEMO
     else:
-        prefix = _prefix_in_store(name) or Path(name)
+        stored = {path.name: path for path in _stored()}
+        prefix = _prefix_in(stored.get(name, Path(name))) or Path(name)
     match = re.fullmatch(r"(.+)-(\d{4})\.params", prefix.name)
     stem, epoch = (match[1], match[2]) if match else (prefix.name, "0000")
-    symbol = prefix.with_name(f"{stem}-symbol.json")
-    params = prefix.with_name(f"{stem}-{epoch}.params")
+    symbol = prefix.parent / f"{stem}-symbol.json"
+    params = prefix.parent / f"{stem}-{epoch}.params"
     if not symbol.exists() and not params.exists():
         known = sorted({DEMO, *(path.name for path in _stored())})
         near = difflib.get_close_matches(name, known, n=1)
@@ -82,8 +93,8 @@ def find_checkpoint(name: str, overrides: Mapping[str, Any] | None = None, synse
     for path, what in ((symbol, "the network's structure"), (params, "its weights")):
         if not path.is_file():
             raise ModelError(f"model {name}: {path} ({what}) is missing; a checkpoint is both files")
-    table = _read_model_toml(prefix.with_name("model.toml"))
-    given = {**table.get("input", {}), **(overrides or {})}
+    table = _read_model_toml(prefix.parent / "model.toml")
+    given = {**table.get("input", {}), **overrides}
     if "size" not in given:
         raise ModelError(
             f"model {name}: no input size: put a model.toml beside {symbol.name}, or give --size and so on"
@@ -92,31 +103,28 @@ def find_checkpoint(name: str, overrides: Mapping[str, Any] | None = None, synse
         name=stem,
         symbol=symbol,
         params=params,
-        synset=synset or prefix.with_name("synset.txt"),
+        synset=synset or prefix.parent / "synset.txt",
         input=_input_spec(given, where=f"model {name}"),
         background=frozenset(table.get("output", {}).get("background", [])),
     )
 
 
-def _prefix_in_store(name: str) -> Path | None:
-    if "/" in name:
-        return None
-    for folder in _stored():
-        if folder.name == name:
-            for symbol in folder.glob("*-symbol.json"):
-                return symbol.with_name(symbol.name.removesuffix("-symbol.json"))
-    return None
+def _prefix_in(folder: Path) -> Path | None:
+    """The checkpoint of a folder that holds just one; None otherwise."""
+    weights = list(folder.glob("*-[0-9][0-9][0-9][0-9].params")) if folder.is_dir() else []
+    return weights[0] if len(weights) == 1 else None
 
 
 def _stored() -> Iterator[Path]:
     for store in store_folders():
-        if store.is_dir():
-            yield from (path for path in sorted(store.iterdir()) if path.is_dir())
+        # the service's store is closed to others
+        with contextlib.suppress(OSError):
+            yield from sorted(path for path in store.iterdir() if path.is_dir())
 
 
 def _read_model_toml(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -143,7 +151,7 @@ def _input_spec(given: Mapping[str, Any], where: str) -> InputSpec:
     spec = dataclasses.replace(InputSpec(size=0), **values)
     for key in ("size", "short_side"):
         number = getattr(spec, key)
-        if not _is_number(number) or int(number) != number or not 0 <= number <= 4096:
+        if type(number) is not int or not 0 <= number <= 4096:
             raise ModelError(f"{where}: {key} = {number!r} must be a whole number of pixels up to 4096")
     if spec.size < 1:
         raise ModelError(f"{where}: size = {spec.size} must be at least 1")

@@ -27,16 +27,19 @@ def read_labels(path: Path) -> list[Label]:
     Raises ModelError naming the file and the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+        # editors of other systems put a byte order mark first
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; give the network's labels with --synset FILE") from error
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: not a text file in UTF-8; labels are lines 'id label, synonym'") from error
-    labels = []
+    labels: dict[str, Label] = {}
     for number, line in enumerate(lines, start=1):
         identity, _, names = line.strip().partition(" ")
         synonyms = tuple(name.strip() for name in names.split(",") if name.strip())
         if not synonyms:
             raise ModelError(f"{path}:{number}: {line!r} is not 'id label, synonym'")
-        labels.append(Label(identity, synonyms))
-    return labels
+        if identity in labels:
+            raise ModelError(f"{path}:{number}: the id {identity} stands for another label already")
+        labels[identity] = Label(identity, synonyms)
+    return list(labels.values())

@@ -4,10 +4,7 @@ Labels are nouns as data sets write them: 'electric_guitar', 'European fire sala
 """
 
 import re
-import string
 import unicodedata
-
-from edge.errors import ConfigError
 
 
 def _words(text: str) -> frozenset[str]:
@@ -54,7 +51,7 @@ _WITH_A = re.compile(
 def phrase(label: str, template: str) -> str:
     """Return what is said of a label: `phrase('hourglass', 'I see {label}')` is 'I see an hourglass'.
 
-    The template must have passed `check_template`.
+    A template is what config.template_fault finds no fault with.
     """
     return template.format(label=with_article(label))
 
@@ -65,25 +62,11 @@ def with_article(label: str) -> str:
     words[-1] = _RENAMED.get(words[-1].lower(), words[-1])
     noun = " ".join(words)
     # a hen of the woods is a hen
-    head = re.split(r"[ -](?:of|with|in|on|for)[ -]", noun.lower())[0].split()[-1]
+    head = (re.split(r"[ -](?:of|with|in|on|for)[ -]", noun.lower())[0].split() or words)[-1]
     looks_plural = _LOOKS_PLURAL.search(head) and head not in _SINGULAR
     if words[0].lower() in _COMPLETE or looks_plural or head in _PLURAL or {head, noun.lower()} & _UNCOUNTED:
         return noun
     return f"{_article(noun)} {noun}"
-
-
-def check_template(template: str) -> None:
-    """Raise ConfigError unless the template is a text with {label} in it, and no other field."""
-    where = f"[announce] template = {template!r}"
-    try:
-        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}; write {{{{ and }}}} for braces that are said") from error
-    for _, name, form, conversion in fields:
-        if name != "label" or form or conversion:
-            raise ConfigError(f"{where}: the only field is {{label}}, such as 'I see {{label}}'")
-    if not fields:
-        raise ConfigError(f"{where} would say the same of everything: put {{label}} in it, such as 'I see {{label}}'")
 
 
 def _article(noun: str) -> str:
