@@ -92,7 +92,8 @@ def gradient(rng: np.random.Generator, height: int, width: int) -> Canvas:
     first = colour(rng)
     second = first if rng.random() < 0.25 else colour(rng)
     share = np.clip(_ramp(rng, height, width) * rng.uniform(0.3, 1) + 0.5, 0, 1)
-    return first * share + second * (1 - share)
+    scene: Canvas = first * share + second * (1 - share)
+    return scene
 
 
 def stripes(rng: np.random.Generator, height: int, width: int) -> Canvas:
@@ -110,7 +111,8 @@ def clouds(rng: np.random.Generator, height: int, width: int) -> Canvas:
     share = _smooth_noise(rng, height, width, int(rng.integers(2, 7)))
     share = share + rng.uniform(0, 0.6) * (_smooth_noise(rng, height, width, int(rng.integers(8, 30))) - 0.5)
     tint = rng.uniform(0, 80) * (_smooth_noise(rng, height, width, int(rng.integers(2, 9)), 3) - 0.5)
-    return colour(rng) * share + colour(rng) * (1 - share) + tint
+    scene: Canvas = colour(rng) * share + colour(rng) * (1 - share) + tint
+    return scene
 
 
 def shapes(rng: np.random.Generator, height: int, width: int) -> Canvas:
@@ -289,7 +291,7 @@ def tilt(rng: np.random.Generator, quad: Points, amount: float) -> Points:
 def spoil(rng: np.random.Generator, scene: Pixels) -> Pixels:
     """Do to a picture what light, a cheap lens, a small sensor and compression do to it."""
     height, width = scene.shape[:2]
-    seen = scene.astype(np.float32)
+    seen: NDArray[np.floating[Any]] = scene.astype(np.float32)
     if rng.random() < 0.3:  # something moved, or the lens was not focused
         seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.4, 0.018 * height)).astype(np.float32)
     elif rng.random() < 0.2:
@@ -308,10 +310,12 @@ def spoil(rng: np.random.Generator, scene: Pixels) -> Pixels:
         seen = seen + glare * rng.uniform(20, 130)
     if rng.random() < 0.6:
         seen = seen + rng.standard_normal(seen.shape, dtype=np.float32) * rng.uniform(1, 14)
-    spoiled = np.clip(seen, 0, 255).astype(np.uint8)
+    spoiled: Pixels = np.clip(seen, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
-        spoiled = cv2.imdecode(cv2.imencode(".jpg", spoiled, quality)[1], cv2.IMREAD_COLOR).astype(np.uint8)
+        decoded = cv2.imdecode(cv2.imencode(".jpg", spoiled, quality)[1], cv2.IMREAD_COLOR)
+        assert decoded is not None
+        spoiled = decoded.astype(np.uint8)
     return spoiled
 
 

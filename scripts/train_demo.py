@@ -210,8 +210,8 @@ def test(prefix: Path, scenes: Scenes, count: int) -> None:
         for pixels, truth in zip(inputs, labels, strict=True):
             probabilities = classifier.probabilities(normalised(pixels[np.newaxis]))
             truths.append(int(truth))
-            guesses.append(int(probabilities.argmax()))
-            sure.append(float(probabilities.max()))
+            guesses.append(int(np.argmax(probabilities)))
+            sure.append(float(np.max(probabilities)))
     truth, guess, probability = np.array(truths), np.array(guesses), np.array(sure)
     right, nothing = truth == guess, truth == len(THINGS)
     named = (guess != len(THINGS)) & (probability >= FLOOR)

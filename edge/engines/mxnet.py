@@ -72,8 +72,8 @@ class MxnetClassifier:
         scores: NDArray[np.float32] = self._executor.forward(is_train=False)[0].asnumpy()[0]
         if self._has_softmax:
             return scores
-        exponentials = np.exp(scores - scores.max())
-        probabilities: NDArray[np.float32] = exponentials / exponentials.sum()
+        exponentials = np.exp(scores - np.max(scores))
+        probabilities: NDArray[np.float32] = (exponentials / exponentials.sum()).astype(np.float32)
         return probabilities
 
     def close(self) -> None:
