@@ -18,7 +18,7 @@ from edge.announcer import Announcer
 from edge.cameras import open_camera
 from edge.config import Settings
 from edge.engines import open_classifier
-from edge.errors import EX_OK
+from edge.errors import EX_OK, SpeechError
 from edge.events import Events
 from edge.models.checkpoint import find_checkpoint
 from edge.speech import open_speaker
@@ -97,18 +97,22 @@ def _tell_on(terminal: TextIO) -> Callable[[str], None]:
 
 def _open_speaker(settings: Settings, reporter: "Reporter", only_demo: bool) -> Speaker:
     """The speaker of the settings, or the one that prints where sound is impossible or would be a promise too much."""
-    speech = settings.speech
+    silent = dataclasses.replace(settings.speech, driver="log")
     if only_demo:
         reporter.tell(
             "The demo network knows only its own few things, so I print what I would say. Use --model demo to hear it, "
             "or --model PREFIX for a network that knows more."
         )
-        speech = dataclasses.replace(speech, driver="log")
-    elif speech.driver != "log" and (problem := sound_problem()):
+    elif settings.speech != silent:
+        problem = sound_problem()
+        if problem is None:
+            try:
+                return open_speaker(settings.speech)
+            except SpeechError as error:
+                problem = str(error)
         reporter.tell(f"No sound ({problem}): I print what I would say.")
-        speech = dataclasses.replace(speech, driver="log")
     # the reporter writes a line for each announcement anyway
-    return open_speaker(speech, printed=lambda _text: None)
+    return open_speaker(silent, printed=lambda _text: None)
 
 
 class Reporter:

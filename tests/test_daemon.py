@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -109,6 +110,16 @@ def test_frames_and_seconds_end_it(tmp_path: Path) -> None:
     assert read_events(events)[-1]["frames"] == 3
     assert main(["run", "--camera", "demo", "--speech", "log", "--seconds", "1", "--events", str(events)]) == 0
     assert read_events(events)[-1]["seconds"] >= 1
+
+
+def test_a_voice_that_is_not_there_silences_but_does_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path))
+    monkeypatch.setenv("EDGE_SPEECH_VOICE", "nobody's")
+    assert main(["run", "--camera", "demo", "--frames", "2"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"No sound \(.*nobody's.*\): I print what I would say\.", told), told
 
 
 def test_events_on_standard_output_are_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
