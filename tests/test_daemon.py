@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from camera_rig import MjpegServer, serving
 
 from edge.cli import main
 
@@ -120,6 +121,28 @@ def test_a_voice_that_is_not_there_silences_but_does_not_end_it(
     assert main(["run", "--camera", "demo", "--frames", "2"]) == 0
     told = capsys.readouterr().out
     assert re.search(r"No sound \(.*nobody's.*\): I print what I would say\.", told), told
+
+
+def test_on_a_real_camera_the_demo_network_speaks_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path))  # so that sound looks possible
+    with serving(MjpegServer()) as server:
+        for model, speech, told in (([], "print (no sound)", True), (["--model", "demo"], "pyttsx3", False)):
+            events = tmp_path / f"events of {speech}"
+            assert main(["run", "--camera", server.url, *model, "--frames", "2", "--events", str(events)]) == 0
+            assert named(read_events(events), "ready")[0]["speech"] == speech
+            assert ("The demo network knows only" in capsys.readouterr().out) == told
+
+
+def test_a_lost_camera_is_one_line_after_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends with the code that has systemd start it again."""
+    with serving(MjpegServer()) as server:
+        threading.Timer(4, server.silent.set).start()
+        assert main(["run", "--camera", server.url, "--speech", "log"]) == 69
+    captured = capsys.readouterr()
+    assert " frames in " in captured.out.splitlines()[-1]
+    assert re.fullmatch(r"edge: stream http://.*: lost, no frame came for 3 s; .*\n", captured.err)
 
 
 def test_events_on_standard_output_are_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
