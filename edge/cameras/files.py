@@ -32,7 +32,7 @@ def open_path(settings: CameraSettings, every_frame: bool = False) -> Camera:
         if path.is_char_device():
             return open_node(settings, path, f"camera {path}")
         if path.is_dir() and settings.source:
-            reel = ImageReel(path, images_in(path), settings.image_s)
+            reel = ImageReel(path, images_in(path), settings.image_s, once=every_frame)
             return Player(reel, f"folder {path}", loop=settings.loop, every_frame=every_frame)
         if not path.is_file():
             # a FIFO would block for ever
@@ -45,7 +45,7 @@ def open_path(settings: CameraSettings, every_frame: bool = False) -> Camera:
                 raise CameraError(f"camera {path}: the file is empty; choose a video, an image or a folder of images")
     check_name(str(path.absolute()))
     if cv2.haveImageReader(str(path)):
-        reel = ImageReel(path, [path], settings.image_s)
+        reel = ImageReel(path, [path], settings.image_s, once=every_frame)
         return Player(reel, f"image {path}", loop=settings.loop, every_frame=every_frame)
     return Player(VideoReel(path), f"video {path}", loop=settings.loop, every_frame=every_frame)
 

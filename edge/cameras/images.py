@@ -55,15 +55,16 @@ def read_image(path: Path) -> Pixels:
 
 
 class ImageReel:
-    """Images as a reel: each is on show for `image_s`, in several equal frames. Unreadable ones are left out.
+    """Images as a reel: each is on show for `image_s`. Unreadable ones are left out.
 
+    Unless `once`, an image is several equal frames, as a camera would see one that is held before it.
     Raises CameraError when none of them can be read.
     """
 
-    def __init__(self, where: Path, images: list[Path], image_s: float) -> None:
+    def __init__(self, where: Path, images: list[Path], image_s: float, *, once: bool) -> None:
         self._where = where
         self._images = images
-        self._looks = max(1, round(image_s / _LOOK_S))
+        self._looks = 1 if once else max(1, round(image_s / _LOOK_S))
         self.interval_s = image_s / self._looks
         self._index = -1
         self._shown: Pixels | None = None
