@@ -268,9 +268,11 @@ class Stopper:
         self._thread.join()
         self._reader.close()
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         """The thread does the rest, or sees to it that it is done."""
         self._stop.set()
+        if number == signal.SIGINT and os.isatty(2):
+            os.write(2, b"\n")  # the terminal has just written ^C
         if self._at_once:
             self._at_once = False
             raise StopRequested
