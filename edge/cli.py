@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from edge import __version__
 from edge.config import Settings, load, to_toml
-from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, SpeechError
+from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, SpeechError, one_line
 
 EX_BROKEN_PIPE = 141
 
@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             traceback.print_exc()
-        what = " ".join(str(error).split())
-        print(f"edge: a bug: {type(error).__name__}: {what}; run it again with --debug and report it", file=sys.stderr)
+        what = f"{type(error).__name__}: {one_line(error)}"
+        print(f"edge: a bug: {what}; run it again with --debug and report it", file=sys.stderr)
         return EX_SOFTWARE
     return code
 

@@ -11,6 +11,11 @@ EX_SOFTWARE = 70
 EX_CONFIG = 78
 
 
+def one_line(error: BaseException) -> str:
+    """Return what an error of somebody else says, without its line breaks."""
+    return " ".join(str(error).split())
+
+
 class EdgeError(Exception):
     """Anything that ends as one line on the terminal; never raised itself."""
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, one_line
 
 REAP_S = 0.5
 """How long a killed child may take to be gone. More can only be a device driver that hangs; then we leave it."""
@@ -269,10 +269,10 @@ def main() -> None:
             else:
                 reply = Reply(value=answer(request))
         except EdgeError as error:
-            reply = Reply(error=_one_line(error))
+            reply = Reply(error=one_line(error))
         except Exception as error:
             traceback.print_exc()
-            reply, bug = Reply(error=f"{type(error).__name__}: {_one_line(error)}"), True
+            reply, bug = Reply(error=f"{type(error).__name__}: {one_line(error)}"), True
         with contextlib.suppress(BrokenPipeError):
             os.write(replies, json.dumps(asdict(reply)).encode() + b"\n")
         if bug:
@@ -290,10 +290,6 @@ def _read(requests: int, lines: "SimpleQueue[bytes]", folder: Path) -> None:
 def _end(folder: Path) -> None:
     _remove(folder)
     os.killpg(0, signal.SIGKILL)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

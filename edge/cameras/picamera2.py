@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import CameraSettings
-from edge.errors import CameraError
+from edge.errors import CameraError, one_line
 from edge.stages import Frame, Pixels
 
 # Buffers come from the contiguous memory that the whole board shares.
@@ -156,7 +156,7 @@ class PiCamera:
 
     def _failed(self, what: str, error: Exception, advice: str) -> CameraError:
         # the cause says why: 'Device or resource busy' where the error has 'sequence did not complete'
-        return CameraError(f"{self.description}: {what}: {_one_line(error.__cause__ or error)}; {advice}")
+        return CameraError(f"{self.description}: {what}: {one_line(error.__cause__ or error)}; {advice}")
 
 
 def _load() -> Any:
@@ -166,7 +166,7 @@ def _load() -> Any:
         import picamera2
     except Exception as error:  # not only ImportError: a numpy that does not fit gives ValueError
         raise CameraError(
-            f"camera csi: picamera2 cannot be imported ({_one_line(error)}); install it with: "
+            f"camera csi: picamera2 cannot be imported ({one_line(error)}); install it with: "
             "sudo apt install python3-picamera2, and give the virtual environment --system-site-packages"
         ) from error
     return picamera2
@@ -178,10 +178,6 @@ def _csi_cameras(library: Any) -> list[tuple[int, Mapping[str, Any]]]:
         cameras = library.Picamera2.global_camera_info()
     except Exception as error:
         raise CameraError(
-            f"camera csi: libcamera does not work ({_one_line(error)}); is the system up to date?"
+            f"camera csi: libcamera does not work ({one_line(error)}); is the system up to date?"
         ) from error
     return [(index, info) for index, info in enumerate(cameras) if "/usb" not in info["Id"]]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
