@@ -3,6 +3,11 @@
 import csv
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.cameras.images import read_image
-from edge.engines import open_classifier
-from edge.engines.mxnet import MxnetClassifier
+from edge.engines import engine_problem, engine_version, open_classifier
+from edge.engines.module import ModuleClassifier
+from edge.engines.mxnet import MxnetClassifier, check_finite
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
@@ -21,6 +27,7 @@ from edge.stages import Frame
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).resolve().parents[1]
 SIZE = 8
 PICTURE = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
 TRAINED: dict[str, tuple[int, dict[str, Any]]] = {
@@ -230,3 +237,212 @@ def test_trained_networks_know_the_photos(shared: Path, name: str) -> None:
             np.testing.assert_allclose(found, expected, atol=1e-3)
     assert len(rows) == 20
     assert correct >= right
+
+
+# Memory. WIDE has weights of 64 MiB in one layer.
+
+WIDE = 4096
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoint]:
+    mx = import_mxnet()
+    folder = tmp_path_factory.mktemp("wide")
+    net = mx.sym.FullyConnected(mx.sym.Flatten(mx.sym.Variable("data")), num_hidden=WIDE, name="first")
+    net = mx.sym.FullyConnected(mx.sym.Activation(net, act_type="relu"), num_hidden=WIDE, name="wide")
+    net = mx.sym.softmax(mx.sym.FullyConnected(net, num_hidden=3, name="last"))
+    shapes, _, _ = net.infer_shape(data=(1, 3, SIZE, SIZE))
+    random = np.random.default_rng(1)
+    weights = {
+        name: mx.nd.array(random.standard_normal(shape, np.float32) / np.sqrt(shape[-1]))
+        for name, shape in zip(net.list_arguments(), shapes, strict=True)
+        if name != "data"
+    }
+    mx.model.save_checkpoint(str(folder / "wide"), 0, net, weights, {})
+    (folder / "synset.txt").write_text("a apple\nb bear\nc cat\n")
+    (folder / "model.toml").write_text(f"[input]\nsize = {SIZE}\nmean = 127.5\nstd = 64\nshort_side = {SIZE}\n")
+    yield find_checkpoint(str(folder / "wide"))
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def pss_mib() -> float:
+    rollup = Path("/proc/self/smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+
+
+def test_large_weights_are_in_memory_once_and_go_at_close(tmp_path: Path, wide: Checkpoint) -> None:
+    MxnetClassifier(make_net(tmp_path), top=1).close()
+    before = pss_mib()
+    for _ in range(3):
+        classifier = MxnetClassifier(wide, top=1)
+        classifier.classify(Frame(PICTURE, 0, 0.0))
+        # 64 MiB of weights, as oneDNN likes them; the file's pages are gone
+        assert 60 < pss_mib() - before < 100
+        classifier.close()
+        assert pss_mib() - before < 20
+        classifier.close()
+
+
+@pytest.mark.parametrize("what", ["truncated", "removed"])
+def test_a_running_network_does_not_need_its_file(tmp_path: Path, wide: Checkpoint, what: str) -> None:
+    params = tmp_path / "wide-0000.params"
+    params.write_bytes(wide.params.read_bytes())
+    classifier = MxnetClassifier(dataclasses.replace(wide, params=params), top=3)
+    before = classifier.classify(Frame(PICTURE, 0, 0.0))
+    if what == "truncated":
+        os.truncate(params, 0)
+    else:
+        params.unlink()
+    assert classifier.classify(Frame(PICTURE, 1, 0.0)) == before
+    classifier.close()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_large_weights_compute_the_same_with_and_without_onednn(
+    wide: Checkpoint, monkeypatch: pytest.MonkeyPatch, fused: bool
+) -> None:
+    """Without it, as MXNet is where oneDNN is not, the layers read the arrays themselves at each frame."""
+    network_input = to_input(PICTURE, wide.input)
+    expected = by_module(wide, network_input)
+    if not fused:
+        monkeypatch.setenv("MXNET_SUBGRAPH_BACKEND", "NONE")
+    classifier = MxnetClassifier(wide, top=3)
+    for _ in range(2):
+        np.testing.assert_allclose(classifier.probabilities(network_input), expected, atol=1e-6)
+    classifier.close()
+
+
+STARVED = """
+import resource, sys
+from pathlib import Path
+from edge.engines.mxnet import MxnetClassifier
+from edge.errors import ModelError
+from edge.models.checkpoint import find_checkpoint
+small = MxnetClassifier(find_checkpoint(sys.argv[1]), top=1)  # MXNet has its threads now
+used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + (int(sys.argv[3]) << 20),) * 2)
+try:
+    MxnetClassifier(find_checkpoint(sys.argv[2]), top=1)
+except ModelError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("mib", [1, 40])
+def test_too_little_memory_is_a_model_error(tmp_path: Path, wide: Checkpoint, mib: int) -> None:
+    """1 MiB is not enough for a thread, 40 not for the weights."""
+    small = make_net(tmp_path)
+    run = [sys.executable, "-c", STARVED, small.prefix, wide.prefix, str(mib)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("model wide: there is not enough memory for it"), done.stderr
+    assert done.stdout.count("\n") == 1
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from edge.engines import open_classifier
+from edge.models.checkpoint import find_checkpoint
+import cv2
+open_classifier(find_checkpoint(sys.argv[1]), engine=sys.argv[2])
+print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024)
+"""
+
+
+@pytest.mark.parametrize(("name", "share"), [("inception-v3", 0.7), ("resnet-152", 0.6), ("vgg16", 0.6)])
+def test_it_takes_less_memory_than_the_tutorials(tmp_path: Path, long: bool, name: str, share: float) -> None:
+    """The largest resident memory of a process of its own."""
+    if name != "inception-v3" and not long:
+        pytest.skip("large: with --long")
+    script = ROOT / "scripts" / "make_random_checkpoint.py"
+    subprocess.run([sys.executable, script, name, "--out", tmp_path], capture_output=True, timeout=120, check=True)
+    peak = {}
+    for engine in ("mxnet", "module"):
+        run = [sys.executable, "-c", PEAK, str(tmp_path / name), engine]
+        peak[engine] = float(
+            subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True).stdout
+        )
+    (tmp_path / f"{name}-0000.params").unlink()
+    assert peak["mxnet"] <= share * peak["module"], peak
+
+
+# What a measurement asks.
+
+
+def test_parameters_are_counted_with_the_states_of_batchnorm(tmp_path: Path) -> None:
+    checkpoint = make_net(tmp_path)
+    # convolution 4 x 3 x 3 x 3 and 4, BatchNorm 4 times 4, fully connected 3 x (4 x 6 x 6) and 3
+    expected = 108 + 4 + 16 + 432 + 3
+    assert MxnetClassifier(checkpoint, top=1).parameters == expected
+    assert ModuleClassifier(checkpoint, top=1).parameters == expected
+
+
+@pytest.mark.parametrize("engine", ["mxnet", "module"])
+def test_enqueueing_leaves_nothing_behind(tmp_path: Path, engine: str) -> None:
+    checkpoint = make_net(tmp_path)
+    classifier = open_classifier(checkpoint, top=3, engine=engine)
+    before = classifier.classify(Frame(PICTURE, 0, 0.0))
+    assert classifier.first_s > 0
+    assert classifier.enqueue_s(to_input(np.invert(PICTURE), checkpoint.input)) > 0
+    assert classifier.classify(Frame(PICTURE, 1, 0.0)) == before
+    classifier.close()
+
+
+@pytest.mark.parametrize("head", ["SoftmaxOutput", "logits"])
+def test_the_tutorials_way_says_the_same(tmp_path: Path, head: str) -> None:
+    checkpoint = make_net(tmp_path, head)
+    network_input = to_input(PICTURE, checkpoint.input)
+    module = open_classifier(checkpoint, engine="module")
+    assert isinstance(module, ModuleClassifier)
+    expected = MxnetClassifier(checkpoint, top=3).probabilities(network_input)
+    np.testing.assert_allclose(module.probabilities(network_input), expected, atol=1e-6)
+
+
+def test_another_epoch_is_loaded_the_tutorials_way_too(tmp_path: Path) -> None:
+    make_net(tmp_path)
+    (tmp_path / "net-0000.params").rename(tmp_path / "net-0126.params")
+    assert open_classifier(find_checkpoint(str(tmp_path / "net-0126.params")), engine="module").parameters > 0
+
+
+def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
+    checkpoint = make_net(tmp_path)
+    for refused in (lambda: open_classifier(checkpoint, engine="caffe"), lambda: engine_version("caffe")):
+        with pytest.raises(ModelError, match="there is no engine caffe; known: mxnet, module"):
+            refused()
+    assert "there is no engine caffe" in engine_problem("caffe")
+
+
+def test_an_engine_tells_its_version_without_being_imported() -> None:
+    code = (
+        "import sys; from edge.engines import engine_problem, engine_version; "
+        "print(engine_version('mxnet'), engine_problem('mxnet') + engine_problem('module'), 'mxnet' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"mxnet {metadata.version('mxnet')}  False\n"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_not_finite_are_found_by_name(tmp_path: Path, value: float) -> None:
+    mx = import_mxnet()
+    checkpoint = make_net(tmp_path)
+    check_finite(checkpoint)
+    arrays = mx.nd.load(str(checkpoint.params))
+    arrays["aux:bn_moving_var"][2] = value
+    # with an array of another type, MXNet reads the file
+    for others in ({}, {"arg:unused": mx.nd.zeros(3, dtype="float16")}):
+        mx.nd.save(str(checkpoint.params), {**arrays, **others})
+        with pytest.raises(ModelError, match="aux:bn_moving_var holds nan or infinity"):
+            check_finite(checkpoint)
+    checkpoint.params.write_bytes(b"")
+    with pytest.raises(ModelError, match="truncated, or not parameters"):
+        check_finite(checkpoint)
+
+
+def test_arrays_without_names_are_refused(tmp_path: Path) -> None:
+    mx = import_mxnet()
+    checkpoint = make_net(tmp_path)
+    mx.nd.save(str(checkpoint.params), [mx.nd.zeros(3)])
+    assert "its arrays have no names" in refusal(checkpoint)

@@ -1,16 +1,20 @@
 """MXNet runs its own checkpoints."""
 
 import contextlib
+import gc
 import io
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks
 from edge.engines.mxnet_compat import import_mxnet
+from edge.engines.mxnet_params import MappedParams
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint
@@ -19,10 +23,24 @@ from edge.stages import Frame, Prediction, Timing
 
 _SOFTMAX = ("SoftmaxOutput", "softmax", "SoftmaxActivation", "Softmax")
 _SHAPE_ONLY = ("Flatten", "flatten", "Reshape", "reshape", "identity", "_copy", "Cast")
+_LIBRARY = "libmxnet.so"
+_NO_MEMORY = ("Failed to allocate", "AlignedMalloc", "bad_alloc", "Cannot allocate", "Resource temporarily unavailable")
+_SMALL = 64 * 1024
+"""Bytes. Arrays below it stay in memory: together they are little, and some are read at each frame."""
 
 
 class MxnetClassifier:
-    """A checkpoint bound for inference. The loaded arrays are the bound ones: the weights are in memory once."""
+    """A checkpoint bound for inference, its weights in memory once.
+
+    What keeps memory low, with the largest PSS for Inception v3, ResNet-152 and VGG-16 (x86_64, MiB):
+
+        573  1155  2307   mx.mod.Module
+        399   683  1258   bind the loaded arrays themselves
+        303   452   736   map the weights from the file, drop them as the layers copy them
+        285   427   735   let free() give back large blocks: MXNet folds BatchNorm into copies that it frees again
+        266   408   716   import less (mxnet_compat.py)
+        225   368   676   drop the code that only ran at the start
+    """
 
     engine = "mxnet"
 
@@ -39,18 +57,14 @@ class MxnetClassifier:
             )
         self._has_softmax = _ends_in_softmax(checkpoint.symbol)
         mx = import_mxnet()
-        self._executor, self._input = _bind(mx, checkpoint)
-        size = self._spec.size
-        outputs = self.probabilities(np.zeros((1, 3, size, size), np.float32))
-        if outputs.shape != (len(self._labels),):
-            raise ModelError(
-                f"model {self.name}: {checkpoint.synset} has {len(self._labels)} labels, but the network has "
-                f"{' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
-            )
-        if not np.isfinite(outputs).all():
-            raise ModelError(
-                f"model {self.name}: a black picture gives nan; {checkpoint.params} is damaged, copy it again"
-            )
+        self._vendor_errors = (mx.MXNetError, MemoryError)
+        try:
+            with self._translated_errors():
+                outputs = self._open(mx, checkpoint)
+            self._check(outputs, checkpoint)
+        except ModelError:
+            self.close()
+            raise
 
     def classify(self, frame: Frame) -> list[Prediction]:
         """Return the `top` most probable labels, best first."""
@@ -67,30 +81,123 @@ class MxnetClassifier:
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability of each label (float32, N) for one input (float32 1 x 3 x size x size)."""
-        self._input[:] = network_input
-        # forward() only queues the work: asnumpy() waits for it, so any timing must include it
-        scores: NDArray[np.float32] = self._executor.forward(is_train=False)[0].asnumpy()[0]
+        with self._translated_errors():
+            self._feed(network_input)
+            # forward() only queues the work: asnumpy() waits for it, so any timing must include it
+            scores: NDArray[np.float32] = self._forward().asnumpy()[0]
         if self._has_softmax:
             return scores
         exponentials = np.exp(scores - np.max(scores))
         probabilities: NDArray[np.float32] = (exponentials / exponentials.sum()).astype(np.float32)
         return probabilities
 
+    def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
+        """Return the seconds until forward() returns: it has only queued the work then, which many take for its time.
+
+        The work is done when this returns.
+        """
+        with self._translated_errors():
+            self._feed(network_input)
+            start = time.perf_counter()
+            output = self._forward()
+            spent = time.perf_counter() - start
+            output.wait_to_read()
+        return spent
+
     def close(self) -> None:
-        """Drop the network; its memory goes with the last reference."""
+        """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
+        self._forget()
+        gc.collect()
+        # MXNet frees in a thread of its own, after what is queued before; what was amiss there has been told
+        with contextlib.suppress(*self._vendor_errors):
+            import_mxnet().nd.waitall()
+        give_back_free_memory()
+
+    # What an engine that uses MXNet in another way replaces (engines/module.py).
+
+    def _open(self, mx: Any, checkpoint: Checkpoint) -> NDArray[np.float32]:
+        """Load, bind and run once; return the probabilities for a black picture. Sets `parameters` and `first_s`."""
+        give_back_large_blocks()
+        give_back_code(_LIBRARY)
+        mapped = MappedParams.open(checkpoint.params)
+        self._executor, self._input = _bind(mx, checkpoint, mapped)
+        arrays = {**self._executor.arg_dict, **self._executor.aux_dict}
+        self.parameters = sum(int(array.size) for name, array in arrays.items() if not _is_fed(name))
+        with mapped.dropping() if mapped else contextlib.nullcontext():
+            outputs = self._run_first()
+        give_back_free_memory()
+        give_back_code(_LIBRARY)
+        return outputs
+
+    def _feed(self, network_input: NDArray[np.float32]) -> None:
+        """Hand over the input of the next `_forward`."""
+        self._input[:] = network_input
+
+    def _forward(self) -> Any:
+        """Queue the work and return MXNet's array of outputs (1 x N), which is not filled yet."""
+        return self._executor.forward(is_train=False)[0]
+
+    def _forget(self) -> None:
+        """Drop all that belongs to the network."""
         self._executor = self._input = None
 
+    # For them all.
 
-def _bind(mx: Any, checkpoint: Checkpoint) -> tuple[Any, Any]:
-    """Return (executor, its input array)."""
-    symbol, weights, states = _load(mx, checkpoint)
+    def _run_first(self) -> NDArray[np.float32]:
+        """Run a black picture through the network, which also makes MXNet prepare the layers."""
+        start = time.perf_counter()
+        outputs = self.probabilities(np.zeros((1, 3, self._spec.size, self._spec.size), np.float32))
+        self.first_s = time.perf_counter() - start
+        return outputs
+
+    def _check(self, outputs: NDArray[np.float32], checkpoint: Checkpoint) -> None:
+        if outputs.shape != (len(self._labels),):
+            raise ModelError(
+                f"model {self.name}: {checkpoint.synset} has {len(self._labels)} labels, but the network has "
+                f"{' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
+            )
+        if not np.isfinite(outputs).all():
+            raise ModelError(
+                f"model {self.name}: a black picture gives nan; {checkpoint.params} is damaged, copy it again"
+            )
+
+    @contextlib.contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._vendor_errors as error:
+            said = _first_line(error)
+            if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+                raise ModelError(
+                    f"model {self.name}: there is not enough memory for it ({said}); choose a smaller model, or end "
+                    "other programs"
+                ) from error
+            raise ModelError(f"model {self.name}: MXNet cannot run it: {said}") from error
+
+
+def check_finite(checkpoint: Checkpoint) -> None:
+    """Raise ModelError, naming the array, when a parameter is nan or infinite. Reads all of them, keeps none."""
+    mapped = MappedParams.open(checkpoint.params)
+    if mapped is None:
+        arrays = {name: array.asnumpy() for name, array in _read_params(import_mxnet(), checkpoint).items()}
+    else:
+        arrays = dict(mapped.arrays)
+    for name, array in arrays.items():
+        # both are nan when one value is; no array of the same size is needed for it
+        if not (np.isfinite(np.min(array)) and np.isfinite(np.max(array))):
+            raise ModelError(f"{checkpoint.params}: {name} holds nan or infinity; it is damaged, copy it again")
+        if mapped is not None:
+            mapped.drop()
+
+
+def _bind(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None = None) -> tuple[Any, Any]:
+    """Return (executor, its input array). The parameters are those of `mapped`, or are read from the file."""
+    symbol, weights, states = _load(mx, checkpoint, mapped)
     if len(symbol.list_outputs()) != 1:
         raise ModelError(f"{checkpoint.symbol}: a classifier has one output, this has {len(symbol.list_outputs())}")
-    free = [name for name in symbol.list_arguments() if name not in weights and not name.endswith("label")]
-    if "data" in free:
-        free.remove("data")
-    if free or [name for name in symbol.list_auxiliary_states() if name not in states]:
-        missing = [*free, *(name for name in symbol.list_auxiliary_states() if name not in states)]
+    missing = [name for name in symbol.list_arguments() if name not in weights and not _is_fed(name)]
+    missing += [name for name in symbol.list_auxiliary_states() if name not in states]
+    if missing:
         raise ModelError(
             f"{checkpoint.params}: {len(missing)} of the network's parameters are missing, the first is {missing[0]}; "
             f"are both files of the same checkpoint?"
@@ -112,14 +219,16 @@ def _bind(mx: Any, checkpoint: Checkpoint) -> tuple[Any, Any]:
         _check_shape(checkpoint, name, arguments[name].shape, shape)
     for name, shape in zip(symbol.list_auxiliary_states(), state_shapes, strict=True):
         _check_shape(checkpoint, name, states[name].shape, shape)
-    try:
+
+    executor = symbol.bind(mx.cpu(), args=arguments, aux_states=states, grad_req="null")
+    if mapped is not None and (read := _read_at_each_frame(executor)):
+        # without oneDNN these are all; they are needed for good, so no file must lie behind them
+        arguments |= {name: arguments[name].copy() for name in read if name in weights}
         executor = symbol.bind(mx.cpu(), args=arguments, aux_states=states, grad_req="null")
-    except mx.MXNetError as error:
-        raise ModelError(f"{checkpoint.symbol}: MXNet cannot run it: {_first_line(error)}") from error
     return executor, arguments["data"]
 
 
-def _load(mx: Any, checkpoint: Checkpoint) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def _load(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Return (symbol, weights by name, auxiliary states by name).
 
     This is mx.model.load_checkpoint in its two halves, so that an error can name the file.
@@ -128,20 +237,52 @@ def _load(mx: Any, checkpoint: Checkpoint) -> tuple[Any, dict[str, Any], dict[st
         symbol = mx.sym.load(str(checkpoint.symbol))
     except mx.MXNetError as error:
         raise ModelError(f"{checkpoint.symbol}: not a symbol of MXNet: {_first_line(error)}; copy it again") from error
+    if mapped is None:
+        arrays = _read_params(mx, checkpoint)
+    else:
+        arrays = {
+            name: mx.nd.from_numpy(array, zero_copy=array.nbytes >= _SMALL) for name, array in mapped.arrays.items()
+        }
+    weights: dict[str, Any] = {}
+    states: dict[str, Any] = {}
+    for key, array in arrays.items():
+        kind, _, name = key.partition(":")
+        {"arg": weights, "aux": states}.get(kind, {})[name] = array
+    return symbol, weights, states
+
+
+def _read_params(mx: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         arrays = mx.nd.load(str(checkpoint.params))
     except (mx.MXNetError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{checkpoint.params}: truncated, or not parameters of MXNet: {_first_line(error)}; copy it again"
         ) from error
-    weights: dict[str, Any] = {}
-    states: dict[str, Any] = {}
     if not isinstance(arrays, dict):
         raise ModelError(f"{checkpoint.params}: its arrays have no names; save it with mx.model.save_checkpoint")
-    for key, array in arrays.items():
-        kind, _, name = key.partition(":")
-        {"arg": weights, "aux": states}.get(kind, {})[name] = array
-    return symbol, weights, states
+    return arrays
+
+
+def _read_at_each_frame(executor: Any) -> set[str]:
+    """Return the inputs of those layers that do not make a copy of their weights at the first frame.
+
+    The layers that oneDNN computes do; their operators have _sg_mkldnn_ in front. debug_str lists the bound layers,
+    each as `Op:` operator, `Name=`..., and below it a line `arg[0]=` name `(0)` for each input.
+    """
+    read: set[str] = set()
+    copies = False
+    for line in executor.debug_str().splitlines():
+        text = line.strip()
+        if text.startswith("Op:"):
+            copies = text.startswith("Op:_sg_mkldnn_")
+        elif text.startswith("arg[") and not copies:
+            read.add(text.partition("=")[2].partition("(")[0])
+    return read
+
+
+def _is_fed(name: str) -> bool:
+    """Whether an argument is the input, or the label that a training head keeps asking for."""
+    return name == "data" or name.endswith("label")
 
 
 def _check_shape(checkpoint: Checkpoint, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:

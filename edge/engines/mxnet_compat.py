@@ -5,12 +5,13 @@ Python 3.12 and later it misses `distutils`. Only what is absent is put back, so
 The wheel for arm64 needs mending on disk as well: scripts/mend-mxnet.
 """
 
+import contextlib
 import importlib
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -50,9 +51,8 @@ def import_mxnet() -> Any:
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 
     restore_numpy_names(np)
-    restore_distutils()
     try:
-        with warnings.catch_warnings():
+        with _stand_ins(), warnings.catch_warnings():
             # deprecations inside MXNet that nobody will mend any more
             warnings.simplefilter("ignore")
             return importlib.import_module("mxnet")
@@ -76,16 +76,40 @@ def restore_numpy_names(np: Any) -> None:
 
 
 def restore_distutils() -> None:
-    """Make `from distutils.version import LooseVersion, StrictVersion` work where Python has no distutils."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module("distutils.version")
-    except ImportError:
-        package, version = ModuleType("distutils"), ModuleType("distutils.version")
-        version.__dict__.update(LooseVersion=_Version, StrictVersion=_Version)
-        package.__dict__.update(version=version, __path__=[])
+    """Make `from distutils.version import LooseVersion, StrictVersion` work without distutils.
+
+    Python has had none since 3.12. Where setuptools replaces it, that takes 11 MiB for these two classes.
+    """
+    package, version = ModuleType("distutils"), ModuleType("distutils.version")
+    version.__dict__.update(LooseVersion=_Version, StrictVersion=_Version)
+    package.__dict__.update(version=version, __path__=[])
+    if "distutils" not in sys.modules:
         sys.modules.update({"distutils": package, "distutils.version": version})
+
+
+@contextlib.contextmanager
+def _stand_ins() -> Iterator[None]:
+    """While MXNet is imported, let small modules stand in for two that it hardly needs."""
+    before = set(sys.modules)
+    restore_distutils()
+    # 8 MiB, only to download
+    sys.modules.setdefault("requests", _Later("requests"))
+    try:
+        yield
+    finally:
+        for name in ("distutils", "distutils.version", "requests"):
+            if name not in before:
+                sys.modules.pop(name, None)
+
+
+class _Later(ModuleType):
+    """A module that is imported when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        # the import system looks for such names in every module
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 class _Version:

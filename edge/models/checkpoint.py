@@ -43,6 +43,20 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class About:
+    """What is known of a network beyond its files; [about] of model.toml."""
+
+    top1: float | None = None
+    """The share of ImageNet's validation pictures (or of the user's own) it gets right, 0..1, as its author states."""
+    top5: float | None = None
+    """The same for the first five labels."""
+    source: str = ""
+    """Where the figures come from, or the weights."""
+    random_weights: bool = False
+    """True for the right structure with weights nobody has trained: good for memory and speed, useless for labels."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A network as MXNet saves it, with what the files themselves do not tell."""
 
@@ -53,6 +67,40 @@ class Checkpoint:
     input: InputSpec
     background: frozenset[str] = frozenset()
     """Ids of labels that mean 'nothing worth a word'."""
+    about: About = About()
+
+    @property
+    def prefix(self) -> str:
+        """What mx.model.load_checkpoint calls the prefix: the path without -symbol.json."""
+        return str(self.symbol).removesuffix("-symbol.json")
+
+    @property
+    def epoch(self) -> int:
+        """The number in the name of the parameters' file."""
+        return int(self.params.stem[-4:])
+
+
+def to_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the checkpoint as what JSON can hold, for a child process."""
+    return {
+        **dataclasses.asdict(checkpoint),
+        **{name: str(getattr(checkpoint, name).absolute()) for name in ("symbol", "params", "synset")},
+        "background": sorted(checkpoint.background),
+    }
+
+
+def from_json(values: Mapping[str, Any]) -> Checkpoint:
+    """The way back from `to_json`."""
+    spec = values["input"]
+    return Checkpoint(
+        name=values["name"],
+        symbol=Path(values["symbol"]),
+        params=Path(values["params"]),
+        synset=Path(values["synset"]),
+        input=InputSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])}),
+        background=frozenset(values["background"]),
+        about=About(**values["about"]),
+    )
 
 
 def store_folders() -> list[Path]:
@@ -79,7 +127,7 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
     if name in ("auto", DEMO):
         prefix = Path(str(resources.files("edge") / "data" / "demo")) / DEMO
     else:
-        stored = {path.name: path for path in _stored()}
+        stored = {path.name: path for path in reversed(list(_stored()))}  # what comes first goes before
         prefix = _prefix_in(stored.get(name, Path(name))) or Path(name)
     match = re.fullmatch(r"(.+)-(\d{4})\.params", prefix.name)
     stem, epoch = (match[1], match[2]) if match else (prefix.name, "0000")
@@ -104,8 +152,9 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
         symbol=symbol,
         params=params,
         synset=synset or prefix.parent / "synset.txt",
-        input=_input_spec(given, where=f"model {name}"),
+        input=input_spec(given, where=f"model {name}"),
         background=frozenset(table.get("output", {}).get("background", [])),
+        about=_about(table.get("about", {}), prefix.parent / "model.toml"),
     )
 
 
@@ -119,7 +168,7 @@ def _stored() -> Iterator[Path]:
     for store in store_folders():
         # the service's store is closed to others
         with contextlib.suppress(OSError):
-            yield from sorted(path for path in store.iterdir() if path.is_dir())
+            yield from sorted(path for path in store.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _read_model_toml(path: Path) -> dict[str, Any]:
@@ -129,10 +178,14 @@ def _read_model_toml(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"{path}: cannot be read as TOML: {error}") from error
-    known = {"input": _INPUT_KEYS, "output": ("background",)}
+    known = {
+        "input": _INPUT_KEYS,
+        "output": ("background",),
+        "about": tuple(field.name for field in dataclasses.fields(About)),
+    }
     for name, keys in table.items():
         if name not in known or not isinstance(keys, dict):
-            raise ModelError(f"{path}: {name} is not one of the tables [input] and [output]")
+            raise ModelError(f"{path}: {name} is not one of the tables [input], [output] and [about]")
         for key in keys:
             if key not in known[name]:
                 raise ModelError(f"{path}: unknown key {key} in [{name}]; known: {', '.join(known[name])}")
@@ -142,7 +195,19 @@ def _read_model_toml(path: Path) -> dict[str, Any]:
     return table
 
 
-def _input_spec(given: Mapping[str, Any], where: str) -> InputSpec:
+def _about(table: Mapping[str, Any], path: Path) -> About:
+    for key in ("top1", "top5"):
+        share = table.get(key)
+        # written so that nan is refused too
+        if share is not None and not (_is_number(share) and 0 <= share <= 1):
+            raise ModelError(f"{path}: [about] {key} = {share!r} must be a share between 0 and 1, such as 0.7755")
+    about = About(**table)
+    if not isinstance(about.source, str) or not isinstance(about.random_weights, bool):
+        raise ModelError(f"{path}: [about] source must be a text in quotes, random_weights true or false")
+    return about
+
+
+def input_spec(given: Mapping[str, Any], where: str) -> InputSpec:
     """Check each value; `given` comes from a file and from flags. Numbers for mean and std may be one for all."""
     values = dict(given)
     for key in ("mean", "std"):

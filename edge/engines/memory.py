@@ -1,0 +1,42 @@
+"""What the C library and the kernel need to be told so that memory no longer used is really given back."""
+
+import contextlib
+import ctypes
+import mmap
+from pathlib import Path
+
+_M_MMAP_THRESHOLD = -3  # from malloc.h
+_LARGE = 128 * 1024
+
+
+def give_back_large_blocks() -> None:
+    """From now on let each block of 128 KiB or more be a mapping of its own, which free() gives back to the kernel.
+
+    It is what glibc begins with, but it raises the limit up to 32 MiB as such blocks are freed, and then large blocks
+    leave holes that stay resident.
+    """
+    # other C libraries than glibc have no such function, and no such habit
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def give_back_free_memory() -> None:
+    """Hand all that is free in malloc's heap back to the kernel."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def give_back_code(library: str) -> None:
+    """Drop the pages of a shared library's code from this process; those in use come back from the page cache.
+
+    The kernel would do it too, but only when memory is already tight. `library` is the name of the file.
+    """
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.split(maxsplit=5)
+            # code is never written to, so nothing can be lost; relocated data must not be touched
+            if len(fields) == 6 and fields[1] == "r-xp" and fields[5].endswith(f"/{library}"):
+                start, end = (int(address, 16) for address in fields[0].split("-"))
+                madvise(start, end - start, mmap.MADV_DONTNEED)

@@ -1,0 +1,36 @@
+"""MXNet as the tutorials use it. Only for `edge bench --against module`: it takes twice to three times the memory."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines.mxnet import MxnetClassifier
+from edge.models.checkpoint import Checkpoint
+
+
+class ModuleClassifier(MxnetClassifier):
+    """A checkpoint in mx.mod.Module: load_checkpoint, bind, set_params, forward. Nothing is done to save memory."""
+
+    engine = "module"
+
+    def _open(self, mx: Any, checkpoint: Checkpoint) -> NDArray[np.float32]:
+        symbol, weights, states = mx.model.load_checkpoint(checkpoint.prefix, checkpoint.epoch)
+        self.parameters = sum(int(array.size) for array in (*weights.values(), *states.values()))
+        self._module = mx.mod.Module(symbol, label_names=None)
+        size = checkpoint.input.size
+        self._module.bind(for_training=False, data_shapes=[("data", (1, 3, size, size))])
+        # the label of a training head is in no file
+        self._module.set_params(weights, states, allow_missing=True)
+        self._mx = mx
+        return self._run_first()
+
+    def _feed(self, network_input: NDArray[np.float32]) -> None:
+        self._batch = self._mx.io.DataBatch([self._mx.nd.array(network_input)])
+
+    def _forward(self) -> Any:
+        self._module.forward(self._batch, is_train=False)
+        return self._module.get_outputs()[0]
+
+    def _forget(self) -> None:
+        self._module = self._batch = None
