@@ -45,7 +45,7 @@ class Announcer:
         """`phrase` makes the words of a label; `background` are ids that say nothing but hold the others off."""
         self._settings = settings
         self._phrase = phrase
-        self._background = background
+        self.background = background
         self._smoothed: dict[str, float] = {}
         self._labels: dict[str, str] = {}
         """The label of each id in _smoothed."""
@@ -109,7 +109,7 @@ class Announcer:
     def _best(self) -> str | None:
         """The id of the label that is clearly there, or None."""
         ranked = sorted(self._smoothed, key=self._smoothed.__getitem__, reverse=True)
-        if not ranked or ranked[0] in self._background:
+        if not ranked or ranked[0] in self.background:
             return None
         first = self._smoothed[ranked[0]]
         second = self._smoothed[ranked[1]] if len(ranked) > 1 else 0.0

@@ -70,7 +70,15 @@ class ModelSettings:
     """[model]: which network looks at the frames."""
 
     name: str = _setting("auto")
-    """A model in the store, or a checkpoint: DIR/NAME for epoch 0, DIR/NAME-0126.params for another. auto: the demo."""
+    """auto (the most accurate installed model that fits the memory budget; the demo where none is installed), the name
+    of an installed model, or a checkpoint: DIR/NAME for epoch 0, DIR/NAME-0126.params for another."""
+    memory_budget_mib: int = _setting(0, low=0, high=1_000_000)
+    """What the daemon and all its processes may take together, in MiB. 0: 640 for a model that edge chooses, and no
+    bound but the machine's own for one that is named. A cgroup's limit and the available memory bound it too."""
+    max_latency_ms: float = _setting(0.0, low=0, high=600_000)
+    """The slowest that a chosen model may be, in milliseconds a frame (median); 0: no bound."""
+    step_down: bool = _setting(True)
+    """Change to a smaller installed model while the machine's memory is tight, and back after a long calm."""
     top: int = _setting(5, low=2, high=1000)
     """How many of the best labels the announcer gets to see."""
 

@@ -38,6 +38,16 @@ class ModelError(EdgeError):
     exit_code = EX_CONFIG
 
 
+class NoModelFits(ModelError):  # noqa: N818 - the name says it better without Error
+    """No installed network fits the memory there is; a line for each with what it needs."""
+
+
+class FetchError(EdgeError):
+    """A network that cannot be downloaded now: no host has it, or the disk is full. What is installed stays."""
+
+    exit_code = EX_UNAVAILABLE
+
+
 class CameraError(EdgeError, OSError):
     """No frames: the camera, file, folder, image or stream is missing, busy, broken or gone."""
 

@@ -4,8 +4,9 @@ It pulls: the newest frame is asked for when there is time for it, so nothing qu
 and knows no vendor, no signal and no settings.
 """
 
+import enum
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -29,7 +30,17 @@ class Observer(Protocol):
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None: ...
     def announced(self, announcement: Announcement, frame: Frame) -> None: ...
+    def notified(self, notice: Announcement) -> None: ...
     def spoken(self, outcome: Outcome) -> None: ...
+
+
+class Ending(enum.Enum):
+    """Why the loop returned."""
+
+    STOP = enum.auto()
+    """The frames ended, a limit was reached, or somebody wants to stop."""
+    REWIRE = enum.auto()
+    """`between_frames` wants other stages; the loop is to be run again with them."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ class Summary:
     """What a run has done so far."""
 
     frames: int = 0
+    started_s: float | None = None
+    """time.monotonic() at the first turn of the loop."""
     seconds: float = 0.0
     said: Counter[str] = field(default_factory=Counter)
     """How often each label was announced. Counts, for a list would grow for months."""
@@ -69,6 +82,8 @@ class Stages:
     announcer: AnnouncerProtocol
     speaker: Speaker
     observer: Observer
+    notices: deque[Announcement] = field(default_factory=deque)
+    """What the daemon has to say of itself; it goes before labels. Each is said once, when the speaker is free."""
 
 
 def run(
@@ -76,14 +91,16 @@ def run(
     summary: Summary,
     stopping: Callable[[], bool],
     limits: Limits = NO_LIMITS,
+    between_frames: Callable[[float], bool] = lambda _now_s: False,
     *,
     media_clock: bool = False,
-) -> None:
+) -> Ending:
     """Run until the frames end, a limit is reached, or `stopping()`; `summary` is kept up to date all the while.
 
-    `media_clock` counts time as the frames do, for a file that is not played at its own pace.
+    `between_frames` is called in each turn, also while no frame comes, with time.monotonic(); True asks for other
+    stages. `media_clock` counts time as the frames do, for a file that is not played at its own pace.
     """
-    start_s = time.monotonic()
+    start_s = summary.started_s = time.monotonic() if summary.started_s is None else summary.started_s
     try:
         while not stopping():
             asked_s = time.monotonic()
@@ -93,6 +110,7 @@ def run(
                 frame = stages.camera.read(READ_TIMEOUT_S)
             except EndOfFrames:
                 break
+            _tell(stages, summary)
             if frame is not None:
                 summary.frames += 1
                 _look(stages, summary, frame, time.monotonic() - asked_s, media_clock=media_clock)
@@ -100,12 +118,15 @@ def run(
             summary.seconds = time.monotonic() - start_s
             if limits.frames is not None and summary.frames >= limits.frames:
                 break
+            if between_frames(time.monotonic()):
+                return Ending.REWIRE
         # the last words may end, unless somebody wants to stop; the speaker's own deadline bounds this
         while summary.in_the_air and not stopping():
             _hear(stages, summary)
             time.sleep(0.01)
     finally:
         summary.seconds = time.monotonic() - start_s
+    return Ending.STOP
 
 
 def _look(stages: Stages, summary: Summary, frame: Frame, capture_s: float, *, media_clock: bool) -> None:
@@ -119,6 +140,12 @@ def _look(stages: Stages, summary: Summary, frame: Frame, capture_s: float, *, m
         summary.in_the_air += 1
         stages.announcer.taken(announcement, now_s)
         stages.observer.announced(announcement, frame)
+
+
+def _tell(stages: Stages, summary: Summary) -> None:
+    if stages.notices and stages.speaker.say(stages.notices[0]):
+        summary.in_the_air += 1
+        stages.observer.notified(stages.notices.popleft())
 
 
 def _hear(stages: Stages, summary: Summary) -> None:

@@ -47,6 +47,8 @@ class Reply:
 
     value: Any = None
     error: str = ""
+    died_of: str = ""
+    """'SIGKILL' or 'exit status 1' when the child died by itself, without a word; empty when it lives or was killed."""
 
 
 class Worker:
@@ -153,8 +155,9 @@ class Worker:
         assert self._child
         status = self._child.kill()
         self._child = None
-        self._fault = fault or f"{self._what} died ({_ending(status)})"
-        reply = Reply(error=self._fault)
+        died_of = "" if fault else _ending(status)
+        self._fault = fault or f"{self._what} died ({died_of})"
+        reply = Reply(error=self._fault, died_of=died_of)
         if self._busy and self._ready:
             self._start()
         return reply

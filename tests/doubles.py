@@ -96,6 +96,7 @@ class RecordingObserver:
     def __init__(self) -> None:
         self.frames: list[int] = []
         self.announcements: list[str] = []
+        self.notices: list[str] = []
         self.outcomes: list[Outcome] = []
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
@@ -103,6 +104,9 @@ class RecordingObserver:
 
     def announced(self, announcement: Announcement, frame: Frame) -> None:
         self.announcements.append(announcement.text)
+
+    def notified(self, notice: Announcement) -> None:
+        self.notices.append(notice.text)
 
     def spoken(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

@@ -233,7 +233,7 @@ def test_it_ends_while_a_c_call_runs(tmp_path: Path) -> None:
     """A classifier that is stuck in C for ten seconds: the signal thread ends the daemon all the same."""
     code = """
 import hashlib, sys
-from edge import service
+from edge import loader
 from edge.__main__ import entry
 class Stuck:
     name = engine = "stuck"
@@ -242,7 +242,7 @@ class Stuck:
         hashlib.pbkdf2_hmac("sha256", b"", b"", 30_000_000)
     def close(self):
         pass
-service.open_classifier = lambda checkpoint, top: Stuck()
+loader.open_classifier = lambda checkpoint, top, engine: Stuck()
 sys.argv = ["edge", "run", "--camera", "demo", "--speech", "log", "--events", "-"]
 entry()
 """

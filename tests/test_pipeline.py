@@ -6,8 +6,8 @@ from doubles import RecordingObserver, RecordingSpeaker, ScriptedCamera, StubCla
 from edge.announcer import Announcer
 from edge.config import AnnounceSettings
 from edge.errors import CameraError
-from edge.pipeline import NO_LIMITS, Limits, Stages, Summary, run
-from edge.stages import Frame
+from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
+from edge.stages import Announcement, Frame
 
 FAST = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0)
 
@@ -110,3 +110,44 @@ def test_the_media_clock_counts_as_the_frames_do() -> None:
     house = House(script, ["guitar"], RecordingSpeaker())
     run(house.stages, house.summary, after(100), media_clock=True)
     assert house.speaker.said == ["I see guitar"]
+
+
+def test_a_notice_goes_before_labels_and_is_said_once() -> None:
+    speaker = RecordingSpeaker(instant=False)
+    house = House(frames(30), ["guitar"], speaker)
+    house.stages.notices.append(Announcement("", "", 1.0, "Using a smaller model"))
+    house.run(calls=10)
+    assert (speaker.said, house.observer.notices) == (["Using a smaller model"], ["Using a smaller model"])
+    assert house.summary.in_the_air == 1
+    speaker.finish()
+    house.run(calls=10)
+    assert speaker.said == ["Using a smaller model", "I see guitar"]
+    assert (house.summary.said, len(house.observer.outcomes)) == ({"guitar": 1}, 1)
+
+
+def test_a_notice_waits_until_the_speaker_is_free() -> None:
+    speaker = RecordingSpeaker(instant=False)
+    house = House(frames(30), ["guitar"], speaker)
+    house.run(calls=5)
+    house.stages.notices.append(Announcement("", "", 1.0, "Using a smaller model"))
+    house.run(calls=5)
+    assert speaker.said == ["I see guitar"]
+    speaker.finish()
+    house.run(calls=5)
+    assert speaker.said == ["I see guitar", "Using a smaller model"]
+
+
+def test_it_asks_between_frames_also_while_blind_and_goes_on_with_other_stages() -> None:
+    script = frames(32)
+    house = House([*script[:2], None, None, *script[2:]], ["guitar"], RecordingSpeaker())
+    asked: list[float] = []
+
+    def between_frames(now_s: float) -> bool:
+        asked.append(now_s)
+        return len(asked) == 4
+
+    assert run(house.stages, house.summary, after(100), between_frames=between_frames) is Ending.REWIRE
+    assert (house.summary.frames, len(asked), house.camera.closed) == (2, 4, False)
+    # the summary counts on, and so does what was said
+    assert run(house.stages, house.summary, after(100), between_frames=between_frames) is Ending.STOP
+    assert (house.summary.frames, house.speaker.said) == (32, ["I see guitar"])

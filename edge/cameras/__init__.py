@@ -12,7 +12,7 @@ from edge.cameras import demo, files, opencv, picamera2
 from edge.config import CameraSettings
 from edge.stages import Camera
 
-__all__ = ["open_camera"]
+__all__ = ["live_camera_is_present", "open_camera"]
 
 # Read by OpenCV when it is first loaded, whoever loads it (mxnet does too): so they stand here, where no vendor library
 # has been imported yet. Its complaints and FFMPEG's would bury our one line. A picture of more than 64 million pixels
@@ -42,6 +42,12 @@ def open_camera(settings: CameraSettings, every_frame: bool = False, sysfs: Path
     if "://" in source:
         return opencv.open_stream(settings)
     return files.open_path(settings, every_frame)
+
+
+def live_camera_is_present(settings: CameraSettings, sysfs: Path = opencv.SYSFS) -> bool:
+    """Whether `open_camera` would open something that shows the world now; `auto` looks what is plugged in."""
+    source = settings.source if settings.source != "auto" else _first_present(sysfs)
+    return source.startswith(("csi", "usb")) or "://" in source
 
 
 def _first_present(sysfs: Path) -> str:

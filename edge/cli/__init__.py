@@ -1,6 +1,8 @@
 """The command `edge`: one function for each subcommand. What goes wrong leaves as one line and an exit code."""
 
 import argparse
+import dataclasses
+import functools
 import json
 import logging
 import os
@@ -12,7 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edge import __version__
-from edge.config import Settings, load, to_toml
+from edge.cli import models
+from edge.cli.common import overrides_of, settings_of
+from edge.cli.compare import bench, compare
+from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, SpeechError, one_line
 
 EX_BROKEN_PIPE = 141
@@ -65,10 +70,10 @@ def run(options: argparse.Namespace) -> int:
     from edge.pipeline import Limits
 
     return service.run(
-        _settings(options),
+        settings_of(options),
         Limits(options.frames, options.seconds),
         every_frame=options.every_frame,
-        overrides=_overrides(options),
+        overrides=overrides_of(options),
         synset=options.synset,
     )
 
@@ -76,14 +81,14 @@ def run(options: argparse.Namespace) -> int:
 def classify(options: argparse.Namespace) -> int:
     """edge classify: every picture is tried; a bad one is told, and makes the exit code."""
     from edge.cameras.images import read_image
-    from edge.engines import open_classifier
     from edge.errors import CameraError
-    from edge.models.checkpoint import find_checkpoint
+    from edge.loader import Loader
     from edge.stages import Frame
 
-    settings = _settings(options)
-    checkpoint = find_checkpoint(settings.model.name, _overrides(options), options.synset)
-    classifier = open_classifier(checkpoint, options.top)
+    settings = settings_of(options)
+    settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, top=options.top))
+    tell = functools.partial(print, file=sys.stderr)
+    classifier = Loader(settings, overrides=overrides_of(options), synset=options.synset, tell=tell).open()
     results: list[dict[str, Any]] = []
     code = EX_OK
     for number, image in enumerate(options.images):
@@ -119,7 +124,7 @@ def say(options: argparse.Namespace) -> int:
     from edge.speech.sound import sound_problem
     from edge.stages import Announcement
 
-    settings = _settings(options)
+    settings = settings_of(options)
     text = " ".join(options.text)
     if not text.strip():
         raise SpeechError("there is nothing to say: give a text, as in: edge say 'I see a guitar'")
@@ -140,27 +145,11 @@ def say(options: argparse.Namespace) -> int:
 def config(options: argparse.Namespace) -> int:
     """edge config: the effective settings, or a check of a file."""
     if options.check is None:
-        print(to_toml(_settings(options)), end="")
+        print(to_toml(settings_of(options)), end="")
     else:
         load(options.check, environment={})
         print(f"{options.check}: good")
     return EX_OK
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    """The flags are the last layer over file and environment; a flag that was not given is None."""
-    flags: dict[str, dict[str, Any]] = {}
-    for name, value in vars(options).items():
-        table, dot, key = name.partition(".")
-        if dot and value is not None:
-            flags.setdefault(table, {})[key] = value
-    return load(options.config, flags=flags)
-
-
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    """The flags that go before model.toml."""
-    names = ("size", "channels", "mean", "std", "resize", "short_side")
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -175,15 +164,15 @@ def _parser() -> _Parser:
     common.add_argument("--config", type=Path, metavar="FILE", help="settings (default: /etc/edge/edge.toml)")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     model = _Parser(add_help=False)
-    group = model.add_argument_group("model", "flags go before the model.toml beside the checkpoint")
-    group.add_argument("--model", dest="model.name", metavar="NAME|PREFIX", help="a name, DIR/NAME or ...-0126.params")
-    group.add_argument("--size", type=_whole, metavar="PIXELS", help="the input's side")
-    group.add_argument("--channels", choices=("rgb", "bgr"))
-    group.add_argument("--mean", type=_numbers, metavar="N[,N,N]", help="subtracted from 0..255")
-    group.add_argument("--std", type=_numbers, metavar="N[,N,N]", help="divided by")
-    group.add_argument("--resize", choices=("crop", "squash"))
-    group.add_argument("--short-side", type=_whole, metavar="PIXELS", help="for crop: scaled to this before the cut")
-    group.add_argument("--synset", type=Path, metavar="FILE", help="labels, lines of 'id label, synonym'")
+    model.add_argument("--model", dest="model.name", metavar="NAME|PREFIX", help="a name, DIR/NAME or ...-0126.params")
+    model.add_argument(
+        "--budget-mib",
+        dest="model.memory_budget_mib",
+        type=_positive_whole,
+        metavar="N",
+        help="what all of edge may take (default: 640 for a model that edge chooses)",
+    )
+    _add_input_flags(model)
 
     parser = _Parser(prog="edge", description="Says what the camera sees.")
     parser.add_argument("--version", action="version", version=f"edge {__version__}")
@@ -219,6 +208,20 @@ def _parser() -> _Parser:
     sub.add_argument("--top", type=_positive_whole, default=5, metavar="N", help="how many labels (default: 5)")
     sub.add_argument("--json", action="store_true", help="a list of objects instead of text")
 
+    sub = command(compare, "what several networks say of the same pictures, side by side")
+    sub.add_argument("images", nargs="+", metavar="IMAGE")
+    sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all that are installed)")
+    sub.add_argument("--json", action="store_true", help="a list of objects instead of text")
+
+    sub = command(bench, "time and weigh networks side by side")
+    sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all that are installed)")
+    sub.add_argument("--engines", default="mxnet", metavar="A,B,...", help="default: mxnet")
+    sub.add_argument("--against", choices=("module",), help="the tutorials' way, mx.mod.Module, for comparison")
+    sub.add_argument("--frames", type=_positive_whole, default=30, metavar="N", help="how many to time (default: 30)")
+    sub.add_argument("--json", action="store_true", help="objects instead of a table")
+
+    _add_models(commands, common)
+
     sub = command(say, "speak a text as `edge run` would")
     sub.add_argument("text", nargs="+", metavar="TEXT")
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
@@ -226,6 +229,63 @@ def _parser() -> _Parser:
     sub = command(config, "print the effective settings")
     sub.add_argument("--check", type=Path, metavar="FILE", help="only tell whether this file is good")
     return parser
+
+
+def _add_input_flags(parser: _Parser) -> None:
+    group = parser.add_argument_group("input", "flags go before the model.toml beside the checkpoint")
+    group.add_argument("--size", type=_whole, metavar="PIXELS", help="the input's side")
+    group.add_argument("--channels", choices=("rgb", "bgr"))
+    group.add_argument("--mean", type=_numbers, metavar="N[,N,N]", help="subtracted from 0..255")
+    group.add_argument("--std", type=_numbers, metavar="N[,N,N]", help="divided by")
+    group.add_argument("--resize", choices=("crop", "squash"))
+    group.add_argument("--short-side", type=_whole, metavar="PIXELS", help="for crop: scaled to this before the cut")
+    group.add_argument("--synset", type=Path, metavar="FILE", help="labels, lines of 'id label, synonym'")
+
+
+def _add_models(commands: Any, common: _Parser) -> None:
+    text = "the networks on this machine: which there are, what they take, which one runs"
+    parser = commands.add_parser("models", help=text, description=text, allow_abbrev=False)
+    kinds = parser.add_subparsers(required=True, metavar="COMMAND")
+    store = _Parser(add_help=False)
+    store.add_argument("--store", type=Path, metavar="DIR", help="the folder of models to change (default: your own)")
+
+    def command(function: Callable[[argparse.Namespace], int], text: str, *parents: _Parser) -> _Parser:
+        name = function.__name__.removesuffix("_models")
+        sub: _Parser = kinds.add_parser(
+            name, help=text, description=text, parents=[common, *parents], allow_abbrev=False
+        )
+        sub.set_defaults(command=function)
+        return sub
+
+    sub = command(models.list_models, "what is installed, and what could be fetched")
+    sub.add_argument("--json", action="store_true", help="objects instead of a table")
+
+    sub = command(models.add, "check a checkpoint and copy it into the store", store)
+    sub.add_argument("prefix", metavar="PREFIX", help="DIR/NAME, DIR/NAME-0126.params or a folder with one in it")
+    sub.add_argument("--name", metavar="NAME", help="what it is called in the store (default: as the files)")
+    _add_input_flags(sub)
+
+    sub = command(models.fetch, "download a network of the catalogue", store)
+    sub.add_argument("name", nargs="?", metavar="NAME", help="default: the one that this machine would choose")
+    sub.add_argument("--from", dest="origin", metavar="DIR|URL", help="a folder with its files, or a mirror")
+    sub.add_argument("--if-wanted", action="store_true", help="only on a Raspberry Pi with a camera and no model yet")
+
+    sub = command(models.verify, "compare installed files with their checksums", store)
+    sub.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+
+    sub = command(models.remove, "delete an installed network", store)
+    sub.add_argument("name", metavar="NAME")
+
+    sub = command(models.measure, "load and run networks in a throw-away child, and keep what they took")
+    sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all that are installed)")
+    sub.add_argument("--json", action="store_true", help="objects instead of a table")
+
+    sub = command(models.choose, "which network would run, and why not the others")
+    sub.add_argument("--budget-mib", dest="model.memory_budget_mib", type=_positive_whole, metavar="N")
+    sub.add_argument("--max-latency-ms", dest="model.max_latency_ms", type=_positive, metavar="N")
+    sub.add_argument("--catalogue", action="store_true", help="as if the whole catalogue were installed")
+    sub.add_argument("--machine", type=Path, metavar="DIR", help="another machine's: a folder with its proc and sys")
+    sub.add_argument("--json", action="store_true", help="objects instead of a table")
 
 
 def _whole(text: str) -> int:

@@ -1,0 +1,22 @@
+"""What the commands make of their flags."""
+
+import argparse
+from typing import Any
+
+from edge.config import Settings, load
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The flags are the last layer over file and environment; a flag that was not given is None."""
+    flags: dict[str, dict[str, Any]] = {}
+    for name, value in vars(options).items():
+        table, dot, key = name.partition(".")
+        if dot and value is not None:
+            flags.setdefault(table, {})[key] = value
+    return load(options.config, flags=flags)
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags that go before model.toml."""
+    names = ("size", "channels", "mean", "std", "resize", "short_side")
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}

@@ -1,0 +1,212 @@
+"""`edge compare` and `edge bench`: the tutorials' comparisons, with times that are true."""
+
+import argparse
+import functools
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from edge.cli.progress import Progress
+from edge.cli.table import WIDTH, milliseconds, table
+from edge.errors import EX_OK, CameraError, ModelError
+from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
+
+TOP = 5
+
+
+def checkpoints(names: str | None) -> list[Checkpoint]:
+    """Those of a list with commas (names in the store, or prefixes); None: all that are installed, else the demo."""
+    from edge.models.store import installed
+
+    if names is None:
+        names = ",".join(one.name for one in installed(store_folders())) or DEMO
+    return [find_checkpoint(name.strip()) for name in names.split(",") if name.strip()]
+
+
+def compare(options: argparse.Namespace) -> int:
+    """edge compare: what several networks say of the same pictures, one after the other in memory."""
+    from edge.cameras.images import read_image
+    from edge.engines import open_classifier
+    from edge.stages import Frame
+
+    code = EX_OK
+    frames: dict[str, Frame] = {}
+    for number, image in enumerate(options.images):
+        try:
+            frames[image] = Frame(read_image(Path(image)), number, time.monotonic())
+        except CameraError as error:
+            print(f"edge: {error}", file=sys.stderr)
+            code = error.exit_code
+    models = checkpoints(options.models)
+    found: dict[str, dict[str, dict[str, Any]]] = {image: {} for image in frames}
+    for checkpoint in models if frames else []:
+        classifier = open_classifier(checkpoint, top=TOP)
+        for image, frame in frames.items():
+            classifier.classify(frame)  # the first of its size is slower
+            predictions = classifier.classify(frame)
+            found[image][checkpoint.name] = {
+                "engine": classifier.engine,
+                "ms": round(1000 * (classifier.timing.preprocess_s + classifier.timing.inference_s), 3),
+                "random_weights": checkpoint.about.random_weights,
+                "predictions": [{"id": p.id, "label": p.label, "probability": p.probability} for p in predictions],
+            }
+        classifier.close()
+    results = [
+        {"image": image, "agreement": _agreement(by_model), "models": by_model} for image, by_model in found.items()
+    ]
+    if options.json:
+        print(json.dumps(results, indent=2, ensure_ascii=False))
+        return code
+    for result in results:
+        print(_side_by_side(result))
+    invented = [checkpoint.name for checkpoint in models if checkpoint.about.random_weights]
+    if invented:
+        print(f"Random weights, so their labels mean nothing: {', '.join(invented)}.")
+    return code
+
+
+def _agreement(by_model: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Which label most networks put first, and how many of them do."""
+    firsts = Counter(one["predictions"][0]["id"] for one in by_model.values())
+    if not firsts:
+        return {"id": None, "models": 0, "of": 0}
+    best, count = firsts.most_common(1)[0]
+    return {"id": best, "models": count, "of": len(by_model)}
+
+
+def _side_by_side(result: dict[str, Any]) -> str:
+    """A block of at most three networks in 80 columns, and more blocks below for more of them."""
+    by_model: dict[str, dict[str, Any]] = result["models"]
+    agreement = result["agreement"]
+    lines = [result["image"]]
+    names = list(by_model)
+    for start in range(0, len(names), 3):
+        part = names[start : start + 3]
+        width = (WIDTH - 2 - 2 * (len(part) - 1)) // len(part)
+        rows = [[f"{name}, {milliseconds(by_model[name]['ms'])}" for name in part]]
+        for rank in range(TOP):
+            row = []
+            for name in part:
+                predictions = by_model[name]["predictions"]
+                row.append(_cell(predictions[rank], width) if rank < len(predictions) else "")
+            rows.append(row)
+        lines += ["  " + "  ".join(cell[:width].ljust(width) for cell in row).rstrip() for row in rows]
+    if agreement["of"] > 1:
+        label = next(
+            prediction["label"]
+            for one in by_model.values()
+            for prediction in one["predictions"]
+            if prediction["id"] == agreement["id"]
+        )
+        most = (
+            "each says something else"
+            if agreement["models"] == 1
+            else f"{agreement['models']} of {agreement['of']} put {label} first"
+        )
+        lines.append(f"  agreement: {most}")
+    return "\n".join(lines)
+
+
+def _cell(prediction: dict[str, Any], width: int) -> str:
+    share = f"{prediction['probability']:6.1%}"
+    room = width - len(share) - 1
+    label = prediction["label"]
+    return f"{share} {label if len(label) <= room else label[: room - 3] + '...'}"
+
+
+def bench(options: argparse.Namespace) -> int:
+    """edge bench: each network with each engine in a child of its own, in one run, side by side."""
+    from edge.engines import engine_problem
+    from edge.models.measure import measure_side_by_side
+
+    models = checkpoints(options.models)
+    engines = options.engines.split(",")
+    if options.against:
+        engines.append(options.against)
+    rows: list[dict[str, Any]] = []
+    problems = {engine: engine_problem(engine) for engine in engines}
+    with Progress() as progress:
+        for checkpoint in models:
+            usable = [engine for engine in engines if not problems[engine]]
+            tell = functools.partial(progress.step, checkpoint.name)
+            results = measure_side_by_side(checkpoint, usable, options.frames, tell)
+            for engine in engines:
+                row: dict[str, Any] = {
+                    "model": checkpoint.name,
+                    "engine": engine,
+                    "file_mib": round(checkpoint.params.stat().st_size / 2**20, 1),
+                    "random_weights": checkpoint.about.random_weights,
+                    "problem": problems[engine],
+                }
+                rows.append(row)
+                result = results.get(engine)
+                if isinstance(result, ModelError):
+                    row["problem"] = str(result)
+                elif result is not None:
+                    row |= {key: value for key, value in vars(result).items() if key != "estimated"}
+    ratios = _ratios(rows, options.engines.split(","), options.against)
+    if options.json:
+        print(json.dumps({"frames": options.frames, "rows": rows, "ratios": ratios}, indent=2))
+    else:
+        print(_bench_table(rows, options.frames))
+        for ratio in ratios:
+            print(
+                f"{ratio['model']}: {ratio['engine']} takes {ratio['memory']:.2f} of the memory of {ratio['against']}, "
+                f"and {ratio['time']:.2f} of its time a frame"
+            )
+    return EX_OK
+
+
+def _ratios(rows: list[dict[str, Any]], engines: list[str], against: str | None) -> list[dict[str, Any]]:
+    by_key = {(row["model"], row["engine"]): row for row in rows if row.get("median_ms")}
+    return [
+        {
+            "model": model,
+            "engine": engine,
+            "against": against,
+            "memory": round(row["peak_mib"] / base["peak_mib"], 3),
+            "time": round(row["median_ms"] / base["median_ms"], 3),
+        }
+        for (model, engine), row in by_key.items()
+        if engine in engines and engine != against and (base := by_key.get((model, against or "")))
+    ]
+
+
+def _bench_table(rows: list[dict[str, Any]], frames: int) -> str:
+    header = ["model", "engine", "param.", "file", "load", "memory", "first", "median", "p95", "queued"]
+    units = ["", "", "M", "MiB", "s", "MiB", "ms", "ms", "ms", "ms"]
+    lines = []
+    notes = []
+    for row in rows:
+        start = [row["model"] + ("*" if row["random_weights"] else ""), row["engine"]]
+        size = f"{row['file_mib']:.0f}"
+        if row["problem"]:
+            notes.append(f"{row['model']}, {row['engine']}: {row['problem']}")
+            lines.append([*start, "-", size, *"------"])
+        elif row["killed"]:
+            lines.append([*start, "-", size, "-", f">{row['peak_mib']:.0f}", *"----"])
+        else:
+            lines.append(
+                [
+                    *start,
+                    f"{row['parameters'] / 1e6:.1f}",
+                    size,
+                    f"{row['load_s']:.1f}",
+                    f"{row['peak_mib']:.0f}",
+                    f"{row['first_ms']:.0f}",
+                    f"{row['median_ms']:.1f}",
+                    f"{row['p95_ms']:.1f}",
+                    f"{row['enqueue_ms']:.2f}",
+                ]
+            )
+    text = table(header, [units, *lines], numbers=range(2, 10))
+    if any(row.get("killed") for row in rows):
+        notes.append("> ended for lack of memory: it needs more than that")
+    if any(row["random_weights"] for row in rows):
+        notes.append("* random weights: memory and speed are true, labels are not")
+    notes.append(f"memory: the process at its largest. median and p95: of {frames} frames, from pixels to result.")
+    notes.append("queued: when forward() comes back. It only queues the work, so this is no time of a frame.")
+    return "\n".join([text, *notes])

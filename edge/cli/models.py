@@ -1,0 +1,360 @@
+"""`edge models ...`: what is installed, what could be, what it takes, and which one runs."""
+
+import argparse
+import dataclasses
+import difflib
+import functools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from edge.cli.common import overrides_of, settings_of
+from edge.cli.compare import checkpoints
+from edge.cli.progress import Progress
+from edge.cli.table import mib, milliseconds, table
+from edge.errors import EX_CONFIG, EX_OK, ModelError
+from edge.models.checkpoint import About, Checkpoint
+from edge.models.choice import RESERVE_MIB, no_model_fits
+
+CONVERT_TIMEOUT_S = 600.0
+
+
+def list_models(options: argparse.Namespace) -> int:
+    """edge models list: what is installed, and what the catalogue has besides."""
+    from edge.models.catalogue import load_catalogue
+    from edge.models.checkpoint import find_checkpoint, store_folders
+    from edge.models.store import installed
+
+    rows: list[dict[str, Any]] = []
+    for one in installed():
+        row: dict[str, Any] = {"name": one.name, "installed": True, "folder": str(one.folder), "problem": ""}
+        rows.append(row)
+        try:
+            checkpoint = find_checkpoint(str(one.folder))
+        except ModelError as error:
+            row["problem"] = str(error)
+            continue
+        row |= {
+            "top1": checkpoint.about.top1,
+            "top5": checkpoint.about.top5,
+            "random_weights": checkpoint.about.random_weights,
+            "size": checkpoint.input.size,
+            "parameters": one.manifest.parameters if one.manifest else None,
+            "file_mib": round(checkpoint.params.stat().st_size / 2**20, 1),
+            "origin": one.manifest.origin if one.manifest else "put there by hand",
+        }
+    here = {row["name"] for row in rows}
+    for name, entry in load_catalogue(store_folders()).items():
+        if name not in here:
+            rows.append(
+                {
+                    "name": name,
+                    "installed": False,
+                    "title": entry.title,
+                    "top1": entry.top1,
+                    "top5": entry.top5,
+                    "size": entry.sources[0].input.size,
+                    "parameters": entry.parameters,
+                    "file_mib": entry.download_mib,
+                }
+            )
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return EX_OK
+    header = ["model", "top-1", "parameters", "file", "input"]
+    ours = [row for row in rows if row["installed"]]
+    print("Installed:" if ours else "No model is installed; edge run uses the bundled demo.")
+    if ours:
+        lines = [[*_row(row), row["problem"] or row["folder"]] for row in ours]
+        print(table([*header, "where"], lines, numbers=range(1, 5)))
+    if invented := [row["name"] for row in ours if row.get("random_weights")]:
+        print(f"Random weights, so their labels mean nothing: {', '.join(invented)}.")
+    if len(ours) < len(rows):
+        print("\nTo be had with edge models fetch NAME:")
+        others = [[*_row(row), row["title"]] for row in rows if not row["installed"]]
+        print(table([*header, "what"], others, numbers=range(1, 5)))
+    return EX_OK
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    top1, parameters, size = row.get("top1"), row.get("parameters"), row.get("size")
+    return [
+        row["name"],
+        "-" if top1 is None else f"{top1:.1%}",
+        "-" if not parameters else f"{parameters / 1e6:.1f} M",
+        mib(row["file_mib"]) if row.get("file_mib") else "-",
+        f"{size}" if size else "-",
+    ]
+
+
+def add(options: argparse.Namespace) -> int:
+    """edge models add: check a checkpoint, copy it into the store, measure it."""
+    from edge.models.catalogue import load_catalogue
+    from edge.models.checkpoint import find_checkpoint, store_folders
+
+    overrides = overrides_of(options)
+    prefix = Path(options.prefix)
+    folder = prefix if prefix.is_dir() else prefix.parent
+    entry = load_catalogue(store_folders()).get(options.name or prefix.name)
+    # files of the old zoo, as the tutorials have them, come without a word about their input
+    source = next((one for one in entry.sources if one.kind == "checkpoint"), None) if entry else None
+    if source is None or overrides or (folder / "model.toml").exists():
+        checkpoint = find_checkpoint(options.prefix, overrides, options.synset)
+    else:
+        assert entry
+        checkpoint = find_checkpoint(options.prefix, dataclasses.asdict(source.input), options.synset)
+        about = About(source.top1 or entry.top1, source.top5 or entry.top5, entry.title)
+        checkpoint = dataclasses.replace(checkpoint, about=about)
+        print(f"No model.toml: taking the input and the accuracy that the catalogue has of {entry.name}'s old files.")
+    return _install(options, checkpoint, options.name or checkpoint.name, f"added from {checkpoint.params}")
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """edge models fetch: download a network of the catalogue and install it."""
+    from edge.cameras import live_camera_is_present
+    from edge.loader import Loader
+    from edge.models.catalogue import load_catalogue
+    from edge.models.checkpoint import store_folders
+    from edge.models.fetch import Fetcher
+    from edge.models.store import default_store, installed
+
+    settings = settings_of(options)
+    name = options.name
+    if options.if_wanted:
+        loader = Loader(settings)
+        wanted = settings.model.name == "auto" and not installed() and loader.machine.is_raspberry_pi
+        if not wanted or not live_camera_is_present(settings.camera):
+            return EX_OK
+    if name is None:
+        loader = Loader(settings)
+        name = next((one.candidate.name for one in loader.verdicts_of_catalogue if one.chosen), None)
+        if name is None:
+            raise no_model_fits(loader.verdicts_of_catalogue, loader.budget)
+    catalogue = load_catalogue([*([options.store] if options.store else []), *store_folders()])
+    if name not in catalogue:
+        near = difflib.get_close_matches(name, catalogue, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(catalogue)}"
+        raise ModelError(
+            f"model {name} is not in the catalogue ({hint}); install files of your own with edge models add"
+        )
+    with Progress() as progress:
+        fetcher = Fetcher(
+            options.store or default_store(),
+            options.origin,
+            lambda file, done, total: progress.show(_bar(file, done, total)),
+            progress.line,
+        )
+        fetched = fetcher.fetch(catalogue[name], _convert)
+    code = _install(options, fetched.checkpoint, name, fetched.origin)
+    fetcher.clear(catalogue[name])
+    return code
+
+
+def _bar(file: str, done: int, total: int | None) -> str:
+    if not total:
+        return f"{file}  {done / 2**20:.1f} MiB"
+    filled = round(24 * done / total)
+    bar = "#" * filled + "." * (24 - filled)
+    return f"{file[:28]}  {bar}  {done / total:4.0%} of {total / 2**20:.1f} MiB"
+
+
+def _convert(name: str, params: Path, prefix: Path) -> None:
+    """In a child, for what MXNet takes would stay beside the network that is examined next."""
+    from edge.worker import Worker
+
+    worker = Worker("edge.engines.gluon", {}, f"the conversion of {name}")
+    try:
+        worker.ask({"name": name, "params": str(params), "prefix": str(prefix)}, CONVERT_TIMEOUT_S)
+        while (reply := worker.poll()) is None:
+            time.sleep(0.05)
+    finally:
+        worker.close()
+    if reply.error:
+        raise ModelError(reply.error)
+
+
+def _install(options: argparse.Namespace, checkpoint: Checkpoint, name: str, origin: str) -> int:
+    from edge.engines import engine_version
+    from edge.loader import ENGINE
+    from edge.machine import Machine
+    from edge.models.checkpoint import find_checkpoint, store_folders
+    from edge.models.marker import Marker
+    from edge.models.measure import Measurement, Measurements, examine, fingerprint
+    from edge.models.store import Examined, Store, default_store
+
+    store = options.store or default_store()
+    measured: list[Measurement] = []
+
+    def run(copy: Checkpoint) -> Examined:
+        examined, measurement = examine(copy, ENGINE, lambda step: progress.show(f"{name}: {step}"))
+        measured.append(measurement)
+        return examined
+
+    with Progress() as progress:
+        one = Store(store).add(checkpoint, name, run, origin, progress=lambda step: progress.show(f"{name}: {step}"))
+    installed_one = find_checkpoint(str(one.folder))
+    kept = Measurements([store, *store_folders()], Machine().key)
+    kept.keep(fingerprint(installed_one, one.digests), engine_version(ENGINE), measured[0])
+    Marker().forgive(installed_one)
+    print(f"Installed {name} in {one.folder}.")
+    if checkpoint.about.random_weights:
+        print("Its weights are random: memory and speed are true, its labels mean nothing.")
+    print(f"It takes {mib(measured[0].peak_mib)} and {milliseconds(measured[0].median_ms)} a frame on this machine.")
+    return EX_OK
+
+
+def verify(options: argparse.Namespace) -> int:
+    """edge models verify: compare installed files with their checksums."""
+    from edge.models.checkpoint import store_folders
+    from edge.models.store import installed
+    from edge.models.store import verify as verify_files
+
+    found = installed([options.store] if options.store else store_folders())
+    unknown = set(options.names) - {one.name for one in found}
+    if unknown:
+        raise ModelError(f"model {min(unknown)} is not installed; edge models list shows which are")
+    faults: list[str] = []
+    for one in found:
+        if options.names and one.name not in options.names:
+            continue
+        with Progress() as progress:
+            here = verify_files(one, functools.partial(progress.step, one.name))
+        faults += here
+        if not here:
+            print(f"{one.name}: {'good' if one.manifest else 'put there by hand, so there is nothing to compare with'}")
+    if faults:
+        raise ModelError("\n".join(faults))
+    return EX_OK
+
+
+def remove(options: argparse.Namespace) -> int:
+    """edge models remove: delete an installed network."""
+    from edge.models.store import Store, default_store
+
+    Store(options.store or default_store()).remove(options.name)
+    print(f"Removed {options.name}.")
+    return EX_OK
+
+
+def measure(options: argparse.Namespace) -> int:
+    """edge models measure: load and run networks in a throw-away child, and keep what they took."""
+    from edge.engines import ENGINES, engine_problem, engine_version
+    from edge.machine import Machine
+    from edge.models import measure as measuring
+    from edge.models.checkpoint import store_folders
+    from edge.models.marker import Marker
+
+    models = checkpoints(",".join(options.names) or None)
+    kept = measuring.Measurements(store_folders(), Machine().key)
+    rows: list[dict[str, Any]] = []
+    unkept = False
+    with Progress() as progress:
+        for checkpoint in models:
+            for engine in ENGINES:
+                row: dict[str, Any] = {"model": checkpoint.name, "engine": engine, "problem": engine_problem(engine)}
+                rows.append(row)
+                if row["problem"]:
+                    continue
+                try:
+                    measured = measuring.measure(
+                        checkpoint, engine, tell=functools.partial(progress.step, f"{checkpoint.name}, {engine}")
+                    )
+                except ModelError as error:
+                    row["problem"] = str(error)
+                    continue
+                row |= vars(measured)
+                identity = measuring.fingerprint(checkpoint)
+                unkept |= not kept.keep(identity, engine_version(engine), measured)
+                if not measured.killed:
+                    Marker().forgive(checkpoint)
+    if options.json:
+        print(json.dumps({"machine": Machine().key, "rows": rows}, indent=2))
+    else:
+        print(_measured_table(rows))
+        if unkept:
+            print(f"Not kept: none of {', '.join(map(str, store_folders()))} can be written to.")
+    return EX_CONFIG if any(row["problem"] for row in rows) else EX_OK
+
+
+def _measured_table(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        start = [row["model"], row["engine"]]
+        if row["problem"]:
+            lines.append([*start, *["-"] * 4, row["problem"]])
+        elif row["killed"]:
+            lines.append([*start, f"> {mib(row['peak_mib'])}", *["-"] * 3, "needs more than there is"])
+        else:
+            lines.append(
+                [
+                    *start,
+                    mib(row["peak_mib"]),
+                    f"{row['load_s']:.1f} s",
+                    milliseconds(row["first_ms"]),
+                    milliseconds(row["median_ms"]),
+                    milliseconds(row["p95_ms"]),
+                ]
+            )
+    return table(["model", "engine", "memory", "load", "first", "median", "p95"], lines, numbers=range(2, 6))
+
+
+def choose(options: argparse.Namespace) -> int:
+    """edge models choose: what would run, and why not the others."""
+    from edge.loader import Loader
+    from edge.machine import Machine
+
+    loader = Loader(
+        settings_of(options),
+        machine=Machine(options.machine) if options.machine else None,
+    )
+    verdicts = loader.verdicts_of_catalogue if options.catalogue else loader.verdicts
+    chosen = next((verdict.candidate.name for verdict in verdicts if verdict.chosen), None)
+    if options.json:
+        models = [
+            {
+                "name": verdict.candidate.name,
+                "top1": verdict.candidate.top1,
+                "need_mib": verdict.need_mib,
+                "peak_mib": measured.peak_mib if (measured := verdict.candidate.measurement) else None,
+                "median_ms": measured.median_ms if measured else None,
+                "estimated": measured.estimated if measured else None,
+                "fits": verdict.fits,
+                "chosen": verdict.chosen,
+                "reason": verdict.reason,
+            }
+            for verdict in verdicts
+        ]
+        budget = {"mib": loader.budget.mib, "source": loader.budget.source}
+        print(
+            json.dumps(
+                {
+                    "machine": loader.machine.key,
+                    "budget": budget,
+                    "companions_mib": loader.companions_mib,
+                    "reserve_mib": RESERVE_MIB,
+                    "chosen": chosen,
+                    "models": models,
+                },
+                indent=2,
+            )
+        )
+    elif chosen is not None:
+        print(f"Budget: {loader.budget.mib:.0f} MiB ({loader.budget.source}).")
+        print(
+            "A model needs its memory at the largest moment, its file's size (while it loads, the\nkernel keeps the "
+            f"file's pages too), {loader.companions_mib:.0f} MiB for camera and voice and {RESERVE_MIB} in reserve."
+        )
+        rows = [
+            [
+                "->" if verdict.chosen else "",
+                verdict.candidate.name,
+                "-" if verdict.candidate.top1 is None else f"{verdict.candidate.top1:.1%}",
+                verdict.reason,
+            ]
+            for verdict in verdicts
+        ]
+        print(table(["", "model", "top-1", "why"], rows, numbers=[2]))
+    if chosen is None:
+        raise no_model_fits(verdicts, loader.budget)
+    return EX_OK

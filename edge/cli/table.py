@@ -1,0 +1,30 @@
+"""Plain tables for a terminal of 80 columns."""
+
+from collections.abc import Sequence
+
+WIDTH = 80
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+    """Return lines of aligned columns; those in `numbers` (from 0) to the right. The last column is cut at WIDTH."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    text = []
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        whole = "  ".join(cells).rstrip()
+        text.append(whole if len(whole) <= WIDTH else whole[: WIDTH - 3] + "...")
+    return "\n".join(text)
+
+
+def mib(size: float) -> str:
+    """'91 MiB' of a number of MiB; one digit more below 10."""
+    return f"{size:.1f} MiB" if size < 9.95 else f"{size:.0f} MiB"
+
+
+def milliseconds(value: float) -> str:
+    """'55 ms', one digit more below 10."""
+    return f"{value:.1f} ms" if value < 9.95 else f"{value:.0f} ms"

@@ -1,0 +1,46 @@
+"""Does the network still say what it said when it was installed? One bundled picture, asked before any word is spoken.
+
+It catches what no checksum can: MXNet with a bad BLAS computes nonsense on some ARM boards, without any error.
+"""
+
+import time
+from importlib import resources
+from pathlib import Path
+
+from edge.cameras.images import read_image
+from edge.errors import ModelError
+from edge.models.store import Answer
+from edge.stages import Classifier, Frame
+
+TOLERANCE = 0.02
+"""How far the probability may be off. Kernels of other machines differ by 1e-6; the wrong mean or BLAS by far more."""
+
+
+def known_picture() -> Frame:
+    """The bundled picture that every model is asked about: a guitar before a bookshelf, 224 x 224."""
+    path = Path(str(resources.files("edge") / "data" / "known.png"))
+    return Frame(read_image(path), sequence=0, captured_s=time.monotonic())
+
+
+def answer_of(classifier: Classifier) -> Answer:
+    """What a network says of the known picture."""
+    best = classifier.classify(known_picture())[0]
+    return Answer(id=best.id, label=best.label, probability=best.probability, engine=classifier.engine)
+
+
+def check_answer(classifier: Classifier, expected: Answer) -> None:
+    """Raise ModelError when the network no longer gives the expected answer to the known picture."""
+    predictions = classifier.classify(known_picture())
+    # of two labels that are as good as equal either may come first
+    found = {prediction.id: prediction.probability for prediction in predictions}
+    best = predictions[0]
+    if (
+        abs(found.get(expected.id, -1.0) - expected.probability) > TOLERANCE
+        or best.probability - found[expected.id] > TOLERANCE
+    ):
+        raise ModelError(
+            f"model {classifier.name}: the known picture is {best.label!r} ({best.probability:.3f}) to it, and was "
+            f"{expected.label!r} ({expected.probability:.3f}) when it was installed. Either its model.toml or "
+            f"manifest.json was changed (install it again: edge models add), or {classifier.engine} computes wrongly "
+            "here, as with a broken BLAS library (run ./scripts/run, which mends it)"
+        )

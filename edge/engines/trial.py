@@ -1,0 +1,66 @@
+"""A network on trial, in a throw-away child (edge/worker.py) so that whatever it does ends with it.
+
+The child runs what the daemon runs: the same engine, the same preprocessing, the same first forward. Who asks is
+models/measure.py, with one request at a time, each {"do": WHAT}:
+
+    finite    read all parameters and look for nan and infinity; they are dropped again
+    load      open the classifier: load_s, first_ms, parameters, peak_mib
+    classify  look at the known picture `frames` times: times_ms, enqueue_ms, answer, peak_mib
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edge.engines import open_classifier
+from edge.engines.preprocess import to_input
+from edge.engines.selftest import answer_of, known_picture
+from edge.footprint import peak_rss_mib
+from edge.models.checkpoint import Checkpoint, from_json
+
+
+def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """`options` are the checkpoint (models.checkpoint.to_json) and the engine."""
+    # when memory runs out, the kernel is to take this process and not the daemon that asked
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    trial = _Trial(from_json(options["checkpoint"]), options["engine"])
+    steps = {"finite": trial.finite, "load": trial.load, "classify": trial.classify}
+    return lambda request: steps[request["do"]](request)
+
+
+class _Trial:
+    def __init__(self, checkpoint: Checkpoint, engine: str) -> None:
+        self._checkpoint = checkpoint
+        self._engine = engine
+
+    def finite(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        from edge.engines.mxnet import check_finite
+
+        check_finite(self._checkpoint)
+        return {}
+
+    def load(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        start_s = time.perf_counter()
+        self._classifier = open_classifier(self._checkpoint, engine=self._engine)
+        return {
+            "load_s": time.perf_counter() - start_s,
+            "first_ms": 1000 * self._classifier.first_s,
+            "parameters": self._classifier.parameters,
+            "peak_mib": peak_rss_mib(),
+        }
+
+    def classify(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        frame = known_picture()
+        times_ms = []
+        for _ in range(request["frames"]):
+            start_s = time.perf_counter()
+            self._classifier.classify(frame)
+            times_ms.append(1000 * (time.perf_counter() - start_s))
+        return {
+            "times_ms": times_ms,
+            "enqueue_ms": 1000 * self._classifier.enqueue_s(to_input(frame.pixels, self._checkpoint.input)),
+            "answer": asdict(answer_of(self._classifier)),
+            "peak_mib": peak_rss_mib(),
+        }

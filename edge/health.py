@@ -1,0 +1,93 @@
+"""Is the memory tight? Pure: readings and the time come as arguments, so a test can live through a day."""
+
+from dataclasses import dataclass
+
+from edge.machine import MemoryReading
+
+LOW_SHARE, LEAST_MIB, MOST_MIB = 0.05, 48.0, 200.0
+"""Tight is less than this share of the machine's memory, but at least and at most so much (MiB)."""
+GROUP_SHARE, GROUP_LEAST_MIB = 0.05, 16.0
+"""The same for what a control group's limit leaves."""
+PRESSURE = 20.0
+"""Percent of the time in which something waits for memory (PSI some avg10). A healthy machine has 0."""
+
+
+@dataclass(frozen=True)
+class _Need:
+    tight: bool
+    very: bool
+    """So tight that waiting for a second look may be too late."""
+
+
+class MemoryWatch:
+    """Says when to change to a smaller network, and when there is room for the larger one again."""
+
+    def __init__(self, calm_s: float = 600.0, persist_s: float = 2.0, settle_s: float = 10.0) -> None:
+        """How long it must be tight, how long a change takes to show, and how long it must be calm to go back."""
+        self._least_calm_s = self._calm_s = calm_s
+        self._persist_s = persist_s
+        self._settle_s = settle_s
+        self._tight_since_s: float | None = None
+        self._calm_since_s: float | None = None
+        self._changed_s: float | None = None
+        self._last_up_s: float | None = None
+
+    def update(self, reading: MemoryReading, now_s: float, growth_mib: float | None) -> str:
+        """Return 'down', 'up' or '' for one reading; `growth_mib` is what going up would take, None: nowhere to go.
+
+        To be called about once a second. After 'down' and 'up' the caller has changed the network.
+        """
+        need = _need(reading)
+        if need.tight:
+            self._calm_since_s = None
+            if self._tight_since_s is None:
+                self._tight_since_s = now_s
+            settled = self._changed_s is None or now_s - self._changed_s >= self._settle_s
+            if settled and (need.very or now_s - self._tight_since_s >= self._persist_s):
+                return self._down(now_s)
+            return ""
+        self._tight_since_s = None
+        if self._calm_since_s is None:
+            self._calm_since_s = now_s
+        calm = now_s - self._calm_since_s >= self._calm_s
+        if calm and growth_mib is not None and _has_room(reading, growth_mib):
+            self._changed_s = self._last_up_s = now_s
+            self._calm_since_s = None
+            return "up"
+        return ""
+
+    def _down(self, now_s: float) -> str:
+        if self._last_up_s is not None:
+            # going up was too soon: wait twice as long before it is tried again
+            too_soon = now_s - self._last_up_s < self._calm_s
+            self._calm_s = min(2 * self._calm_s, 6 * 3600.0) if too_soon else self._least_calm_s
+            self._last_up_s = None
+        self._changed_s, self._tight_since_s = now_s, None
+        return "down"
+
+
+def _floor_mib(reading: MemoryReading) -> float:
+    return min(MOST_MIB, max(LEAST_MIB, LOW_SHARE * (reading.total_mib or 0.0)))
+
+
+def _group_floor_mib(reading: MemoryReading) -> float:
+    return min(MOST_MIB, max(GROUP_LEAST_MIB, GROUP_SHARE * (reading.cgroup_limit_mib or 0.0)))
+
+
+def _need(reading: MemoryReading) -> _Need:
+    lacks = []
+    if reading.available_mib is not None:
+        lacks.append(reading.available_mib / _floor_mib(reading))
+    if reading.cgroup_headroom_mib is not None:
+        lacks.append(reading.cgroup_headroom_mib / _group_floor_mib(reading))
+    least = min(lacks, default=1.0)
+    under_pressure = reading.pressure is not None and reading.pressure > PRESSURE
+    return _Need(tight=least < 1.0 or under_pressure, very=least < 0.5)
+
+
+def _has_room(reading: MemoryReading, growth_mib: float) -> bool:
+    """Whether the larger network would leave twice as much as counts as tight."""
+    available, headroom = reading.available_mib, reading.cgroup_headroom_mib
+    return (available is None or available - growth_mib >= 2 * _floor_mib(reading)) and (
+        headroom is None or headroom - growth_mib >= 2 * _group_floor_mib(reading)
+    )

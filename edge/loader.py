@@ -1,0 +1,326 @@
+"""Which network runs: chosen by what it takes and what there is, proven sound before it is believed, and exchanged for
+a smaller one while memory is tight.
+
+models/choice.py is the rule; this is the hand that follows it: it looks into the store, measures what has not been
+measured, checks files and the known answer, and opens the engine.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.config import Settings
+from edge.engines import engine_version, open_classifier
+from edge.engines.selftest import check_answer
+from edge.errors import ModelError, NoModelFits
+from edge.machine import Machine
+from edge.models import measure
+from edge.models.catalogue import load_catalogue
+from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
+from edge.models.choice import (
+    Budget,
+    Candidate,
+    Verdict,
+    budget,
+    choose,
+    companions_mib,
+    no_model_fits,
+    smaller,
+)
+from edge.models.marker import Marker
+from edge.models.measure import Measurements
+from edge.models.store import Installed, installed, verify
+from edge.stages import Classifier
+
+ENGINE = "mxnet"
+START_FRAMES = 5
+"""A network that nobody has measured here is measured before it is first loaded; its memory shows at once."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A network that could run here."""
+
+    checkpoint: Checkpoint
+    installed: Installed | None
+    """None for the demo and for a checkpoint outside the store."""
+    candidate: Candidate
+
+    @property
+    def name(self) -> str:
+        """As in the table and on the command line."""
+        return self.candidate.name
+
+
+class Loader:
+    """The networks of a store, and the one that runs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        machine: Machine | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        synset: Path | None = None,
+        tell: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        """`overrides` and `synset` are for find_checkpoint; `tell` is for people. Opens nothing yet."""
+        self.machine = machine or Machine()
+        self._settings = settings.model
+        self._overrides, self._synset = overrides, synset
+        self._tell = tell
+        self.companions_mib = companions_mib(
+            settings.camera.source, settings.speech.driver, self.machine.is_raspberry_pi
+        )
+        self._named = settings.model.name != "auto"
+        self.measurements = Measurements(store_folders(), self.machine.key)
+        self.marker = Marker()
+        self.budget = self._budget()
+        self._catalogue = load_catalogue(store_folders())
+        self.options, self._others = self._find_options()
+        self._current: Option | None = None
+        self.reduced = ""
+        """Why the network that runs is a smaller one than would be wanted, for people; empty when it is not."""
+        self._classifier: Classifier | None = None
+        self._before: list[Option] = []
+        """What ran before each step down."""
+
+    @property
+    def option(self) -> Option:
+        """The network that runs."""
+        assert self._current
+        return self._current
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.option.name
+
+    @property
+    def background(self) -> frozenset[str]:
+        """Its ids that say nothing."""
+        return self.option.checkpoint.background
+
+    @property
+    def description(self) -> str:
+        """It, for people."""
+        weights = ", random weights: its labels mean nothing" if self.option.candidate.random_weights else ""
+        return f"{self.name}, run by {ENGINE}{weights}"
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Every option with whether it fits and why, best first."""
+        return self._choose([option.candidate for option in self.options])
+
+    @property
+    def verdicts_of_catalogue(self) -> list[Verdict]:
+        """The same, as if everything in the catalogue were installed; what is not goes by estimates."""
+        return self._choose(self._whole_catalogue())
+
+    def open(self) -> Classifier:
+        """Open the network that is named, or the best that fits and is sound.
+
+        Raises ModelError when the named one does not fit or is unsound, NoModelFits when none is left.
+        """
+        while True:
+            verdicts = self.verdicts
+            chosen = next((verdict for verdict in verdicts if verdict.chosen), None)
+            if chosen is None:
+                raise no_model_fits(verdicts, self.budget)
+            option = self._option(chosen.candidate.name)
+            if self._is_a_guess(chosen):
+                self._measure(option)
+                continue
+            try:
+                classifier = self._open(option)
+            except ModelError as error:
+                if len(self.options) == 1:
+                    raise
+                self._strike(option, str(error))
+                self._tell(f"{error}.")
+                continue
+            self.reduced = self._why_reduced(verdicts)
+            return classifier
+
+    def can_step_down(self) -> bool:
+        """Whether there is a smaller network than the one that runs."""
+        return self._smaller() is not None
+
+    def growth_mib(self) -> float | None:
+        """How much more memory the network before the last step down takes; None when there was no step."""
+        if not self._before or self._current is None:
+            return None
+        before, now = self._before[-1].candidate.measurement, self._current.candidate.measurement
+        return before.peak_mib - now.peak_mib if before and now else None
+
+    def step_down(self) -> Classifier:
+        """Close the network that runs and open the next smaller one; what cannot be opened is passed over.
+
+        Raises NoModelFits when nothing at all can be opened any more.
+        """
+        previous = self._current
+        assert previous
+        while smaller_one := self._smaller():
+            self.close()
+            try:
+                classifier = self._open(smaller_one)
+            except ModelError as error:
+                self._strike(smaller_one, str(error))
+                self._tell(f"{error}.")
+                continue
+            self._before.append(previous)
+            return classifier
+        return self._reopen(previous)
+
+    def step_up(self) -> Classifier:
+        """Close the network that runs and open the one from before the last step down."""
+        previous, wanted = self._current, self._before.pop()
+        assert previous
+        self.close()
+        try:
+            return self._open(wanted)
+        except ModelError as error:
+            self._strike(wanted, str(error))
+            self._tell(f"{error}.")
+            return self._reopen(previous)
+
+    def close(self) -> None:
+        """Close the network that runs. May be called twice."""
+        if self._classifier:
+            self._classifier.close()
+            self._classifier = None
+
+    def _choose(self, candidates: Sequence[Candidate], within: Budget | None = None) -> list[Verdict]:
+        return choose(candidates, within or self.budget, self.companions_mib, self._settings.max_latency_ms or None)
+
+    def _whole_catalogue(self) -> list[Candidate]:
+        here = {option.name: option.candidate for option in self.options if option.name != DEMO}
+        return [
+            *here.values(),
+            *(
+                Candidate(name, entry.top1, entry.estimate(self.machine.kind), entry.download_mib)
+                for name, entry in self._catalogue.items()
+                if name not in here
+            ),
+        ]
+
+    def _budget(self) -> Budget:
+        return budget(
+            self._settings.memory_budget_mib or None,
+            self.machine.memory_reading().available_mib,
+            self.machine.cgroup_limit(),
+            named=self._named,
+        )
+
+    def _why_reduced(self, verdicts: Sequence[Verdict]) -> str:
+        better = verdicts[: next(index for index, verdict in enumerate(verdicts) if verdict.chosen)]
+        for verdict in better:
+            if verdict.candidate.struck:
+                return f"Not {verdict.candidate.name}: {verdict.candidate.struck}."
+        ample = budget(self._settings.memory_budget_mib or None, None, None, named=False)
+        if self._named or self.name == DEMO or self.budget.mib >= ample.mib:
+            return ""
+        wanted = next((verdict for verdict in self._choose(self._whole_catalogue(), ample) if verdict.chosen), None)
+        if wanted is None or (wanted.candidate.top1 or 0.0) <= (self.option.candidate.top1 or 0.0):
+            return ""
+        return (
+            f"{wanted.candidate.name} would be better and needs {wanted.need_mib:.0f} MiB, but here edge may take "
+            f"{self.budget.mib:.0f} MiB ({self.budget.source})."
+        )
+
+    def _find_options(self) -> tuple[list[Option], list[Option]]:
+        """(what may run, what else is installed)"""
+        struck = self.marker.struck()
+        stored = []
+        for one in installed(store_folders()):
+            try:
+                checkpoint = find_checkpoint(one.name, self._overrides, self._synset)
+                stored.append(self._make_option(checkpoint, one, struck))
+            except ModelError as error:
+                self._tell(f"{error}.")
+        if self._named:
+            checkpoint = find_checkpoint(self._settings.name, self._overrides, self._synset)
+            named = next((option for option in stored if option.checkpoint == checkpoint), None)
+            named = named or self._make_option(checkpoint, None, struck)
+            return [named], [option for option in stored if option is not named]
+        if stored:
+            return stored, []
+        return [self._make_option(find_checkpoint(DEMO, self._overrides, self._synset), None, struck)], []
+
+    def _make_option(self, checkpoint: Checkpoint, one: Installed | None, struck: set[str]) -> Option:
+        measured = None
+        if one is not None:
+            identity = measure.fingerprint(checkpoint, one.digests)
+            measured = self.measurements.find(identity, engine_version(ENGINE))
+        entry = self._catalogue.get(checkpoint.name)
+        if measured is None and one is not None and entry is not None:
+            measured = entry.estimate(self.machine.kind)
+        file_mib = 0.0
+        with contextlib.suppress(OSError):  # opening it will tell what is wrong
+            file_mib = checkpoint.params.stat().st_size / 2**20
+        measured = measured or measure.estimate(file_mib)
+        why = "loading it has killed edge before" if str(checkpoint.params) in struck else ""
+        about = checkpoint.about
+        candidate = Candidate(checkpoint.name, about.top1, measured, file_mib, why, about.random_weights)
+        return Option(checkpoint, one, candidate)
+
+    def _is_a_guess(self, verdict: Verdict) -> bool:
+        """Whether its memory is only estimated, and the budget not so large that it does not matter."""
+        measured = verdict.candidate.measurement
+        assert measured is not None
+        assert verdict.need_mib is not None
+        return measured.estimated and 2 * verdict.need_mib > self.budget.mib
+
+    def _measure(self, option: Option) -> None:
+        checkpoint, engine = option.checkpoint, engine_version(ENGINE)
+        identity = measure.fingerprint(checkpoint, option.installed.digests if option.installed else None)
+        measured = self.measurements.find(identity, engine)
+        if measured is None:
+            self._tell(f"Measuring what {option.name} takes on this machine, once.")
+            measured = measure.measure(checkpoint, ENGINE, START_FRAMES, machine=self.machine)
+            self.measurements.keep(identity, engine, measured)
+        self._replace(option, dataclasses.replace(option.candidate, measurement=measured))
+
+    def _strike(self, option: Option, why: str) -> None:
+        self._replace(option, dataclasses.replace(option.candidate, struck=why))
+
+    def _replace(self, option: Option, candidate: Candidate) -> None:
+        for options in (self.options, self._others):
+            for index, old in enumerate(options):
+                if old.name == option.name:
+                    options[index] = dataclasses.replace(old, candidate=candidate)
+
+    def _smaller(self) -> Option | None:
+        if self._current is None:
+            return None
+        verdicts = self._choose([option.candidate for option in (*self.options, *self._others)])
+        below = smaller(verdicts, self._current.name)
+        return self._option(below.candidate.name) if below else None
+
+    def _option(self, name: str) -> Option:
+        return next(option for option in (*self.options, *self._others) if option.name == name)
+
+    def _open(self, option: Option) -> Classifier:
+        if option.installed is not None and (faults := verify(option.installed)):
+            raise ModelError(f"model {option.name}: {faults[0]}")
+        with self.marker.loading(option.checkpoint):
+            classifier = open_classifier(option.checkpoint, self._settings.top, ENGINE)
+            self._classifier = classifier
+            try:
+                if option.installed and option.installed.manifest and option.installed.manifest.answer:
+                    check_answer(classifier, option.installed.manifest.answer)
+            except ModelError:
+                self.close()
+                raise
+        self._current = option
+        return classifier
+
+    def _reopen(self, option: Option) -> Classifier:
+        """Back to what ran before: it is sound, and there is nothing better."""
+        try:
+            return self._open(option)
+        except ModelError as error:
+            raise NoModelFits(f"{error}; and no other model can be used either") from error

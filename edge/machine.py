@@ -1,0 +1,179 @@
+"""What the machine says of itself: which board it is, and how much memory is left. Missing or odd files are None.
+
+Everything is read below a root folder, so that another machine's proc/ and sys/ can be looked at too.
+"""
+
+import contextlib
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+_UNLIMITED = 2**60
+"""Bytes. Control groups of version 1 write the largest number there is when they have no limit."""
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class MemoryReading:
+    """How tight memory is now. None: the machine does not say."""
+
+    available_mib: float | None
+    """MemAvailable: what can be had without swapping."""
+    total_mib: float | None
+    cgroup_headroom_mib: float | None = None
+    """What the nearest limit of our control groups leaves, counting what the kernel can give up as free."""
+    cgroup_limit_mib: float | None = None
+    """That limit."""
+    pressure: float | None = None
+    """Percent of the last ten seconds in which something waited for memory (PSI, some avg10)."""
+
+
+class Machine:
+    """The machine below `root`."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+
+    @property
+    def board(self) -> str:
+        """'Raspberry Pi 4 Model B Rev 1.4', or empty."""
+        return (self._read("proc/device-tree/model") or "").rstrip("\0\n")
+
+    @property
+    def is_raspberry_pi(self) -> bool:
+        """Whether it says so."""
+        return "Raspberry Pi" in self.board
+
+    @property
+    def kind(self) -> str:
+        """pi5, pi4, pi3, pizero2 and so on, or the architecture: x86_64. Estimates go by it."""
+        if match := re.match(r"Raspberry Pi (Zero )?(?:Compute Module )?(\d+)?", self.board):
+            return f"pi{'zero' if match[1] else ''}{match[2] or ''}"
+        return platform.machine()
+
+    @property
+    def key(self) -> str:
+        """What identifies a kind of machine for measurements: board or processor, architecture, number of cores."""
+        name = self.board or self._processor()
+        return f"{name}, {platform.machine()}, {os.cpu_count()} cores"
+
+    def _processor(self) -> str:
+        match = re.search(r"^model name\s*:\s*(.+)$", self._read("proc/cpuinfo") or "", re.MULTILINE)
+        return match[1] if match else "unknown processor"
+
+    def memory_reading(self) -> MemoryReading:
+        """Read it all; cheap enough for once a second."""
+        fields = dict(re.findall(r"^(\w+):\s*(\d+) kB$", self._read("proc/meminfo") or "", re.MULTILINE))
+        available, total = (int(fields[name]) / 1024 if name in fields else None for name in _MEMINFO)
+        tightest: tuple[float, float] | None = None  # headroom, limit
+        for group in self._groups():
+            limit, usage = group.limit(), group.usage()
+            if limit is None or usage is None:
+                continue
+            if tightest is None or limit - usage < tightest[0]:
+                tightest = (limit - usage, limit)
+        return MemoryReading(
+            available,
+            total,
+            cgroup_headroom_mib=tightest[0] / _MIB if tightest else None,
+            cgroup_limit_mib=tightest[1] / _MIB if tightest else None,
+            pressure=self._pressure(),
+        )
+
+    def cgroup_limit(self) -> tuple[float, str] | None:
+        """The smallest limit (MiB) of the control groups we are in, and the file it stands in; None: no limit."""
+        limits = [(limit / _MIB, str(group.limit_file)) for group in self._groups() if (limit := group.limit())]
+        return min(limits, default=None)
+
+    def _pressure(self) -> float | None:
+        for group in self._groups():
+            if group.version == 2 and (text := _text(group.folder / "memory.pressure")):
+                return _some_avg10(text)
+        return _some_avg10(self._read("proc/pressure/memory") or "")
+
+    def _groups(self) -> list["_Group"]:
+        """Our control groups with their ancestors, innermost first: version 2, and 1 with the memory controller."""
+        groups = []
+        mounts = self._mounts()
+        for line in (self._read("proc/self/cgroup") or "").splitlines():
+            _, _, rest = line.partition(":")
+            controllers, _, path = rest.partition(":")
+            version = 2 if not controllers else 1
+            if version == 1 and "memory" not in controllers.split(","):
+                continue
+            for mounted_root, mount_point in mounts[version]:
+                top = self._root / mount_point.relative_to("/")
+                inside = PurePosixPath("/")
+                # in a container the group may lie outside of what is mounted: then the mount's own root is ours
+                with contextlib.suppress(ValueError):
+                    inside = PurePosixPath("/") / PurePosixPath(path).relative_to(mounted_root)
+                for part in (inside, *inside.parents):
+                    groups.append(_Group(top / part.relative_to("/"), version))
+        return groups
+
+    def _mounts(self) -> dict[int, list[tuple[PurePosixPath, PurePosixPath]]]:
+        """(root within the hierarchy, mount point) of each hierarchy of version 1 (memory) and 2."""
+        found: dict[int, list[tuple[PurePosixPath, PurePosixPath]]] = {1: [], 2: []}
+        for line in (self._read("proc/self/mountinfo") or "").splitlines():
+            before, _, after = line.partition(" - ")
+            fields, kind = before.split(), after.split()
+            if len(fields) < 5 or len(kind) < 3:
+                continue
+            place = (PurePosixPath(fields[3]), PurePosixPath(fields[4]))
+            if kind[0] == "cgroup2":
+                found[2].append(place)
+            elif kind[0] == "cgroup" and "memory" in kind[2].split(","):
+                found[1].append(place)
+        return found
+
+    def _read(self, path: str) -> str | None:
+        return _text(self._root / path)
+
+
+_MEMINFO = ("MemAvailable", "MemTotal")
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One control group's folder."""
+
+    folder: Path
+    version: int
+
+    @property
+    def limit_file(self) -> Path:
+        return self.folder / ("memory.max" if self.version == 2 else "memory.limit_in_bytes")
+
+    def limit(self) -> int | None:
+        """Bytes; the kernel begins to hold processes back at memory.high already."""
+        files = [self.limit_file] + ([self.folder / "memory.high"] if self.version == 2 else [])
+        numbers = [number for file in files if (number := _number(_text(file))) is not None and number < _UNLIMITED]
+        return min(numbers, default=None)
+
+    def usage(self) -> int | None:
+        """Bytes, without what the kernel can give up: pages of files that nobody has looked at lately."""
+        used = _number(_text(self.folder / ("memory.current" if self.version == 2 else "memory.usage_in_bytes")))
+        if used is None:
+            return None
+        name = "inactive_file" if self.version == 2 else "total_inactive_file"
+        match = re.search(rf"^{name} (\d+)$", _text(self.folder / "memory.stat") or "", re.MULTILINE)
+        return used - (int(match[1]) if match else 0)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _number(text: str | None) -> int | None:
+    """Of the text of a file; 'max' is no number."""
+    return int(text) if text is not None and text.strip().isdigit() else None
+
+
+def _some_avg10(text: str) -> float | None:
+    match = re.search(r"^some avg10=(\d+(?:\.\d+)?)", text, re.MULTILINE)
+    return float(match[1]) if match else None

@@ -1,0 +1,161 @@
+"""The networks that edge knows of: data/catalogue.toml, and a catalogue.toml in a store, which goes before it."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ModelError
+from edge.models.checkpoint import InputSpec, input_spec
+from edge.models.measure import Measurement
+
+FILE = "catalogue.toml"
+KINDS = ("gluon", "checkpoint")
+_TEXT, _NUMBER, _SHARE = (str,), (int, float), (float,)
+_ENTRY_KEYS: dict[str, tuple[type, ...]] = {
+    "title": _TEXT,
+    "parameters": (int,),
+    "top1": _SHARE,
+    "top5": _SHARE,
+    "download_mib": _NUMBER,
+    "estimate": (dict,),
+    "source": (list,),
+}
+_SOURCE_KEYS: dict[str, tuple[type, ...]] = {
+    "kind": _TEXT,
+    "hosts": (str, list),
+    "name": _TEXT,
+    "symbol": _TEXT,
+    "params": _TEXT,
+    "synset": _TEXT,
+    "sha1": _TEXT,
+    "input": (dict,),
+    "top1": _SHARE,
+    "top5": _SHARE,
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One set of files from which a network can be had. Each has weights, and so preprocessing, of its own."""
+
+    kind: str
+    """gluon: a zip with parameters of the Gluon model zoo; checkpoint: symbol and params as MXNet saves them."""
+    hosts: tuple[str, ...]
+    """Where to look, in turn; each ends in a slash. The other paths are relative to them."""
+    params: str
+    input: InputSpec
+    name: str = ""
+    """gluon: what mxnet.gluon.model_zoo.vision calls it."""
+    symbol: str = ""
+    """checkpoint: the structure."""
+    synset: str = ""
+    """The labels; empty: those of the catalogue."""
+    sha1: str = ""
+    """Of the parameters, unzipped, as published; empty: nobody has published it."""
+    top1: float | None = None
+    top5: float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A known network."""
+
+    name: str
+    title: str
+    sources: tuple[Source, ...]
+    parameters: int = 0
+    top1: float | None = None
+    top5: float | None = None
+    download_mib: float = 0.0
+    """What the largest of its files takes, about; 0: not known."""
+    estimates: Mapping[str, Measurement] = field(default_factory=dict)
+    """By kind of machine (Machine.kind)."""
+    labels: tuple[tuple[str, ...], str] = ((), "")
+    """Hosts and path of the labels of sources that have none of their own."""
+
+    def estimate(self, kind: str) -> Measurement | None:
+        """What it probably takes on such a machine; of a Pi that has no estimate, the Pi 4's, else the x86_64's."""
+        for one in (kind, "pi4" if kind.startswith("pi") else "x86_64", "x86_64"):
+            if one in self.estimates:
+                return self.estimates[one]
+        return None
+
+
+def load_catalogue(stores: Iterable[Path] = ()) -> dict[str, Entry]:
+    """Return the known networks by name; of two entries the earlier store's goes first, and ours last.
+
+    Raises ModelError for a file that cannot be understood, naming it, the entry and the key.
+    """
+    entries: dict[str, Entry] = {}
+    ours = Path(str(resources.files("edge") / "data" / FILE))
+    for path in (*(store / FILE for store in stores), ours):
+        for name, entry in _read(path).items():
+            entries.setdefault(name, entry)
+    return entries
+
+
+def _read(path: Path) -> dict[str, Entry]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}  # the service's store is closed to others
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read as TOML: {error}") from error
+    hosts = table.pop("hosts", {})
+    labels = table.pop("labels", {})
+    try:
+        where = (_hosts(labels["hosts"], hosts), str(labels["synset"])) if labels else ((), "")
+        return {name: _entry(name, values, hosts, where) for name, values in table.items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _entry(name: str, values: Any, hosts: Mapping[str, Any], labels: tuple[tuple[str, ...], str]) -> Entry:
+    where = f"[{name}]"
+    _check(values, _ENTRY_KEYS, where)
+    sources = tuple(
+        _source(source, hosts, f"{where} source {number}") for number, source in enumerate(values.get("source", []), 1)
+    )
+    if not sources:
+        raise ValueError(f"{where} has no [[{name}.source]]")
+    estimates = {
+        kind: Measurement(float(one["peak_mib"]), 0.0, 0.0, float(one["median_ms"]), 0.0, 0, estimated=True)
+        for kind, one in values.get("estimate", {}).items()
+    }
+    plain = {key: value for key, value in values.items() if key not in ("source", "estimate")}
+    return Entry(**{"title": name, **plain, "name": name, "sources": sources, "estimates": estimates, "labels": labels})
+
+
+def _source(values: Any, hosts: Mapping[str, Any], where: str) -> Source:
+    _check(values, _SOURCE_KEYS, where)
+    for key in ("kind", "hosts", "params", "input"):
+        if key not in values:
+            raise ValueError(f"{where}: {key} is missing")
+    if values["kind"] not in KINDS:
+        raise ValueError(f"{where}: kind = {values['kind']!r} must be one of {', '.join(KINDS)}")
+    needed = "name" if values["kind"] == "gluon" else "symbol"
+    if not values.get(needed):
+        raise ValueError(f"{where}: {needed} is missing")
+    return Source(**{**values, "hosts": _hosts(values["hosts"], hosts), "input": input_spec(values["input"], where)})
+
+
+def _hosts(value: Any, known: Mapping[str, Any]) -> tuple[str, ...]:
+    """A list of addresses, or the name of one in [hosts]."""
+    found = known[value] if isinstance(value, str) else value
+    for host in found:
+        if not str(host).startswith(("http://", "https://")):
+            raise ValueError(f"hosts: {host!r} must begin with http:// or https://")
+    return tuple(f"{str(host).rstrip('/')}/" for host in found)
+
+
+def _check(values: Any, known: Mapping[str, tuple[type, ...]], where: str) -> None:
+    if not isinstance(values, dict):
+        raise TypeError(f"{where} must be a table")
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(f"{where}: unknown key {key}; known: {', '.join(known)}")
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise TypeError(f"{where}: {key} = {value!r} is of the wrong kind")

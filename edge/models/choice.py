@@ -1,0 +1,148 @@
+"""Which network should run? Pure: figures in, a verdict with its reason for each network out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.errors import NoModelFits
+from edge.models.measure import Measurement
+
+DEFAULT_BUDGET_MIB = 640
+"""What edge may take where nobody has said: enough for Inception v3 with camera and voice, on every Pi from 1 GB on."""
+AVAILABLE_SHARE = 0.9
+"""Of the memory available at the start; the rest is for what else begins to run."""
+RESERVE_MIB = 24
+"""Kept free of the budget: page tables, the odd large frame, what grows over months."""
+SPEECH_MIB = {"pyttsx3": 24, "espeak": 16, "log": 0}
+"""The voice's process and what it starts, by driver: 17 and 12 while speaking (x86_64), and some room."""
+CAMERA_MIB = {"csi": 48, "other": 16}
+"""What the camera adds to the daemon. csi: picamera2 and libcamera, not measured on a board yet."""
+_CLEARLY_LESS = 0.95
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much memory there is for everything that edge runs."""
+
+    mib: float
+    source: str
+    """Where the number comes from, for people."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that could run."""
+
+    name: str
+    top1: float | None
+    """Its accuracy, 0..1, as published or stated; None ranks last."""
+    measurement: Measurement | None
+    file_mib: float = 0.0
+    """The size of its weights on disk. While they are loaded the kernel keeps the file's pages in memory too, and a
+    control group's limit counts them."""
+    struck: str = ""
+    """Why it must not run, for people; empty when it may."""
+    random_weights: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about one candidate."""
+
+    candidate: Candidate
+    need_mib: float | None
+    """Its memory, its file, camera, voice and reserve together; None when nothing is known of it."""
+    fits: bool
+    chosen: bool
+    reason: str
+
+
+def companions_mib(camera_source: str, speech_driver: str, on_a_pi: bool) -> float:
+    """What camera and voice take beside the network, by the settings."""
+    csi = camera_source.startswith("csi") or (camera_source == "auto" and on_a_pi)
+    return CAMERA_MIB["csi" if csi else "other"] + SPEECH_MIB[speech_driver]
+
+
+def budget(
+    setting_mib: float | None, available_mib: float | None, limit: tuple[float, str] | None, *, named: bool
+) -> Budget:
+    """Return the smallest of the setting (or the default, for a network that was not named), limit and free memory.
+
+    `limit` is that of a control group, in MiB, and the file it stands in.
+    """
+    budgets = []
+    if setting_mib is not None:
+        budgets.append(Budget(setting_mib, "memory_budget_mib"))
+    elif not named:
+        budgets.append(Budget(DEFAULT_BUDGET_MIB, "the default"))
+    if limit is not None:
+        budgets.append(Budget(limit[0], f"the limit of the control group, {limit[1]}"))
+    if available_mib is not None:
+        share = Budget(AVAILABLE_SHARE * available_mib, f"{AVAILABLE_SHARE:.0%} of the available memory")
+        budgets.append(share)
+    # a machine that says nothing of itself gets what everybody gets
+    return min(budgets or [Budget(DEFAULT_BUDGET_MIB, "the default")], key=lambda one: one.mib)
+
+
+def choose(
+    candidates: Sequence[Candidate], within: Budget, companions: float, max_latency_ms: float | None = None
+) -> list[Verdict]:
+    """Judge all candidates, best first: by accuracy, of equal accuracy the faster, then by name.
+
+    `companions` are the MiB of camera and voice. At most one is chosen: the first that fits.
+    """
+    verdicts: list[Verdict] = []
+    found = False
+    for candidate in sorted(candidates, key=_rank):
+        need = None
+        if candidate.measurement is not None:
+            need = candidate.measurement.peak_mib + candidate.file_mib + companions + RESERVE_MIB
+        fault = _fault(candidate, need, within, max_latency_ms)
+        chosen = not fault and not found
+        found |= chosen
+        reason = fault
+        if not fault:
+            assert need is not None
+            assert candidate.measurement is not None
+            guess = " (estimate)" if candidate.measurement.estimated else ""
+            reason = f"fits: needs {need:.0f} of {within.mib:.0f} MiB{guess}"
+            reason = f"{reason}, the most accurate" if chosen else reason
+        verdicts.append(Verdict(candidate, need, not fault, chosen, reason))
+    return verdicts
+
+
+def smaller(verdicts: Sequence[Verdict], than: str) -> Verdict | None:
+    """Return the most accurate of those that fit and need clearly less than the network named `than`."""
+    current = next(verdict for verdict in verdicts if verdict.candidate.name == than)
+    most_mib = _CLEARLY_LESS * (current.need_mib or 0.0)
+    return next((v for v in verdicts if v.fits and v.need_mib is not None and v.need_mib < most_mib), None)
+
+
+def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
+    """The error that says what each candidate needs, a line each."""
+    lines = [f"no model fits into {within.mib:.0f} MiB ({within.source}):"]
+    lines += [f"  {verdict.candidate.name}: {verdict.reason}" for verdict in verdicts]
+    lines.append("raise [model] memory_budget_mib (--budget-mib N) if the machine has more, or install a smaller model")
+    return NoModelFits("\n".join(lines))
+
+
+def _rank(candidate: Candidate) -> tuple[float, float, str]:
+    median_ms = candidate.measurement.median_ms if candidate.measurement else 0.0
+    # an unmeasured time is no reason to go first
+    return (-(candidate.top1 if candidate.top1 is not None else -1.0), median_ms or float("inf"), candidate.name)
+
+
+def _fault(candidate: Candidate, need: float | None, within: Budget, max_latency_ms: float | None) -> str:
+    """Why it may not run; empty when it may."""
+    if candidate.struck:
+        return candidate.struck
+    if candidate.measurement is None or need is None:
+        return "not measured: edge models measure"
+    guess = " (estimate)" if candidate.measurement.estimated else ""
+    if candidate.measurement.killed:
+        return f"needs more than {need:.0f} MiB: it was ended for lack of memory when it was measured"
+    if need > within.mib:
+        return f"needs {need:.0f} MiB, {need - within.mib:.0f} too many{guess}"
+    if max_latency_ms is not None and candidate.measurement.median_ms > max_latency_ms:
+        median_ms = candidate.measurement.median_ms
+        return f"{median_ms:.0f} ms a frame, {median_ms - max_latency_ms:.0f} more than max_latency_ms{guess}"
+    return ""

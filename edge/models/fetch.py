@@ -1,0 +1,343 @@
+"""Files of the catalogue's networks come over the network, or from a folder: resumed, verified, and only then believed.
+
+What has come so far lies in STORE/.fetch/NAME and is taken up again by the next try. Nothing here touches an installed
+network: the files become a checkpoint in that folder, and Store.add does the rest.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import http.client
+import json
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from edge import __version__
+from edge.errors import FetchError, ModelError
+from edge.models.catalogue import Entry, Source
+from edge.models.checkpoint import About, Checkpoint
+from edge.models.store import sha256, write_json
+
+FOLDER = ".fetch"
+PINS = "pins.json"
+TIMEOUT_S = 20.0
+"""How long a host may be silent."""
+TRIES = 4
+"""How often a cut connection is taken up again, each time with something new; then the next host is asked."""
+_CHUNK = 2**16
+_MIB = 2**20
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with a file's name, the bytes that are there, and all (None: the host does not say)."""
+Tell = Callable[[str], None]
+Convert = Callable[[str, Path, Path], None]
+"""(name in the Gluon zoo, its parameters, prefix): writes prefix-symbol.json and prefix-0000.params."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A network whose files are complete and verified."""
+
+    checkpoint: Checkpoint
+    origin: str
+    """Where it came from, for people."""
+
+
+class Fetcher:
+    """Gets the files of one catalogue entry into a store's folder for what is not installed yet."""
+
+    def __init__(
+        self,
+        store: Path,
+        origin: str | None = None,
+        progress: Progress = lambda _name, _done, _total: None,
+        tell: Tell = lambda _line: None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        room: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> None:
+        """`origin` is a folder, or an address that goes in the place of the catalogue's hosts; `tell` hears what a
+        person should read; `room` is how many bytes a folder's disk has free.
+        """
+        self._store = store
+        self._origin = origin
+        self._progress = progress
+        self._tell = tell
+        self._timeout_s = timeout_s
+        self._room = room
+
+    def fetch(self, entry: Entry, convert: Convert) -> Fetched:
+        """Return the entry's checkpoint, from the first of its sources that has it.
+
+        Raises FetchError when nobody has the files, the disk is full, or somebody else is fetching them.
+        """
+        folder = self._store / FOLDER / entry.name
+        faults: list[str] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for source in entry.sources:
+                    for host in self._hosts(source.hosts):
+                        try:
+                            return self._from(entry, source, host, folder, convert)
+                        except _UnavailableError as error:
+                            faults.append(f"{_shown(host)}: {error}")
+        except BlockingIOError as error:
+            raise FetchError(
+                f"{folder}: {entry.name} is being fetched already, by another process; wait for it"
+            ) from error
+        except OSError as error:
+            what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+            raise FetchError(
+                f"{error.filename or folder}: {what}; what was installed is as it was. Free some space, run it as the "
+                "owner of the folder (sudo), or name another with --store"
+            ) from error
+        raise FetchError(
+            f"{entry.name} cannot be had now ({'; '.join(dict.fromkeys(faults))}). Name a folder with its files or a "
+            "mirror with --from; what was installed is as it was"
+        )
+
+    def clear(self, entry: Entry) -> None:
+        """Forget what was fetched: it is installed."""
+        shutil.rmtree(self._store / FOLDER / entry.name, ignore_errors=True)
+
+    def _hosts(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return hosts if self._origin is None else (f"{self._origin.rstrip('/')}/",)
+
+    def _from(self, entry: Entry, source: Source, host: str, folder: Path, convert: Convert) -> Fetched:
+        self._check_room(entry)
+        # first the small file: without labels the large one is of no use
+        label_hosts, label_path = (source.hosts, source.synset) if source.synset else entry.labels
+        synset = self._get_labels(self._hosts(label_hosts), label_path, folder)
+        params = self._get(host, source.params, folder, source.sha1)
+        if source.kind == "gluon":
+            self._tell(f"Converting {entry.name} from the Gluon zoo's form.")
+            convert(source.name, params, folder / "converted")
+            symbol, params = folder / "converted-symbol.json", folder / "converted-0000.params"
+        else:
+            symbol = self._get(host, source.symbol, folder)
+        top1, top5 = (source.top1, source.top5) if source.top1 is not None else (entry.top1, entry.top5)
+        about = About(top1, top5, f"{entry.title}, from {_shown(host)}")
+        checkpoint = Checkpoint(entry.name, symbol, params, synset, source.input, about=about)
+        return Fetched(checkpoint, f"{_shown(host)}{source.params}")
+
+    def _get_labels(self, hosts: tuple[str, ...], path: str, folder: Path) -> Path:
+        faults = []
+        for host in hosts:
+            try:
+                return self._get(host, path, folder)
+            except _UnavailableError as error:
+                faults.append(f"{_shown(host)}: {error}")
+        # any other network of the same labels has them too
+        pin = self._pins().get(path)
+        for other in sorted(self._store.glob("*/synset.txt")):
+            if pin is not None and sha256(other) == pin["sha256"]:
+                self._tell(f"Labels: those of {other.parent.name}, which are the same.")
+                return Path(shutil.copyfile(other, folder / "synset.txt"))
+        raise _UnavailableError(f"the labels {path} are not to be had ({'; '.join(faults)})")
+
+    def _check_room(self, entry: Entry) -> None:
+        """Say what the download takes, and refuse it where the disk has not that."""
+        # a zip and what is in it lie side by side, and so do the finished checkpoint and its copy in the store
+        need = 3 * entry.download_mib * _MIB
+        free = self._room(self._store)
+        if entry.download_mib:
+            self._tell(
+                f"{entry.name}: some {entry.download_mib:.0f} MiB to download, {need / _MIB:.0f} MiB of disk meanwhile "
+                f"({free / _MIB:.0f} MiB are free)."
+            )
+        if need > free:
+            raise FetchError(
+                f"{self._store}: {entry.name} needs {need / _MIB:.0f} MiB of disk and {free / _MIB:.0f} MiB are free; "
+                "remove a model (edge models remove) or name another folder with --store"
+            )
+
+    def _get(self, host: str, path: str, folder: Path, sha1: str = "") -> Path:
+        """Return the file, verified; of a zip the parameters in it. `path` is relative to the host."""
+        name = path.rsplit("/", 1)[-1]
+        plain = folder / (f"{name.removesuffix('.zip')}.params" if name.endswith(".zip") else name)
+        if plain.exists() and self._is_known(plain, path, sha1):
+            return plain  # complete since an earlier try
+        if host.startswith(("http://", "https://")):
+            self._download(urllib.parse.urljoin(host, path), folder / name)
+        else:
+            self._copy(Path(host), path, folder)
+        if plain.name != name and (folder / name).exists():
+            _unzip(folder / name, plain)
+        self._verify(plain, path, sha1)
+        return plain
+
+    def _copy(self, source: Path, path: str, folder: Path) -> None:
+        """From a folder: laid out as at the host, or all files side by side, zipped or not."""
+        name = path.rsplit("/", 1)[-1]
+        for candidate in (source / path, source / name, source / f"{name.removesuffix('.zip')}.params"):
+            if candidate.is_file():
+                (folder / name).unlink(missing_ok=True)
+                shutil.copyfile(candidate, folder / candidate.name)
+                return
+        raise _UnavailableError(f"there is no {name}")
+
+    def _verify(self, file: Path, path: str, sha1: str) -> None:
+        """Compare with the published checksum, else with the one that was pinned when it was first fetched."""
+        if sha1:
+            if not _matches(file, sha1):
+                file.unlink()
+                raise _UnavailableError(f"{file.name} is not what was published (its SHA-1 is another)")
+            return
+        pins, found = self._pins(), sha256(file)
+        pinned = pins.get(path)
+        if pinned is None:
+            self._tell(f"Nobody has published a checksum of {file.name}: it is pinned now as {found[:12]}...")
+            pins[path] = {"sha256": found}
+            write_json(self._store / PINS, pins)
+        elif pinned["sha256"] != found:
+            file.unlink()
+            raise _UnavailableError(
+                f"{file.name} is not what it was when it was first fetched; if that is right, delete its entry in "
+                f"{self._store / PINS}"
+            )
+
+    def _is_known(self, file: Path, path: str, sha1: str) -> bool:
+        pin = self._pins().get(path)
+        return _matches(file, sha1) if sha1 else pin is not None and sha256(file) == pin["sha256"]
+
+    def _pins(self) -> dict[str, Any]:
+        path = self._store / PINS
+        try:
+            pins = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise ModelError(f"{path}: not JSON ({error}); delete it to pin anew") from error
+        if not isinstance(pins, dict):
+            raise ModelError(f"{path}: not a table; delete it to pin anew")
+        return pins
+
+    def _download(self, url: str, target: Path) -> None:
+        """Bring the file, taking up what an earlier try has left."""
+        part = target.with_name(f"{target.name}.part")
+        note = target.with_name(f"{target.name}.json")
+        for _ in range(TRIES):
+            before = part.stat().st_size if part.exists() else 0
+            try:
+                with self._open(url, part, note) as (response, total):
+                    self._save(response, part, total, target.name)
+                break
+            except (http.client.HTTPException, TimeoutError, ConnectionError, _CutError) as error:
+                if part.exists() and part.stat().st_size > before:
+                    continue  # it came further: worth another try
+                raise _UnavailableError(_reason(error)) from error
+        else:
+            raise _UnavailableError(f"the connection was cut {TRIES} times; run it again to go on from there")
+        part.replace(target)
+        note.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _open(self, url: str, part: Path, note: Path) -> Iterator[tuple[IO[bytes], int | None]]:
+        """The response and the size of the whole file; `part` is cut to where the response goes on."""
+        headers = {"User-Agent": f"edge/{__version__}", "Accept-Encoding": "identity"}
+        have = part.stat().st_size if part.exists() else 0
+        noted = _read_note(note)
+        # only what is provably the same file is taken up again
+        validator = noted.get("validator", "") if noted.get("url") == url else ""
+        if have and validator:
+            headers |= {"Range": f"bytes={have}-", "If-Range": validator}
+        try:
+            response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=self._timeout_s)
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # what we have is not a part of what is there now
+                part.unlink(missing_ok=True)
+            raise _UnavailableError(f"HTTP status {error.code}") from error
+        except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
+            raise _UnavailableError(_reason(error)) from error
+        with response:
+            length = response.headers.get("Content-Length", "")
+            total = int(length) if length.isdigit() else None
+            if response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                total = None if total is None else total + have
+            else:
+                part.unlink(missing_ok=True)
+                etag = response.headers.get("ETag", "")
+                validator = "" if etag.startswith("W/") else etag or response.headers.get("Last-Modified", "")
+                write_json(note, {"url": url, "validator": validator})
+                have = 0
+            if total is not None and total - have > self._room(part.parent):
+                raise FetchError(
+                    f"{part.parent}: {target_name(part)} has {total / _MIB:.0f} MiB, and there are "
+                    f"{self._room(part.parent) / _MIB:.0f} MiB free; remove a model or name another folder with --store"
+                )
+            yield response, total
+
+    def _save(self, response: IO[bytes], part: Path, total: int | None, name: str) -> None:
+        with part.open("ab") as file:
+            done = file.tell()
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                self._progress(name, done, total)
+        if total is not None and done != total:
+            raise _CutError(f"the connection was cut after {done} of {total} bytes")
+
+
+class _UnavailableError(Exception):
+    """This host does not have it; the next may."""
+
+
+class _CutError(Exception):
+    """The connection ended before the file did."""
+
+
+def target_name(part: Path) -> str:
+    """The name of the file that a partial one will become."""
+    return part.name.removesuffix(".part")
+
+
+def _matches(file: Path, sha1: str) -> bool:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha1").hexdigest() == sha1.lower()
+
+
+def _unzip(archive: Path, plain: Path) -> None:
+    """Take the one file out of a zip that is meant, whatever else is in it. The zip is removed."""
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(plain.name) as member:
+            part = plain.with_name(f"{plain.name}.part")
+            with part.open("wb") as file:
+                shutil.copyfileobj(member, file, _CHUNK)
+            part.replace(plain)
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
+        archive.unlink()
+        raise _UnavailableError(f"{archive.name} is no zip with {plain.name} in it") from error
+    archive.unlink()
+
+
+def _read_note(path: Path) -> Mapping[str, str]:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _reason(error: BaseException) -> str:
+    """A few words for a person."""
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(str(text).split())
+
+
+def _shown(host: str) -> str:
+    """An address without what may be a password."""
+    parts = urllib.parse.urlsplit(host)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

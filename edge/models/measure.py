@@ -1,0 +1,310 @@
+"""What a network takes on this machine: measured in a throw-away child, through the daemon's own code, and kept.
+
+Memory is the child's high-water mark of resident memory (VmHWM): interpreter, OpenCV, engine, weights and work space,
+while it classifies. The kernel keeps it, so no peak is missed between two samples; and unlike a share of common pages
+(PSS) it does not shrink because another process has the same library loaded at the moment.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from edge.errors import ModelError
+from edge.footprint import rss_mib
+from edge.machine import Machine
+from edge.models.checkpoint import Checkpoint, to_json
+from edge.models.store import Answer, Examined, write_json
+from edge.worker import Worker
+
+FRAMES = 30
+"""Enough for a 95th percentile that is not just the slowest frame."""
+LOAD_TIMEOUT_S = 600.0
+"""VGG-16 from a slow SD card."""
+FRAME_TIMEOUT_S = 60.0
+LEAST_AVAILABLE_MIB = 40.0
+"""The child is ended when the machine has less left than this: beyond it a Pi would swap its SD card to death."""
+LEAST_HEADROOM_MIB = 4.0
+"""The same for what a cgroup's limit leaves."""
+_POLL_S = 0.02
+# who died of these had no memory: they are the kernel's way, and C++'s (an uncaught bad_alloc)
+_DEATHS_OF_MEMORY = ("SIGKILL", "SIGABRT")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one network takes with one engine on one machine."""
+
+    peak_mib: float
+    """The process that loads and runs it, at its largest."""
+    load_s: float
+    """From nothing loaded, not even the engine, to ready for the first frame."""
+    first_ms: float
+    """The first forward, in which the engine prepares its kernels."""
+    median_ms: float
+    """A frame, from its pixels to the result copied out, once warm."""
+    p95_ms: float
+    frames: int
+    """How many the median and p95 are of."""
+    enqueue_ms: float = 0.0
+    """How long forward() alone took to come back. It only queues the work: this is no time of anything."""
+    parameters: int = 0
+    """How many numbers the network has learnt."""
+    estimated: bool = False
+    """Shipped or derived from the file's size, not measured here."""
+    killed: bool = False
+    """It ran out of memory: peak_mib is what it had by then, so it needs more than that. The times mean nothing."""
+
+
+def fingerprint(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
+    """Return what identifies a network's files and input: 16 hexadecimal digits.
+
+    `digests` are SHA-256 in hexadecimal by file name, where they are known; else both files are read whole.
+    Raises ModelError when they cannot be read.
+    """
+    parts = [str(checkpoint.input.size)]
+    for path in (checkpoint.symbol, checkpoint.params):
+        if digests is not None and path.name in digests:
+            parts.append(digests[path.name])
+            continue
+        try:
+            with path.open("rb") as file:
+                parts.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}; copy it again") from error
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+class Trial:
+    """A child that loads and runs one network, watched so that it cannot take the machine's last memory."""
+
+    def __init__(self, checkpoint: Checkpoint, engine: str, machine: Machine | None = None) -> None:
+        """Start the child; it has nothing loaded yet. Raises ModelError when no child can be started."""
+        self._machine = machine or Machine()
+        self._name = checkpoint.name
+        self.peak_mib = 0.0
+        self._worker = Worker(
+            "edge.engines.trial", {"checkpoint": to_json(checkpoint), "engine": engine}, f"the trial of {self._name}"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.close()
+
+    def ask(self, step: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
+        """Have the child do one step (edge/engines/trial.py).
+
+        Raises OutOfMemoryError when it needs more than there is, ModelError for whatever else it says or does.
+        """
+        self._worker.ask({"do": step, **fields}, timeout_s)
+        while (reply := self._worker.poll()) is None:
+            if pid := self._worker.pid:
+                self.peak_mib = max(self.peak_mib, rss_mib(pid))
+            if self._no_room():
+                self._worker.close()
+                raise OutOfMemoryError(self._name, self.peak_mib)
+            time.sleep(_POLL_S)
+        if reply.died_of in _DEATHS_OF_MEMORY:
+            raise OutOfMemoryError(self._name, self.peak_mib)
+        if reply.error:
+            raise ModelError(reply.error)
+        answer: dict[str, Any] = reply.value
+        self.peak_mib = max(self.peak_mib, answer.get("peak_mib", 0.0))
+        return answer
+
+    def _no_room(self) -> bool:
+        reading = self._machine.memory_reading()
+        limits = ((reading.available_mib, LEAST_AVAILABLE_MIB), (reading.cgroup_headroom_mib, LEAST_HEADROOM_MIB))
+        return any(left is not None and left < least for left, least in limits)
+
+
+class OutOfMemoryError(ModelError):
+    """A network on trial needed more memory than there is."""
+
+    def __init__(self, name: str, peak_mib: float) -> None:
+        super().__init__(f"model {name}: needs more than {peak_mib:.0f} MiB, which is all there was; use a smaller one")
+        self.peak_mib = peak_mib
+
+
+class _Run:
+    """One network's way through a measurement: load, warm up, look at the picture again and again."""
+
+    WARM_UP = 3
+    """The first frames are slower, and are not counted."""
+    BLOCK = 5
+    """Frames between two steps that are told."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._times_ms: list[float] = []
+        self.left = 0
+
+    def load(self, frames: int) -> None:
+        self._loaded = self._trial.ask("load", LOAD_TIMEOUT_S)
+        self._trial.ask("classify", self.WARM_UP * FRAME_TIMEOUT_S, frames=self.WARM_UP)
+        self.left = frames
+
+    def look(self) -> None:
+        block = min(self.BLOCK, self.left)
+        self._ran = self._trial.ask("classify", block * FRAME_TIMEOUT_S, frames=block)
+        self._times_ms += self._ran["times_ms"]
+        self.left -= block
+
+    @property
+    def result(self) -> tuple[Measurement, Answer]:
+        measurement = Measurement(
+            peak_mib=self._trial.peak_mib,
+            load_s=self._loaded["load_s"],
+            first_ms=self._loaded["first_ms"],
+            median_ms=statistics.median(self._times_ms),
+            p95_ms=percentile(self._times_ms, 0.95),
+            frames=len(self._times_ms),
+            enqueue_ms=self._ran["enqueue_ms"],
+            parameters=self._loaded["parameters"],
+        )
+        return measurement, Answer(**self._ran["answer"])
+
+
+def measure(
+    checkpoint: Checkpoint,
+    engine: str,
+    frames: int = FRAMES,
+    tell: Callable[[str], None] = lambda _step: None,
+    machine: Machine | None = None,
+) -> Measurement:
+    """Load and run a network in a throw-away child; `tell` hears of each step.
+
+    Running out of memory is a result (`killed`). Raises ModelError for a checkpoint or an engine that cannot be used.
+    """
+    result = measure_side_by_side(checkpoint, [engine], frames, tell, machine)[engine]
+    if isinstance(result, ModelError):
+        raise result
+    return result
+
+
+def measure_side_by_side(
+    checkpoint: Checkpoint,
+    engines: Sequence[str],
+    frames: int = FRAMES,
+    tell: Callable[[str], None] = lambda _step: None,
+    machine: Machine | None = None,
+) -> dict[str, Measurement | ModelError]:
+    """Measure one network with several engines, each in a child, taking turns every few frames.
+
+    So whatever else the machine does slows all of them alike, and their ratio is true. An engine that cannot run the
+    network has its error as result.
+    """
+    results: dict[str, Measurement | ModelError] = {}
+    with ExitStack() as children:
+        runs: dict[str, _Run] = {}
+        for engine in engines:
+            runs[engine] = _Run(children.enter_context(Trial(checkpoint, engine, machine)))
+
+        def attempt(engine: str, step: Callable[[], None]) -> None:
+            try:
+                step()
+            except OutOfMemoryError as error:
+                results[engine] = Measurement(error.peak_mib, 0.0, 0.0, 0.0, 0.0, 0, killed=True)
+            except ModelError as error:
+                results[engine] = error
+
+        for engine, run in runs.items():
+            tell(f"{engine}: loading")
+            attempt(engine, functools.partial(run.load, frames))
+        while ahead := {engine: run for engine, run in runs.items() if engine not in results and run.left}:
+            for engine, run in ahead.items():
+                attempt(engine, run.look)
+                tell(f"{engine}: {frames - run.left} of {frames} frames")
+        return {engine: results[engine] if engine in results else run.result[0] for engine, run in runs.items()}
+
+
+def examine(
+    checkpoint: Checkpoint, engine: str, tell: Callable[[str], None] = lambda _step: None
+) -> tuple[Examined, Measurement]:
+    """Check in a child that a network can be used at all, and measure it on the way.
+
+    Every parameter must be finite and of the shape that the structure infers, the labels must match the outputs, and
+    the known picture must get an answer. Raises ModelError for what is wrong, OutOfMemoryError included.
+    """
+    with Trial(checkpoint, engine) as trial:
+        tell("reading every parameter")
+        trial.ask("finite", LOAD_TIMEOUT_S)
+    with Trial(checkpoint, engine) as trial:
+        run = _Run(trial)
+        tell("loading")
+        run.load(FRAMES)
+        while run.left:
+            run.look()
+            tell(f"{FRAMES - run.left} of {FRAMES} frames")
+        measurement, answer = run.result
+    return Examined(measurement.parameters, answer), measurement
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest of the values that at least this share of them do not exceed (the nearest-rank percentile)."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+class Measurements:
+    """What was measured, in measurements.json of the store's folders: by machine, engine and fingerprint."""
+
+    FILE = "measurements.json"
+
+    def __init__(self, folders: Sequence[Path], machine_key: str) -> None:
+        """Those of the first folder go before the later ones'. A file that cannot be read holds nothing."""
+        self._folders = folders
+        self._machine_key = machine_key
+
+    def find(self, identity: str, engine: str) -> Measurement | None:
+        """Return what was measured of the network with that fingerprint, with this engine (and its version), here."""
+        for folder in self._folders:
+            kept = _read(folder / self.FILE).get(self._machine_key, {}).get(engine, {}).get(identity)
+            if kept is not None:
+                with contextlib.suppress(TypeError):  # of an earlier version, or edited by hand
+                    return Measurement(**kept)
+        return None
+
+    def keep(self, identity: str, engine: str, measurement: Measurement) -> bool:
+        """Write it into the first folder that can be written to; False when none can."""
+        rounded = {
+            key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(measurement).items()
+        }
+        for folder in self._folders:
+            table = _read(folder / self.FILE)
+            table.setdefault(self._machine_key, {}).setdefault(engine, {})[identity] = rounded
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_json(folder / self.FILE, table)
+            except OSError:
+                continue
+            return True
+        return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return table if isinstance(table, dict) else {}
+
+
+def estimate(params_mib: float) -> Measurement:
+    """What a network takes at least, from the size of its weights alone; whoever loads it measures it first.
+
+    Python with OpenCV and MXNet takes some 150 MiB before any network, and the weights come on top once.
+    """
+    return Measurement(150.0 + params_mib, 0.0, 0.0, 0.0, 0.0, 0, estimated=True)

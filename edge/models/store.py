@@ -1,0 +1,298 @@
+"""The installed networks: STORE/NAME with NAME-symbol.json, NAME-0000.params, synset.txt, model.toml, manifest.json.
+
+model.toml is the human's: how a picture becomes the input, and what the network is. manifest.json is ours: checksums,
+where the files came from, and the known answer. A folder put there by hand has no manifest, and works unverified.
+
+Nothing half done is ever seen: a network is put together in a hidden folder and exchanged with the old one at once.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ModelError
+from edge.models.checkpoint import Checkpoint, store_folders
+from edge.models.labels import read_labels
+
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RESERVED = ("auto", "demo")
+_CHUNK = 2**20
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of the known picture (engines/selftest.py)."""
+
+    id: str
+    label: str
+    probability: float
+    engine: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What edge noted when it installed a network."""
+
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """sha256 and bytes by file name."""
+    origin: str = ""
+    """Where the files came from, for people."""
+    parameters: int = 0
+    """How many numbers the network has learnt."""
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A folder of a store with a network in it."""
+
+    name: str
+    folder: Path
+    manifest: Manifest | None = None
+    """None where edge has not installed it."""
+
+    @property
+    def digests(self) -> Mapping[str, str] | None:
+        """SHA-256 by file name, as noted; None where nothing was."""
+        return {name: one["sha256"] for name, one in self.manifest.files.items()} if self.manifest else None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What running a network before it is installed has shown."""
+
+    parameters: int
+    answer: Answer
+
+
+def installed(stores: Iterable[Path] | None = None) -> list[Installed]:
+    """Return the installed networks by name; of two with the same name the earlier store's.
+
+    Raises ModelError for a manifest that cannot be read.
+    """
+    found: dict[str, Installed] = {}
+    for store in store_folders() if stores is None else stores:
+        # the service's store is closed to others
+        with contextlib.suppress(OSError):
+            for folder in sorted(store.iterdir()):
+                if folder.is_dir() and not folder.name.startswith(".") and any(folder.glob("*.params")):
+                    found.setdefault(folder.name, Installed(folder.name, folder, read_manifest(folder)))
+    return [found[name] for name in sorted(found)]
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return what was noted of the network in a folder; None when nothing was. Raises ModelError when it is damaged."""
+    path = folder / MANIFEST
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        answer = table["answer"]
+        for one in table["files"].values():
+            str(one["sha256"]), int(one["bytes"])
+        return Manifest(table["files"], table["origin"], table["parameters"], Answer(**answer) if answer else None)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: damaged ({error}); install the model again: edge models add or fetch") from error
+
+
+def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]:
+    """Return what is wrong with the files of an installed network, a line each; nothing when they are as installed."""
+    if one.manifest is None:
+        return []
+    faults = []
+    for name, noted in one.manifest.files.items():
+        path = one.folder / name
+        try:
+            if path.stat().st_size != noted["bytes"]:
+                faults.append(f"{path} has {path.stat().st_size} bytes and had {noted['bytes']} when it was installed")
+                continue
+            progress(f"reading {name}")
+            if sha256(path) != noted["sha256"]:
+                faults.append(f"{path} was changed or damaged since it was installed (its checksum is another)")
+        except OSError as error:
+            faults.append(f"{path}: {error.strerror}")
+    return [f"{fault}; install the model again: edge models add or fetch" for fault in faults]
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def default_store() -> Path:
+    """Where networks are installed: the service's store for root where there is a service, else the user's own."""
+    own, service = store_folders()
+    return service if os.getuid() == 0 and service.is_dir() else own
+
+
+class Store:
+    """One folder of networks, to be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(
+        self,
+        checkpoint: Checkpoint,
+        name: str,
+        examine: Callable[[Checkpoint], Examined],
+        origin: str,
+        *,
+        progress: Progress = lambda _step: None,
+        room: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> Installed:
+        """Check a checkpoint and install it as `name`, in the place of one that is there.
+
+        `examine` runs it and raises ModelError for what is wrong; `room` is how many bytes a folder's disk has free.
+        Raises ModelError, and leaves what was installed as it was, when a check fails or the disk is full.
+        """
+        check_name(name)
+        read_labels(checkpoint.synset)
+        with self._writing() as scratch:
+            # copied first and examined as it will lie there: what is checked is what is installed
+            sizes = {path: path.stat().st_size for path in (checkpoint.symbol, checkpoint.params, checkpoint.synset)}
+            need, free = sum(sizes.values()) + 2**16, room(self.folder)
+            if need > free:
+                raise ModelError(
+                    f"{self.folder}: {name} needs {need / 2**20:.0f} MiB there, and {free / 2**20:.0f} MiB are free; "
+                    "remove a model (edge models remove) or name another folder with --store"
+                )
+            new = scratch / name
+            new.mkdir(mode=0o755)
+            copy = dataclasses.replace(
+                checkpoint,
+                name=name,
+                symbol=new / f"{name}-symbol.json",
+                params=new / f"{name}-0000.params",
+                synset=new / "synset.txt",
+            )
+            progress("copying")
+            for source, target in (
+                (checkpoint.symbol, copy.symbol),
+                (checkpoint.params, copy.params),
+                (checkpoint.synset, copy.synset),
+            ):
+                shutil.copyfile(source, target)
+            (new / "model.toml").write_text(to_toml(checkpoint), encoding="utf-8")
+            progress("checking")
+            examined = examine(copy)
+            files = {
+                path.name: {"sha256": sha256(path), "bytes": path.stat().st_size}
+                for path in (copy.symbol, copy.params, copy.synset)
+            }
+            manifest = Manifest(files, origin, examined.parameters, examined.answer)
+            text = json.dumps(dataclasses.asdict(manifest), indent=1)
+            (new / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+            for path in (*new.iterdir(), new):
+                _to_disk(path)
+            _exchange(new, self.folder / name)
+            _to_disk(self.folder)
+        return Installed(name, self.folder / name, manifest)
+
+    def remove(self, name: str) -> None:
+        """Delete a network. Raises ModelError when there is none of that name here."""
+        if not _NAME.fullmatch(name) or not (self.folder / name).is_dir():
+            raise ModelError(f"{self.folder}: there is no model {name}; edge models list shows which there are")
+        with self._writing() as scratch:
+            (self.folder / name).rename(scratch / name)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Path]:
+        """A hidden folder in the store, for one process at a time; what killed ones have left is cleared away."""
+        try:
+            self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with (self.folder / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                for left in self.folder.glob(".new-*"):
+                    shutil.rmtree(left, ignore_errors=True)
+                scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
+                try:
+                    yield scratch
+                finally:
+                    shutil.rmtree(scratch, ignore_errors=True)
+        except OSError as error:
+            where = error.filename or self.folder
+            what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+            raise ModelError(
+                f"{where}: {what}; nothing was changed. Free some space, run it as the owner of the folder (sudo), or "
+                "name another with --store"
+            ) from error
+
+
+def check_name(name: str) -> None:
+    """Raise ModelError when a network cannot be called so."""
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        raise ModelError(
+            f"model name {name!r}: letters, digits, dots, - and _ make a name, at most 64, and "
+            f"{' and '.join(_RESERVED)} have a meaning of their own; give another with --name"
+        )
+
+
+def to_toml(checkpoint: Checkpoint) -> str:
+    """Return the model.toml of a checkpoint: what find_checkpoint reads back to the same."""
+    tables = {
+        "input": {key: value for key, value in dataclasses.asdict(checkpoint.input).items() if value},
+        "output": {"background": sorted(checkpoint.background)},
+        "about": {key: value for key, value in dataclasses.asdict(checkpoint.about).items() if value not in (None, "")},
+    }
+    lines = ["# How a picture becomes this network's input, what its outputs mean, and what is known of it."]
+    for table, values in tables.items():
+        lines += ["", f"[{table}]"]
+        # JSON's texts, numbers, lists and truth values are TOML's too
+        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_json(path: Path, table: Mapping[str, Any]) -> None:
+    """Replace a file as a whole, or not at all. Raises OSError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        _to_disk(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Until the disk has it, a power cut could leave a name without its bytes."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _exchange(new: Path, place: Path) -> None:
+    """Put a folder in the place of another, or where nothing is, so that nobody ever sees neither."""
+    if not place.exists():
+        new.rename(place)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    ends = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(place))
+    if libc.renameat2(*ends, ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number), str(place))
+    # a file system that cannot exchange (NFS, FAT): for a moment there is none of that name
+    old = new.with_name(f"{new.name}.old")
+    place.rename(old)
+    new.rename(place)

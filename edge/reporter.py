@@ -1,0 +1,130 @@
+"""Telling people (lines), programs (events) and systemd (status) what happens."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from edge import pipeline
+from edge.events import Events
+from edge.stages import Announcement, Classifier, Frame, Outcome, Prediction, Speaker
+from edge.systemd import notify
+
+
+def teller(terminal: TextIO) -> Callable[[str], None]:
+    """Return the function that prints a line there."""
+
+    def tell(line: str) -> None:
+        # a full disk, or a terminal that is gone, must not end what the daemon is for
+        try:
+            print(line, file=terminal, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            pass
+
+    return tell
+
+
+class Reporter:
+    """Tells people (lines), programs (events) and systemd (status) what happens; changes, not iterations."""
+
+    STATUS_EVERY_S = 10.0
+
+    def __init__(self, events: Events, tell: Callable[[str], None], frame_events: bool) -> None:
+        self.tell = tell
+        self._events = events
+        self._frame_events = frame_events
+        self._classifier: Classifier | None = None
+        self._speaker: Speaker | None = None
+        self._ready = False
+        self._stopped = False
+        self._problem = ""
+        self._status_s = 0.0
+        self._frames_at_status = 0
+        self._frames = 0
+        self._last_text = "nothing yet"
+
+    def ready_with(self, classifier: Classifier, speaker: Speaker) -> None:
+        """The stages are open, or opened anew; the first classified frame of all makes it ready."""
+        self._classifier, self._speaker = classifier, speaker
+
+    def model_changed(self, before: str, now: str, why: str) -> None:
+        """Another network looks from here on."""
+        self.tell(f"Now {now} looks instead of {before}: {why}.")
+        self._events.emit("model_changed", before=before, model=now, reason=why)
+
+    def notified(self, notice: Announcement) -> None:
+        """The daemon has begun to say something of itself."""
+        self._last_text = notice.text
+        self.tell(notice.text)
+        self._events.emit("notice", text=notice.text)
+
+    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
+        """Each frame: an event if asked for; READY with the first; systemd's status now and then."""
+        assert self._classifier
+        assert self._speaker
+        self._frames += 1
+        if not self._ready:
+            self._ready = True
+            self._events.emit(
+                "ready",
+                model=self._classifier.name,
+                engine=self._classifier.engine,
+                speech=self._speaker.description,
+            )
+            notify("READY=1")
+        if self._frame_events:
+            best, timing = predictions[0], self._classifier.timing
+            self._events.emit(
+                "frame",
+                sequence=frame.sequence,
+                frame_s=frame.media_s,
+                label=best.label,
+                id=best.id,
+                probability=round(best.probability, 4),
+                capture_ms=round(1000 * capture_s, 3),
+                preprocess_ms=round(1000 * timing.preprocess_s, 3),
+                inference_ms=round(1000 * timing.inference_s, 3),
+            )
+        elapsed_s = time.monotonic() - self._status_s
+        if elapsed_s >= self.STATUS_EVERY_S:
+            rate = (self._frames - self._frames_at_status) / elapsed_s if self._status_s else 0.0
+            notify(f"STATUS={self._classifier.name}, {rate:.1f} frames a second, last words: {self._last_text}")
+            self._status_s, self._frames_at_status = time.monotonic(), self._frames
+
+    def announced(self, announcement: Announcement, frame: Frame) -> None:
+        """The line for each thing recognised."""
+        self._last_text = announcement.text
+        self.tell(f"{announcement.text} ({announcement.probability:.0%})")
+        self._events.emit(
+            "announced",
+            label=announcement.label,
+            id=announcement.id,
+            probability=round(announcement.probability, 4),
+            text=announcement.text,
+            frame_s=None if frame.media_s is None else round(frame.media_s, 3),
+            frame_age_ms=round(1000 * (time.monotonic() - frame.captured_s), 1),
+        )
+
+    def spoken(self, outcome: Outcome) -> None:
+        """What became of it; a person reads of a problem once, and of its end."""
+        self._events.emit("spoken", text=outcome.announcement.text, heard=outcome.heard, reason=outcome.reason or None)
+        problem = "" if outcome.delivered else outcome.reason
+        if problem != self._problem:
+            self.tell(f"Not heard: {problem}." if problem else "Heard again.")
+            self._problem = problem
+
+    def stopped(self, summary: pipeline.Summary) -> None:
+        """The end, told once, whether it was reached in peace or by force."""
+        if self._stopped:
+            return
+        self._stopped = True
+        notify("STOPPING=1")
+        self._events.emit("stopped", frames=summary.frames, seconds=round(summary.seconds, 3))
+        words = ", ".join(label if count == 1 else f"{label} ({count} times)" for label, count in summary.said.items())
+        self.tell(
+            f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} a second. "
+            f"Said: {words or 'nothing'}."
+        )
+        if self._events.lost:
+            self.tell(f"{self._events.lost} events could not be written (is the disk full?).")

@@ -1,0 +1,178 @@
+"""Which network runs, on which board, and why not the others."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rigs.boards import BOARDS, write_board, write_group
+
+from edge.machine import Machine
+from edge.models.catalogue import load_catalogue
+from edge.models.choice import (
+    DEFAULT_BUDGET_MIB,
+    RESERVE_MIB,
+    Budget,
+    Candidate,
+    Verdict,
+    budget,
+    choose,
+    companions_mib,
+    no_model_fits,
+    smaller,
+)
+from edge.models.measure import Measurement
+
+COMPANIONS_MIB = 50.0
+
+
+def measured(peak_mib: float, median_ms: float = 50.0) -> Measurement:
+    return Measurement(peak_mib, 1.0, 100.0, median_ms, 60.0, 30)
+
+
+def of(mib: float) -> Budget:
+    return Budget(mib, "a test")
+
+
+VGG = Candidate("vgg16", 0.6986, measured(1265, 149))
+RESNET = Candidate("resnet-152", 0.7833, measured(690, 103))
+INCEPTION = Candidate("inception-v3", 0.7755, measured(410, 55))
+SMALL = Candidate("squeezenet1.1", 0.5496, measured(180, 8))
+ALL = [VGG, RESNET, INCEPTION, SMALL]
+
+
+def chosen(verdicts: list[Verdict]) -> str:
+    return next((verdict.candidate.name for verdict in verdicts if verdict.chosen), "")
+
+
+def reasons(verdicts: list[Verdict]) -> dict[str, str]:
+    return {verdict.candidate.name: verdict.reason for verdict in verdicts}
+
+
+@pytest.mark.parametrize("speech", ["pyttsx3", "espeak"])
+@pytest.mark.parametrize("board", list(BOARDS))
+def test_the_default_is_inception_v3_on_every_pi_with_1_gb(tmp_path: Path, board: str, speech: str) -> None:
+    machine = Machine(write_board(tmp_path, BOARDS[board]))
+    within = budget(None, machine.memory_reading().available_mib, machine.cgroup_limit(), named=False)
+    candidates = [
+        Candidate(name, e.top1, e.estimate(machine.kind), e.download_mib) for name, e in load_catalogue().items()
+    ]
+    verdicts = choose(candidates, within, companions_mib("auto", speech, machine.is_raspberry_pi))
+    if board == "zero-2":
+        # the best that fits
+        assert chosen(verdicts) == next(v.candidate.name for v in verdicts if v.fits)
+        assert chosen(verdicts) != "inception-v3"
+        assert within.source == "90% of the available memory"
+    else:
+        assert chosen(verdicts) == "inception-v3"
+    if BOARDS[board].total_mib > 1000:
+        assert (within.mib, within.source) == (DEFAULT_BUDGET_MIB, "the default")
+
+
+@pytest.mark.parametrize(
+    ("mib", "name"),
+    [(640, "inception-v3"), (1200, "resnet-152"), (3000, "resnet-152"), (300, "squeezenet1.1"), (60, "")],
+)
+def test_the_most_accurate_that_fits(mib: float, name: str) -> None:
+    assert chosen(choose(ALL, of(mib), COMPANIONS_MIB)) == name
+
+
+def test_the_reason_says_by_how_much() -> None:
+    found = reasons(choose(ALL, of(640), COMPANIONS_MIB))
+    need = 690 + COMPANIONS_MIB + RESERVE_MIB
+    assert found["resnet-152"] == f"needs {need:.0f} MiB, {need - 640:.0f} too many"
+    assert found["inception-v3"] == "fits: needs 484 of 640 MiB, the most accurate"
+    assert found["squeezenet1.1"] == "fits: needs 254 of 640 MiB"
+
+
+def test_the_weights_file_is_in_memory_while_it_is_loaded() -> None:
+    assert choose([replace(RESNET, file_mib=230)], of(640), COMPANIONS_MIB)[0].need_mib == 690 + 230 + 50 + RESERVE_MIB
+
+
+def test_the_limit_itself_still_fits() -> None:
+    need = 410 + COMPANIONS_MIB + RESERVE_MIB
+    assert chosen(choose([INCEPTION], of(need), COMPANIONS_MIB)) == "inception-v3"
+    assert chosen(choose([INCEPTION], of(need - 0.1), COMPANIONS_MIB)) == ""
+
+
+def test_an_estimate_says_that_it_is_one() -> None:
+    guess = replace(INCEPTION, measurement=replace(measured(410), estimated=True))
+    assert "(estimate)" in reasons(choose([guess], of(640), COMPANIONS_MIB))["inception-v3"]
+    assert "(estimate)" in reasons(choose([guess], of(64), COMPANIONS_MIB))["inception-v3"]
+
+
+def test_of_equals_the_faster() -> None:
+    slow, fast = Candidate("a", 0.7, measured(200, 50)), Candidate("b", 0.7, measured(300, 20))
+    assert chosen(choose([slow, fast], of(640), COMPANIONS_MIB)) == "b"
+
+
+def test_without_a_stated_accuracy_it_is_last() -> None:
+    own = Candidate("own", None, measured(100, 1))
+    assert chosen(choose([own, SMALL], of(640), COMPANIONS_MIB)) == "squeezenet1.1"
+    assert chosen(choose([own], of(640), COMPANIONS_MIB)) == "own"
+
+
+def test_latency_may_bound_it_too() -> None:
+    verdicts = choose(ALL, of(3000), COMPANIONS_MIB, max_latency_ms=60)
+    assert chosen(verdicts) == "inception-v3"
+    assert reasons(verdicts)["resnet-152"] == "103 ms a frame, 43 more than max_latency_ms"
+
+
+def test_what_was_killed_struck_or_never_measured_does_not_fit() -> None:
+    killed = replace(RESNET, measurement=replace(measured(200), killed=True))
+    struck = replace(INCEPTION, struck="loading it has killed edge before")
+    unknown = replace(VGG, measurement=None)
+    verdicts = choose([killed, struck, unknown, SMALL], of(3000), COMPANIONS_MIB)
+    assert chosen(verdicts) == "squeezenet1.1"
+    found = reasons(verdicts)
+    assert found["resnet-152"].startswith("needs more than 274 MiB")
+    assert found["inception-v3"] == "loading it has killed edge before"
+    assert found["vgg16"].startswith("not measured")
+
+
+def test_none_fits_names_each_need() -> None:
+    verdicts = choose(ALL, of(60), COMPANIONS_MIB)
+    lines = str(no_model_fits(verdicts, of(60))).splitlines()
+    assert lines[0] == "no model fits into 60 MiB (a test):"
+    assert [line.split(":")[0].strip() for line in lines[1:5]] == [verdict.candidate.name for verdict in verdicts]
+    assert no_model_fits(verdicts, of(60)).exit_code == 78
+
+
+def test_a_step_down_goes_to_the_most_accurate_that_needs_clearly_less() -> None:
+    close = Candidate("close", 0.7, measured(400))
+    verdicts = choose([*ALL, close], of(3000), COMPANIONS_MIB)
+    assert getattr(smaller(verdicts, "vgg16"), "candidate", None) == RESNET
+    assert getattr(smaller(verdicts, "resnet-152"), "candidate", None) == INCEPTION
+    assert getattr(smaller(verdicts, "inception-v3"), "candidate", None) == SMALL
+    assert smaller(verdicts, "squeezenet1.1") is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "available", "limit", "named", "expected"),
+    [
+        (None, 5000.0, None, False, (640, "the default")),
+        (None, 5000.0, None, True, (4500, "90% of the available memory")),
+        (300.0, 5000.0, None, True, (300, "memory_budget_mib")),
+        (3000.0, 1000.0, None, False, (900, "90% of the available memory")),
+        (3000.0, 5000.0, (256.0, "FILE"), False, (256, "the limit of the control group, FILE")),
+        (None, None, None, True, (640, "the default")),
+    ],
+)
+def test_the_smallest_budget_wins(
+    setting: float | None,
+    available: float | None,
+    limit: tuple[float, str] | None,
+    named: bool,
+    expected: tuple[float, str],
+) -> None:
+    found = budget(setting, available, limit, named=named)
+    assert (round(found.mib), found.source) == expected
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_limit_of_a_control_group_is_a_budget(tmp_path: Path, version: int) -> None:
+    root = write_board(tmp_path, BOARDS["pi4-4"])
+    file = "limit_in_bytes" if version == 1 else "max"
+    folder = write_group(root, version, "/system.slice/edge.service", "/", **{file: 300 * 2**20})
+    machine = Machine(root)
+    found = budget(None, machine.memory_reading().available_mib, machine.cgroup_limit(), named=False)
+    assert found == Budget(300, f"the limit of the control group, {folder / f'memory.{file}'}")
