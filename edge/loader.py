@@ -32,7 +32,7 @@ from edge.models.choice import (
 )
 from edge.models.marker import Marker
 from edge.models.measure import Measurements
-from edge.models.store import Installed, installed, verify
+from edge.models.store import Installed, installed, read_manifest, verify
 from edge.stages import Classifier
 
 ENGINE = "mxnet"
@@ -46,7 +46,7 @@ class Option:
 
     checkpoint: Checkpoint
     installed: Installed | None
-    """None for the demo and for a checkpoint outside the store."""
+    """None for a checkpoint outside the store."""
     candidate: Candidate
 
     @property
@@ -244,11 +244,18 @@ class Loader:
         if self._named:
             checkpoint = find_checkpoint(self._settings.name, self._overrides, self._synset)
             named = next((option for option in stored if option.checkpoint == checkpoint), None)
+            if self._settings.name == DEMO:
+                named = self._make_demo(struck)
             named = named or self._make_option(checkpoint, None, struck)
             return [named], [option for option in stored if option is not named]
         if stored:
             return stored, []
-        return [self._make_option(find_checkpoint(DEMO, self._overrides, self._synset), None, struck)], []
+        return [self._make_demo(struck)], []
+
+    def _make_demo(self, struck: set[str]) -> Option:
+        demo = find_checkpoint(DEMO, self._overrides, self._synset)
+        folder = demo.symbol.parent
+        return self._make_option(demo, Installed(DEMO, folder, read_manifest(folder)), struck)
 
     def _make_option(self, checkpoint: Checkpoint, one: Installed | None, struck: set[str]) -> Option:
         measured = None
@@ -310,8 +317,10 @@ class Loader:
             classifier = open_classifier(option.checkpoint, self._settings.top, ENGINE)
             self._classifier = classifier
             try:
-                if option.installed and option.installed.manifest and option.installed.manifest.answer:
-                    check_answer(classifier, option.installed.manifest.answer)
+                answer = option.installed.manifest.answer if option.installed and option.installed.manifest else None
+                # of another input, or with other labels, nobody knows the answer
+                if answer is not None and not self._overrides and self._synset is None:
+                    check_answer(classifier, answer)
             except ModelError:
                 self.close()
                 raise

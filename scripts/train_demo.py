@@ -39,6 +39,8 @@ from edge.engines.mxnet import MxnetClassifier
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.preprocess import to_input
 from edge.models.checkpoint import InputSpec, find_checkpoint
+from edge.models.measure import examine
+from edge.models.store import write_manifest
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Inputs (N x 3 x size x size, 0..255) and labels (N, indices of THINGS or len(THINGS) for the background)."""
@@ -250,6 +252,8 @@ def main() -> int:
     seen = "".join(emoji for emoji in DISTRACTORS if emoji not in HELD_OUT)
     with closing(Scenes(options.seed, TRAINING, seen, options.font)) as scenes:
         train(options.seed, options.rounds, scenes, prefix)
+    checkpoint = find_checkpoint(str(prefix))
+    write_manifest(checkpoint, examine(checkpoint, "mxnet")[0], "scripts/train_demo.py")
     with closing(Scenes(options.seed, TESTING, HELD_OUT, options.font)) as scenes:
         test(prefix, scenes, options.tests)
     return 0

@@ -367,6 +367,22 @@ def test_it_takes_less_memory_than_the_tutorials(tmp_path: Path, long: bool, nam
     assert peak["mxnet"] <= share * peak["module"], peak
 
 
+def test_the_import_leaves_out_what_only_downloads() -> None:
+    code = """
+import sys
+from edge.engines.mxnet_compat import import_mxnet
+mx = import_mxnet()
+print(sorted({"distutils", "requests", "setuptools", "ssl"} & set(sys.modules)))
+try:
+    print(callable(mx.gluon.utils.requests.get))
+except ImportError:
+    print("not installed")
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout in ("[]\nTrue\n", "[]\nnot installed\n")
+
+
 # What a measurement asks.
 
 

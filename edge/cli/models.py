@@ -15,7 +15,7 @@ from edge.cli.progress import Progress
 from edge.cli.table import mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
 from edge.models.checkpoint import About, Checkpoint
-from edge.models.choice import RESERVE_MIB, no_model_fits
+from edge.models.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
 
 CONVERT_TIMEOUT_S = 600.0
 
@@ -114,6 +114,7 @@ def fetch(options: argparse.Namespace) -> int:
     """edge models fetch: download a network of the catalogue and install it."""
     from edge.cameras import live_camera_is_present
     from edge.loader import Loader
+    from edge.machine import Machine
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import store_folders
     from edge.models.fetch import Fetcher
@@ -121,13 +122,14 @@ def fetch(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     name = options.name
+    machine = Machine(options.machine or Path("/"))
     if options.if_wanted:
-        loader = Loader(settings)
+        loader = Loader(settings, machine=machine)
         wanted = settings.model.name == "auto" and not installed() and loader.machine.is_raspberry_pi
         if not wanted or not live_camera_is_present(settings.camera):
             return EX_OK
     if name is None:
-        loader = Loader(settings)
+        loader = Loader(settings, machine=machine)
         name = next((one.candidate.name for one in loader.verdicts_of_catalogue if one.chosen), None)
         if name is None:
             raise no_model_fits(loader.verdicts_of_catalogue, loader.budget)
@@ -306,7 +308,7 @@ def choose(options: argparse.Namespace) -> int:
 
     loader = Loader(
         settings_of(options),
-        machine=Machine(options.machine) if options.machine else None,
+        machine=Machine(options.machine or Path("/")),
     )
     verdicts = loader.verdicts_of_catalogue if options.catalogue else loader.verdicts
     chosen = next((verdict.candidate.name for verdict in verdicts if verdict.chosen), None)
@@ -333,6 +335,7 @@ def choose(options: argparse.Namespace) -> int:
                     "budget": budget,
                     "companions_mib": loader.companions_mib,
                     "reserve_mib": RESERVE_MIB,
+                    "reserve_share": RESERVE_SHARE,
                     "chosen": chosen,
                     "models": models,
                 },
@@ -342,8 +345,9 @@ def choose(options: argparse.Namespace) -> int:
     elif chosen is not None:
         print(f"Budget: {loader.budget.mib:.0f} MiB ({loader.budget.source}).")
         print(
-            "A model needs its memory at the largest moment, its file's size (while it loads, the\nkernel keeps the "
-            f"file's pages too), {loader.companions_mib:.0f} MiB for camera and voice and {RESERVE_MIB} in reserve."
+            f"A model needs its memory at the largest moment and {RESERVE_SHARE:.0%} in reserve (at least\n"
+            f"{RESERVE_MIB} MiB), {loader.companions_mib:.0f} MiB for camera and voice, and its file's size: while it "
+            "loads,\nthe kernel keeps the file's pages in memory too."
         )
         rows = [
             [

@@ -10,8 +10,9 @@ DEFAULT_BUDGET_MIB = 640
 """What edge may take where nobody has said: enough for Inception v3 with camera and voice, on every Pi from 1 GB on."""
 AVAILABLE_SHARE = 0.9
 """Of the memory available at the start; the rest is for what else begins to run."""
-RESERVE_MIB = 24
-"""Kept free of the budget: page tables, the odd large frame, what grows over months."""
+RESERVE_SHARE, RESERVE_MIB = 0.1, 24
+"""Kept free of the budget: this share of a network's memory, and at least so much. For page tables, the odd large frame,
+and what grows over months."""
 SPEECH_MIB = {"pyttsx3": 24, "espeak": 16, "log": 0}
 """The voice's process and what it starts, by driver: 17 and 12 while speaking (x86_64), and some room."""
 CAMERA_MIB = {"csi": 48, "other": 16}
@@ -26,6 +27,8 @@ class Budget:
     mib: float
     source: str
     """Where the number comes from, for people."""
+    ours: bool = True
+    """Whether a setting can raise it; False when the machine has no more."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,10 @@ def budget(
     elif not named:
         budgets.append(Budget(DEFAULT_BUDGET_MIB, "the default"))
     if limit is not None:
-        budgets.append(Budget(limit[0], f"the limit of the control group, {limit[1]}"))
+        budgets.append(Budget(limit[0], f"the limit of the control group, {limit[1]}", ours=False))
     if available_mib is not None:
-        share = Budget(AVAILABLE_SHARE * available_mib, f"{AVAILABLE_SHARE:.0%} of the available memory")
-        budgets.append(share)
+        source = f"{AVAILABLE_SHARE:.0%} of the available memory"
+        budgets.append(Budget(AVAILABLE_SHARE * available_mib, source, ours=False))
     # a machine that says nothing of itself gets what everybody gets
     return min(budgets or [Budget(DEFAULT_BUDGET_MIB, "the default")], key=lambda one: one.mib)
 
@@ -95,7 +98,8 @@ def choose(
     for candidate in sorted(candidates, key=_rank):
         need = None
         if candidate.measurement is not None:
-            need = candidate.measurement.peak_mib + candidate.file_mib + companions + RESERVE_MIB
+            peak_mib = candidate.measurement.peak_mib
+            need = peak_mib + candidate.file_mib + companions + max(RESERVE_MIB, RESERVE_SHARE * peak_mib)
         fault = _fault(candidate, need, within, max_latency_ms)
         chosen = not fault and not found
         found |= chosen
@@ -121,7 +125,8 @@ def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
     """The error that says what each candidate needs, a line each."""
     lines = [f"no model fits into {within.mib:.0f} MiB ({within.source}):"]
     lines += [f"  {verdict.candidate.name}: {verdict.reason}" for verdict in verdicts]
-    lines.append("raise [model] memory_budget_mib (--budget-mib N) if the machine has more, or install a smaller model")
+    more = "raise [model] memory_budget_mib (--budget-mib N)" if within.ours else "give edge more memory"
+    lines.append(f"{more}, or install a smaller model (edge models list)")
     return NoModelFits("\n".join(lines))
 
 

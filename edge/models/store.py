@@ -111,6 +111,17 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise ModelError(f"{path}: damaged ({error}); install the model again: edge models add or fetch") from error
 
 
+def write_manifest(checkpoint: Checkpoint, examined: Examined, origin: str) -> Manifest:
+    """Note checksums and answer of a checkpoint beside its files."""
+    files = {
+        path.name: {"sha256": sha256(path), "bytes": path.stat().st_size}
+        for path in (checkpoint.symbol, checkpoint.params, checkpoint.synset)
+    }
+    manifest = Manifest(files, origin, examined.parameters, examined.answer)
+    write_json(checkpoint.symbol.parent / MANIFEST, dataclasses.asdict(manifest))
+    return manifest
+
+
 def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]:
     """Return what is wrong with the files of an installed network, a line each; nothing when they are as installed."""
     if one.manifest is None:
@@ -192,14 +203,7 @@ class Store:
                 shutil.copyfile(source, target)
             (new / "model.toml").write_text(to_toml(checkpoint), encoding="utf-8")
             progress("checking")
-            examined = examine(copy)
-            files = {
-                path.name: {"sha256": sha256(path), "bytes": path.stat().st_size}
-                for path in (copy.symbol, copy.params, copy.synset)
-            }
-            manifest = Manifest(files, origin, examined.parameters, examined.answer)
-            text = json.dumps(dataclasses.asdict(manifest), indent=1)
-            (new / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+            manifest = write_manifest(copy, examine(copy), origin)
             for path in (*new.iterdir(), new):
                 _to_disk(path)
             _exchange(new, self.folder / name)
