@@ -32,7 +32,7 @@ from edge.models.choice import (
 )
 from edge.models.marker import Marker
 from edge.models.measure import Measurements
-from edge.models.store import Installed, installed, read_manifest, verify
+from edge.models.store import Installed, installed, look_into, verify
 from edge.stages import Classifier
 
 ENGINE = "mxnet"
@@ -254,8 +254,7 @@ class Loader:
 
     def _make_demo(self, struck: set[str]) -> Option:
         demo = find_checkpoint(DEMO, self._overrides, self._synset)
-        folder = demo.symbol.parent
-        return self._make_option(demo, Installed(DEMO, folder, read_manifest(folder)), struck)
+        return self._make_option(demo, look_into(demo.symbol.parent), struck)
 
     def _make_option(self, checkpoint: Checkpoint, one: Installed | None, struck: set[str]) -> Option:
         measured = None

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge import __version__, pipeline
 from edge.announcer import Announcer
-from edge.cameras import open_camera
+from edge.cameras import DEMO_CLIP, open_camera
 from edge.config import Settings
 from edge.errors import EX_OK, SpeechError
 from edge.events import Events
@@ -65,6 +65,8 @@ def run(
                 closing.callback(loader.close)
                 classifier = loader.open()
                 tell(f"Model: {loader.description}.")
+                if camera.description == DEMO_CLIP and classifier.name != DEMO:
+                    tell("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
                 demo = settings.model.name == "auto" and classifier.name == DEMO
                 speaker = _open_speaker(settings, reporter, only_demo=camera.live and demo)
                 stopper.on_force(speaker.close)

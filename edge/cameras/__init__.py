@@ -12,7 +12,9 @@ from edge.cameras import demo, files, opencv, picamera2
 from edge.config import CameraSettings
 from edge.stages import Camera
 
-__all__ = ["live_camera_is_present", "open_camera"]
+__all__ = ["DEMO_CLIP", "live_camera_is_present", "open_camera"]
+
+DEMO_CLIP = demo.DESCRIPTION
 
 # Read by OpenCV when it is first loaded, whoever loads it (mxnet does too): so they stand here, where no vendor library
 # has been imported yet. Its complaints and FFMPEG's would bury our one line. A picture of more than 64 million pixels

@@ -8,6 +8,7 @@ from edge.cameras.player import Player
 from edge.config import CameraSettings
 from edge.errors import CameraError
 
+DESCRIPTION = "the demo clip"
 _FOLDER = Path(str(resources.files("edge"))) / "data" / "demo"
 
 
@@ -16,4 +17,4 @@ def open_clip(settings: CameraSettings, every_frame: bool = False, folder: Path 
     clips = [path for path in (folder / "clip.mp4", folder / "clip.webm") if path.is_file()]
     if not clips:
         raise CameraError(f"camera demo: {folder} has no clip.mp4 or clip.webm; install edge again")
-    return Player(VideoReel(clips[0]), "the demo clip", loop=settings.loop, every_frame=every_frame)
+    return Player(VideoReel(clips[0]), DESCRIPTION, loop=settings.loop, every_frame=every_frame)

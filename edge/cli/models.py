@@ -28,7 +28,7 @@ def list_models(options: argparse.Namespace) -> int:
 
     rows: list[dict[str, Any]] = []
     for one in installed():
-        row: dict[str, Any] = {"name": one.name, "installed": True, "folder": str(one.folder), "problem": ""}
+        row: dict[str, Any] = {"name": one.name, "installed": True, "folder": str(one.folder), "problem": one.problem}
         rows.append(row)
         try:
             checkpoint = find_checkpoint(str(one.folder))
@@ -118,6 +118,7 @@ def fetch(options: argparse.Namespace) -> int:
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import store_folders
     from edge.models.fetch import Fetcher
+    from edge.models.measure import OutOfMemoryError
     from edge.models.store import default_store, installed
 
     settings = settings_of(options)
@@ -148,7 +149,13 @@ def fetch(options: argparse.Namespace) -> int:
             progress.line,
         )
         fetched = fetcher.fetch(catalogue[name], _convert)
-    code = _install(options, fetched.checkpoint, name, fetched.origin)
+    try:
+        code = _install(options, fetched.checkpoint, name, fetched.origin)
+    except OutOfMemoryError:
+        raise  # the files are good
+    except ModelError:
+        fetcher.discard(catalogue[name])
+        raise
     fetcher.clear(catalogue[name])
     return code
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks
+from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.mxnet_params import MappedParams
 from edge.engines.preprocess import to_input
@@ -130,6 +130,7 @@ class MxnetClassifier:
             outputs = self._run_first()
         give_back_free_memory()
         give_back_code(_LIBRARY)
+        keep_large_blocks()
         return outputs
 
     def _feed(self, network_input: NDArray[np.float32]) -> None:

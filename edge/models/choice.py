@@ -11,8 +11,8 @@ DEFAULT_BUDGET_MIB = 640
 AVAILABLE_SHARE = 0.9
 """Of the memory available at the start; the rest is for what else begins to run."""
 RESERVE_SHARE, RESERVE_MIB = 0.1, 24
-"""Kept free of the budget: this share of a network's memory, and at least so much. For page tables, the odd large frame,
-and what grows over months."""
+"""Kept free of the budget: this share of a network's memory, and at least so much. It is for page tables, the odd large
+frame, and what grows over months."""
 SPEECH_MIB = {"pyttsx3": 24, "espeak": 16, "log": 0}
 """The voice's process and what it starts, by driver: 17 and 12 while speaking (x86_64), and some room."""
 CAMERA_MIB = {"csi": 48, "other": 16}

@@ -72,6 +72,7 @@ class Fetcher:
         self._progress = progress
         self._tell = tell
         self._timeout_s = timeout_s
+        self._pinned: list[str] = []
         self._room = room
 
     def fetch(self, entry: Entry, convert: Convert) -> Fetched:
@@ -109,6 +110,13 @@ class Fetcher:
     def clear(self, entry: Entry) -> None:
         """Forget what was fetched: it is installed."""
         shutil.rmtree(self._store / FOLDER / entry.name, ignore_errors=True)
+
+    def discard(self, entry: Entry) -> None:
+        """Forget what was fetched, and what was pinned with it: it was of no use."""
+        pins = self._pins()
+        if self._pinned:
+            write_json(self._store / PINS, {path: pin for path, pin in pins.items() if path not in self._pinned})
+        self.clear(entry)
 
     def _hosts(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
         return hosts if self._origin is None else (f"{self._origin.rstrip('/')}/",)
@@ -198,6 +206,7 @@ class Fetcher:
         if pinned is None:
             self._tell(f"Nobody has published a checksum of {file.name}: it is pinned now as {found[:12]}...")
             pins[path] = {"sha256": found}
+            self._pinned.append(path)
             write_json(self._store / PINS, pins)
         elif pinned["sha256"] != found:
             file.unlink()

@@ -66,6 +66,8 @@ class Installed:
     folder: Path
     manifest: Manifest | None = None
     """None where edge has not installed it."""
+    problem: str = ""
+    """Why its manifest cannot be read; empty when it can, or there is none."""
 
     @property
     def digests(self) -> Mapping[str, str] | None:
@@ -82,18 +84,23 @@ class Examined:
 
 
 def installed(stores: Iterable[Path] | None = None) -> list[Installed]:
-    """Return the installed networks by name; of two with the same name the earlier store's.
-
-    Raises ModelError for a manifest that cannot be read.
-    """
+    """Return the installed networks by name; of two with the same name the earlier store's."""
     found: dict[str, Installed] = {}
     for store in store_folders() if stores is None else stores:
         # the service's store is closed to others
         with contextlib.suppress(OSError):
             for folder in sorted(store.iterdir()):
                 if folder.is_dir() and not folder.name.startswith(".") and any(folder.glob("*.params")):
-                    found.setdefault(folder.name, Installed(folder.name, folder, read_manifest(folder)))
+                    found.setdefault(folder.name, look_into(folder))
     return [found[name] for name in sorted(found)]
+
+
+def look_into(folder: Path) -> Installed:
+    """Return the network in a folder; a damaged manifest is its problem, not the store's."""
+    try:
+        return Installed(folder.name, folder, read_manifest(folder))
+    except ModelError as error:
+        return Installed(folder.name, folder, problem=str(error))
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -124,6 +131,8 @@ def write_manifest(checkpoint: Checkpoint, examined: Examined, origin: str) -> M
 
 def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]:
     """Return what is wrong with the files of an installed network, a line each; nothing when they are as installed."""
+    if one.problem:
+        return [one.problem]
     if one.manifest is None:
         return []
     faults = []
@@ -176,10 +185,16 @@ class Store:
         """
         check_name(name)
         read_labels(checkpoint.synset)
+        originals = (checkpoint.symbol, checkpoint.params, checkpoint.synset)
+        try:
+            digests = {path: sha256(path) for path in originals}
+            need = sum(path.stat().st_size for path in originals) + 2**16
+        except OSError as error:
+            raise ModelError(f"{error.filename}: {error.strerror}") from error
+        progress("checking")
+        examined = examine(checkpoint)
         with self._writing() as scratch:
-            # copied first and examined as it will lie there: what is checked is what is installed
-            sizes = {path: path.stat().st_size for path in (checkpoint.symbol, checkpoint.params, checkpoint.synset)}
-            need, free = sum(sizes.values()) + 2**16, room(self.folder)
+            free = room(self.folder)
             if need > free:
                 raise ModelError(
                     f"{self.folder}: {name} needs {need / 2**20:.0f} MiB there, and {free / 2**20:.0f} MiB are free; "
@@ -195,15 +210,12 @@ class Store:
                 synset=new / "synset.txt",
             )
             progress("copying")
-            for source, target in (
-                (checkpoint.symbol, copy.symbol),
-                (checkpoint.params, copy.params),
-                (checkpoint.synset, copy.synset),
-            ):
+            for source, target in zip(originals, (copy.symbol, copy.params, copy.synset), strict=True):
                 shutil.copyfile(source, target)
+                if sha256(target) != digests[source]:
+                    raise ModelError(f"{source} changed while it was being installed; try again")
             (new / "model.toml").write_text(to_toml(checkpoint), encoding="utf-8")
-            progress("checking")
-            manifest = write_manifest(copy, examine(copy), origin)
+            manifest = write_manifest(copy, examined, origin)
             for path in (*new.iterdir(), new):
                 _to_disk(path)
             _exchange(new, self.folder / name)
