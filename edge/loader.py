@@ -36,6 +36,8 @@ from edge.models.store import Installed, installed, look_into, verify
 from edge.stages import Classifier
 
 ENGINE = "mxnet"
+SMALLER, ANOTHER = "Using a smaller model", "Using another model"
+"""What is said aloud."""
 START_FRAMES = 5
 """A network that nobody has measured here is measured before it is first loaded; its memory shows at once."""
 
@@ -80,10 +82,12 @@ class Loader:
         self.marker = Marker()
         self.budget = self._budget()
         self._catalogue = load_catalogue(store_folders())
+        self._struck: set[str] = set()
+        """Names of those whose loading has killed a daemon."""
         self.options, self._others = self._find_options()
         self._current: Option | None = None
-        self.reduced = ""
-        """Why the network that runs is a smaller one than would be wanted, for people; empty when it is not."""
+        self.aloud = ""
+        """What should be said of it that another network runs than would be wanted; empty when it is the wanted one."""
         self._classifier: Classifier | None = None
         self._before: list[Option] = []
         """What ran before each step down."""
@@ -141,8 +145,9 @@ class Loader:
                     raise
                 self._strike(option, str(error))
                 self._tell(f"{error}.")
+                self.aloud = ANOTHER
                 continue
-            self.reduced = self._why_reduced(verdicts)
+            self._explain(verdicts)
             return classifier
 
     def can_step_down(self) -> bool:
@@ -215,21 +220,23 @@ class Loader:
             named=self._named,
         )
 
-    def _why_reduced(self, verdicts: Sequence[Verdict]) -> str:
+    def _explain(self, verdicts: Sequence[Verdict]) -> None:
+        """Tell why it is not the network that one would expect."""
         better = verdicts[: next(index for index, verdict in enumerate(verdicts) if verdict.chosen)]
         for verdict in better:
-            if verdict.candidate.struck:
-                return f"Not {verdict.candidate.name}: {verdict.candidate.struck}."
+            if verdict.candidate.name in self._struck:
+                self._tell(f"Not {verdict.candidate.name}: {verdict.candidate.struck}.")
+                self.aloud = self.aloud or SMALLER
         ample = budget(self._settings.memory_budget_mib or None, None, None, named=False)
         if self._named or self.name == DEMO or self.budget.mib >= ample.mib:
-            return ""
+            return
         wanted = next((verdict for verdict in self._choose(self._whole_catalogue(), ample) if verdict.chosen), None)
-        if wanted is None or (wanted.candidate.top1 or 0.0) <= (self.option.candidate.top1 or 0.0):
-            return ""
-        return (
-            f"{wanted.candidate.name} would be better and needs {wanted.need_mib:.0f} MiB, but here edge may take "
-            f"{self.budget.mib:.0f} MiB ({self.budget.source})."
-        )
+        if wanted is not None and (wanted.candidate.top1 or 0.0) > (self.option.candidate.top1 or 0.0):
+            self._tell(
+                f"{wanted.candidate.name} would be better and needs {wanted.need_mib:.0f} MiB, but here edge may take "
+                f"{self.budget.mib:.0f} MiB ({self.budget.source})."
+            )
+            self.aloud = self.aloud or SMALLER
 
     def _find_options(self) -> tuple[list[Option], list[Option]]:
         """(what may run, what else is installed)"""
@@ -268,7 +275,10 @@ class Loader:
         with contextlib.suppress(OSError):  # opening it will tell what is wrong
             file_mib = checkpoint.params.stat().st_size / 2**20
         measured = measured or measure.estimate(file_mib)
-        why = "loading it has killed edge before" if str(checkpoint.params) in struck else ""
+        why = ""
+        if str(checkpoint.params) in struck:
+            why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
+            self._struck.add(checkpoint.name)
         about = checkpoint.about
         candidate = Candidate(checkpoint.name, about.top1, measured, file_mib, why, about.random_weights)
         return Option(checkpoint, one, candidate)

@@ -16,7 +16,7 @@ from edge.config import Settings
 from edge.errors import EX_OK, SpeechError
 from edge.events import Events
 from edge.health import MemoryWatch
-from edge.loader import Loader
+from edge.loader import SMALLER, Loader
 from edge.machine import Machine, MemoryReading
 from edge.models.checkpoint import DEMO
 from edge.reporter import Reporter, teller
@@ -25,8 +25,6 @@ from edge.speech.phrases import phrase
 from edge.speech.sound import sound_problem
 from edge.stages import Announcement, Speaker
 from edge.stopper import Stopper, StopRequested
-
-SMALLER = "Using a smaller model"
 
 
 def run(
@@ -81,9 +79,8 @@ def run(
         )
         reporter.ready_with(classifier, speaker)
         notices: deque[Announcement] = deque()
-        if loader.reduced:
-            tell(loader.reduced)
-            notices.append(_notice(SMALLER))
+        if loader.aloud:
+            notices.append(_notice(loader.aloud))
         stages = pipeline.Stages(camera, classifier, announcer, speaker, reporter, notices)
         guard = MemoryGuard(loader, enabled=settings.model.step_down)
         while (

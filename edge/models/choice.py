@@ -122,10 +122,18 @@ def smaller(verdicts: Sequence[Verdict], than: str) -> Verdict | None:
 
 
 def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
-    """The error that says what each candidate needs, a line each."""
+    """The error that says what each candidate needs: one line for one of them, else a line for each."""
+    more = "raise [model] memory_budget_mib (--budget-mib N)" if within.ours else "give edge more memory"
+    if len(verdicts) == 1:
+        (verdict,) = verdicts
+        what = f"model {verdict.candidate.name}: {verdict.reason}"
+        if verdict.candidate.struck:
+            return NoModelFits(what)
+        return NoModelFits(
+            f"{what}; the budget is {within.mib:.0f} MiB ({within.source}): {more}, or use a smaller model"
+        )
     lines = [f"no model fits into {within.mib:.0f} MiB ({within.source}):"]
     lines += [f"  {verdict.candidate.name}: {verdict.reason}" for verdict in verdicts]
-    more = "raise [model] memory_budget_mib (--budget-mib N)" if within.ours else "give edge more memory"
     lines.append(f"{more}, or install a smaller model (edge models list)")
     return NoModelFits("\n".join(lines))
 
