@@ -3,50 +3,26 @@
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rigs.boards import Board, meminfo, write, write_board
+from rigs.stores import store_of
 
 from edge import service
 from edge.config import load
-from edge.engines import engine_version
 from edge.machine import Machine
-from edge.models.checkpoint import find_checkpoint
-from edge.models.measure import Measurement, Measurements, fingerprint
 from edge.pipeline import Limits
 
 pytestmark = pytest.mark.integration
-DEMO = Path(str(resources.files("edge") / "data" / "demo"))
 CGROUP = Path("/sys/fs/cgroup/memory")
 BOARD = Board("Raspberry Pi 4 Model B Rev 1.4", 1900, 1500)
-
-
-def store_of(folder: Path, machine: Machine, **peaks_mib: float) -> Path:
-    """A store with copies of the demo that count as so large, the larger the more accurate."""
-    store = folder / "edge" / "models"
-    for name, peak_mib in peaks_mib.items():
-        shutil.copytree(DEMO, store / name)
-        for old in list((store / name).glob("demo-*")):
-            old.rename(old.with_name(old.name.replace("demo", name)))
-        (store / name / "manifest.json").unlink()
-        toml = (store / name / "model.toml").read_text()
-        (store / name / "model.toml").write_text(f"{toml}\n[about]\ntop1 = {peak_mib / 1000}\n")
-        # no two networks have the same bytes
-        symbol = store / name / f"{name}-symbol.json"
-        symbol.write_text(symbol.read_text() + "\n" * len(list(store.iterdir())))
-        identity = fingerprint(find_checkpoint(str(store / name)))
-        measured = Measurement(peak_mib, 1.0, 10.0, 5.0, 6.0, 30)
-        assert Measurements([store], machine.key).keep(identity, engine_version("mxnet"), measured)
-    return store
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

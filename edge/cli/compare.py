@@ -4,6 +4,7 @@ import argparse
 import functools
 import json
 import sys
+import textwrap
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,7 +24,10 @@ def checkpoints(names: str | None) -> list[Checkpoint]:
 
     if names is None:
         names = ",".join(one.name for one in installed(store_folders())) or DEMO
-    return [find_checkpoint(name.strip()) for name in names.split(",") if name.strip()]
+    found = [find_checkpoint(name.strip()) for name in names.split(",") if name.strip()]
+    if not found:
+        raise ModelError("there is no model in this list; name some, with commas between")
+    return found
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -153,10 +157,8 @@ def bench(options: argparse.Namespace) -> int:
     else:
         print(_bench_table(rows, options.frames))
         for ratio in ratios:
-            print(
-                f"{ratio['model']}: {ratio['engine']} takes {ratio['memory']:.2f} of the memory of {ratio['against']}, "
-                f"and {ratio['time']:.2f} of its time a frame"
-            )
+            what = f"{ratio['memory']:.2f} of the memory of {ratio['against']} and {ratio['time']:.2f} of its time"
+            print(f"{ratio['model']}: {ratio['engine']} takes {what}")
     return EX_OK
 
 
@@ -209,4 +211,4 @@ def _bench_table(rows: list[dict[str, Any]], frames: int) -> str:
         notes.append("* random weights: memory and speed are true, labels are not")
     notes.append(f"memory: the process at its largest. median and p95: of {frames} frames, from pixels to result.")
     notes.append("queued: when forward() comes back. It only queues the work, so this is no time of a frame.")
-    return "\n".join([text, *notes])
+    return "\n".join([text, *(textwrap.fill(note, WIDTH) for note in notes)])

@@ -271,9 +271,10 @@ class Measurements:
     def find(self, identity: str, engine: str) -> Measurement | None:
         """Return what was measured of the network with that fingerprint, with this engine (and its version), here."""
         for folder in self._folders:
-            kept = _read(folder / self.FILE).get(self._machine_key, {}).get(engine, {}).get(identity)
-            if kept is not None:
-                with contextlib.suppress(TypeError):  # of an earlier version, or edited by hand
+            kept = _read(folder / self.FILE).get(self._key(identity, engine))
+            # an entry of another version, or edited by hand, is as good as none
+            with contextlib.suppress(TypeError):
+                if kept is not None and all(isinstance(value, int | float) for value in kept.values()):
                     return Measurement(**kept)
         return None
 
@@ -283,15 +284,16 @@ class Measurements:
             key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(measurement).items()
         }
         for folder in self._folders:
-            table = _read(folder / self.FILE)
-            table.setdefault(self._machine_key, {}).setdefault(engine, {})[identity] = rounded
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                write_json(folder / self.FILE, table)
+                write_json(folder / self.FILE, _read(folder / self.FILE) | {self._key(identity, engine): rounded})
             except OSError:
                 continue
             return True
         return False
+
+    def _key(self, identity: str, engine: str) -> str:
+        return f"{self._machine_key}, {engine}, {identity}"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -299,7 +301,7 @@ def _read(path: Path) -> dict[str, Any]:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return table if isinstance(table, dict) else {}
+    return {key: one for key, one in table.items() if isinstance(one, dict)} if isinstance(table, dict) else {}
 
 
 def estimate(params_mib: float) -> Measurement:

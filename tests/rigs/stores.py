@@ -1,0 +1,37 @@
+"""Stores with copies of the demo in them, each under a name and with figures of its own."""
+
+import shutil
+from importlib import resources
+from pathlib import Path
+
+from edge.engines import engine_version
+from edge.machine import Machine
+from edge.models.checkpoint import Checkpoint, find_checkpoint
+from edge.models.measure import Measurement, Measurements, fingerprint
+from edge.models.store import Answer, Examined
+
+DEMO = Path(str(resources.files("edge") / "data" / "demo"))
+
+
+def unexamined(_checkpoint: Checkpoint) -> Examined:
+    """Stands in for what takes a child with MXNet, where that is not what is tested."""
+    return Examined(401413, Answer("n03467517", "guitar", 0.98, "mxnet"))
+
+
+def store_of(folder: Path, machine: Machine, **peaks_mib: float) -> Path:
+    """A store with copies of the demo that count as so large, the larger the more accurate."""
+    store = folder / "edge" / "models"
+    for name, peak_mib in peaks_mib.items():
+        shutil.copytree(DEMO, store / name)
+        for old in list((store / name).glob("demo-*")):
+            old.rename(old.with_name(old.name.replace("demo", name)))
+        (store / name / "manifest.json").unlink()
+        toml = (store / name / "model.toml").read_text()
+        (store / name / "model.toml").write_text(f"{toml}\n[about]\ntop1 = {peak_mib / 2000}\n")
+        # no two networks have the same bytes
+        symbol = store / name / f"{name}-symbol.json"
+        symbol.write_text(symbol.read_text() + "\n" * len(list(store.iterdir())))
+        identity = fingerprint(find_checkpoint(str(store / name)))
+        measured = Measurement(peak_mib, 1.0, 10.0, 5.0, 6.0, 30)
+        assert Measurements([store], machine.key).keep(identity, engine_version("mxnet"), measured)
+    return store

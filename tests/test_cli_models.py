@@ -1,0 +1,200 @@
+"""`edge models`, `edge compare` and `edge bench` as a person or a program uses them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rigs.boards import BOARDS, write_board
+from rigs.stores import DEMO, store_of
+
+from edge.cli import main
+from edge.cli.table import WIDTH
+from edge.machine import Machine
+
+pytestmark = pytest.mark.integration
+KNOWN = DEMO.parent / "known.png"
+
+
+class Terminal:
+    """Runs a command and keeps what it printed."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.out = self.err = ""
+
+    def run(self, *arguments: object) -> int:
+        self._capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def json(self, *arguments: object) -> Any:
+        assert self.run(*arguments, "--json") == 0, self.err
+        return json.loads(self.out)
+
+    def fits(self) -> bool:
+        return all(len(line) <= WIDTH for line in self.out.splitlines())
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(capsys)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Where conftest.py has put this user's."""
+    return tmp_path / "xdg-data" / "edge" / "models"
+
+
+def test_a_network_from_add_to_remove(terminal: Terminal, store: Path) -> None:
+    assert terminal.run("models", "list") == 0
+    assert "No model is installed" in terminal.out
+    assert "inception-v3" in terminal.out
+    assert terminal.fits()
+
+    assert terminal.run("models", "add", DEMO, "--name", "mine") == 0
+    assert terminal.out.splitlines()[0] == f"Installed mine in {store / 'mine'}."
+    (mine, *_) = terminal.json("models", "list")
+    assert (mine["name"], mine["installed"], mine["parameters"], mine["problem"]) == ("mine", True, 401413, "")
+    assert terminal.run("models", "list") == 0
+    assert terminal.fits()
+
+    assert terminal.run("models", "verify") == 0
+    assert terminal.out == "mine: good\n"
+    # it was measured when it was added
+    found = terminal.json("models", "choose")
+    assert (found["chosen"], found["models"][0]["estimated"], found["budget"]["mib"]) == ("mine", False, 640)
+    assert terminal.run("models", "measure", "mine") == 0
+    assert terminal.out.splitlines()[1].startswith("mine   mxnet   ")
+    assert terminal.fits()
+    assert terminal.run("classify", "--model", "mine", KNOWN) == 0
+    assert "guitar" in terminal.out
+
+    assert terminal.run("models", "remove", "mine") == 0
+    assert terminal.run("models", "remove", "mine") == 78
+    assert "there is no model mine" in terminal.err
+    assert terminal.json("models", "list")[0]["installed"] is False
+
+
+def test_the_flags_go_into_its_model_toml(terminal: Terminal, tmp_path: Path, store: Path) -> None:
+    for name in ("net-symbol.json", "net-0000.params"):
+        (tmp_path / name).write_bytes((DEMO / name.replace("net", "demo")).read_bytes())
+    assert terminal.run("models", "add", tmp_path / "net") == 78
+    assert "no input size" in terminal.err
+    flags = ("--size", 64, "--mean", "127.5", "--std", "127.5", "--channels", "bgr", "--synset", DEMO / "synset.txt")
+    assert terminal.run("models", "add", tmp_path / "net", *flags) == 0
+    text = (store / "net" / "model.toml").read_text()
+    assert 'channels = "bgr"' in text
+    assert "mean = [127.5, 127.5, 127.5]" in text
+
+
+def test_verify_names_the_file(terminal: Terminal, store: Path) -> None:
+    assert terminal.run("models", "add", DEMO, "--name", "mine") == 0
+    (store / "mine" / "synset.txt").write_text("n0 nothing\n")
+    assert terminal.run("models", "verify", "mine") == 78
+    assert str(store / "mine" / "synset.txt") in terminal.err
+    assert terminal.run("models", "verify", "other") == 78
+    assert "is not installed" in terminal.err
+
+
+@pytest.mark.parametrize("board", list(BOARDS))
+def test_what_a_board_would_choose_of_the_catalogue(terminal: Terminal, tmp_path: Path, board: str) -> None:
+    root = write_board(tmp_path / "root", BOARDS[board])
+    found = terminal.json("models", "choose", "--catalogue", "--machine", root)
+    assert found["chosen"] == ("mobilenet0.5" if board == "zero-2" else "inception-v3")
+    assert terminal.run("models", "choose", "--catalogue", "--machine", root) == 0
+    assert terminal.fits()
+
+
+def test_a_budget_that_nothing_fits_says_what_each_needs(terminal: Terminal, tmp_path: Path) -> None:
+    store_of(tmp_path / "xdg-data", Machine(), large=400, small=100)
+    for arguments in (("models", "choose"), ("run", "--camera", "demo", "--speech", "log")):
+        assert terminal.run(*arguments, "--budget-mib", 60) == 78
+        lines = terminal.err.splitlines()
+        assert lines[0] == "edge: no model fits into 60 MiB (memory_budget_mib):"
+        assert [line.split()[1] for line in lines[1:3]] == ["large:", "small:"]
+        assert all("too many" in line for line in lines[1:3])
+    assert terminal.run("models", "choose", "--budget-mib", 60, "--json") == 78
+    assert json.loads(terminal.out)["chosen"] is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("models",),
+        ("models", "nothing"),
+        ("models", "choose", "--budget-mib", "0"),
+        ("models", "choose", "--budget-mib", "many"),
+        ("models", "choose", "--max-latency-ms", "-1"),
+        ("bench", "--against", "nothing"),
+        ("bench", "--frames", "0"),
+        ("compare",),
+    ],
+)
+def test_what_cannot_be_understood_is_one_line(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    assert terminal.run(*arguments) == 2
+    assert (terminal.out, terminal.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("models", "add", "/no/such"),
+        ("models", "add", "/no/such", "--name", "../x"),
+        ("models", "fetch", "nothing"),
+        ("models", "measure", "nothing"),
+        ("compare", "--models", "nothing", str(KNOWN)),
+        ("bench", "--models", "nothing"),
+        ("bench", "--models", ","),
+        ("models", "remove", "../.."),
+    ],
+)
+def test_what_does_not_exist_is_one_line(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    assert terminal.run(*arguments) == 78
+    assert terminal.err.count("\n") == 1
+
+
+def test_compare_puts_them_side_by_side(terminal: Terminal, tmp_path: Path) -> None:
+    names = ("one", "two", "three", "four")
+    store_of(tmp_path / "xdg-data", Machine(), **dict.fromkeys(names, 100.0))
+    assert terminal.run("compare", KNOWN) == 0
+    assert terminal.fits()
+    assert "agreement: 4 of 4 put guitar first" in terminal.out
+    assert terminal.out.count("guitar") == 5
+    assert terminal.run("compare", "--models", "one,two", KNOWN, "/no/such.jpg") == 69
+    assert "/no/such.jpg" in terminal.err
+    assert "2 of 2" in terminal.out
+    (result,) = terminal.json("compare", "--models", "one,two", KNOWN)
+    assert list(result["models"]) == ["one", "two"]
+    assert result["agreement"] == {"id": "n03467517", "models": 2, "of": 2}
+    assert len(result["models"]["one"]["predictions"]) == 5
+    assert result["models"]["one"]["ms"] > 0
+
+
+def test_bench_weighs_and_times(terminal: Terminal) -> None:
+    assert terminal.run("bench", "--frames", 3, "--against", "module") == 0
+    assert terminal.fits()
+    assert "It only queues the work" in terminal.out
+    assert "of the memory of module" in terminal.out
+    found = terminal.json("bench", "--frames", 3, "--engines", "mxnet,nothing")
+    ours, missing = found["rows"]
+    assert {"load_s", "peak_mib", "first_ms", "median_ms", "p95_ms", "enqueue_ms", "file_mib"} <= set(ours)
+    assert (ours["parameters"], ours["problem"]) == (401413, "")
+    assert "there is no engine nothing" in missing["problem"]
+    assert terminal.run("bench", "--frames", 3, "--engines", "nothing") == 0
+    assert "there is no engine nothing" in terminal.out
+
+
+def test_random_weights_are_said_everywhere(terminal: Terminal, tmp_path: Path) -> None:
+    store = store_of(tmp_path / "xdg-data", Machine(), net=100)
+    toml = (store / "net" / "model.toml").read_text()
+    (store / "net" / "model.toml").write_text(f"{toml}random_weights = true\n")
+    for arguments in (("models", "list"), ("compare", KNOWN), ("run", "--camera", "demo", "--frames", 1)):
+        assert terminal.run(*arguments) == 0
+        assert "andom weights" in terminal.out
+    assert terminal.run("bench", "--frames", 1) == 0
+    assert "* random weights" in terminal.out
+    assert terminal.run("models", "add", store / "net", "--name", "again") == 0
+    assert "random" in terminal.out

@@ -1,0 +1,204 @@
+"""Which network really runs: chosen, checked, and exchanged."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rigs.boards import Board, write_board
+from rigs.stores import DEMO, store_of, unexamined
+
+from edge.config import load
+from edge.engines import engine_version
+from edge.errors import ModelError, NoModelFits
+from edge.loader import ANOTHER, SMALLER, Loader
+from edge.machine import Machine
+from edge.models.checkpoint import find_checkpoint
+from edge.models.measure import Measurements, examine, fingerprint
+from edge.models.store import Store, look_into
+
+pytestmark = pytest.mark.integration
+BOARD = Board("Raspberry Pi 4 Model B Rev 1.4", 1900, 1500)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(write_board(tmp_path / "root", BOARD))
+
+
+class House:
+    """A loader over the store of the test's user."""
+
+    def __init__(self, machine: Machine, **model: Any) -> None:
+        self.told: list[str] = []
+        settings = load(
+            environment={}, flags={"model": model, "speech": {"driver": "log"}, "camera": {"source": "demo"}}
+        )
+        self.loader = Loader(settings, machine=machine, tell=self.told.append)
+
+    def open(self) -> str:
+        try:
+            return self.loader.open().name
+        finally:
+            self.loader.close()
+
+
+def data(tmp_path: Path) -> Path:
+    """Where conftest.py has put this user's data."""
+    return tmp_path / "xdg-data"
+
+
+def test_the_most_accurate_that_fits_runs(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, large=700, middle=400, small=100)
+    assert House(machine).open() == "middle"
+    assert House(machine, memory_budget_mib=1000).open() == "large"
+    assert House(machine, memory_budget_mib=200).open() == "small"
+    with pytest.raises(NoModelFits, match="small: needs 142 MiB, 82 too many"):
+        House(machine, memory_budget_mib=60).open()
+
+
+def test_a_named_one_is_bound_by_the_machine_and_by_what_is_set(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, large=700, huge=1400)
+    assert House(machine, name="large").open() == "large"
+    for model in ({"name": "large", "memory_budget_mib": 300}, {"name": "huge"}):
+        with pytest.raises(NoModelFits, match=f"model {model['name']}: needs") as refused:
+            House(machine, **model).open()
+        assert "\n" not in str(refused.value)
+
+
+def test_nothing_installed_is_the_demo(machine: Machine) -> None:
+    house = House(machine)
+    assert (house.open(), house.loader.aloud, house.told) == ("demo", "", [])
+
+
+@pytest.mark.parametrize("damage", ["byte", "label", "answer", "manifest", "toml"])
+def test_an_unsound_one_does_not_speak_and_the_next_does(tmp_path: Path, machine: Machine, damage: str) -> None:
+    folder = data(tmp_path) / "edge" / "models"
+    Store(folder).add(find_checkpoint("demo"), "best", lambda one: examine(one, "mxnet")[0], "a test")
+    store_of(data(tmp_path), machine, next=90)
+    best = folder / "best"
+    toml = (best / "model.toml").read_text()
+    (best / "model.toml").write_text(toml.replace("random_weights = false", "top1 = 0.9"))
+    assert House(machine).open() == "best"
+    if damage == "byte":
+        path = best / "best-0000.params"
+        content = bytearray(path.read_bytes())
+        content[900_000] ^= 0x10
+        path.write_bytes(content)
+        cause = "was changed or damaged"
+    elif damage == "label":
+        path = best / "synset.txt"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+        cause = "bytes and had"
+    elif damage == "answer":
+        table = json.loads((best / "manifest.json").read_text())
+        table["answer"]["id"], table["answer"]["label"] = "n02121620", "cat"
+        (best / "manifest.json").write_text(json.dumps(table))
+        cause = "was 'cat'"
+    elif damage == "manifest":
+        (best / "manifest.json").write_text("{")
+        cause = "damaged"
+    else:
+        path = best / "model.toml"
+        path.write_text(path.read_text().replace("127.5", "0.5"))
+        cause = "the known picture is"
+    house = House(machine)
+    assert house.open() == "next"
+    assert cause in house.told[0]
+    assert house.loader.aloud == ANOTHER
+    with pytest.raises(ModelError, match=cause):
+        House(machine, name="best").open()
+
+
+LOADING = """
+import os, signal, sys
+from edge.models.checkpoint import find_checkpoint
+from edge.models.marker import Marker
+with Marker().loading(find_checkpoint(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_killed_the_last_one_is_left_out_aloud(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    store_of(data(tmp_path), machine, large=400, small=100)
+    subprocess.run([sys.executable, "-c", LOADING, "large"], check=False, timeout=60)
+    house = House(machine)
+    assert (house.open(), house.loader.aloud) == ("small", SMALLER)
+    assert "Not large: loading it has killed edge before" in house.told[0]
+    with pytest.raises(NoModelFits, match="edge models measure large"):
+        House(machine, name="large").open()
+    house.loader.marker.forgive(find_checkpoint("large"))
+    assert House(machine).open() == "large"
+
+
+def test_down_and_up_again(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, large=400, middle=250, small=100)
+    loader = House(machine).loader
+    assert loader.open().name == "large"
+    assert (loader.growth_mib(), loader.can_step_down()) == (None, True)
+    assert loader.step_down().name == "middle"
+    assert loader.step_down().name == "small"
+    assert (loader.growth_mib(), loader.can_step_down()) == (150, False)
+    assert loader.step_up().name == "middle"
+    assert loader.step_up().name == "large"
+    assert loader.growth_mib() is None
+    loader.close()
+
+
+def test_a_step_down_passes_over_what_is_damaged(tmp_path: Path, machine: Machine) -> None:
+    store = store_of(data(tmp_path), machine, large=400, middle=250, small=100)
+    house = House(machine)
+    house.loader.open()
+    (store / "middle" / "middle-0000.params").write_bytes(b"gone")
+    assert house.loader.step_down().name == "small"
+    assert "middle-0000.params" in house.told[0]
+    house.loader.close()
+
+
+def test_when_nothing_smaller_can_be_used_it_goes_on_with_what_ran(tmp_path: Path, machine: Machine) -> None:
+    store = store_of(data(tmp_path), machine, large=400, small=100)
+    loader = House(machine).loader
+    loader.open()
+    (store / "small" / "small-0000.params").write_bytes(b"gone")
+    assert loader.step_down().name == "large"
+    assert not loader.can_step_down()
+    loader.close()
+
+
+def test_a_named_one_may_step_down_too(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, large=400, small=100)
+    loader = House(machine, name="large").loader
+    loader.open()
+    assert loader.step_down().name == "small"
+    loader.close()
+
+
+def test_a_guess_that_matters_is_measured_once(tmp_path: Path, machine: Machine) -> None:
+    store = data(tmp_path) / "edge" / "models"
+    Store(store).add(find_checkpoint("demo"), "net", unexamined, "a test")
+    house = House(machine, memory_budget_mib=300)
+    assert house.open() == "net"
+    assert house.told == ["Measuring what net takes on this machine, once."]
+    one = look_into(store / "net")
+    identity = fingerprint(find_checkpoint("net"), one.digests)
+    found = Measurements([store], machine.key).find(identity, engine_version("mxnet"))
+    assert found is not None
+    assert not found.estimated
+    again = House(machine, memory_budget_mib=300)
+    assert (again.open(), again.told) == ("net", [])
+    # where even twice the guess would fit it does not matter
+    (store / "measurements.json").unlink()
+    roomy = House(machine, memory_budget_mib=640)
+    assert (roomy.open(), roomy.told) == ("net", [])
+
+
+def test_a_checkpoint_outside_of_the_store_runs_by_its_path(tmp_path: Path, machine: Machine) -> None:
+    shutil.copytree(DEMO, tmp_path / "mine")
+    (tmp_path / "mine" / "manifest.json").unlink()
+    assert House(machine, name=str(tmp_path / "mine" / "demo")).open() == "demo"
