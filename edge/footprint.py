@@ -8,6 +8,7 @@ the mark of its resident memory itself (VmHWM).
 
 import contextlib
 import threading
+import time
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
@@ -27,11 +28,12 @@ def peak_rss_mib(pid: int | str = "self") -> float:
 
 
 def pss_mib(pid: int) -> float:
-    """Its share of memory in MiB; its resident memory where only that may be read (another user's process)."""
+    """Its share of memory in MiB; 0 when it has ended.
+
+    Its resident memory where only that can be read: another user's process, a kernel without smaps_rollup.
+    """
     try:
         return _read_field(_PROC / str(pid) / "smaps_rollup", "Pss")
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
     except OSError:
         return rss_mib(pid)
 
@@ -53,7 +55,7 @@ def tree(pid: int) -> list[int]:
 
 
 class PeakSampler:
-    """Samples the memory of a process tree in a thread, 50 times a second, and keeps the largest sum."""
+    """Samples the memory of a process tree in a thread, up to 50 times a second, and keeps the largest sum."""
 
     EVERY_S = 0.02
 
@@ -80,12 +82,14 @@ class PeakSampler:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            start_s = time.monotonic()
             now = {pid: pss_mib(pid) for pid in tree(self._pid) if pid not in self._without}
             self.samples += 1
             if (total := sum(now.values())) > self.peak_mib:
                 self.peak_mib = total
                 self.at_peak = {pid: (_command(pid), share) for pid, share in now.items()}
-            self._stop.wait(self.EVERY_S)
+            # where a sample takes longer than that, what is measured gets its turn all the same
+            self._stop.wait(max(self.EVERY_S - (time.monotonic() - start_s), 0.005))
 
 
 def _field(pid: int | str, file: str, name: str) -> float:

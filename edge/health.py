@@ -10,6 +10,9 @@ GROUP_SHARE, GROUP_LEAST_MIB = 0.05, 16.0
 """The same for what a control group's limit leaves."""
 PRESSURE = 20.0
 """Percent of the time in which something waits for memory (PSI some avg10). A healthy machine has 0."""
+PRESSURE_FADES_S = 20.0
+"""It is a mean over the last ten seconds, so for so long after a change it may still be that of before: a machine that
+did nothing but wait takes 16 s to fall below."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,10 @@ class MemoryWatch:
         self._settle_s = settle_s
         self._tight_since_s: float | None = None
         self._calm_since_s: float | None = None
-        self._changed_s: float | None = None
+        self._last = ""
+        """down or up: the last change, since when it is done, and whether it is just being done."""
+        self._changed_s = float("-inf")
+        self._changing = False
         self._last_up_s: float | None = None
 
     def update(self, reading: MemoryReading, now_s: float, growth_mib: float | None) -> str:
@@ -37,12 +43,17 @@ class MemoryWatch:
 
         To be called about once a second. After 'down' and 'up' the caller has changed the network.
         """
-        need = _need(reading)
+        if self._changing:
+            # opening a network takes seconds, in which nobody looked
+            self._changing, self._changed_s = False, now_s
+        old_s = now_s - self._changed_s
+        need = _need(reading, pressure_counts=old_s >= PRESSURE_FADES_S)
         if need.tight:
             self._calm_since_s = None
             if self._tight_since_s is None:
                 self._tight_since_s = now_s
-            settled = self._changed_s is None or now_s - self._changed_s >= self._settle_s
+            # after a step up nothing more is given back: what is tight then stays so
+            settled = self._last == "up" or old_s >= self._settle_s
             if settled and (need.very or now_s - self._tight_since_s >= self._persist_s):
                 return self._down(now_s)
             return ""
@@ -51,9 +62,8 @@ class MemoryWatch:
             self._calm_since_s = now_s
         calm = now_s - self._calm_since_s >= self._calm_s
         if calm and growth_mib is not None and _has_room(reading, growth_mib):
-            self._changed_s = self._last_up_s = now_s
-            self._calm_since_s = None
-            return "up"
+            self._last_up_s, self._calm_since_s = now_s, None
+            return self._change("up")
         return ""
 
     def _down(self, now_s: float) -> str:
@@ -62,8 +72,12 @@ class MemoryWatch:
             too_soon = now_s - self._last_up_s < self._calm_s
             self._calm_s = min(2 * self._calm_s, 6 * 3600.0) if too_soon else self._least_calm_s
             self._last_up_s = None
-        self._changed_s, self._tight_since_s = now_s, None
-        return "down"
+        self._tight_since_s = None
+        return self._change("down")
+
+    def _change(self, word: str) -> str:
+        self._last, self._changing = word, True
+        return word
 
 
 def _floor_mib(reading: MemoryReading) -> float:
@@ -74,14 +88,14 @@ def _group_floor_mib(reading: MemoryReading) -> float:
     return min(MOST_MIB, max(GROUP_LEAST_MIB, GROUP_SHARE * (reading.cgroup_limit_mib or 0.0)))
 
 
-def _need(reading: MemoryReading) -> _Need:
+def _need(reading: MemoryReading, *, pressure_counts: bool) -> _Need:
     lacks = []
     if reading.available_mib is not None:
         lacks.append(reading.available_mib / _floor_mib(reading))
     if reading.cgroup_headroom_mib is not None:
         lacks.append(reading.cgroup_headroom_mib / _group_floor_mib(reading))
     least = min(lacks, default=1.0)
-    under_pressure = reading.pressure is not None and reading.pressure > PRESSURE
+    under_pressure = pressure_counts and reading.pressure is not None and reading.pressure > PRESSURE
     return _Need(tight=least < 1.0 or under_pressure, very=least < 0.5)
 
 

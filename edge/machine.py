@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-_UNLIMITED = 2**60
-"""Bytes. Control groups of version 1 write the largest number there is when they have no limit."""
+_UNLIMITED = 2**42
+"""Bytes. Control groups of version 1 write the most pages there can be when they have no limit: with 32 bits 8 TiB."""
 _MIB = 2**20
 
 
@@ -35,6 +35,8 @@ class Machine:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
+        self._found: tuple[str, list[_Group]] = ("", [])
+        """What /proc/self/cgroup said, and the groups found by it: looked up again only when it says something else."""
 
     @property
     def board(self) -> str:
@@ -49,7 +51,8 @@ class Machine:
     @property
     def kind(self) -> str:
         """pi5, pi4, pi3, pizero2 and so on, or the architecture: x86_64. Estimates go by it."""
-        if match := re.match(r"Raspberry Pi (Zero )?(?:Compute Module )?(\d+)?", self.board):
+        # one digit: the Pi 400 and 500 are a Pi 4 and 5 in a keyboard
+        if match := re.match(r"Raspberry Pi (Zero )?(?:Compute Module )?(\d)?", self.board):
             return f"pi{'zero' if match[1] else ''}{match[2] or ''}"
         return platform.machine()
 
@@ -65,39 +68,47 @@ class Machine:
 
     def memory_reading(self) -> MemoryReading:
         """Read it all; cheap enough for once a second."""
-        fields = dict(re.findall(r"^(\w+):\s*(\d+) kB$", self._read("proc/meminfo") or "", re.MULTILINE))
-        available, total = (int(fields[name]) / 1024 if name in fields else None for name in _MEMINFO)
+        fields = dict(_MEMINFO.findall(self._read("proc/meminfo") or ""))
+        available, total = (
+            int(fields[name]) / 1024 if name in fields else None for name in ("MemAvailable", "MemTotal")
+        )
+        groups = self._groups()
         tightest: tuple[float, float] | None = None  # headroom, limit
-        for group in self._groups():
-            limit, usage = group.limit(), group.usage()
-            if limit is None or usage is None:
+        for group in groups:
+            if (limit := group.limit()) is None or (usage := group.usage()) is None:
                 continue
-            if tightest is None or limit - usage < tightest[0]:
-                tightest = (limit - usage, limit)
+            if tightest is None or limit[0] - usage < tightest[0]:
+                tightest = (limit[0] - usage, limit[0])
         return MemoryReading(
             available,
             total,
             cgroup_headroom_mib=tightest[0] / _MIB if tightest else None,
             cgroup_limit_mib=tightest[1] / _MIB if tightest else None,
-            pressure=self._pressure(),
+            pressure=self._pressure(groups),
         )
 
     def cgroup_limit(self) -> tuple[float, str] | None:
         """The smallest limit (MiB) of the control groups we are in, and the file it stands in; None: no limit."""
-        limits = [(limit / _MIB, str(group.limit_file)) for group in self._groups() if (limit := group.limit())]
+        limits = [(limit[0] / _MIB, limit[1]) for group in self._groups() if (limit := group.limit())]
         return min(limits, default=None)
 
-    def _pressure(self) -> float | None:
-        for group in self._groups():
-            if group.version == 2 and (text := _text(group.folder / "memory.pressure")):
+    def _pressure(self, groups: list["_Group"]) -> float | None:
+        for group in groups:
+            if group.pressure and (text := _text(group.pressure)):
                 return _some_avg10(text)
         return _some_avg10(self._read("proc/pressure/memory") or "")
 
     def _groups(self) -> list["_Group"]:
         """Our control groups with their ancestors, innermost first: version 2, and 1 with the memory controller."""
+        said = self._read("proc/self/cgroup") or ""
+        if said != self._found[0]:
+            self._found = (said, self._find_groups(said))
+        return self._found[1]
+
+    def _find_groups(self, said: str) -> list["_Group"]:
         groups = []
         mounts = self._mounts()
-        for line in (self._read("proc/self/cgroup") or "").splitlines():
+        for line in said.splitlines():
             _, _, rest = line.partition(":")
             controllers, _, path = rest.partition(":")
             version = 2 if not controllers else 1
@@ -110,7 +121,7 @@ class Machine:
                 with contextlib.suppress(ValueError):
                     inside = PurePosixPath("/") / PurePosixPath(path).relative_to(mounted_root)
                 for part in (inside, *inside.parents):
-                    groups.append(_Group(top / part.relative_to("/"), version))
+                    groups.append(_group(top / part.relative_to("/"), version))
         return groups
 
     def _mounts(self) -> dict[int, list[tuple[PurePosixPath, PurePosixPath]]]:
@@ -119,7 +130,7 @@ class Machine:
         for line in (self._read("proc/self/mountinfo") or "").splitlines():
             before, _, after = line.partition(" - ")
             fields, kind = before.split(), after.split()
-            if len(fields) < 5 or len(kind) < 3:
+            if len(fields) < 5 or len(kind) < 3 or not fields[4].startswith("/"):
                 continue
             place = (PurePosixPath(fields[3]), PurePosixPath(fields[4]))
             if kind[0] == "cgroup2":
@@ -132,48 +143,58 @@ class Machine:
         return _text(self._root / path)
 
 
-_MEMINFO = ("MemAvailable", "MemTotal")
+_MEMINFO = re.compile(r"^(MemAvailable|MemTotal):\s*([0-9]{1,15}) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class _Group:
-    """One control group's folder."""
+    """The files of one control group. Not all of them need to exist."""
 
-    folder: Path
-    version: int
+    limits: tuple[Path, ...]
+    """The kernel begins to hold processes back at memory.high already."""
+    used: Path
+    stat: Path
+    reclaimable: re.Pattern[str]
+    """What of it the kernel can give up: pages of files that nobody has looked at lately."""
+    pressure: Path | None = None
 
-    @property
-    def limit_file(self) -> Path:
-        return self.folder / ("memory.max" if self.version == 2 else "memory.limit_in_bytes")
-
-    def limit(self) -> int | None:
-        """Bytes; the kernel begins to hold processes back at memory.high already."""
-        files = [self.limit_file] + ([self.folder / "memory.high"] if self.version == 2 else [])
-        numbers = [number for file in files if (number := _number(_text(file))) is not None and number < _UNLIMITED]
-        return min(numbers, default=None)
+    def limit(self) -> tuple[int, str] | None:
+        """Bytes, and the file that says so."""
+        found = [(number, str(file)) for file in self.limits if (number := _number(_text(file))) is not None]
+        return min((one for one in found if one[0] < _UNLIMITED), default=None)
 
     def usage(self) -> int | None:
-        """Bytes, without what the kernel can give up: pages of files that nobody has looked at lately."""
-        used = _number(_text(self.folder / ("memory.current" if self.version == 2 else "memory.usage_in_bytes")))
-        if used is None:
+        """Bytes, without what the kernel can give up."""
+        if (used := _number(_text(self.used))) is None:
             return None
-        name = "inactive_file" if self.version == 2 else "total_inactive_file"
-        match = re.search(rf"^{name} (\d+)$", _text(self.folder / "memory.stat") or "", re.MULTILINE)
+        match = self.reclaimable.search(_text(self.stat) or "")
         return used - (int(match[1]) if match else 0)
+
+
+def _group(folder: Path, version: int) -> _Group:
+    stat = folder / "memory.stat"
+    if version == 1:
+        return _Group((folder / "memory.limit_in_bytes",), folder / "memory.usage_in_bytes", stat, _V1)
+    limits = (folder / "memory.max", folder / "memory.high")
+    return _Group(limits, folder / "memory.current", stat, _V2, folder / "memory.pressure")
+
+
+_V1 = re.compile(r"^total_inactive_file ([0-9]{1,20})$", re.MULTILINE)
+_V2 = re.compile(r"^inactive_file ([0-9]{1,20})$", re.MULTILINE)
 
 
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name of a file
         return None
 
 
 def _number(text: str | None) -> int | None:
     """Of the text of a file; 'max' is no number."""
-    return int(text) if text is not None and text.strip().isdigit() else None
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,20}\s*", text) else None
 
 
 def _some_avg10(text: str) -> float | None:
-    match = re.search(r"^some avg10=(\d+(?:\.\d+)?)", text, re.MULTILINE)
+    match = re.search(r"^some avg10=([0-9]+(?:\.[0-9]+)?)", text, re.MULTILINE)
     return float(match[1]) if match else None

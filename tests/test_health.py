@@ -1,5 +1,10 @@
 """Tight memory, lived through minute by minute."""
 
+import itertools
+import math
+
+import pytest
+
 from edge.health import MemoryWatch
 from edge.machine import MemoryReading
 
@@ -56,8 +61,17 @@ def test_a_deep_low_is_at_once() -> None:
 def test_a_change_is_given_time_to_show() -> None:
     day = Day()
     assert day.live(1, DEEP) == [(0, "down")]
-    assert day.live(9, DEEP) == []
+    assert day.live(10, DEEP) == []
     assert day.live(2, DEEP) == [(0, "down")]
+
+
+def test_the_time_that_a_change_takes_does_not_count() -> None:
+    """Nobody looks meanwhile, so what is seen then has had no time to show."""
+    day = Day()
+    assert day.live(1, DEEP) == [(0, "down")]
+    day.now_s += 30.0
+    assert day.live(10, DEEP) == []
+    assert day.live(1, DEEP) == [(0, "down")]
 
 
 def test_up_again_only_after_a_long_calm() -> None:
@@ -120,6 +134,43 @@ def test_the_limit_of_a_group_counts_like_the_machines_memory() -> None:
 def test_waiting_for_memory_is_tight_too() -> None:
     assert Day().live(10, MemoryReading(900.0, 1900.0, pressure=5.0), None) == []
     assert Day().live(10, MemoryReading(900.0, 1900.0, pressure=40.0), None) == [(2, "down")]
+
+
+def test_what_is_too_much_after_going_up_goes_down_at_once() -> None:
+    """Nothing more is given back then, unlike after a step down."""
+    day = Day()
+    day.live(1, DEEP)
+    day.wait_for_up()
+    assert day.live(1, DEEP) == [(0, "down")]
+    day.wait_for_up()
+    assert day.live(5, MILD) == [(2, "down")]
+
+
+@pytest.mark.parametrize("thrash", [40.0, 100.0])
+def test_pressure_that_only_fades_is_one_step_down(thrash: float) -> None:
+    """Every two seconds the kernel takes e^(-2/10) of it away; there is memory again from the first second on."""
+    day = Day()
+    said = day.live(1, MemoryReading(30.0, 1900.0, pressure=thrash), None)
+    for second in range(120):
+        pressure = thrash * math.exp(-second / 10)
+        said += day.live(1, MemoryReading(900.0, 1900.0, pressure=pressure), None)
+    assert said == [(0, "down")]
+
+
+def test_pressure_that_lasts_is_another() -> None:
+    day = Day()
+    said = day.live(60, MemoryReading(900.0, 1900.0, pressure=40.0), None)
+    assert [word for _, word in said] == ["down", "down", "down"]
+    assert [later - earlier for (earlier, _), (later, _) in itertools.pairwise(said)] == [23, 23]
+
+
+def test_an_evening_of_cooking() -> None:
+    """Something large runs now and then: each time one step down, and up when it is over for as long as ever."""
+    day = Day()
+    for _ in range(6):
+        assert day.live(12, MILD) == [(2, "down")]
+        assert day.wait_for_up() == 601
+        assert day.live(3000, ROOMY, None) == []
 
 
 def test_a_machine_that_says_nothing_is_left_alone() -> None:

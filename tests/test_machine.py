@@ -7,8 +7,8 @@ from rigs.boards import BOARDS, Board, meminfo, write, write_board, write_group
 
 from edge.machine import Machine
 
-HUGE = 9223372036854771712
-"""What version 1 shows where there is no limit."""
+HUGE, HUGE_32 = 9223372036854771712, 8796093018112
+"""What version 1 shows where there is no limit, with 64 and with 32 bits."""
 MIB = 2**20
 
 
@@ -33,6 +33,11 @@ def test_a_compute_module_is_like_its_board(tmp_path: Path) -> None:
     assert Machine(write_board(tmp_path, Board("Raspberry Pi Model B Rev 2", 1, 1))).kind == "pi"
 
 
+@pytest.mark.parametrize(("model", "kind"), [("Raspberry Pi 400 Rev 1.0", "pi4"), ("Raspberry Pi 500 Rev 1.0", "pi5")])
+def test_a_keyboard_is_like_the_board_in_it(tmp_path: Path, model: str, kind: str) -> None:
+    assert Machine(write_board(tmp_path, Board(model, 1, 1))).kind == kind
+
+
 def test_elsewhere_the_processor_is_the_key(root: Path) -> None:
     write(root / "proc" / "cpuinfo", "processor\t: 0\nmodel name\t: Some CPU @ 2GHz\n")
     assert (Machine(root).board, Machine(root).is_raspberry_pi) == ("", False)
@@ -46,9 +51,10 @@ def test_this_machine_says_something() -> None:
     assert 0 < reading.available_mib < reading.total_mib
 
 
-def test_without_limits_there_is_none(root: Path) -> None:
+@pytest.mark.parametrize("huge", [HUGE, HUGE_32])
+def test_without_limits_there_is_none(root: Path, huge: int) -> None:
     write_group(root, 2, "/user.slice", max="max", high="max", current=MIB, stat="inactive_file 0")
-    write_group(root, 1, "/user.slice", limit_in_bytes=HUGE, usage_in_bytes=MIB, stat="total_inactive_file 0")
+    write_group(root, 1, "/user.slice", limit_in_bytes=huge, usage_in_bytes=MIB, stat="total_inactive_file 0")
     assert Machine(root).cgroup_limit() is None
     assert Machine(root).memory_reading().cgroup_headroom_mib is None
 
@@ -62,7 +68,7 @@ def test_the_limit_of_version_2(root: Path, mounted_root: str) -> None:
     )  # fmt: skip
     limit = Machine(root).cgroup_limit()
     assert limit is not None
-    assert (limit[0], limit[1]) == (350, str(group / "memory.max"))
+    assert (limit[0], limit[1]) == (350, str(group / "memory.high"))
     reading = Machine(root).memory_reading()
     assert (reading.cgroup_headroom_mib, reading.cgroup_limit_mib) == (90, 350)
 
@@ -114,6 +120,35 @@ def test_garbage_is_no_answer(tmp_path: Path, garbage: str) -> None:
     assert machine.cgroup_limit() is None
     assert machine.kind
     assert machine.key
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "9" * 5000, "-5", "1e9", ""])
+def test_a_number_that_is_none_is_no_limit(root: Path, text: str) -> None:
+    write_group(root, 2, "/edge", max=text, current=text, stat=f"inactive_file {text}", pressure=f"some avg10={text}x")
+    write(root / "proc" / "meminfo", f"MemTotal: {text} kB\nMemAvailable: {text} kB\n")
+    assert Machine(root).cgroup_limit() is None
+    assert Machine(root).memory_reading().total_mib is None
+
+
+@pytest.mark.parametrize("mount", ["sys/fs", "/g\0", "/../..", "/nowhere"])
+@pytest.mark.parametrize("path", ["/a\0b", "a/b", "/../other", ""])
+def test_a_control_group_that_is_nowhere_has_no_limit(root: Path, mount: str, path: str) -> None:
+    write(root / "proc" / "self" / "cgroup", f"0::{path}\n:\n4:memory\n")
+    write(root / "proc" / "self" / "mountinfo", f"30 24 0:26 / {mount} rw - cgroup2 cgroup2 rw\n1 2 3 - cgroup2\n")
+    assert Machine(root).cgroup_limit() is None
+    assert Machine(root).memory_reading().available_mib == 3000
+
+
+def test_a_limit_that_changes_is_seen(root: Path) -> None:
+    """And so is another group, with the same Machine: systemd may set the one and move us to the other."""
+    group = write_group(root, 2, "/edge", max="max", current=100 * MIB, stat="inactive_file 0")
+    machine = Machine(root)
+    assert machine.memory_reading().cgroup_headroom_mib is None
+    write(group / "memory.max", f"{150 * MIB}\n")
+    assert machine.memory_reading().cgroup_headroom_mib == 50
+    write(root / "proc" / "self" / "cgroup", "0::/other\n")
+    write(group.parent / "other" / "memory.max", f"{80 * MIB}\n")
+    assert machine.cgroup_limit() == (80, str(group.parent / "other" / "memory.max"))
 
 
 def test_a_machine_without_proc_says_nothing(tmp_path: Path) -> None:

@@ -144,8 +144,8 @@ class _Run:
 
     WARM_UP = 3
     """The first frames are slower, and are not counted."""
-    BLOCK = 5
-    """Frames between two steps that are told."""
+    BLOCK = 2
+    """Frames in a row: engines that are compared take turns after so many."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
