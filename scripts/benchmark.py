@@ -27,7 +27,7 @@ NAMES = {"mxnet": "edge", "module": "mx.mod.Module"}
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--models", default=MODELS, metavar="A,B,...", help=f"default: {MODELS}")
-    parser.add_argument("--frames", type=int, default=30, metavar="N", help="frames to time (default: 30)")
+    parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames to time (default: 60)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw them")
     options = parser.parse_args()

@@ -80,7 +80,7 @@ def test_the_reason_says_by_how_much() -> None:
     found = reasons(choose(ALL, of(640), COMPANIONS_MIB))
     need = 1.1 * 690 + COMPANIONS_MIB
     assert found["resnet-152"] == f"needs {need:.0f} MiB, {need - 640:.0f} too many"
-    assert found["inception-v3"] == "fits: needs 501 of 640 MiB, the most accurate"
+    assert found["inception-v3"] == "best fit: needs 501 of 640 MiB"
     assert found["squeezenet1.1"] == "fits: needs 254 of 640 MiB"
 
 

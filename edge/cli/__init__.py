@@ -217,7 +217,7 @@ def _parser() -> _Parser:
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all that are installed)")
     sub.add_argument("--engines", default="mxnet", metavar="A,B,...", help="default: mxnet")
     sub.add_argument("--against", choices=("module",), help="the tutorials' way, mx.mod.Module, for comparison")
-    sub.add_argument("--frames", type=_positive_whole, default=30, metavar="N", help="how many to time (default: 30)")
+    sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help="how many to time (default: 60)")
     sub.add_argument("--json", action="store_true", help="objects instead of a table")
 
     _add_models(commands, common)

@@ -6,16 +6,21 @@ WIDTH = 80
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """Return lines of aligned columns; those in `numbers` (from 0) to the right. The last column is cut at WIDTH."""
+    """Return lines of aligned columns; those in `numbers` (from 0) to the right.
+
+    Two spaces are between them, or one where the last column would not get so much as its head into WIDTH. That one is
+    cut where it must be.
+    """
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    gap = "  " if sum(widths[:-1]) + 2 * (len(widths) - 1) + len(header[-1]) <= WIDTH else " "
     text = []
     for line in lines:
         cells = [
             cell.rjust(width) if column in numbers else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
-        whole = "  ".join(cells).rstrip()
+        whole = gap.join(cells).rstrip()
         text.append(whole if len(whole) <= WIDTH else whole[: WIDTH - 3] + "...")
     return "\n".join(text)
 

@@ -108,8 +108,7 @@ def choose(
             assert need is not None
             assert candidate.measurement is not None
             guess = " (estimate)" if candidate.measurement.estimated else ""
-            reason = f"fits: needs {need:.0f} of {within.mib:.0f} MiB{guess}"
-            reason = f"{reason}, the most accurate" if chosen else reason
+            reason = f"{'best fit' if chosen else 'fits'}: needs {need:.0f} of {within.mib:.0f} MiB{guess}"
         verdicts.append(Verdict(candidate, need, not fault, chosen, reason))
     return verdicts
 

@@ -224,7 +224,9 @@ def measure_side_by_side(
         for engine, run in runs.items():
             tell(f"{engine}: loading")
             attempt(engine, functools.partial(run.load, frames))
-        while ahead := {engine: run for engine, run in runs.items() if engine not in results and run.left}:
+        turns = list(runs)
+        while ahead := {engine: runs[engine] for engine in turns if engine not in results and runs[engine].left}:
+            turns.reverse()  # each is as often the first after the other as the last before it
             for engine, run in ahead.items():
                 attempt(engine, run.look)
                 tell(f"{engine}: {frames - run.left} of {frames} frames")
