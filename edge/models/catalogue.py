@@ -13,12 +13,12 @@ from edge.models.measure import Measurement
 
 FILE = "catalogue.toml"
 KINDS = ("gluon", "checkpoint")
-_TEXT, _NUMBER, _SHARE = (str,), (int, float), (float,)
+_TEXT, _NUMBER = (str,), (int, float)
 _ENTRY_KEYS: dict[str, tuple[type, ...]] = {
     "title": _TEXT,
     "parameters": (int,),
-    "top1": _SHARE,
-    "top5": _SHARE,
+    "top1": _NUMBER,
+    "top5": _NUMBER,
     "download_mib": _NUMBER,
     "estimate": (dict,),
     "source": (list,),
@@ -32,9 +32,10 @@ _SOURCE_KEYS: dict[str, tuple[type, ...]] = {
     "synset": _TEXT,
     "sha1": _TEXT,
     "input": (dict,),
-    "top1": _SHARE,
-    "top5": _SHARE,
+    "top1": _NUMBER,
+    "top5": _NUMBER,
 }
+_ESTIMATE_KEYS: dict[str, tuple[type, ...]] = {"peak_mib": _NUMBER, "median_ms": _NUMBER}
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _read(path: Path) -> dict[str, Entry]:
     try:
         where = (_hosts(labels["hosts"], hosts), str(labels["synset"])) if labels else ((), "")
         return {name: _entry(name, values, hosts, where) for name, values in table.items()}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ModelError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: {error}") from error
 
 
@@ -121,19 +122,16 @@ def _entry(name: str, values: Any, hosts: Mapping[str, Any], labels: tuple[tuple
     )
     if not sources:
         raise ValueError(f"{where} has no [[{name}.source]]")
-    estimates = {
-        kind: Measurement(float(one["peak_mib"]), 0.0, 0.0, float(one["median_ms"]), 0.0, 0, estimated=True)
-        for kind, one in values.get("estimate", {}).items()
-    }
+    estimates = {}
+    for kind, one in values.get("estimate", {}).items():
+        _check(one, _ESTIMATE_KEYS, f"{where} estimate {kind}", needed=_ESTIMATE_KEYS)
+        estimates[kind] = Measurement(one["peak_mib"], 0.0, 0.0, one["median_ms"], 0.0, 0, estimated=True)
     plain = {key: value for key, value in values.items() if key not in ("source", "estimate")}
     return Entry(**{"title": name, **plain, "name": name, "sources": sources, "estimates": estimates, "labels": labels})
 
 
 def _source(values: Any, hosts: Mapping[str, Any], where: str) -> Source:
-    _check(values, _SOURCE_KEYS, where)
-    for key in ("kind", "hosts", "params", "input"):
-        if key not in values:
-            raise ValueError(f"{where}: {key} is missing")
+    _check(values, _SOURCE_KEYS, where, needed=("kind", "hosts", "params", "input"))
     if values["kind"] not in KINDS:
         raise ValueError(f"{where}: kind = {values['kind']!r} must be one of {', '.join(KINDS)}")
     needed = "name" if values["kind"] == "gluon" else "symbol"
@@ -144,6 +142,8 @@ def _source(values: Any, hosts: Mapping[str, Any], where: str) -> Source:
 
 def _hosts(value: Any, known: Mapping[str, Any]) -> tuple[str, ...]:
     """A list of addresses, or the name of one in [hosts]."""
+    if isinstance(value, str) and value not in known:
+        raise ValueError(f"hosts = {value!r} is not in [hosts]: {', '.join(known) or 'nothing is'}")
     found = known[value] if isinstance(value, str) else value
     for host in found:
         if not str(host).startswith(("http://", "https://")):
@@ -151,7 +151,7 @@ def _hosts(value: Any, known: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{str(host).rstrip('/')}/" for host in found)
 
 
-def _check(values: Any, known: Mapping[str, tuple[type, ...]], where: str) -> None:
+def _check(values: Any, known: Mapping[str, tuple[type, ...]], where: str, needed: Iterable[str] = ()) -> None:
     if not isinstance(values, dict):
         raise TypeError(f"{where} must be a table")
     for key, value in values.items():
@@ -159,3 +159,8 @@ def _check(values: Any, known: Mapping[str, tuple[type, ...]], where: str) -> No
             raise ValueError(f"{where}: unknown key {key}; known: {', '.join(known)}")
         if not isinstance(value, known[key]) or isinstance(value, bool):
             raise TypeError(f"{where}: {key} = {value!r} is of the wrong kind")
+        if key in ("top1", "top5") and isinstance(value, int | float) and not 0 <= value <= 1:
+            raise ValueError(f"{where}: {key} = {value!r} must be a share from 0 to 1")
+    for key in needed:
+        if key not in values:
+            raise ValueError(f"{where}: {key} is missing")
