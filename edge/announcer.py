@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge.config import AnnounceSettings
+from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Outcome, Prediction
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.config import Settings
 from edge.engines import engine_version, open_classifier
 from edge.engines.selftest import check_answer
 from edge.errors import ModelError, NoModelFits
@@ -33,6 +32,7 @@ from edge.models.choice import (
 from edge.models.marker import Marker
 from edge.models.measure import Measurements
 from edge.models.store import Installed, installed, look_into, verify
+from edge.settings import Settings
 from edge.stages import Classifier
 
 ENGINE = "mxnet"

@@ -12,7 +12,6 @@ from typing import Any
 from edge import __version__, pipeline
 from edge.announcer import Announcer
 from edge.cameras import DEMO_CLIP, open_camera
-from edge.config import Settings
 from edge.errors import EX_OK, SpeechError
 from edge.events import Events
 from edge.health import MemoryWatch
@@ -20,6 +19,7 @@ from edge.loader import SMALLER, Loader
 from edge.machine import Machine, MemoryReading
 from edge.models.checkpoint import DEMO
 from edge.reporter import Reporter, teller
+from edge.settings import Settings
 from edge.speech import open_speaker
 from edge.speech.phrases import phrase
 from edge.speech.sound import sound_problem

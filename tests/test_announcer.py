@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from edge.announcer import Announcer
-from edge.config import AnnounceSettings
+from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Outcome, Prediction
 
 SETTINGS = AnnounceSettings(

@@ -15,8 +15,8 @@ from camera_rig import FakePicamera2, MjpegServer, is_red, serving, write_clip, 
 
 from edge.cameras import demo, open_camera, opencv
 from edge.cameras.picamera2 import PiCamera, is_present
-from edge.config import CameraSettings
 from edge.errors import CameraError
+from edge.settings import CameraSettings
 from edge.stages import Camera
 
 OpenDriver = Callable[[], Camera]
@@ -212,7 +212,7 @@ def test_the_libraries_print_nothing(tmp_path: Path) -> None:
     write_image(tmp_path / "half.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:-30])
     script = (
-        "import sys; from edge.cameras import open_camera; from edge.config import CameraSettings\n"
+        "import sys; from edge.cameras import open_camera; from edge.settings import CameraSettings\n"
         "for source in sys.argv[1:]:\n"
         "    try: open_camera(CameraSettings(source=source, open_timeout_s=1))\n"
         "    except OSError as error: print(error)\n"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from edge.cameras import open_camera
 from edge.cameras.images import ImageReel, read_image
 from edge.cameras.player import Player
-from edge.config import CameraSettings
 from edge.errors import CameraError
+from edge.settings import CameraSettings
 from edge.stages import Camera, EndOfFrames, Frame, Pixels
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,8 @@ from camera_rig import HEIGHT, WIDTH, FakeCapture, FakePicamera2, MjpegServer, i
 from edge.cameras import open_camera
 from edge.cameras.opencv import LiveCapture
 from edge.cameras.picamera2 import PiCamera, is_present
-from edge.config import CameraSettings
 from edge.errors import CameraError
+from edge.settings import CameraSettings
 from edge.stages import Camera
 
 

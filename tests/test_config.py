@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import Settings, load, to_toml
+from edge.config import load, to_toml
 from edge.errors import ConfigError
+from edge.settings import Settings
 
 
 def write(folder: Path, text: str) -> Path:
@@ -53,6 +54,14 @@ def test_a_whole_number_will_do_for_a_number(tmp_path: Path) -> None:
         ("[camera]\nloop = 1\n", r"loop = 1 must be true or false"),
         ("[announce]\nfloor = nan\n", r"floor = nan must be between"),
         ("[announce]\nfloor = 0.2\n", r"hold = 0.35 is above floor = 0.2"),
+        ("[announce]\nsure = 0.3\nmaybe = 1\n", r"hold = 0.35 is above sure = 0.3"),
+        ("[announce]\nmaybe = 0.9\n", r"maybe = 0.9 is above sure = 0.8; set it lower, or to 1 for never"),
+        ("[announce]\nquiet_hours = '22-7'\n", r"quiet_hours = '22-7' are no quiet hours; write them as '22:00-07:00'"),
+        ("[announce]\nquiet_hours = '24:00-07:00'\n", "are no quiet hours"),
+        ("[announce]\nmuted = 'cat'\n", r"muted = 'cat' must be a list of texts"),
+        ("[announce]\nmuted = ['cat', 3]\n", r"muted = \['cat', 3\] must be a list of texts"),
+        ("[announce.rename]\ncat = 3\n", r"rename = {'cat': 3} must be a table of texts"),
+        ("[announce]\nmaybe_or_template = 'maybe {label}'\n", "put {label} and {other} in it"),
         ("[speech]\ndriver = 'siri'\n", r"driver = 'siri' must be one of pyttsx3, espeak, log"),
         ("[camera\n", r"not TOML"),
         ("[announce]\ntemplate = 'hello'\n", "template = 'hello' would say the same of everything"),
@@ -93,7 +102,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_printed_settings_read_back_to_the_same(tmp_path: Path) -> None:
-    settings = load(environment={"EDGE_SPEECH_VOICE": 'a "quoted" ñ\\voice', "EDGE_CAMERA_LOOP": "true"})
+    environment = {
+        "EDGE_SPEECH_VOICE": 'a "quoted" ñ\\voice',
+        "EDGE_CAMERA_LOOP": "true",
+        "EDGE_ANNOUNCE_MUTED": '["Cat", "a \\"b\\""]',
+        "EDGE_ANNOUNCE_RENAME": '{"web site": "Seite"}',
+    }
+    settings = load(environment=environment)
+    assert settings.announce.muted == ("Cat", 'a "b"')
     assert load(write(tmp_path, to_toml(settings)), environment={}) == settings
 
 

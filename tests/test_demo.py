@@ -13,10 +13,10 @@ from demo_things import BACKGROUND, HELD_OUT, THINGS
 from score_clip import Score, score
 
 from edge.cameras.demo import open_clip
-from edge.config import CameraSettings
 from edge.engines import open_classifier
 from edge.models.checkpoint import find_checkpoint
 from edge.models.labels import read_labels
+from edge.settings import CameraSettings
 from edge.stages import EndOfFrames, Frame
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,9 +4,9 @@ import pytest
 from doubles import RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
 
 from edge.announcer import Announcer
-from edge.config import AnnounceSettings
 from edge.errors import CameraError
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
+from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Frame
 
 FAST = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0)

@@ -11,8 +11,8 @@ import pytest
 from rigs.audio.card import RecordingCard, samples_of
 from rigs.processes import command, members, temp_folder, wait_until, wait_until_gone, workers
 
-from edge.config import SpeechSettings
 from edge.errors import SpeechError
+from edge.settings import SpeechSettings
 from edge.speech import open_speaker
 from edge.speech.sound import NO_APLAY, NO_CARD, check_aplay, sound_problem
 from edge.stages import Announcement, Outcome, Speaker
@@ -241,7 +241,7 @@ class TestSound:
 
 DAEMON = """
 import sys, time
-from edge.config import SpeechSettings
+from edge.settings import SpeechSettings
 from edge.speech import open_speaker
 from edge.stages import Announcement
 speaker = open_speaker(SpeechSettings(driver=sys.argv[1]))

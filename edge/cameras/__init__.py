@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from edge.cameras import demo, files, opencv, picamera2
-from edge.config import CameraSettings
+from edge.settings import CameraSettings
 from edge.stages import Camera
 
 __all__ = ["DEMO_CLIP", "live_camera_is_present", "open_camera"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from edge.cameras.files import VideoReel
 from edge.cameras.player import Player
-from edge.config import CameraSettings
 from edge.errors import CameraError
+from edge.settings import CameraSettings
 
 DESCRIPTION = "the demo clip"
 _FOLDER = Path(str(resources.files("edge"))) / "data" / "demo"

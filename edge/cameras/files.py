@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from edge.cameras.images import ImageReel, images_in, os_errors_told
 from edge.cameras.opencv import check_name, open_node, rgb
 from edge.cameras.player import Player
-from edge.config import CameraSettings
 from edge.errors import CameraError
+from edge.settings import CameraSettings
 from edge.stages import Camera, Pixels
 
 if TYPE_CHECKING:

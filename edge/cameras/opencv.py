@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import CameraSettings
 from edge.errors import CameraError
+from edge.settings import CameraSettings
 from edge.stages import Camera, Frame, Pixels
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import CameraSettings
 from edge.errors import CameraError, one_line
+from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
 
 # Buffers come from the contiguous memory that the whole board shares.

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from edge.config import Settings, load
+from edge.config import load
+from edge.settings import Settings
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # this package is loaded in the speech process too, which can do without numpy
-    from edge.config import SpeechSettings
+    from edge.settings import SpeechSettings
     from edge.stages import Speaker
 
 DRIVERS = {"pyttsx3": "edge.speech.pyttsx3", "espeak": "edge.speech.espeak"}

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from edge.config import SpeechSettings
 from edge.errors import SpeechError
+from edge.settings import SpeechSettings
 from edge.stages import Announcement, Outcome
 from edge.worker import Worker, WorkerError
 
