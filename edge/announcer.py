@@ -1,140 +1,402 @@
 """What is worth saying now? Pure: no clock, no I/O; time comes as an argument, so a test can live through a day.
 
-Four questions between a frame's predictions and words:
-1. Is it really there? Probabilities are smoothed over frames; the best label must be above a floor, ahead of the second
-   by a margin, and stay so for a while and for at least two frames. It must also be the newest frame's best: what has
-   just left is not described.
-2. Is it news? A label that was said is not said again until it has left the view or the cooldown has passed.
-3. Has it left? Only when it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
-4. Was it heard? Only that counts as said. What nobody could hear is tried again after `retry_s`.
+Six questions between a frame's predictions and words:
+1. What can be claimed? Probabilities are smoothed over frames. 'I see a violin' needs a label above a floor and clearly
+   ahead; else 'I see a musical instrument' needs a group whose labels come to that together; else, from a calibrated
+   network, 'maybe a violin or a cello', and 'I'm not sure' where that is asked for.
+2. Does it last? The weaker the claim the longer, and for at least two frames; the newest frame must still show it.
+3. Is it news? What was said is not said again until it has left the view or the cooldown has passed; nor is the group
+   of what was said, nor a label of the group that was.
+4. Has it left? Only when it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
+5. May one speak now? (etiquette.py) What there was to say in quiet hours is kept as missed.
+6. Was it heard? Only that counts as said. What nobody could hear is tried again after `retry_s`.
 """
 
+import enum
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
+from edge.etiquette import Etiquette, Moment
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Outcome, Prediction
 
+NOT_SURE = "not sure"
+"""The id of the announcement that something is there."""
 
-@dataclass
-class _Candidate:
-    """The label that may become an announcement."""
 
+class Wording(Protocol):
+    """What the announcer needs of speech.words.Words."""
+
+    def sure(self, label: str) -> str: ...
+    def maybe(self, label: str, other: str = "") -> str: ...
+    def not_sure(self) -> str: ...
+    def notice(self, text: str) -> str: ...
+
+
+class Kind(enum.IntEnum):
+    """How strong a claim is; its value is how many times `persistence_s` it must last."""
+
+    LABEL = 1
+    GROUP = 2
+    MAYBE = 3
+    NOT_SURE = 4
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Something that could be said of the present view."""
+
+    kind: Kind
     id: str
-    since_s: float
+    label: str
+    probability: float
+    members: frozenset[str]
+    """The ids of the labels it speaks of."""
+    other: str = ""
+    """The second label of a 'maybe'."""
 
 
 @dataclass
-class _Spoken:
-    """A label that was handed to the speaker."""
+class _Told:
+    """A claim that was handed to the speaker, or would have been but for the quiet."""
 
+    claim: _Claim
     at_s: float
     last_in_view_s: float
     frames_out_of_view: int = 0
     delivered: bool | None = None
     """None until the outcome is known."""
+    lasting: bool = False
+    """Not delivered, and trying again is no use for now."""
+    silent: bool = False
+    """Kept back for the quiet."""
+    implied: bool = False
+    """The group of a label that was told: it says nothing of the group's other labels."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Labels that people have one word for."""
+
+    id: str
+    name: str
+    members: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the announcer must know of the network that looks."""
+
+    background: frozenset[str] = frozenset()
+    """Ids that say nothing but hold the others off."""
+    groups: Sequence[Group] = ()
+    """The smallest first."""
+    calibrated: bool = False
+    """Whether its probabilities mean what they say."""
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What would have been said but for the quiet."""
+
+    label: str
+    probability: float
+    why: str
+
+
+@dataclass
+class _View:
+    """What is smoothed from frame to frame."""
+
+    smoothed: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    """The label of each id in `smoothed`."""
+    best_now: str = ""
+    """The best id of the newest frame."""
+
+    def total(self, members: Iterable[str]) -> float:
+        return sum(self.smoothed.get(identity, 0.0) for identity in members)
+
+    def ranked(self) -> list[str]:
+        return sorted(self.smoothed, key=self.smoothed.__getitem__, reverse=True)
 
 
 class Announcer:
     """Turns the predictions of frame after frame into announcements."""
 
     def __init__(
-        self, settings: AnnounceSettings, phrase: Callable[[str], str], background: frozenset[str] = frozenset()
+        self,
+        settings: AnnounceSettings,
+        words: Wording,
+        etiquette: Etiquette,
+        missed: Callable[[Missed], object] = lambda _missed: None,
+        knowledge: Knowledge | None = None,
     ) -> None:
-        """`phrase` makes the words of a label; `background` are ids that say nothing but hold the others off."""
+        """`missed` is told of what the quiet kept back."""
         self._settings = settings
-        self._phrase = phrase
-        self.background = background
-        self._smoothed: dict[str, float] = {}
-        self._labels: dict[str, str] = {}
-        """The label of each id in _smoothed."""
+        self._words = words
+        self._etiquette = etiquette
+        self._missed = missed
+        self.knowledge = knowledge or Knowledge()
+        self.muted: frozenset[str] = frozenset()
+        """Labels and names of groups that are never said, beside those of the settings."""
+        self._muted_always = frozenset(map(plain, settings.muted))
+        self._view = _View()
         self._last_s = -math.inf
-        self._candidate: _Candidate | None = None
-        self._spoken: dict[str, _Spoken] = {}
+        self._since: dict[str, float] = {}
+        """By its id, since when each claim has held."""
+        self._told: dict[str, _Told] = {}
+        """By the claim's id."""
 
-    def update(self, predictions: Sequence[Prediction], now_s: float) -> Announcement | None:
-        """Take the predictions (best first) of the frame of time `now_s`; return what is worth saying now, if anything.
+    def update(
+        self, predictions: Sequence[Prediction] | None, seen_s: float, now: Moment, *, something: bool = True
+    ) -> Announcement | None:
+        """Take the predictions (best first) of the frame of time `seen_s`; return what is worth saying, if anything.
 
-        The same is returned with the next frame too until `taken` is called: a busy speaker loses nothing.
+        None: nobody looked, so that nothing has changed. An empty list: nothing can be seen. `something` is whether
+        there is anything in the frame at all. The same announcement is returned with the next frame too until `taken`
+        is called: a busy speaker loses nothing.
         """
-        if not predictions:
+        if predictions is None:
             return None
-        self._smooth(predictions, now_s)
-        self._forget_what_left(now_s)
-        best = self._best()
-        if best is None:
-            self._candidate = None
-            return None
-        if self._candidate is None or self._candidate.id != best:
-            # the first of at least two frames
-            self._candidate = _Candidate(best, since_s=now_s)
-            return None
-        persists = now_s - self._candidate.since_s >= self._settings.persistence_s
-        if not persists or not self._is_news(best, now_s) or predictions[0].id != best:
-            return None
-        label = self._labels[best]
-        return Announcement(best, label, self._smoothed[best], self._phrase(label))
+        self._smooth(predictions, seen_s)
+        self._forget_what_left(seen_s)
+        if not self._etiquette.silence(now):
+            # what the quiet kept back and is still there is news now
+            self._told = {identity: told for identity, told in self._told.items() if not told.silent}
+        claims = list(self._claims(something=something))
+        first_seen = {claim.id for claim in claims} - set(self._since)
+        self._since = {claim.id: self._since.get(claim.id, seen_s) for claim in claims}
+        for claim in claims:
+            if not self._is_news(claim, seen_s):
+                # told already: nothing weaker is to be said of the same view
+                return None
+            persists = seen_s - self._since[claim.id] >= claim.kind * self._settings.persistence_s
+            if claim.id not in first_seen and persists and self._shows_now(claim):
+                return self._offer(claim, seen_s, now)
+            if claim.kind is Kind.LABEL:
+                # it may yet last: that is worth waiting for
+                return None
+        return None
 
-    def taken(self, announcement: Announcement, now_s: float) -> None:
+    def look(self, now: Moment) -> Announcement:
+        """What is said when somebody asks what is in view now, whether it is news or not."""
+        for claim in self._claims(something=True):
+            if claim.kind is not Kind.NOT_SURE:
+                return replace(self._announcement(claim, now.s), interrupts=True)
+        return Announcement(NOT_SURE, "", 0.0, self._words.not_sure(), interrupts=True)
+
+    def notice(self, sentence: str, now: Moment) -> Announcement | None:
+        """A sentence that edge says of itself, if one may speak."""
+        wait = self._etiquette.in_the_air is not None or self._etiquette.must_wait(now)
+        if wait or self._etiquette.silence(now):
+            return None
+        return Announcement("", "", 1.0, self._words.notice(sentence))
+
+    def taken(self, announcement: Announcement, seen_s: float, now: Moment) -> None:
         """The speaker has begun to say it."""
-        self._spoken[announcement.id] = _Spoken(at_s=now_s, last_in_view_s=now_s)
+        self._etiquette.began(announcement, now)
+        claim = next((one for one in self._claims(something=True) if one.id == announcement.id), None)
+        if claim is not None:
+            self._remember(claim, seen_s)
 
     def finished(self, outcome: Outcome) -> None:
         """It is known whether it reached anybody."""
-        if spoken := self._spoken.get(outcome.announcement.id):
-            spoken.delivered = outcome.delivered
+        self._etiquette.ended(outcome.announcement)
+        for told in self._told.values():
+            if told.claim.id == outcome.announcement.id or (
+                told.implied and outcome.announcement.id in told.claim.members and told.delivered is None
+            ):
+                told.delivered, told.lasting = outcome.delivered, outcome.lasting
 
-    def _smooth(self, predictions: Sequence[Prediction], now_s: float) -> None:
+    def audible_again(self) -> None:
+        """The speaker's lasting problem is gone: what is in view and was not heard is news."""
+        self._told = {
+            identity: told for identity, told in self._told.items() if told.delivered or told.delivered is None
+        }
+
+    # ---- what can be claimed?
+
+    def _claims(self, *, something: bool) -> Iterator[_Claim]:
+        """What the smoothed view allows to say, the strongest first."""
+        view, settings = self._view, self._settings
+        ranked = view.ranked()
+        if not ranked or ranked[0] in self.knowledge.background:
+            return
+        best, value = ranked[0], view.smoothed[ranked[0]]
+        second = ranked[1] if len(ranked) > 1 else ""
+        label = _Claim(Kind.LABEL, best, view.labels[best], value, frozenset({best}))
+        if self._is_muted(label):
+            return  # it is what is there, and it is not to be spoken of
+        if self._is_clear(value, view.smoothed.get(second, 0.0)):
+            yield label
+        if settings.groups:
+            for group in self.knowledge.groups:
+                if best not in group.members:
+                    continue
+                claim = _Claim(Kind.GROUP, group.id, group.name, view.total(group.members), group.members)
+                rival = max((view.smoothed[one] for one in ranked if one not in group.members), default=0.0)
+                if self._is_clear(claim.probability, rival) and not self._is_muted(claim):
+                    yield claim
+                    break
+        if not self.knowledge.calibrated:
+            return
+        maybe = self._maybe(best, second)
+        if maybe is not None:
+            yield maybe
+        elif settings.not_sure and something:
+            yield _Claim(Kind.NOT_SURE, NOT_SURE, "", value, frozenset())
+
+    def _is_clear(self, value: float, rival: float) -> bool:
+        if self.knowledge.calibrated:
+            return value >= self._settings.sure
+        return value >= self._settings.floor and value - rival >= self._settings.margin
+
+    def _maybe(self, best: str, second: str) -> _Claim | None:
+        """One label that is likely, or two that are so together."""
+        view, settings = self._view, self._settings
+        value, next_value = view.smoothed[best], view.smoothed.get(second, 0.0)
+        two = value + next_value
+        if settings.maybe >= 1:
+            return None
+        # the second is worth a word when it is at least a third of the first
+        if second and 3 * next_value >= value and two >= settings.maybe:
+            if second in self.knowledge.background:
+                return None
+            members = frozenset({best, second})
+            claim = _Claim(
+                Kind.MAYBE, " or ".join(sorted(members)), view.labels[best], two, members, other=view.labels[second]
+            )
+            return None if self._is_muted(claim) else claim
+        if value >= settings.maybe:
+            return _Claim(Kind.MAYBE, f"maybe {best}", view.labels[best], value, frozenset({best}))
+        return None
+
+    def _is_muted(self, claim: _Claim) -> bool:
+        muted = self._muted_always | self.muted
+        if not muted:
+            return False
+        names = {claim.label, claim.other, *claim.members, claim.id}
+        # whoever mutes dogs means each of them
+        names |= {name for group in self.knowledge.groups if claim.members & group.members for name in (group.name,)}
+        return any(plain(name) in muted for name in names)
+
+    def _shows_now(self, claim: _Claim) -> bool:
+        """What has just left is not described."""
+        return claim.kind is Kind.NOT_SURE or self._view.best_now in claim.members
+
+    # ---- is it news?
+
+    def _is_news(self, claim: _Claim, seen_s: float) -> bool:
+        return not any(self._covers(told, claim, seen_s) for told in self._told.values())
+
+    def _covers(self, told: _Told, claim: _Claim, seen_s: float) -> bool:
+        """Whether what was told makes the claim old."""
+        if told.claim.id == claim.id:
+            age_s = seen_s - told.at_s
+            if told.delivered is False and not told.lasting:
+                return age_s < self._settings.retry_s
+            return not (told.delivered and 0 < self._settings.cooldown_s <= age_s)
+        if told.delivered is False and not told.lasting and seen_s - told.at_s >= self._settings.retry_s:
+            return False
+        if claim.kind is Kind.NOT_SURE:
+            return True  # what there is to say of the view has been said
+        if claim.kind is Kind.LABEL:
+            if told.claim.kind is Kind.LABEL:
+                # another breed of what is still there, as far as anybody can tell
+                return any({claim.id, told.claim.id} <= group.members for group in self.knowledge.groups)
+            return not told.implied and claim.id in told.claim.members
+        return bool(told.claim.members & claim.members)
+
+    def _remember(self, claim: _Claim, seen_s: float, *, silent: bool = False) -> None:
+        delivered = True if silent else None
+        self._told[claim.id] = _Told(claim, seen_s, seen_s, delivered=delivered, silent=silent)
+        if claim.kind is Kind.LABEL:
+            for group in self.knowledge.groups:
+                if claim.id in group.members and group.id not in self._told:
+                    implied = _Claim(Kind.GROUP, group.id, group.name, claim.probability, group.members)
+                    self._told[group.id] = _Told(
+                        implied, seen_s, seen_s, delivered=delivered, silent=silent, implied=True
+                    )
+
+    def _offer(self, claim: _Claim, seen_s: float, now: Moment) -> Announcement | None:
+        """The claim as an announcement, if one may speak."""
+        if silence := self._etiquette.silence(now):
+            self._remember(claim, seen_s, silent=True)
+            said = f"{claim.label} or {claim.other}" if claim.other else claim.label
+            if claim.kind is not Kind.NOT_SURE:
+                self._missed(Missed(said, claim.probability, silence))
+            return None
+        if self._etiquette.must_wait(now) or now.s - seen_s > self._settings.expiry_s:
+            return None
+        interrupts = False
+        if (spoken := self._etiquette.in_the_air) is not None:
+            # what edge says of itself is not broken off
+            surer = claim.probability > spoken.probability
+            wanted = {"never": False, "when-surer": surer, "always": True}[self._settings.interrupt]
+            if not spoken.id or not wanted:
+                return None
+            interrupts = True
+        return replace(self._announcement(claim, seen_s), interrupts=interrupts)
+
+    def _announcement(self, claim: _Claim, seen_s: float) -> Announcement:
+        if claim.kind is Kind.NOT_SURE:
+            text = self._words.not_sure()
+        elif claim.kind is Kind.MAYBE:
+            text = self._words.maybe(claim.label, claim.other)
+        else:
+            text = self._words.sure(claim.label)
+        label = f"{claim.label} or {claim.other}" if claim.other else claim.label
+        return Announcement(
+            claim.id, label, min(claim.probability, 1.0), text, expires_s=seen_s + self._settings.expiry_s
+        )
+
+    # ---- the view
+
+    def _smooth(self, predictions: Sequence[Prediction], seen_s: float) -> None:
         """An exponential moving average whose time constant is in seconds, whatever the frame rate."""
-        elapsed_s = now_s - self._last_s
-        self._last_s = now_s
+        elapsed_s = seen_s - self._last_s
+        self._last_s = seen_s
         if elapsed_s < 0:
             # a clip that begins again: nothing before it counts
-            self._smoothed, self._candidate, self._spoken = {}, None, {}
-        self._labels |= {prediction.id: prediction.label for prediction in predictions}
-        new = {prediction.id: prediction.probability for prediction in predictions}
+            self._view, self._since, self._told = _View(), {}, {}
         if elapsed_s < 0 or self._settings.smoothing_s == 0:
             share = 1.0
         else:
             share = 1.0 - math.exp(-elapsed_s / self._settings.smoothing_s)
-        smoothed = {
-            identity: (1.0 - share) * self._smoothed.get(identity, 0.0) + share * new.get(identity, 0.0)
-            for identity in {*self._smoothed, *new}
+        view = self._view
+        labels = view.labels | {prediction.id: prediction.label for prediction in predictions}
+        new = {prediction.id: prediction.probability for prediction in predictions}
+        smoothed: Mapping[str, float] = {
+            identity: (1.0 - share) * view.smoothed.get(identity, 0.0) + share * new.get(identity, 0.0)
+            for identity in {*view.smoothed, *new}
         }
         # what has faded is dropped, or a network of a thousand labels would be carried along for months
-        self._smoothed = {identity: value for identity, value in smoothed.items() if value > 1e-4}
-        self._labels = {identity: self._labels[identity] for identity in self._smoothed}
+        kept = {identity: value for identity, value in smoothed.items() if value > 1e-4}
+        self._view = _View(
+            kept, {identity: labels[identity] for identity in kept}, predictions[0].id if predictions else ""
+        )
 
-    def _best(self) -> str | None:
-        """The id of the label that is clearly there, or None."""
-        ranked = sorted(self._smoothed, key=self._smoothed.__getitem__, reverse=True)
-        if not ranked or ranked[0] in self.background:
-            return None
-        first = self._smoothed[ranked[0]]
-        second = self._smoothed[ranked[1]] if len(ranked) > 1 else 0.0
-        clear = first >= self._settings.floor and first - second >= self._settings.margin
-        return ranked[0] if clear else None
-
-    def _forget_what_left(self, now_s: float) -> None:
-        for identity, spoken in list(self._spoken.items()):
-            if self._smoothed.get(identity, 0.0) >= self._settings.hold:
-                spoken.last_in_view_s, spoken.frames_out_of_view = now_s, 0
+    def _forget_what_left(self, seen_s: float) -> None:
+        for identity, told in list(self._told.items()):
+            if self._is_in_view(told.claim):
+                told.last_in_view_s, told.frames_out_of_view = seen_s, 0
                 continue
-            spoken.frames_out_of_view += 1
+            told.frames_out_of_view += 1
             # one bad frame is no departure, however long it stands for
-            left = spoken.frames_out_of_view >= 2 and now_s - spoken.last_in_view_s >= self._settings.leave_s
-            unheard = spoken.delivered is False and now_s - spoken.at_s < self._settings.retry_s
+            left = told.frames_out_of_view >= 2 and seen_s - told.last_in_view_s >= self._settings.leave_s
+            unheard = told.delivered is False and seen_s - told.at_s < self._settings.retry_s
             if left and not unheard:
-                del self._spoken[identity]
+                del self._told[identity]
 
-    def _is_news(self, identity: str, now_s: float) -> bool:
-        spoken = self._spoken.get(identity)
-        if spoken is None:
-            return True
-        if spoken.delivered is None:
-            return False
-        age_s = now_s - spoken.at_s
-        if not spoken.delivered:
-            return age_s >= self._settings.retry_s
-        return 0 < self._settings.cooldown_s <= age_s
+    def _is_in_view(self, claim: _Claim) -> bool:
+        if claim.kind is Kind.NOT_SURE:
+            return claim.id in self._since
+        return self._view.total(claim.members) >= self._settings.hold
+
+
+def plain(label: str) -> str:
+    """A label as people compare it: 'Web_site' and 'web site' are one."""
+    return " ".join(label.replace("_", " ").casefold().split())

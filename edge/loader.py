@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.aloud import ANOTHER, SMALLER
 from edge.engines import engine_version, open_classifier
 from edge.engines.selftest import check_answer
 from edge.errors import ModelError, NoModelFits
@@ -36,8 +37,6 @@ from edge.settings import Settings
 from edge.stages import Classifier
 
 ENGINE = "mxnet"
-SMALLER, ANOTHER = "Using a smaller model", "Using another model"
-"""What is said aloud."""
 START_FRAMES = 5
 """A network that nobody has measured here is measured before it is first loaded; its memory shows at once."""
 

@@ -5,12 +5,16 @@ and knows no vendor, no signal and no settings.
 """
 
 import enum
+import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Protocol
 
+from edge.aloud import SIGHT_AGAIN, Aloud
+from edge.etiquette import Moment
 from edge.stages import Announcement, Camera, Classifier, EndOfFrames, Frame, Outcome, Prediction, Speaker
 
 READ_TIMEOUT_S = 0.25
@@ -20,18 +24,34 @@ READ_TIMEOUT_S = 0.25
 class AnnouncerProtocol(Protocol):
     """What the loop needs of announcer.Announcer."""
 
-    def update(self, predictions: Sequence[Prediction], now_s: float) -> Announcement | None: ...
-    def taken(self, announcement: Announcement, now_s: float) -> None: ...
+    def update(
+        self, predictions: Sequence[Prediction] | None, seen_s: float, now: Moment, *, something: bool = True
+    ) -> Announcement | None: ...
+    def notice(self, sentence: str, now: Moment) -> Announcement | None: ...
+    def taken(self, announcement: Announcement, seen_s: float, now: Moment) -> None: ...
     def finished(self, outcome: Outcome) -> None: ...
+    def audible_again(self) -> None: ...
+
+
+class SightProtocol(Protocol):
+    """What the loop needs of sight.Sight."""
+
+    fault: str
+
+    def update(self, frame: Frame | None, now_s: float) -> bool: ...
 
 
 class Observer(Protocol):
     """Is told what happens: the terminal, the events file, systemd."""
 
-    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None: ...
+    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
+        """`predictions` is empty when there was nothing to see."""
+
     def announced(self, announcement: Announcement, frame: Frame) -> None: ...
     def notified(self, notice: Announcement) -> None: ...
     def spoken(self, outcome: Outcome) -> None: ...
+    def audible(self, problem: str) -> None: ...
+    def sees(self, fault: str) -> None: ...
 
 
 class Ending(enum.Enum):
@@ -66,6 +86,10 @@ class Summary:
     """How often each label was announced. Counts, for a list would grow for months."""
     in_the_air: int = 0
     """Announcements whose outcome is not known yet."""
+    speech_problem: str = ""
+    """Why nothing can be heard for now."""
+    sight_fault: str = ""
+    """Why nothing can be seen for now."""
 
     @property
     def frames_per_second(self) -> float:
@@ -82,8 +106,9 @@ class Stages:
     announcer: AnnouncerProtocol
     speaker: Speaker
     observer: Observer
-    notices: deque[Announcement] = field(default_factory=deque)
-    """What the daemon has to say of itself; it goes before labels. Each is said once, when the speaker is free."""
+    sight: SightProtocol
+    aloud: Aloud
+    """What the daemon has to say of itself; it goes before labels."""
 
 
 def run(
@@ -110,10 +135,13 @@ def run(
                 frame = stages.camera.read(READ_TIMEOUT_S)
             except EndOfFrames:
                 break
-            _tell(stages, summary)
+            capture_s = time.monotonic() - asked_s
+            _hear(stages, summary)
+            something = _see(stages, summary, frame)
+            _tell(stages, summary, media_clock=media_clock)
             if frame is not None:
                 summary.frames += 1
-                _look(stages, summary, frame, time.monotonic() - asked_s, media_clock=media_clock)
+                _look(stages, summary, frame, capture_s, something=something, media_clock=media_clock)
             _hear(stages, summary)
             summary.seconds = time.monotonic() - start_s
             if limits.frames is not None and summary.frames >= limits.frames:
@@ -129,23 +157,56 @@ def run(
     return Ending.STOP
 
 
-def _look(stages: Stages, summary: Summary, frame: Frame, capture_s: float, *, media_clock: bool) -> None:
-    predictions = stages.classifier.classify(frame)
+def say(stages: Stages, summary: Summary, announcement: Announcement, seen_s: float, now: Moment) -> bool:
+    """Hand it to the speaker; False when it is busy. What is being said is broken off where that is wanted."""
+    if announcement.interrupts:
+        stages.speaker.interrupt()
+        _hear(stages, summary)
+    if not stages.speaker.say(announcement):
+        return False
+    summary.in_the_air += 1
+    stages.announcer.taken(announcement, seen_s, now)
+    return True
+
+
+def _see(stages: Stages, summary: Summary, frame: Frame | None) -> bool:
+    """Whether there is anything in the frame; and what there is to say when there has not been for long."""
+    something = stages.sight.update(frame, time.monotonic())
+    fault = stages.sight.fault
+    stages.aloud.set("sight", fault, SIGHT_AGAIN)
+    if fault != summary.sight_fault:
+        summary.sight_fault = fault
+        stages.observer.sees(fault)
+    return something
+
+
+def _look(
+    stages: Stages, summary: Summary, frame: Frame, capture_s: float, *, something: bool, media_clock: bool
+) -> None:
+    predictions = stages.classifier.classify(frame) if something else []
     stages.observer.classified(frame, predictions, capture_s)
-    now_s = frame.media_s if media_clock and frame.media_s is not None else frame.captured_s
-    announcement = stages.announcer.update(predictions, now_s)
+    media_s = frame.media_s if media_clock else None
+    seen_s = frame.captured_s if media_s is None else media_s
+    now = _moment(media_s)
+    announcement = stages.announcer.update(predictions, seen_s, now, something=something)
+    if announcement is None:
+        return
+    if media_s is not None:
+        announcement = replace(announcement, expires_s=math.inf)  # it counts by another clock
     # refused when busy: then the next frame's is offered, so that nothing said is about the past
-    if announcement is not None and stages.speaker.say(announcement):
+    if say(stages, summary, announcement, seen_s, now):
         summary.said[announcement.label] += 1
-        summary.in_the_air += 1
-        stages.announcer.taken(announcement, now_s)
         stages.observer.announced(announcement, frame)
 
 
-def _tell(stages: Stages, summary: Summary) -> None:
-    if stages.notices and stages.speaker.say(stages.notices[0]):
-        summary.in_the_air += 1
-        stages.observer.notified(stages.notices.popleft())
+def _tell(stages: Stages, summary: Summary, *, media_clock: bool) -> None:
+    # a file that is not played at its own pace has another time: what edge says of itself would disturb its order
+    now = _moment(None)
+    sentence = "" if media_clock else stages.aloud.due(now.s)
+    notice = stages.announcer.notice(sentence, now) if sentence else None
+    if notice is not None and say(stages, summary, notice, now.s, now):
+        stages.aloud.told(sentence, now.s)
+        stages.observer.notified(notice)
 
 
 def _hear(stages: Stages, summary: Summary) -> None:
@@ -153,3 +214,13 @@ def _hear(stages: Stages, summary: Summary) -> None:
         summary.in_the_air -= 1
         stages.announcer.finished(outcome)
         stages.observer.spoken(outcome)
+    problem = stages.speaker.problem
+    if problem != summary.speech_problem:
+        summary.speech_problem = problem
+        stages.observer.audible(problem)
+        if not problem:
+            stages.announcer.audible_again()
+
+
+def _moment(media_s: float | None) -> Moment:
+    return Moment(time.monotonic() if media_s is None else media_s, datetime.now().time())

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from edge import pipeline
+from edge.announcer import Missed
 from edge.events import Events
-from edge.stages import Announcement, Classifier, Frame, Outcome, Prediction, Speaker
+from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Classifier, Frame, Outcome, Prediction, Speaker, Timing
 from edge.systemd import notify
 
 
@@ -38,7 +39,7 @@ class Reporter:
         self._speaker: Speaker | None = None
         self._ready = False
         self._stopped = False
-        self._problem = ""
+        self._problem = self._speech_problem = ""
         self._status_s = 0.0
         self._frames_at_status = 0
         self._frames = 0
@@ -74,14 +75,15 @@ class Reporter:
             )
             notify("READY=1")
         if self._frame_events:
-            best, timing = predictions[0], self._classifier.timing
+            best = predictions[0] if predictions else None
+            timing = self._classifier.timing if predictions else Timing(0.0, 0.0)
             self._events.emit(
                 "frame",
                 sequence=frame.sequence,
                 frame_s=frame.media_s,
-                label=best.label,
-                id=best.id,
-                probability=round(best.probability, 4),
+                label=best.label if best else None,
+                id=best.id if best else None,
+                probability=round(best.probability, 4) if best else None,
                 capture_ms=round(1000 * capture_s, 3),
                 preprocess_ms=round(1000 * timing.preprocess_s, 3),
                 inference_ms=round(1000 * timing.inference_s, 3),
@@ -109,10 +111,30 @@ class Reporter:
     def spoken(self, outcome: Outcome) -> None:
         """What became of it; a person reads of a problem once, and of its end."""
         self._events.emit("spoken", text=outcome.announcement.text, heard=outcome.heard, reason=outcome.reason or None)
-        problem = "" if outcome.delivered else outcome.reason
+        if outcome.reason in (INTERRUPTED, TOO_LATE):
+            return  # as was wanted
+        self._hear(self._speech_problem or ("" if outcome.delivered else outcome.reason))
+
+    def audible(self, problem: str) -> None:
+        """Nothing can be heard for now, for this reason; or, when it is empty, something can again."""
+        self._events.emit("sound", problem=problem or None)
+        self._speech_problem = problem
+        self._hear(problem)
+
+    def _hear(self, problem: str) -> None:
         if problem != self._problem:
-            self.tell(f"Not heard: {problem}." if problem else "Heard again.")
+            self.tell(f"No sound ({problem}): I print what I would say." if problem else "There is sound again.")
             self._problem = problem
+
+    def sees(self, fault: str) -> None:
+        """Nothing can be seen for now, for this reason; or, when it is empty, something can again."""
+        self._events.emit("sight", problem=fault or None)
+        why = fault.partition(": ")[2] or fault
+        self.tell(f"Nothing can be seen: {why}" if fault else "Something can be seen again.")
+
+    def missed(self, missed: Missed) -> None:
+        """Something was recognised in the quiet."""
+        self._events.emit("missed", label=missed.label, probability=round(missed.probability, 4), why=missed.why)
 
     def stopped(self, summary: pipeline.Summary) -> None:
         """The end, told once, whether it was reached in peace or by force."""

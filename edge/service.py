@@ -3,27 +3,28 @@
 import dataclasses
 import os
 import sys
-from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from edge import __version__, pipeline
-from edge.announcer import Announcer
+from edge.aloud import READY, SMALLER, Aloud
+from edge.announcer import Announcer, Knowledge
 from edge.cameras import DEMO_CLIP, open_camera
 from edge.errors import EX_OK, SpeechError
+from edge.etiquette import Etiquette
 from edge.events import Events
 from edge.health import MemoryWatch
-from edge.loader import SMALLER, Loader
+from edge.loader import Loader
 from edge.machine import Machine, MemoryReading
 from edge.models.checkpoint import DEMO
 from edge.reporter import Reporter, teller
 from edge.settings import Settings
+from edge.sight import Sight
 from edge.speech import open_speaker
-from edge.speech.phrases import phrase
-from edge.speech.sound import sound_problem
-from edge.stages import Announcement, Speaker
+from edge.speech.words import Words
+from edge.stages import Classifier, Speaker
 from edge.stopper import Stopper, StopRequested
 
 
@@ -51,6 +52,7 @@ def run(
         events.emit("started", version=__version__, pid=os.getpid())
         try:
             with stopper.at_once():
+                words = Words(settings.announce, settings.speech, tell)
                 loader = Loader(settings, machine=machine, overrides=overrides, synset=synset, tell=tell)
                 # a forced end while a network loads is no sign of a network that kills
                 stopper.on_force(loader.marker.clear)
@@ -74,14 +76,15 @@ def run(
             return EX_OK
         # an error before this line is one line; from here on there is something to sum up too
         closing.callback(reporter.stopped, summary)
-        announcer = Announcer(
-            settings.announce, lambda label: phrase(label, settings.announce.template), loader.background
-        )
-        reporter.ready_with(classifier, speaker)
-        notices: deque[Announcement] = deque()
+        announcer = Announcer(settings.announce, words, Etiquette(settings.announce), reporter.missed)
+        announcer.knowledge = _knowledge(loader, classifier)
+        aloud = Aloud(settings.aloud)
+        aloud.once("ready", READY)
         if loader.aloud:
-            notices.append(_notice(loader.aloud))
-        stages = pipeline.Stages(camera, classifier, announcer, speaker, reporter, notices)
+            aloud.once("model", loader.aloud)
+        reporter.ready_with(classifier, speaker)
+        sight = Sight(live=camera.live)
+        stages = pipeline.Stages(camera, classifier, announcer, speaker, reporter, sight, aloud)
         guard = MemoryGuard(loader, enabled=settings.model.step_down)
         while (
             pipeline.run(stages, summary, stopper.stopping, limits, guard.look, media_clock=every_frame)
@@ -93,19 +96,18 @@ def run(
                     classifier = loader.step_down() if guard.wanted == "down" else loader.step_up()
             except StopRequested:
                 break
-            announcer.background = loader.background
+            announcer.knowledge = _knowledge(loader, classifier)
             reporter.ready_with(classifier, speaker)
             if loader.name != before:
                 reporter.model_changed(before, loader.name, why)
                 if guard.wanted == "down":
-                    notices.append(_notice(SMALLER))
+                    aloud.once("model", SMALLER)
             stages = dataclasses.replace(stages, classifier=classifier)
     return EX_OK
 
 
-def _notice(text: str) -> Announcement:
-    """What the daemon says of itself; it is no label."""
-    return Announcement(id="", label="", probability=1.0, text=text)
+def _knowledge(loader: Loader, classifier: Classifier) -> Knowledge:
+    return Knowledge(loader.background, calibrated=classifier.calibrated)
 
 
 class MemoryGuard:
@@ -147,12 +149,9 @@ def _open_speaker(settings: Settings, reporter: "Reporter", only_demo: bool) -> 
             "or --model PREFIX for a network that knows more."
         )
     elif settings.speech != silent:
-        problem = sound_problem()
-        if problem is None:
-            try:
-                return open_speaker(settings.speech)
-            except SpeechError as error:
-                problem = str(error)
-        reporter.tell(f"No sound ({problem}): I print what I would say.")
+        try:
+            return open_speaker(settings.speech)
+        except SpeechError as error:
+            reporter.tell(f"No sound ({error}): I print what I would say.")
     # the reporter writes a line for each announcement anyway
     return open_speaker(silent, printed=lambda _text: None)

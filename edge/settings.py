@@ -153,7 +153,13 @@ class SpeechSettings:
     language: str = _setting("")
     """The language that is spoken, as in de: it chooses the voice, unless that is set; empty: English."""
     translations: str = _setting("")
-    """A TOML file with what is said in that language instead of each label and sentence; empty: English words."""
+    """A TOML file with what is said in that language instead of each label and sentence; empty: the one that edge has
+    for the language, else English words."""
+
+    @property
+    def spoken_voice(self) -> str:
+        """The voice, or the language's; empty: the synthesiser's own default."""
+        return self.voice or self.language
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A camera makes a `Frame`, a classifier makes `Prediction`s of it, the announcer 
 then, an `Announcement`, and a speaker says it and tells the `Outcome` later. The loop in pipeline.py joins them.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 """A picture: uint8 H x W x 3, in the order red, green, blue, each 0..255."""
+
+INTERRUPTED, TOO_LATE = "interrupted", "too late"
+"""Reasons of an outcome that are no fault: other words were more urgent, or these were about the past."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +49,10 @@ class Announcement:
     probability: float
     text: str
     """What is said, word for word."""
+    expires_s: float = math.inf
+    """In seconds of time.monotonic(): when it has not begun by then, it is not said."""
+    interrupts: bool = False
+    """Whether what is being said is to be broken off for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,8 @@ class Outcome:
     """Why it was not heard, in a few words for a person; empty when it was."""
     printed: bool = False
     """True when it was put in writing on purpose, instead of sound."""
+    lasting: bool = False
+    """True when nothing can be heard until the speaker's `problem` is gone: trying again is no use."""
 
     @property
     def delivered(self) -> bool:
@@ -101,6 +111,8 @@ class Classifier(Protocol):
     name: str
     engine: str
     timing: Timing
+    calibrated: bool
+    """Whether its probabilities were fitted so that 0.9 means right nine times in ten."""
 
     def classify(self, frame: Frame) -> list[Prediction]:
         """Return the most probable labels, best first (how many is set at opening)."""
@@ -113,12 +125,17 @@ class Speaker(Protocol):
     """Says one thing at a time."""
 
     description: str
+    problem: str
+    """Why nothing can be heard for now, in a few words; empty when words may be tried."""
 
     def say(self, announcement: Announcement) -> bool:
         """Begin to say it and return True at once; False when busy. Nothing is queued: late words are wrong words."""
 
     def poll(self) -> list[Outcome]:
         """Return, without waiting, the outcomes that have become known since the last call."""
+
+    def interrupt(self) -> None:
+        """Break off what is being said, if anything; its outcome is 'interrupted', and `say` is taken at once."""
 
     def close(self) -> None:
         """Stop at once, also in the middle of a word."""

@@ -108,6 +108,16 @@ class Worker:
             self._busy = reply is None
             return reply
 
+    def interrupt(self) -> None:
+        """Kill what answers a request, if any does, and start another child. There will be no reply."""
+        with self._lock:
+            if self._busy and not self._closed:
+                if self._child:
+                    self._child.kill()
+                    self._child = None
+                self._busy = False
+                self._start()
+
     def close(self) -> None:
         """Kill the child and all it has started, at once. May be called twice."""
         with self._lock:

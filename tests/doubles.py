@@ -1,15 +1,45 @@
 """Stand-ins for the stages, passed as arguments. Each plays a script and keeps what it was given."""
 
+import datetime
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from edge.etiquette import Moment
 from edge.stages import Announcement, EndOfFrames, Frame, Outcome, Prediction, Timing
 
 
 def frame(sequence: int = 0, captured_s: float = 0.0, media_s: float | None = None) -> Frame:
-    """A small grey frame."""
-    return Frame(np.full((4, 6, 3), 128, np.uint8), sequence, captured_s, media_s)
+    """A small frame in which something can be seen: one half is dark, the other bright."""
+    pixels = np.full((4, 6, 3), 200, np.uint8)
+    pixels[:, :3] = 30
+    return Frame(pixels, sequence, captured_s, media_s)
+
+
+def dark_frame(sequence: int = 0, captured_s: float = 0.0) -> Frame:
+    """A small black frame."""
+    return Frame(np.zeros((4, 6, 3), np.uint8), sequence, captured_s)
+
+
+def at(now_s: float, local: str = "12:00") -> Moment:
+    """A moment of a day."""
+    return Moment(now_s, datetime.time.fromisoformat(local))
+
+
+class PlainWords:
+    """Words without articles."""
+
+    def sure(self, label: str) -> str:
+        return f"I see {label}"
+
+    def maybe(self, label: str, other: str = "") -> str:
+        return f"maybe {label} or {other}" if other else f"maybe {label}"
+
+    def not_sure(self) -> str:
+        return "I'm not sure"
+
+    def notice(self, text: str) -> str:
+        return text
 
 
 class ScriptedCamera:
@@ -38,6 +68,7 @@ class StubClassifier:
     name = "stub"
     engine = "none"
     timing = Timing(0.001, 0.002)
+    calibrated = False
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = labels
@@ -58,6 +89,7 @@ class RecordingSpeaker:
     description = "a recording speaker"
 
     def __init__(self, *, instant: bool = True, heard: bool = True) -> None:
+        self.problem = ""
         self.said: list[str] = []
         self.refused: list[str] = []
         self.closed = False
@@ -79,8 +111,16 @@ class RecordingSpeaker:
     def finish(self) -> None:
         """End the words in the air."""
         assert self._current is not None
-        self._outcomes.append(Outcome(self._current, self._heard, "" if self._heard else "broken on purpose"))
+        if self.problem:
+            self._outcomes.append(Outcome(self._current, heard=False, reason=self.problem, lasting=True))
+        else:
+            self._outcomes.append(Outcome(self._current, self._heard, "" if self._heard else "broken on purpose"))
         self._current = None
+
+    def interrupt(self) -> None:
+        if self._current is not None:
+            self._outcomes.append(Outcome(self._current, heard=False, reason="interrupted"))
+            self._current = None
 
     def poll(self) -> list[Outcome]:
         outcomes, self._outcomes = self._outcomes, []
@@ -98,6 +138,8 @@ class RecordingObserver:
         self.announcements: list[str] = []
         self.notices: list[str] = []
         self.outcomes: list[Outcome] = []
+        self.problems: list[str] = []
+        self.faults: list[str] = []
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
         self.frames.append(frame.sequence)
@@ -110,6 +152,12 @@ class RecordingObserver:
 
     def spoken(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+
+    def audible(self, problem: str) -> None:
+        self.problems.append(problem)
+
+    def sees(self, fault: str) -> None:
+        self.faults.append(fault)
 
 
 def after(calls: int) -> Callable[[], bool]:

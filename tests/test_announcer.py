@@ -3,8 +3,10 @@
 import dataclasses
 
 import pytest
+from doubles import PlainWords, at
 
-from edge.announcer import Announcer
+from edge.announcer import Announcer, Knowledge
+from edge.etiquette import Etiquette
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Outcome, Prediction
 
@@ -22,12 +24,16 @@ NOTHING = ("background", 0.99)
 
 
 def announcer(settings: AnnounceSettings = SETTINGS) -> Announcer:
-    return Announcer(settings, phrase=lambda label: f"I see {label}", background=frozenset({"background"}))
+    return Announcer(settings, PlainWords(), Etiquette(settings), knowledge=Knowledge(frozenset({"background"})))
 
 
 def predictions(label: str, probability: float, rival: str = "rival") -> list[Prediction]:
     both = [Prediction(label, label, probability), Prediction(rival, rival, 1.0 - probability)]
     return sorted(both, key=lambda prediction: -prediction.probability)
+
+
+def see(subject: Announcer, seen: list[Prediction], now_s: float) -> Announcement | None:
+    return subject.update(seen, now_s, at(now_s))
 
 
 def live(
@@ -43,8 +49,8 @@ def live(
     said = []
     for number in range(round((to_s - from_s) * rate)):
         now_s = from_s + number / rate
-        if announcement := subject.update(predictions(*scene), now_s):
-            subject.taken(announcement, now_s)
+        if announcement := subject.update(predictions(*scene), now_s, at(now_s)):
+            subject.taken(announcement, now_s, at(now_s))
             subject.finished(Outcome(announcement, heard))
             said.append((now_s, announcement))
     return said
@@ -62,8 +68,8 @@ def test_it_waits_for_persistence() -> None:
 
 def test_one_frame_is_never_enough() -> None:
     subject = announcer(dataclasses.replace(SETTINGS, persistence_s=0.0))
-    assert subject.update(predictions("guitar", 0.99), 0.0) is None
-    assert subject.update(predictions("guitar", 0.99), 0.1) is not None
+    assert see(subject, predictions("guitar", 0.99), 0.0) is None
+    assert see(subject, predictions("guitar", 0.99), 0.1) is not None
 
 
 def test_half_a_frame_a_second_works() -> None:
@@ -84,14 +90,14 @@ def test_two_labels_side_by_side_say_nothing() -> None:
 def test_background_as_the_rival_holds_a_label_off() -> None:
     subject = announcer(dataclasses.replace(SETTINGS, floor=0.5, margin=0.2))
     for number in range(50):
-        assert subject.update(predictions("guitar", 0.55, rival="background"), number / 10) is None
+        assert see(subject, predictions("guitar", 0.55, rival="background"), number / 10) is None
 
 
 def test_flicker_between_two_labels_says_nothing() -> None:
     subject = announcer()
     for number in range(100):
         label = "guitar" if number % 2 else "violin"
-        assert subject.update(predictions(label, 0.95), number / 10) is None
+        assert see(subject, predictions(label, 0.95), number / 10) is None
 
 
 def test_one_bad_frame_does_not_matter() -> None:
@@ -107,10 +113,10 @@ def test_one_bad_frame_does_not_matter() -> None:
 def test_what_the_newest_frame_does_not_show_is_not_said() -> None:
     subject = announcer(dataclasses.replace(SETTINGS, smoothing_s=2.0))
     for number in range(30):
-        subject.update(predictions("guitar", 0.95), number / 10)
+        see(subject, predictions("guitar", 0.95), number / 10)
     # smoothed, the guitar is still far ahead, and it is news; the frame itself shows something else
-    assert subject.update(predictions("violin", 0.6, rival="guitar"), 3.0) is None
-    assert subject.update(predictions("guitar", 0.6, rival="violin"), 3.1) is not None
+    assert see(subject, predictions("violin", 0.6, rival="guitar"), 3.0) is None
+    assert see(subject, predictions("guitar", 0.6, rival="violin"), 3.1) is not None
 
 
 def test_a_new_label_is_said_at_once_after_the_old() -> None:
@@ -177,18 +183,18 @@ def test_what_was_not_heard_waits_also_when_it_comes_back() -> None:
 
 def test_a_refused_announcement_is_offered_again() -> None:
     subject = announcer()
-    offers = [subject.update(predictions("guitar", 0.95), number / 10) for number in range(20)]
+    offers = [see(subject, predictions("guitar", 0.95), number / 10) for number in range(20)]
     assert sum(offer is not None for offer in offers) > 5
 
 
 def test_words_in_the_air_are_not_offered_again() -> None:
     subject = announcer()
     for number in range(30):
-        if announcement := subject.update(predictions("guitar", 0.95), number / 10):
-            subject.taken(announcement, number / 10)
+        if announcement := see(subject, predictions("guitar", 0.95), number / 10):
+            subject.taken(announcement, number / 10, at(number / 10))
             break
     for number in range(30, 900):
-        assert subject.update(predictions("guitar", 0.95), number / 10) is None
+        assert see(subject, predictions("guitar", 0.95), number / 10) is None
 
 
 def test_the_smoothing_is_the_same_at_any_rate() -> None:
@@ -207,12 +213,25 @@ def test_a_clip_that_begins_again_is_seen_with_new_eyes() -> None:
     assert len(live(subject, ("guitar", 0.95), 0, 5)) == 1
 
 
-def test_no_predictions_no_news() -> None:
-    assert announcer().update([], 0.0) is None
+def test_a_frame_that_nobody_looked_at_changes_nothing() -> None:
+    subject = announcer()
+    live(subject, ("guitar", 0.95), 0, 5)
+    for number in range(300):
+        assert subject.update(None, 5 + number, at(5 + number)) is None
+    # nobody looked, so that it has not left
+    assert live(subject, ("guitar", 0.95), 20, 25) == []
+
+
+def test_nothing_to_see_is_a_departure() -> None:
+    subject = announcer()
+    live(subject, ("guitar", 0.95), 0, 5)
+    for number in range(50):
+        assert see(subject, [], 5 + number / 10) is None
+    assert len(live(subject, ("guitar", 0.95), 10, 15)) == 1
 
 
 def test_it_carries_no_more_labels_than_it_needs() -> None:
     subject = announcer()
     for number in range(5000):
-        subject.update(predictions(f"thing {number}", 0.9), number / 10)
-    assert len(subject._smoothed) < 100
+        see(subject, predictions(f"thing {number}", 0.9), number / 10)
+    assert len(subject._view.smoothed) < 100

@@ -11,10 +11,11 @@ import pytest
 from rigs.boards import Board, write_board
 from rigs.stores import DEMO, store_of, unexamined
 
+from edge.aloud import ANOTHER, SMALLER
 from edge.config import load
 from edge.engines import engine_version
 from edge.errors import ModelError, NoModelFits
-from edge.loader import ANOTHER, SMALLER, Loader
+from edge.loader import Loader
 from edge.machine import Machine
 from edge.models.checkpoint import find_checkpoint
 from edge.models.measure import Measurements, examine, fingerprint

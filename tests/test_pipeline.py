@@ -1,13 +1,19 @@
 """The loop with doubles at both ends."""
 
-import pytest
-from doubles import RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
+import time
+from dataclasses import replace
 
+import pytest
+from doubles import PlainWords, RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
+
+from edge.aloud import COVERED, DARK, SIGHT_AGAIN, Aloud
 from edge.announcer import Announcer
 from edge.errors import CameraError
+from edge.etiquette import Etiquette
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
-from edge.settings import AnnounceSettings
-from edge.stages import Announcement, Frame
+from edge.settings import AloudSettings, AnnounceSettings
+from edge.sight import Sight
+from edge.stages import Frame
 
 FAST = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0)
 
@@ -15,14 +21,22 @@ FAST = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0)
 class House:
     """A pipeline of doubles around a real announcer."""
 
-    def __init__(self, script: list[Frame | Exception | None], labels: list[str], speaker: RecordingSpeaker) -> None:
+    def __init__(
+        self,
+        script: list[Frame | Exception | None],
+        labels: list[str],
+        speaker: RecordingSpeaker,
+        settings: AnnounceSettings = FAST,
+    ) -> None:
         self.camera = ScriptedCamera(script)
         self.classifier = StubClassifier(labels)
         self.speaker = speaker
         self.observer = RecordingObserver()
         self.summary = Summary()
-        announcer = Announcer(FAST, phrase=lambda label: f"I see {label}", background=frozenset())
-        self.stages = Stages(self.camera, self.classifier, announcer, speaker, self.observer)
+        announcer = Announcer(settings, PlainWords(), Etiquette(settings))
+        self.aloud = Aloud(AloudSettings())
+        sight = Sight(live=True)
+        self.stages = Stages(self.camera, self.classifier, announcer, speaker, self.observer, sight, self.aloud)
 
     def run(self, calls: int = 10_000, limits: Limits = NO_LIMITS) -> Summary:
         run(self.stages, self.summary, after(calls), limits)
@@ -30,7 +44,8 @@ class House:
 
 
 def frames(count: int, apart_s: float = 0.1) -> list[Frame | Exception | None]:
-    return [frame(number, captured_s=number * apart_s) for number in range(count)]
+    start_s = time.monotonic()
+    return [frame(number, captured_s=start_s + number * apart_s) for number in range(count)]
 
 
 def test_a_frame_becomes_a_spoken_label() -> None:
@@ -59,13 +74,12 @@ def test_outcomes_are_heard_while_blind() -> None:
     assert len(house.observer.outcomes) == 1
 
 
-def test_busy_means_refused_and_the_newest_is_said_next() -> None:
+def test_while_it_speaks_nothing_else_is_said_and_the_newest_is_next() -> None:
     speaker = RecordingSpeaker(instant=False)
     # a guitar for ten frames, then a cat
     house = House(frames(40), ["guitar"] * 10 + ["cat"] * 30, speaker)
     house.run(limits=Limits(frames=20), calls=30)
     assert speaker.said == ["I see guitar"]
-    assert set(speaker.refused) == {"I see cat"}
     speaker.finish()
     house.run(limits=Limits(frames=25), calls=30)
     assert speaker.said == ["I see guitar", "I see cat"]
@@ -115,7 +129,7 @@ def test_the_media_clock_counts_as_the_frames_do() -> None:
 def test_a_notice_goes_before_labels_and_is_said_once() -> None:
     speaker = RecordingSpeaker(instant=False)
     house = House(frames(30), ["guitar"], speaker)
-    house.stages.notices.append(Announcement("", "", 1.0, "Using a smaller model"))
+    house.aloud.once("model", "Using a smaller model")
     house.run(calls=10)
     assert (speaker.said, house.observer.notices) == (["Using a smaller model"], ["Using a smaller model"])
     assert house.summary.in_the_air == 1
@@ -129,7 +143,7 @@ def test_a_notice_waits_until_the_speaker_is_free() -> None:
     speaker = RecordingSpeaker(instant=False)
     house = House(frames(30), ["guitar"], speaker)
     house.run(calls=5)
-    house.stages.notices.append(Announcement("", "", 1.0, "Using a smaller model"))
+    house.aloud.once("model", "Using a smaller model")
     house.run(calls=5)
     assert speaker.said == ["I see guitar"]
     speaker.finish()
@@ -151,3 +165,53 @@ def test_it_asks_between_frames_also_while_blind_and_goes_on_with_other_stages()
     # the summary counts on, and so does what was said
     assert run(house.stages, house.summary, after(100), between_frames=between_frames) is Ending.STOP
     assert (house.summary.frames, house.speaker.said) == (32, ["I see guitar"])
+
+
+def test_something_else_in_view_breaks_off_the_words_where_that_is_wanted() -> None:
+    speaker = RecordingSpeaker(instant=False)
+    settings = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0, interrupt="always")
+    house = House(frames(20), ["guitar"] * 10 + ["cat"] * 10, speaker, settings)
+    house.run(limits=Limits(frames=19), calls=30)
+    assert speaker.said == ["I see guitar", "I see cat"]
+    assert [outcome.reason for outcome in house.observer.outcomes] == ["interrupted"]
+    assert house.summary.in_the_air == 1
+
+
+def test_what_is_too_old_is_not_said() -> None:
+    old = [frame(number, captured_s=time.monotonic() - 6 + number / 100) for number in range(30)]
+    house = House(list(old), ["guitar"], RecordingSpeaker())
+    house.run()
+    assert house.speaker.said == []
+
+
+def test_what_nobody_could_hear_is_said_when_there_is_sound_again() -> None:
+    speaker = RecordingSpeaker()
+    speaker.problem = "no sound card"
+    house = House(frames(40), ["guitar"], speaker)
+    house.run(limits=Limits(frames=20))
+    assert (speaker.said, house.observer.problems) == (["I see guitar"], ["no sound card"])
+    speaker.problem = ""
+    house.run(limits=Limits(frames=40))
+    assert (speaker.said, house.observer.problems) == (["I see guitar"] * 2, ["no sound card", ""])
+
+
+class Pretended:
+    """Sight that is told what to think."""
+
+    fault = ""
+
+    def update(self, frame: Frame | None, now_s: float) -> bool:
+        return frame is not None and not self.fault
+
+
+def test_blindness_is_told_and_its_end_and_meanwhile_nobody_looks() -> None:
+    house = House(frames(60), ["guitar"], RecordingSpeaker())
+    sight = Pretended()
+    house.stages = replace(house.stages, sight=sight)
+    for fault in (DARK, "", COVERED):
+        sight.fault = fault
+        house.run(limits=Limits(frames=house.summary.frames + 15))
+    assert [text for text in house.speaker.said if "can" in text] == [DARK, SIGHT_AGAIN, COVERED]
+    assert house.observer.faults == [DARK, "", COVERED]
+    assert house.classifier.seen == list(range(15, 30))
+    assert house.summary.frames == 45

@@ -1,9 +1,11 @@
 """Every speaker, and the real ones into a card that records: what it recorded is compared with espeak-ng's own file."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +16,10 @@ from rigs.processes import command, members, temp_folder, wait_until, wait_until
 from edge.errors import SpeechError
 from edge.settings import SpeechSettings
 from edge.speech import open_speaker
-from edge.speech.sound import NO_APLAY, NO_CARD, check_aplay, sound_problem
-from edge.stages import Announcement, Outcome, Speaker
+from edge.speech.sound import NO_APLAY, NO_CARD, Card, check_aplay, find_cards, player
+from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Outcome, Speaker
 
+ROOT = Path(__file__).resolve().parents[1]
 SOUNDING = ("pyttsx3", "espeak")
 
 
@@ -155,7 +158,7 @@ class TestSound:
     def test_busy_until_heard(self, driver: str, open_: Callable[..., Speaker], card: RecordingCard) -> None:
         card.set_pace("real")
         speaker = open_(driver, card)
-        assert speaker.say(announcement("I see a cat"))
+        wait_until(lambda: speaker.say(announcement("I see a cat")))
         assert not speaker.say(announcement("I see a dog"))
         assert wait_until(speaker.poll) == [Outcome(announcement("I see a cat"), heard=True)]
         assert outcome_of(speaker, "I see a dog").heard
@@ -175,8 +178,96 @@ class TestSound:
         own.environment["ALSA_CONFIG_PATH"] = str(plugged)
         plugged.touch()
         speaker = open_(driver, own)
-        assert outcome_of(speaker, "I see a cat").reason.startswith(NO_CARD)
+        for text in ("I see a cat", "I see a dog"):
+            outcome = outcome_of(speaker, text)
+            assert outcome.lasting
+            assert outcome.reason == speaker.problem
+            assert outcome.reason.startswith(NO_CARD)
         plugged.write_text(Path(card.environment["ALSA_CONFIG_PATH"]).read_text())
+        # tried every five seconds at the latest
+        wait_until(lambda: speaker.poll() == [] and not speaker.problem)
+        assert outcome_of(speaker, "I see an owl").heard
+        assert_played(own, oracle("I see an owl", tmp_path))
+
+    def test_words_that_are_too_late_are_not_said(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard
+    ) -> None:
+        speaker = open_(driver, card)
+        assert outcome_of(speaker, "I see a cat").heard
+        late = dataclasses.replace(announcement("I see a dog"), expires_s=time.monotonic() - 0.001)
+        assert speaker.say(late)
+        assert speaker.poll() == [Outcome(late, heard=False, reason=TOO_LATE)]
+        assert len(card.recordings()) == 1
+
+    def test_interrupted_words_make_room_at_once(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path
+    ) -> None:
+        card.set_pace("stuck")
+        speaker = open_(driver, card)
+        speaker.interrupt()  # the probe too
+        first, second = announcement("I see a cat"), announcement("I see a dog")
+        wait_until(lambda: speaker.say(first))
+        (group,) = workers(os.getpid())
+        wait_until(lambda: any("sink.py" in command(pid) for pid in members(group)))
+        card.set_pace("instant")
+        speaker.interrupt()
+        assert speaker.say(second)
+        assert speaker.poll() == [Outcome(first, heard=False, reason=INTERRUPTED)]
+        wait_until_gone(group)
+        assert wait_until(speaker.poll) == [Outcome(second, heard=True)]
+        assert_played(card, oracle("I see a dog", tmp_path))
+
+    def test_silence_before_the_words(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path
+    ) -> None:
+        speaker = open_(driver, card, lead_in_ms=700)
+        assert outcome_of(speaker, "I see a cat").heard
+        (recording,) = card.recordings()
+        silence, samples = bytes(2 * 22050 * 700 // 1000), oracle("I see a cat", tmp_path)
+        assert recording.startswith(silence + samples)
+        assert not any(recording[len(silence) + len(samples) :])
+
+    def test_a_device_that_is_not_there_is_named(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard
+    ) -> None:
+        outcome = outcome_of(open_(driver, card, device="Kitchen"), "I see a cat")
+        assert outcome.lasting
+        assert outcome.reason.startswith("no sound card or ALSA device 'Kitchen'; the cards here: ")
+
+    def test_a_device_by_its_alsa_name(self, driver: str, open_: Callable[..., Speaker], card: RecordingCard) -> None:
+        assert outcome_of(open_(driver, card, device="default"), "I see a cat").heard
+        assert len(card.recordings()) == 1
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "I see $(touch hostile); `touch hostile`",
+            'I see <break time="9h"/> <audio src="/etc/passwd"/> a cat',
+            "I see [[h@'l@U]] a cat",
+            "I see a \0 cat \x1b[2J \x07",
+            "I see a \ud800 cat \u202e tac",
+            "I see a cat 🐈\u200d⬛",
+            "-w hostile",
+        ],
+    )
+    def test_no_label_is_an_order(
+        self, driver: str, text: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path
+    ) -> None:
+        hostile = [ROOT / "hostile", Path.cwd() / "hostile", tmp_path / "hostile"]
+        assert outcome_of(open_(driver, card), text).heard
+        (recording,) = card.recordings()
+        assert 10_000 < len(recording) < 2 * 22050 * 20
+        assert not any(path.exists() for path in hostile)
+        assert [path.name for path in tmp_path.iterdir()] == ["card"]
+
+    @pytest.mark.parametrize("text", ["", " \n", "?!", "🐈", "a cat " * 2000])
+    def test_what_cannot_be_said_is_refused_with_the_reason(
+        self, driver: str, text: str, open_: Callable[..., Speaker], card: RecordingCard
+    ) -> None:
+        speaker = open_(driver, card)
+        outcome = outcome_of(speaker, text)
+        assert (outcome.heard, outcome.lasting) == (False, False)
+        assert outcome.reason
         assert outcome_of(speaker, "I see a cat").heard
 
     def test_no_aplay(
@@ -193,7 +284,7 @@ class TestSound:
         self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, long: bool
     ) -> None:
         speaker = open_(driver, card, rate_wpm=450)
-        for time in range(20 if long else 1):
+        for count in range(20 if long else 1):
             card.set_pace("stuck")
             (group,) = workers(os.getpid())
             outcome = outcome_of(speaker, "I see a cat")
@@ -202,7 +293,7 @@ class TestSound:
             wait_until_gone(group)
             card.set_pace("instant")
             assert outcome_of(speaker, "I see a dog").heard
-            assert len(card.recordings()) == time + 1
+            assert len(card.recordings()) == count + 1
 
     def test_close_in_the_middle_of_a_word(
         self, driver: str, open_: Callable[..., Speaker], card: RecordingCard
@@ -211,6 +302,7 @@ class TestSound:
         speaker = open_(driver, card)
         (group,) = workers(os.getpid())
         folder = temp_folder(group)
+        wait_until(lambda: speaker.poll() == [] and not speaker._probing)  # type: ignore[attr-defined]
         assert speaker.say(announcement("I see " + "a very " * 50 + "long sentence"))
         wait_until(lambda: any("sink.py" in command(pid) for pid in members(group)))
         speaker.close()
@@ -288,23 +380,31 @@ def test_aplays_complaints_in_a_persons_words(stderr: str, reason: str) -> None:
     check_aplay(0, stderr)
 
 
-def test_sound_problem(tmp_path: Path) -> None:
-    cards = tmp_path / "cards"
-    configuration = tmp_path / "asound.conf"
-    nobody = {"HOME": str(tmp_path)}
-    assert sound_problem({"PATH": str(tmp_path)}, cards, [configuration]) == NO_APLAY
-    aplay = tmp_path / "aplay"
-    aplay.touch(0o700)
-    nobody["PATH"] = str(tmp_path)
-    assert sound_problem(nobody, cards, [configuration]) == NO_CARD
-    cards.write_text("--- no soundcards ---\n")
-    assert sound_problem(nobody, cards, [configuration]) == NO_CARD
-    assert sound_problem({**nobody, "ALSA_CONFIG_PATH": "/x"}, cards, [configuration]) is None
-    cards.write_text(" 0 [Headphones     ]: bcm2835_headpho - bcm2835 Headphones\n")
-    assert sound_problem(nobody, cards, [configuration]) is None
-    cards.unlink()
-    configuration.touch()
-    assert sound_problem(nobody, cards, [configuration]) is None
-    configuration.unlink()
-    (tmp_path / ".asoundrc").touch()
-    assert sound_problem(nobody, cards, [configuration]) is None
+CARDS = """\
+ 0 [Headphones     ]: bcm2835_headpho - bcm2835 Headphones
+                      bcm2835 Headphones
+ 1 [vc4hdmi0       ]: vc4-hdmi - vc4-hdmi-0
+                      vc4-hdmi-0
+ 2 [Device         ]: USB-Audio - USB Audio Device
+                      C-Media USB Audio Device at usb-0000:01:00.0-1.3, full speed
+"""
+
+
+def test_cards_by_name(tmp_path: Path) -> None:
+    listed = tmp_path / "cards"
+    assert find_cards(listed) == []
+    listed.write_text("--- no soundcards ---\n")
+    assert find_cards(listed) == []
+    listed.write_text(CARDS)
+    cards = find_cards(listed)
+    assert cards[0] == Card("Headphones", "bcm2835 Headphones")
+    assert [card.id for card in cards] == ["Headphones", "vc4hdmi0", "Device"]
+    for device, pcm in (
+        ("headphones", "plughw:CARD=Headphones"),
+        ("usb audio", "plughw:CARD=Device"),
+        ("hdmi", "plughw:CARD=vc4hdmi0"),
+        ("plughw:1,0", "plughw:1,0"),
+        ("default", "default"),
+    ):
+        assert player("aplay", device, cards) == ["aplay", "-q", "-D", pcm]
+    assert player("aplay", "", cards) == ["aplay", "-q"]

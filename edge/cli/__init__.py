@@ -17,8 +17,9 @@ from edge import __version__
 from edge.cli import models
 from edge.cli.common import overrides_of, settings_of
 from edge.cli.compare import bench, compare
+from edge.cli.speech import say, voices
 from edge.config import load, to_toml
-from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, SpeechError, one_line
+from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
 
 EX_BROKEN_PIPE = 141
 
@@ -118,30 +119,6 @@ def classify(options: argparse.Namespace) -> int:
     return code
 
 
-def say(options: argparse.Namespace) -> int:
-    """edge say: the way of every announcement, for one text."""
-    from edge.speech import open_speaker
-    from edge.speech.sound import sound_problem
-    from edge.stages import Announcement
-
-    settings = settings_of(options)
-    text = " ".join(options.text)
-    if not text.strip():
-        raise SpeechError("there is nothing to say: give a text, as in: edge say 'I see a guitar'")
-    if settings.speech.driver != "log" and (problem := sound_problem()):
-        raise SpeechError(f"{problem}; nothing was said")
-    speaker = open_speaker(settings.speech, printed=print)
-    try:
-        speaker.say(Announcement(id="", label="", probability=1.0, text=text))
-        while not (outcomes := speaker.poll()):
-            time.sleep(0.01)
-    finally:
-        speaker.close()
-    if not outcomes[0].delivered:
-        raise SpeechError(f"not heard: {outcomes[0].reason}")
-    return EX_OK
-
-
 def config(options: argparse.Namespace) -> int:
     """edge config: the effective settings, or a check of a file."""
     if options.check is None:
@@ -223,8 +200,14 @@ def _parser() -> _Parser:
     _add_models(commands, common)
 
     sub = command(say, "speak a text as `edge run` would")
-    sub.add_argument("text", nargs="+", metavar="TEXT")
+    sub.add_argument("text", nargs="*", metavar="TEXT")
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
+    sub.add_argument("--device", dest="speech.device", metavar="NAME", help="the sound card, or any ALSA device")
+    sub.add_argument("--voice", dest="speech.voice", metavar="NAME", help="one of `edge voices`")
+    sub.add_argument("--list-devices", action="store_true", help="the sound cards, and whether each can be used")
+
+    sub = command(voices, "the voices there are")
+    sub.add_argument("language", nargs="?", default="", metavar="LANGUAGE", help="only those of a language, as in de")
 
     sub = command(config, "print the effective settings")
     sub.add_argument("--check", type=Path, metavar="FILE", help="only tell whether this file is good")

@@ -1,22 +1,28 @@
 """The driver for espeak-ng without pyttsx3: a pipe of two programs, each with an exit status that means something."""
 
+import contextlib
 import shutil
 import subprocess
-from typing import Any
+from typing import IO, Any
 
 from edge.errors import SpeechError
-from edge.speech.sound import check_aplay, find_aplay
+from edge.speech.driver import answering, clean
+from edge.speech.sound import check_aplay, find_aplay, player
+
+_HEADER = 44
+"""Bytes of a WAV file before its samples."""
 
 
 class Espeak:
     """espeak-ng | aplay"""
 
-    def __init__(self, voice: str, rate_wpm: int, volume: float) -> None:
+    def __init__(self, voice: str, rate_wpm: int, volume: float, device: str = "", lead_in_ms: int = 0) -> None:
         """Raises SpeechError when a program is missing or the voice is unknown."""
         espeak = shutil.which("espeak-ng")
         if espeak is None:
             raise SpeechError("espeak-ng is not installed: sudo apt install espeak-ng")
-        self._player = [find_aplay(), "-q", "-"]
+        self.aplay = find_aplay()
+        self._device, self._lead_in_ms = device, lead_in_ms
         self._synthesiser = [espeak, "-v", voice or "en", "-s", str(rate_wpm), "-a", str(round(100 * volume))]
         self._synthesiser += ["-b", "1", "--stdin"]  # text as UTF-8, and no text can be taken for an option
         trial = subprocess.run([*self._synthesiser, "-q"], input=b"", capture_output=True, check=False)
@@ -26,22 +32,43 @@ class Espeak:
     def say(self, text: str) -> None:
         """Return when the text was heard. Raises SpeechError when it wasn't."""
         pipe = subprocess.PIPE
-        with (
-            subprocess.Popen([*self._synthesiser, "--stdout"], stdin=pipe, stdout=pipe, stderr=pipe) as synthesiser,
-            subprocess.Popen(self._player, stdin=synthesiser.stdout, stderr=pipe) as player,
-        ):
+        with subprocess.Popen([*self._synthesiser, "--stdout"], stdin=pipe, stdout=pipe, stderr=pipe) as synthesiser:
+            assert synthesiser.stdin
             assert synthesiser.stdout
-            synthesiser.stdout.close()  # now it's the player's alone: the synthesiser ends if the player does
-            _, synthesiser_said = synthesiser.communicate(text.encode())
-            _, player_said = player.communicate()
-        check_aplay(player.returncode, player_said.decode(errors="replace"))
+            assert synthesiser.stderr
+            synthesiser.stdin.write(clean(text).encode())
+            synthesiser.stdin.close()
+            command = [*player(self.aplay, self._device), "-"]
+            source = pipe if self._lead_in_ms else synthesiser.stdout
+            with subprocess.Popen(command, stdin=source, stderr=pipe) as playing:
+                if self._lead_in_ms:
+                    self._lead_in(synthesiser.stdout, playing.stdin)
+                # now it's the player's alone: the synthesiser ends if the player does
+                synthesiser.stdout.close()
+                assert playing.stderr
+                player_said = playing.stderr.read()
+            synthesiser_said = synthesiser.stderr.read()
+        check_aplay(playing.returncode, player_said.decode(errors="replace"), self._device)
         if synthesiser.returncode:
             raise SpeechError(f"espeak-ng failed: {_last_line(synthesiser_said)}")
+
+    def _lead_in(self, synthesised: IO[bytes], playing: IO[bytes] | None) -> None:
+        """Hand the sound on with silence before the samples."""
+        assert playing
+        with contextlib.suppress(BrokenPipeError):  # aplay says why
+            header = synthesised.read(_HEADER)
+            rate = int.from_bytes(header[24:28], "little")
+            playing.write(header + bytes(2 * (rate * self._lead_in_ms // 1000)))
+            shutil.copyfileobj(synthesised, playing)
+        with contextlib.suppress(BrokenPipeError):
+            playing.close()
 
 
 def open_driver(settings: dict[str, Any]) -> Any:
     """See edge/worker.py."""
-    return Espeak(settings["voice"], settings["rate_wpm"], settings["volume"]).say
+    keys = ("voice", "rate_wpm", "volume", "device", "lead_in_ms")
+    espeak = Espeak(**{key: settings[key] for key in keys})
+    return answering(espeak.say, espeak.aplay, settings["device"])
 
 
 def _last_line(stderr: bytes) -> str:

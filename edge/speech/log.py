@@ -9,6 +9,7 @@ class LogSpeaker:
     """Hands each announcement's text to a function; never busy."""
 
     description = "print (no sound)"
+    problem = ""
 
     def __init__(self, printed: Callable[[str], object]) -> None:
         self._printed = printed
@@ -22,6 +23,9 @@ class LogSpeaker:
     def poll(self) -> list[Outcome]:
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
+
+    def interrupt(self) -> None:
+        """Nothing to do."""
 
     def close(self) -> None:
         """Nothing to do."""

@@ -1,19 +1,28 @@
-"""The speaker that makes sound: a synthesiser's driver in a process of its own, and a deadline for every utterance."""
+"""The speaker that makes sound: a synthesiser's driver in a process of its own, and a deadline for every utterance.
+
+It knows whether it can be heard. A card that is missing or busy is a `problem`: it is tried again, ever more seldom,
+until it can be opened; what is to be said meanwhile is refused at once, so that nothing old is ever spoken.
+"""
 
 import dataclasses
+import time
 
 from edge.errors import SpeechError
 from edge.settings import SpeechSettings
-from edge.stages import Announcement, Outcome
+from edge.speech.sound import CARD_FAULTS
+from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Outcome
 from edge.worker import Worker, WorkerError
 
 GRACE_S = 2.0
 """For the card to wake up and to play its buffer to the end."""
 CHARACTER_S = 0.15
 """A generous time for one character at 200 words a minute; ordinary speech needs a third of it."""
-
 LONGEST = 2000
 """Characters of one announcement: minutes of speech, and far less than the pipe to the process takes at once."""
+PROBE_S = 3.0
+"""How long opening the card may take."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
+"""Between two tries of a card that cannot be opened: the first, and what it doubles up to."""
 
 
 class ProcessSpeaker:
@@ -21,34 +30,84 @@ class ProcessSpeaker:
 
     def __init__(self, module: str, settings: SpeechSettings) -> None:
         """Start the process. Raises SpeechError when the driver cannot be opened with these settings."""
-        self.description = settings.driver + (f", voice {settings.voice}" if settings.voice else "")
+        self.description = settings.driver + (f", voice {settings.spoken_voice}" if settings.spoken_voice else "")
+        self.problem = ""
         self._character_s = CHARACTER_S * 200 / settings.rate_wpm
+        self._lead_in_s = settings.lead_in_ms / 1000
         self._saying: Announcement | None = None
-        self._refused: list[Outcome] = []
+        self._outcomes: list[Outcome] = []
+        self._probing = False
+        self._pause_s = FIRST_PAUSE_S
+        self._probe_s = 0.0
+        """time.monotonic() of the next try of the card; inf: none is needed."""
+        options = dataclasses.asdict(settings) | {"voice": settings.spoken_voice}
         try:
-            self._worker = Worker(module, dataclasses.asdict(settings), "the voice")
+            self._worker = Worker(module, options, "the voice")
         except WorkerError as error:
             raise SpeechError(str(error)) from error
+        self._probe()
 
     def say(self, announcement: Announcement) -> bool:
         text = announcement.text
-        if len(text) > LONGEST:
-            self._refused.append(
-                Outcome(announcement, heard=False, reason=f"a text of {len(text)} characters is too long")
-            )
+        self._look()
+        refusal = self._refusal(announcement)
+        if refusal and self._saying is None:
+            self._outcomes.append(Outcome(announcement, heard=False, reason=refusal, lasting=refusal == self.problem))
             return True
-        taken = self._worker.ask(text, GRACE_S + self._character_s * len(text))
+        timeout_s = GRACE_S + self._lead_in_s + self._character_s * len(text)
+        taken = not self._probing and self._worker.ask({"text": text, "expires_s": announcement.expires_s}, timeout_s)
         if taken:
             self._saying = announcement
         return taken
 
     def poll(self) -> list[Outcome]:
-        refused, self._refused = self._refused, []
-        reply = self._worker.poll()
-        if reply is None or self._saying is None:
-            return refused
-        said, self._saying = self._saying, None
-        return [*refused, Outcome(said, heard=not reply.error, reason=reply.error)]
+        self._look()
+        if self._saying is None and not self._probing and time.monotonic() >= self._probe_s:
+            self._probe()
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def interrupt(self) -> None:
+        self._worker.interrupt()
+        if self._probing:
+            self._probing, self._probe_s = False, time.monotonic() + self._pause_s
+        if self._saying is not None:
+            self._outcomes.append(Outcome(self._saying, heard=False, reason=INTERRUPTED))
+            self._saying = None
 
     def close(self) -> None:
         self._worker.close()
+
+    def _refusal(self, announcement: Announcement) -> str:
+        """Why it is not worth trying; '' when it is."""
+        if len(announcement.text) > LONGEST:
+            return f"a text of {len(announcement.text)} characters is too long"
+        if time.monotonic() > announcement.expires_s:
+            return TOO_LATE
+        return self.problem
+
+    def _probe(self) -> None:
+        self._probing = self._worker.ask({"probe": True}, PROBE_S)
+
+    def _look(self) -> None:
+        """See whether the worker has answered."""
+        reply = self._worker.poll()
+        if reply is not None:
+            self._take(reply.error)
+
+    def _take(self, error: str) -> None:
+        """The worker has answered."""
+        lasting = error.startswith(CARD_FAULTS)
+        if self._saying is not None:
+            said, self._saying = self._saying, None
+            self._outcomes.append(Outcome(said, heard=not error, reason=error, lasting=lasting))
+            if not lasting:
+                return
+        self._probing = False
+        if lasting:
+            self.problem = error
+            self._probe_s = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        else:
+            # whatever else is wrong, the next words will show it
+            self.problem, self._probe_s, self._pause_s = "", float("inf"), FIRST_PAUSE_S

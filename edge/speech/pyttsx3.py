@@ -1,8 +1,8 @@
 """The driver for pyttsx3, which speaks through the eSpeak library and plays a file with `aplay FILE -q`.
 
 pyttsx3 does not look at how aplay ends. So an aplay of our own comes first in the PATH of this process: it runs the
-real one and leaves its exit status and its words where we look. stop() waits instead of stopping, and
-save_to_file() makes the engine mute for good: neither is used here.
+real one, on the right card, and leaves its exit status and its words where we look. stop() waits instead of stopping,
+and save_to_file() makes the engine mute for good: neither is used here.
 """
 
 import os
@@ -13,21 +13,30 @@ from queue import SimpleQueue
 from typing import Any
 
 from edge.errors import SpeechError
-from edge.speech.sound import check_aplay, find_aplay
+from edge.speech.driver import answering, clean
+from edge.speech.sound import check_aplay, find_aplay, player
 
 _APLAY = """\
 #!/bin/sh
-{aplay} "$@" 2>{folder}/stderr
+{play} 2>{folder}/stderr
 echo $? >{folder}/status
 """
+_PLAY = '{player} "$1"'
+_PLAY_AFTER_SILENCE = """\
+rate=$(od -An -tu4 -j24 -N4 "$1" | tr -d ' ')
+{{ head -c $((rate * {lead_in_ms} / 1000 * 2)) /dev/zero; tail -c +45 "$1"; }} |
+    {player} -t raw -f S16_LE -c 1 -r "$rate" -"""
+"""A WAV file has its rate at byte 24, and its samples from byte 44 on."""
 
 
 class Pyttsx3:
     """The engine. One a process, and in a process of its own (edge/worker.py): it can block for ever."""
 
-    def __init__(self, voice: str, rate_wpm: int, volume: float) -> None:
+    def __init__(self, voice: str, rate_wpm: int, volume: float, device: str = "", lead_in_ms: int = 0) -> None:
         """Raises SpeechError when pyttsx3, its library or aplay is missing, or the voice is unknown."""
-        self._folder = _stand_in_for(find_aplay())
+        self._device, self._lead_in_ms = device, lead_in_ms
+        self.aplay = find_aplay()  # before ours comes first in the PATH
+        self._folder = _folder_for_aplay()
         try:
             import pyttsx3
 
@@ -53,28 +62,38 @@ class Pyttsx3:
         """Return when the text was heard. Raises SpeechError when it wasn't."""
         if not text.strip():
             raise SpeechError("nothing to say")  # pyttsx3 would say the last text again
+        self._write_aplay()
         status, stderr = self._folder / "status", self._folder / "stderr"
         status.unlink(missing_ok=True)
-        self._engine.say(text)
+        self._engine.say(clean(text))
         self._engine.runAndWait()
         completed = self._endings.get()  # runAndWait may return before the end
         if not status.exists():
             raise SpeechError("pyttsx3 played nothing" if completed else "pyttsx3 broke off")
-        check_aplay(int(status.read_text()), stderr.read_text(errors="replace"))
+        check_aplay(int(status.read_text()), stderr.read_text(errors="replace"), self._device)
+
+    def _write_aplay(self) -> None:
+        """Put our aplay in front of the real one; anew each time, for cards come and go."""
+        form = _PLAY_AFTER_SILENCE if self._lead_in_ms else _PLAY
+        play = form.format(player=shlex.join(player(self.aplay, self._device)), lead_in_ms=self._lead_in_ms)
+        script = self._folder / "aplay"
+        script.write_text(_APLAY.format(play=play, folder=shlex.quote(str(self._folder))))
+        script.chmod(0o700)
 
 
 def open_driver(settings: dict[str, Any]) -> Any:
     """See edge/worker.py."""
-    return Pyttsx3(settings["voice"], settings["rate_wpm"], settings["volume"]).say
+    keys = ("voice", "rate_wpm", "volume", "device", "lead_in_ms")
+    voice = Pyttsx3(**{key: settings[key] for key in keys})
+    return answering(voice.say, voice.aplay, settings["device"])
 
 
-def _stand_in_for(aplay: str) -> Path:
-    """Put our aplay in front of the real one. Return the folder where it writes."""
+def _folder_for_aplay() -> Path:
+    """Return the folder of our aplay, which is the first of the PATH from now on."""
     folder = Path(tempfile.mkdtemp())
-    script = folder / "aplay"
-    script.write_text(_APLAY.format(aplay=shlex.quote(aplay), folder=shlex.quote(str(folder))))
-    script.chmod(0o700)
-    if not os.access(script, os.X_OK):
+    trial = folder / "trial"
+    trial.touch(0o700)
+    if not os.access(trial, os.X_OK):
         raise SpeechError(f"programs may not be run in {folder} (mounted noexec): set TMPDIR to another folder")
     os.environ["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
     return folder

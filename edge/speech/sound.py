@@ -1,45 +1,65 @@
-"""The sound card, seen from aplay: is there one, and what do aplay's complaints mean?"""
+"""The sound card, seen from aplay: which are there, does one open, and what do aplay's complaints mean?"""
 
-import os
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import SpeechError
 
 NO_APLAY = "aplay is not installed: sudo apt install alsa-utils"
-NO_CARD = "no sound card"
-"""How the reason begins when there is nothing to play on; any other reason is another fault."""
+NO_CARD, BUSY = "no sound card", "another program is using the sound card"
+FORBIDDEN = "no permission to use the sound card: sudo usermod -aG audio USER"
+CARD_FAULTS = (NO_CARD, BUSY, FORBIDDEN)
+"""How the reasons begin for which it is worth waiting that the card comes back; others are another fault."""
+CARDS = Path("/proc/asound/cards")
 
 _MEANINGS = {
     # what aplay ends with: what it means
-    "open error: No such file or directory": f"{NO_CARD}: connect one, or name it in /etc/asound.conf",
+    "open error: No such file or directory": f"{NO_CARD}: connect one, or name it in [speech] device",
+    "open error: No such device": f"{NO_CARD}: it has been unplugged",
     "No such device": f"{NO_CARD}: it has been unplugged",
-    "open error: Device or resource busy": "another program is using the sound card",
-    "open error: Permission denied": "no permission to use the sound card: sudo usermod -aG audio USER",
+    "open error: Device or resource busy": BUSY,
+    "open error: Permission denied": FORBIDDEN,
     "open error: Connection refused": "the sound server does not answer: let ALSA's default be a card",
 }
 
 
-def sound_problem(
-    environment: Mapping[str, str] = os.environ,
-    cards: Path = Path("/proc/asound/cards"),
-    configurations: Sequence[Path] = (Path("/etc/asound.conf"),),
-) -> str | None:
-    """Return why nothing can be heard, None when it may be. Quick, and without touching the card.
+@dataclass(frozen=True)
+class Card:
+    """A sound card as the kernel lists it."""
 
-    Somebody who has written an ALSA configuration may play to where no card is needed: then aplay will tell.
-    """
-    if not shutil.which("aplay", path=environment.get("PATH")):
-        return NO_APLAY
-    own = Path(environment.get("HOME", "/"), ".asoundrc")
-    if "ALSA_CONFIG_PATH" in environment or any(path.exists() for path in (own, *configurations)):
-        return None
+    id: str
+    """'Headphones': what ALSA calls it, and what stays the same from start to start."""
+    name: str
+    """'bcm2835 Headphones'"""
+
+
+def find_cards(listed: Path = CARDS) -> list[Card]:
+    """Return the machine's sound cards; none where the kernel has no ALSA."""
     try:
-        listed = cards.read_text()
-    except OSError:  # a kernel without ALSA
-        listed = ""
-    return None if "]:" in listed else NO_CARD
+        text = listed.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [Card(match[1], match[2]) for match in re.finditer(r"^ *\d+ \[(\S+) *\]: .*? - (.*)$", text, re.MULTILINE)]
+
+
+def player(aplay: str, device: str, cards: Sequence[Card] | None = None) -> list[str]:
+    """Return the command that plays to a device: a card's name or part of it, any ALSA device, '' for ALSA's default.
+
+    Made anew each time, for cards come and go.
+    """
+    command = [aplay, "-q"]
+    if not device:
+        return command
+    wanted = device.casefold()
+    known = find_cards() if cards is None else cards
+    exact = [card for card in known if card.id.casefold() == wanted]
+    part = [card for card in known if wanted in f"{card.id} {card.name}".casefold()]
+    found = (exact or part)[:1]
+    return [*command, "-D", f"plughw:CARD={found[0].id}" if found else device]
 
 
 def find_aplay() -> str:
@@ -50,12 +70,28 @@ def find_aplay() -> str:
     return path
 
 
-def check_aplay(status: int, stderr: str) -> None:
+def probe(aplay: str, device: str) -> None:
+    """Open the device and play nothing to it. Raises SpeechError, in a person's words, when it cannot be opened."""
+    raw = ["-t", "raw", "-f", "S16_LE", "-r", "22050", "-c", "1"]
+    done = subprocess.run(
+        [*player(aplay, device), *raw],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    check_aplay(done.returncode, done.stderr.decode(errors="replace"), device)
+
+
+def check_aplay(status: int, stderr: str, device: str = "") -> None:
     """Raise SpeechError, in a person's words, unless aplay's exit status (as subprocess has it) says that it played."""
     if status == 0:
         return
     last = (stderr.strip().splitlines() or [f"exit status {status}"])[-1]
     for sign, meaning in _MEANINGS.items():
         if sign in last:
+            if device and meaning.startswith(NO_CARD):
+                there = ", ".join(card.id for card in find_cards()) or "none"
+                raise SpeechError(f"{NO_CARD} or ALSA device {device!r}; the cards here: {there}")
             raise SpeechError(meaning)
     raise SpeechError(f"the sound could not be played: {last}")

@@ -24,8 +24,9 @@ class RecordingCard:
         (self.folder / "pace").write_text(pace)
 
     def recordings(self) -> list[bytes]:
-        """The samples (S16_LE, mono, 22050 Hz) of each time that the card was opened and closed again."""
-        return [samples_of(path) for path in sorted(self.folder.glob("*.wav"))]
+        """The samples (S16_LE, mono, 22050 Hz) of each time that something was played: a mere probe is silent."""
+        played = [samples_of(path) for path in sorted(self.folder.glob("*.wav"))]
+        return [samples for samples in played if any(samples)]
 
 
 def samples_of(path: Path) -> bytes:

@@ -1,0 +1,73 @@
+"""What edge says of itself: pure, with its clock as argument.
+
+A topic has a state, not a history: what is said is how things are now. So nothing is said of what was over before one
+may speak, and what lasts through quiet hours is said at their end.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from edge.settings import AloudSettings
+
+READY = "I'm ready."
+DARK = "I can't see: it is dark, or the camera is covered."
+COVERED = "I can't see: the camera is covered."
+LOST = "I can't see: the camera is lost."
+SIGHT_AGAIN = "I can see again."
+HOT = "I'm too hot, so I slow down."
+SMALLER = "Using a smaller model."
+ANOTHER = "Using another model."
+SENTENCES = (READY, DARK, COVERED, LOST, SIGHT_AGAIN, HOT, SMALLER, ANOTHER)
+_SWITCHES = {"ready": "ready", "sight": "blind", "heat": "hot", "model": "smaller_model"}
+"""The setting of each topic."""
+
+
+@dataclass
+class _Topic:
+    well: str = ""
+    """What is said when all is well again; empty: nothing."""
+    now: str = ""
+    """What there is to say at present; empty: all is well."""
+    said: str = ""
+    """What was said last of it; empty: nothing, or that all is well."""
+    at_s: dict[str, float] = field(default_factory=dict)
+    """When each sentence was said."""
+
+
+class Aloud:
+    """Keeps what there is to say; what is switched off is not said, and nothing twice within `repeat_s`."""
+
+    def __init__(self, settings: AloudSettings) -> None:
+        self._repeat_s = settings.repeat_s
+        self._off = {topic for topic, key in _SWITCHES.items() if not getattr(settings, key)}
+        self._topics: dict[str, _Topic] = {}
+
+    def set(self, topic: str, sentence: str, well: str = "") -> None:
+        """How the topic stands now: the sentence to say of it, empty when all is well; then `well` is said."""
+        self._topics.setdefault(topic, _Topic(well)).now = sentence
+
+    def once(self, topic: str, sentence: str) -> None:
+        """Something to be said one time, again if it was said before."""
+        one = self._topics.setdefault(topic, _Topic())
+        one.now, one.said = sentence, ""
+
+    def due(self, now_s: float) -> str:
+        """The sentence to say now, or ''. The same until `told` is called."""
+        for name, topic in self._topics.items():
+            sentence = self._sentence(topic)
+            if name not in self._off and sentence and now_s - topic.at_s.get(sentence, -math.inf) >= self._repeat_s:
+                return sentence
+        return ""
+
+    def told(self, sentence: str, now_s: float) -> None:
+        """The speaker has begun to say it."""
+        for topic in self._topics.values():
+            if self._sentence(topic) == sentence:
+                topic.said = topic.now
+                topic.at_s[sentence] = now_s
+
+    @staticmethod
+    def _sentence(topic: _Topic) -> str:
+        if topic.now == topic.said:
+            return ""
+        return topic.now or topic.well

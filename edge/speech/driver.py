@@ -1,0 +1,38 @@
+"""What the drivers that make sound share, in the speech process."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from edge.errors import SpeechError
+from edge.speech.sound import probe
+from edge.stages import TOO_LATE
+
+
+def answering(say: Callable[[str], None], aplay: str, device: str) -> Callable[[dict[str, Any]], None]:
+    """Return the function that answers a request of speech/process.py: to try the card, or to say something."""
+
+    def answer(request: dict[str, Any]) -> None:
+        if "probe" in request:
+            probe(aplay, device)
+            return
+        # the clock is the same in all processes; this one may have been started only for these words
+        if time.monotonic() > request["expires_s"]:
+            raise SpeechError(TOO_LATE)
+        if not any(character.isalnum() for character in request["text"]):
+            raise SpeechError("there is nothing in it that can be said")
+        say(request["text"])
+
+    return answer
+
+
+def clean(text: str) -> str:
+    """Return the text without what a synthesiser would take for an order: control characters and [[phonemes]].
+
+    SSML is read as any text is, for neither driver asks for it. A lone surrogate is no character at all, and a NUL
+    would end the text.
+    """
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]", " ", text)
+    return text.replace("[[", "[ [")
