@@ -58,3 +58,9 @@ class SpeechError(EdgeError):
     """Nothing could be said aloud: no player, no card, no synthesiser."""
 
     exit_code = EX_UNAVAILABLE
+
+
+class ControlError(EdgeError):
+    """The daemon cannot be spoken to: it does not run, or the socket may not be used."""
+
+    exit_code = EX_UNAVAILABLE

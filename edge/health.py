@@ -22,6 +22,24 @@ class _Need:
     """So tight that waiting for a second look may be too late."""
 
 
+HOT_C, COOL_C = 78.0, 72.0
+"""A Raspberry Pi's firmware slows the processor down from 80 degrees on (raspberrypi.com, "Frequency management and
+thermal control"): edge rests before, and until it is clearly cooler."""
+
+
+class HeatWatch:
+    """Whether the board is hot; hysteresis keeps the word."""
+
+    def __init__(self) -> None:
+        self.hot = False
+
+    def update(self, temperature_c: float | None) -> bool:
+        """Take a reading (None: none is to be had) and return whether it is hot."""
+        if temperature_c is not None:
+            self.hot = temperature_c >= (COOL_C if self.hot else HOT_C)
+        return self.hot
+
+
 class MemoryWatch:
     """Says when to change to a smaller network, and when there is room for the larger one again."""
 

@@ -30,6 +30,7 @@ from edge.models.choice import (
     no_model_fits,
     smaller,
 )
+from edge.models.labels import read_labels
 from edge.models.marker import Marker
 from edge.models.measure import Measurements
 from edge.models.store import Installed, installed, look_into, verify
@@ -106,6 +107,12 @@ class Loader:
     def background(self) -> frozenset[str]:
         """Its ids that say nothing."""
         return self.option.checkpoint.background
+
+    @property
+    def labels(self) -> list[str]:
+        """What it can say."""
+        labels = read_labels(self.option.checkpoint.synset)
+        return [label.name for label in labels if label.id not in self.background]
 
     @property
     def description(self) -> str:

@@ -66,6 +66,11 @@ class Machine:
         match = re.search(r"^model name\s*:\s*(.+)$", self._read("proc/cpuinfo") or "", re.MULTILINE)
         return match[1] if match else "unknown processor"
 
+    def temperature_c(self) -> float | None:
+        """The processor's temperature in degrees Celsius; None where nobody says."""
+        number = _number(self._read("sys/class/thermal/thermal_zone0/temp"))
+        return None if number is None else number / 1000
+
     def memory_reading(self) -> MemoryReading:
         """Read it all; cheap enough for once a second."""
         fields = dict(_MEMINFO.findall(self._read("proc/meminfo") or ""))

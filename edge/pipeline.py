@@ -187,7 +187,7 @@ def _look(
     stages.observer.classified(frame, predictions, capture_s)
     media_s = frame.media_s if media_clock else None
     seen_s = frame.captured_s if media_s is None else media_s
-    now = _moment(media_s)
+    now = moment(media_s)
     announcement = stages.announcer.update(predictions, seen_s, now, something=something)
     if announcement is None:
         return
@@ -200,8 +200,10 @@ def _look(
 
 
 def _tell(stages: Stages, summary: Summary, *, media_clock: bool) -> None:
+    if not summary.frames and not summary.sight_fault:
+        return  # it is not ready before it has seen something
     # a file that is not played at its own pace has another time: what edge says of itself would disturb its order
-    now = _moment(None)
+    now = moment()
     sentence = "" if media_clock else stages.aloud.due(now.s)
     notice = stages.announcer.notice(sentence, now) if sentence else None
     if notice is not None and say(stages, summary, notice, now.s, now):
@@ -222,5 +224,6 @@ def _hear(stages: Stages, summary: Summary) -> None:
             stages.announcer.audible_again()
 
 
-def _moment(media_s: float | None) -> Moment:
+def moment(media_s: float | None = None) -> Moment:
+    """Now, by both clocks; for a file that is not played at its own pace the first is the file's."""
     return Moment(time.monotonic() if media_s is None else media_s, datetime.now().time())

@@ -43,7 +43,8 @@ class Reporter:
         self._status_s = 0.0
         self._frames_at_status = 0
         self._frames = 0
-        self._last_text = "nothing yet"
+        self.last_words = ""
+        """What was said last; empty: nothing yet."""
 
     def ready_with(self, classifier: Classifier, speaker: Speaker) -> None:
         """The stages are open, or opened anew; the first classified frame of all makes it ready."""
@@ -56,7 +57,7 @@ class Reporter:
 
     def notified(self, notice: Announcement) -> None:
         """The daemon has begun to say something of itself."""
-        self._last_text = notice.text
+        self.last_words = notice.text
         self.tell(notice.text)
         self._events.emit("notice", text=notice.text)
 
@@ -91,12 +92,13 @@ class Reporter:
         elapsed_s = time.monotonic() - self._status_s
         if elapsed_s >= self.STATUS_EVERY_S:
             rate = (self._frames - self._frames_at_status) / elapsed_s if self._status_s else 0.0
-            notify(f"STATUS={self._classifier.name}, {rate:.1f} frames a second, last words: {self._last_text}")
+            words = self.last_words or "none yet"
+            notify(f"STATUS={self._classifier.name}, {rate:.1f} frames a second, last words: {words}")
             self._status_s, self._frames_at_status = time.monotonic(), self._frames
 
     def announced(self, announcement: Announcement, frame: Frame) -> None:
         """The line for each thing recognised."""
-        self._last_text = announcement.text
+        self.last_words = announcement.text
         self.tell(f"{announcement.text} ({announcement.probability:.0%})")
         self._events.emit(
             "announced",

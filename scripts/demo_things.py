@@ -17,7 +17,7 @@ FONT_PX = 109
 """The only size in which the font has its pictures (136 x 128 pixels each)."""
 
 # The first number of every seed: what is drawn for one purpose is never drawn for another.
-TRAINING, TESTING, CLIP = 1, 2, 3
+TRAINING, TESTING, CLIP, CALIBRATING = 1, 2, 3, 5
 
 BACKGROUND = "background"
 

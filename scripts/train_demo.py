@@ -2,13 +2,15 @@
 """Train the bundled demo network on pictures drawn from an emoji font, and write its checkpoint and labels.
 
     scripts/train_demo.py [--seed N] [--rounds N] [--out FOLDER]
+    scripts/train_demo.py --calibrate-only
 
 The bundled network is seed 1: 93 % right on scenes it never saw, drawn as hard as those it learnt from.
 
 Children draw scenes while this process trains. Each round draws DRAWN new scenes and learns from the newest LEARNED,
-so from each scene twice: drawing one takes nearly as long as learning from it. Then the written files are tested,
-through the daemon's own engine, on scenes of another random stream. The same seed gives the same scenes in the same
-order; the weights are the same too on the same CPU with the same libraries, for all sums are made in one thread.
+so from each scene twice: drawing one takes nearly as long as learning from it. Then the written files are calibrated
+(edge/models/calibration.py) and tested, through the daemon's own engine, on scenes of two more random streams. The same
+seed gives the same scenes in the same order; the weights are the same too on the same CPU with the same libraries, for
+all sums are made in one thread.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -32,15 +34,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 from demo_render import Studio
-from demo_things import BACKGROUND, DISTRACTORS, FONT, HELD_OUT, TESTING, THINGS, TRAINING, FontError
+from demo_things import BACKGROUND, CALIBRATING, DISTRACTORS, FONT, HELD_OUT, TESTING, THINGS, TRAINING, FontError
 from numpy.typing import NDArray
 
 from edge.engines.mxnet import MxnetClassifier
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.preprocess import to_input
-from edge.models.checkpoint import InputSpec, find_checkpoint
+from edge.models.calibration import confidences, ece, fit, fitted_to, log_of
+from edge.models.checkpoint import Calibration, InputSpec, find_checkpoint
 from edge.models.measure import examine
-from edge.models.store import write_manifest
+from edge.models.store import note_calibration, write_manifest
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Inputs (N x 3 x size x size, 0..255) and labels (N, indices of THINGS or len(THINGS) for the background)."""
@@ -67,6 +70,8 @@ LABELS = len(THINGS) + 1
 FLOOR = 0.6
 """The probability below which the daemon says nothing, unless told otherwise."""
 BACKGROUND_SHARE = 0.25
+CALIBRATED = 2000
+"""Scenes to fit the temperature to."""
 BATCH = 64
 DRAWN = 4096
 LEARNED = 2 * DRAWN
@@ -204,34 +209,64 @@ def train(seed: int, rounds: int, scenes: Scenes, prefix: Path) -> None:
     mx.model.save_checkpoint(str(prefix), 0, mx.sym.softmax(scores, name="probabilities"), weights, states)
 
 
+def answers(prefix: Path, rounds: Iterator[Batch]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
+    """Return (log-probabilities, N x LABELS, uncalibrated; labels, N), as the daemon's own engine computes them."""
+    classifier = MxnetClassifier(replace(find_checkpoint(str(prefix)), calibration=None), top=1)
+    logs, truths = [], []
+    for inputs, labels in rounds:
+        logs += [log_of(classifier.probabilities(normalised(pixels[np.newaxis]))) for pixels in inputs]
+        truths.append(labels)
+    return np.stack(logs), np.concatenate(truths)
+
+
+def calibrate(prefix: Path, scenes: Scenes) -> None:
+    """Fit the written checkpoint's temperature to scenes it never saw, and note it in model.toml."""
+    logs, truth = answers(prefix, scenes.rounds(1, CALIBRATED))
+    fitted = fit(logs, accepted(truth))
+    before, after = fitted.before, fitted.after
+    checkpoint = find_checkpoint(str(prefix))
+    identity = fitted_to(checkpoint)
+    noted = Calibration(
+        round(fitted.temperature, 4), after.pictures, round(after.ece, 4), round(after.nll, 4), identity
+    )
+    note_calibration(checkpoint, noted)
+    print(f"temperature {fitted.temperature:.3f} from {before.pictures} scenes; where it was not fitted to:")
+    print(f"  calibration error {before.ece:.4f} before, {after.ece:.4f} after", end="")
+    print(f"; NLL {before.nll:.4f} before, {after.nll:.4f} after")
+
+
+def accepted(truth: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which outputs are right (N x LABELS)."""
+    right: NDArray[np.bool_] = np.arange(LABELS) == truth[:, np.newaxis]
+    return right
+
+
 def test(prefix: Path, scenes: Scenes, count: int) -> None:
-    """Print how often the written checkpoint is right on scenes it never saw, through the daemon's own engine."""
-    classifier = MxnetClassifier(find_checkpoint(str(prefix)), top=1)
-    truths, guesses, sure = [], [], []
-    for inputs, labels in scenes.rounds(count // 1024 + 1, 1024):
-        for pixels, truth in zip(inputs, labels, strict=True):
-            probabilities = classifier.probabilities(normalised(pixels[np.newaxis]))
-            truths.append(int(truth))
-            guesses.append(int(np.argmax(probabilities)))
-            sure.append(float(np.max(probabilities)))
-    truth, guess, probability = np.array(truths), np.array(guesses), np.array(sure)
+    """Print how often the written checkpoint is right on scenes it never saw, and how sure it is of that."""
+    logs, truth = answers(prefix, scenes.rounds(count // 1024 + 1, 1024))
+    calibration = find_checkpoint(str(prefix)).calibration
+    temperature = calibration.temperature if calibration else 1.0
+    guess = np.argmax(logs, axis=1)
+    probability, _ = confidences(logs, accepted(truth), temperature)
     right, nothing = truth == guess, truth == len(THINGS)
     named = (guess != len(THINGS)) & (probability >= FLOOR)
     print(f"accuracy {right.mean():.1%} on {len(truth)} scenes never seen")
     print(f"  things {right[~nothing].mean():.1%}, background (with pictures never seen) {right[nothing].mean():.1%}")
     print(f"  p >= {FLOOR} and a thing: {named.mean():.1%} of all, of these {right[named].mean():.1%} right", end="")
     print(f" at a mean p of {probability[named].mean():.2f}")
+    print(f"  calibration error {ece(probability, right):.4f}")
     names = [*(thing.names.split(",")[0] for thing in THINGS), BACKGROUND]
     by_label = sorted((right[truth == label].mean(), names[label]) for label in np.unique(truth))
     print("  worst: " + ", ".join(f"{name} {share:.0%}" for share, name in by_label[:6]))
 
 
 def main() -> int:
-    """Train, write, test. Returns an exit code."""
+    """Train, write, calibrate, test. Returns an exit code."""
     parser = argparse.ArgumentParser(description="Train the bundled demo network on drawn scenes.")
     parser.add_argument("--seed", type=int, default=1, help="of scenes, weights and order (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=24, help=f"of {LEARNED} scenes each (default %(default)s)")
     parser.add_argument("--tests", type=int, default=6000, help="scenes of the test (default %(default)s)")
+    parser.add_argument("--calibrate-only", action="store_true", help="do not train: calibrate and test what is there")
     parser.add_argument("--font", type=Path, default=FONT, help="default %(default)s")
     out = Path(__file__).resolve().parent.parent / "edge" / "data" / "demo"
     parser.add_argument("--out", type=Path, default=out, help="folder of the checkpoint (default: edge/data/demo)")
@@ -243,20 +278,29 @@ def main() -> int:
     except FontError as error:
         print(f"train_demo: {error}", file=sys.stderr)
         return 1
+    prefix = options.out / "demo"
+    if not options.calibrate_only:
+        make(options, prefix)
+    # the things as ever, but the background with pictures that the network never saw
+    with closing(Scenes(options.seed, CALIBRATING, HELD_OUT, options.font)) as scenes:
+        calibrate(prefix, scenes)
+    with closing(Scenes(options.seed, TESTING, HELD_OUT, options.font)) as scenes:
+        test(prefix, scenes, options.tests)
+    return 0
+
+
+def make(options: argparse.Namespace, prefix: Path) -> None:
+    """Train, and write all files of the checkpoint."""
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "model.toml").write_text(MODEL_TOML, encoding="utf-8")
     lines = [f"{thing.id} {thing.names}" for thing in THINGS] + [f"{BACKGROUND} {BACKGROUND}"]
     (options.out / "synset.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    prefix = options.out / "demo"
 
     seen = "".join(emoji for emoji in DISTRACTORS if emoji not in HELD_OUT)
     with closing(Scenes(options.seed, TRAINING, seen, options.font)) as scenes:
         train(options.seed, options.rounds, scenes, prefix)
     checkpoint = find_checkpoint(str(prefix))
     write_manifest(checkpoint, examine(checkpoint, "mxnet")[0], "scripts/train_demo.py")
-    with closing(Scenes(options.seed, TESTING, HELD_OUT, options.font)) as scenes:
-        test(prefix, scenes, options.tests)
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """What all tests share: the --long option, the folder of big test data, and the bundled demo."""
 
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,11 +29,14 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Tests must not see what the person who runs them has set or stored."""
-    import os
-
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Tests must not see what the person who runs them has set or stored, nor a daemon of theirs."""
     for name in os.environ:
         if name.startswith("EDGE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg-data"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))
+    # the path of a socket may have 107 bytes, which a test's own folder may exceed
+    with tempfile.TemporaryDirectory(prefix="edge-") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield

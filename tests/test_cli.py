@@ -36,7 +36,7 @@ def test_classify_names_the_labels(picture: Path, capsys: pytest.CaptureFixture[
 def test_classify_json_is_a_list(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", str(picture), str(picture), "--json", "--top", "2"]) == 0
     first, second = json.loads(capsys.readouterr().out)
-    assert list(first) == ["image", "model", "engine", "predictions", "elapsed_ms"]
+    assert list(first) == ["image", "model", "engine", "predictions", "elapsed_ms", "calibrated"]
     assert (first["image"], first["model"], first["engine"]) == (str(picture), "demo", "mxnet")
     assert [list(prediction) for prediction in first["predictions"]] == [["id", "label", "probability"]] * 2
     assert first["predictions"] == second["predictions"]

@@ -135,20 +135,29 @@ def test_on_a_real_camera_the_demo_network_speaks_only_when_asked(
             assert ("The demo network knows only" in capsys.readouterr().out) == told
 
 
-def test_a_lost_camera_is_one_line_after_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
-    """It ends with the code that has systemd start it again."""
+def test_a_lost_camera_is_said_and_comes_back(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGE_CAMERA_READ_TIMEOUT_S", "1")
+    events = tmp_path / "events"
     with serving(MjpegServer()) as server:
-        threading.Timer(4, server.silent.set).start()
-        assert main(["run", "--camera", server.url, "--speech", "log"]) == 69
+        timers = [threading.Timer(3, server.silent.set), threading.Timer(8, server.silent.clear)]
+        for timer in timers:
+            timer.start()
+        assert main(["run", "--camera", server.url, "--speech", "log", "--seconds", "16", "--events", str(events)]) == 0
     captured = capsys.readouterr()
-    assert " frames in " in captured.out.splitlines()[-1]
-    assert re.fullmatch(r"edge: stream http://.*: lost, no frame came for 3 s; .*\n", captured.err)
+    assert re.search(r"stream http://.*: lost, no frame came for 1 s; .*tried again until it works", captured.out)
+    said = [event["text"] for event in read_events(events) if event["event"] == "notice"]
+    assert said == ["I'm ready.", "I can't see: the camera is lost.", "I can see again."]
+    assert [event["problem"] for event in read_events(events) if event["event"] == "sight"][-1] is None
 
 
 def test_events_on_standard_output_are_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--camera", "demo", "--speech", "log", "--frames", "2", "--events", "-"]) == 0
     captured = capsys.readouterr()
-    assert [json.loads(line)["event"] for line in captured.out.splitlines()] == ["started", "ready", "stopped"]
+    assert [json.loads(line)["event"] for line in captured.out.splitlines()] == [
+        *("started", "ready", "notice", "spoken", "stopped")
+    ]
     assert "2 frames in" in captured.err
 
 
@@ -237,9 +246,11 @@ from edge import loader
 from edge.__main__ import entry
 class Stuck:
     name = engine = "stuck"
+    calibrated = False
     def classify(self, frame):
         # unlike a sleep, a computation is not interrupted
         hashlib.pbkdf2_hmac("sha256", b"", b"", 30_000_000)
+    classify_uncalibrated = classify
     def close(self):
         pass
 loader.open_classifier = lambda checkpoint, top, engine: Stuck()

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from edge.health import MemoryWatch
+from edge.health import HeatWatch, MemoryWatch
 from edge.machine import MemoryReading
 
 ROOMY = MemoryReading(900.0, 1900.0)
@@ -175,3 +175,9 @@ def test_an_evening_of_cooking() -> None:
 
 def test_a_machine_that_says_nothing_is_left_alone() -> None:
     assert Day().live(100, MemoryReading(None, None), None) == []
+
+
+def test_hot_is_hot_until_it_is_clearly_cooler() -> None:
+    watch = HeatWatch()
+    readings = (60.0, 77.9, 78.0, 75.0, None, 72.0, 71.9, 77.0)
+    assert [watch.update(reading) for reading in readings] == [False, False, True, True, True, True, False, False]

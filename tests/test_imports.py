@@ -24,6 +24,8 @@ ALLOWED = {
     "etiquette.py": {"edge.settings", "edge.stages"},
     "announcer.py": {"edge.etiquette", "edge.settings", "edge.stages"},
     "aloud.py": {"edge.settings"},
+    "desk.py": {"edge.announcer"},
+    "control.py": {"edge.errors"},
     "sight.py": {"edge.aloud", "edge.stages"},
     "pipeline.py": {"edge.aloud", "edge.etiquette", "edge.stages", "edge.errors"},
     "stopper.py": {"edge.errors"},
@@ -37,20 +39,23 @@ ALLOWED = {
     "models/fetch.py": {"edge", "edge.models", "edge.errors"},
     "models/measure.py": {"edge.footprint", "edge.machine", "edge.models", "edge.errors", "edge.worker"},
     "engines": {"edge.engines", "edge.models", "edge.errors", "edge.stages"},
-    "engines/selftest.py": {"edge.cameras", "edge.models", "edge.errors", "edge.stages"},
+    "engines/selftest.py": {"edge.cameras", "edge.engines", "edge.models", "edge.errors", "edge.stages"},
     "engines/trial.py": {"edge.engines", "edge.footprint", "edge.models"},
     "speech": {"edge.errors", "edge.settings", "edge.speech", "edge.stages"},
     "speech/process.py": {"edge.errors", "edge.settings", "edge.speech", "edge.stages", "edge.worker"},
     "speech/phrases.py": {"edge.errors"},
     "service.py": {
         "edge",
-        *(f"edge.{name}" for name in ("aloud", "etiquette", "sight")),
+        *(f"edge.{name}" for name in ("aloud", "control", "desk", "etiquette", "sight")),
         *(f"edge.{name}" for name in ("announcer", "cameras", "errors", "events", "health", "loader", "settings")),
         *(f"edge.{name}" for name in ("machine", "models", "pipeline", "reporter", "speech", "stages", "stopper")),
     },
     "cli": {
         "edge",
-        *(f"edge.{name}" for name in ("cameras", "cli", "config", "engines", "errors", "loader", "machine", "models")),
+        *(
+            f"edge.{name}"
+            for name in ("cameras", "cli", "config", "control", "engines", "errors", "loader", "machine", "models")
+        ),
         *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "worker")),
     },
 }

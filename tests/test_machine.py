@@ -155,3 +155,10 @@ def test_a_machine_without_proc_says_nothing(tmp_path: Path) -> None:
     assert Machine(tmp_path).memory_reading().total_mib is None
     write(tmp_path / "proc" / "meminfo", meminfo(10, 5))
     assert Machine(tmp_path).memory_reading().total_mib == 10
+
+
+@pytest.mark.parametrize(("text", "degrees"), [("48312\n", 48.312), ("hot\n", None), ("", None)])
+def test_the_temperature(tmp_path: Path, text: str, degrees: float | None) -> None:
+    assert Machine(tmp_path).temperature_c() is None
+    write(tmp_path / "sys" / "class" / "thermal" / "thermal_zone0" / "temp", text)
+    assert Machine(tmp_path).temperature_c() == degrees

@@ -62,7 +62,7 @@ def test_one_step_down_said_once_and_frames_go_on(
     (change,) = (event for event in events if event["event"] == "model_changed")
     assert (change["before"], change["model"]) == ("large", "middle")
     assert "60 MiB are left" in change["reason"]
-    assert [event["text"] for event in events if event["event"] == "notice"] == ["Using a smaller model"]
+    assert [event["text"] for event in events if event["event"] == "notice"] == ["I'm ready.", "Using a smaller model."]
     frames = [event["elapsed_s"] for event in events if event["event"] == "frame"]
     after = [at_s for at_s in frames if at_s > change["elapsed_s"]]
     assert len(after) > 10
@@ -79,7 +79,8 @@ def test_the_smallest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     store_of(tmp_path / "data", machine, only=200)
     with later(1.0, root / "proc" / "meminfo", meminfo(1900, 10)):
         events = run(machine, tmp_path / "events", seconds=5)
-    assert not [event for event in events if event["event"] in ("model_changed", "notice")]
+    assert not [event for event in events if event["event"] == "model_changed"]
+    assert [event["text"] for event in events if event["event"] == "notice"] == ["I'm ready."]
     assert sum(event["event"] == "frame" for event in events) > 10
 
 
@@ -100,7 +101,7 @@ def test_a_small_board_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     store_of(tmp_path / "data", machine, large=400, small=100)
     events = run(machine, tmp_path / "events", seconds=2)
     assert next(event for event in events if event["event"] == "ready")["model"] == "small"
-    assert [event["text"] for event in events if event["event"] == "notice"] == ["Using a smaller model"]
+    assert [event["text"] for event in events if event["event"] == "notice"] == ["I'm ready.", "Using a smaller model."]
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ folders) and demo.py (the bundled clip), at the pace that player.py gives them.
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.cameras import demo, files, opencv, picamera2
+from edge.cameras.reopening import Reopening
 from edge.settings import CameraSettings
 from edge.stages import Camera
 
-__all__ = ["DEMO_CLIP", "live_camera_is_present", "open_camera"]
+__all__ = ["DEMO_CLIP", "live_camera_is_present", "open_camera", "open_lasting"]
 
 DEMO_CLIP = demo.DESCRIPTION
 
@@ -44,6 +46,13 @@ def open_camera(settings: CameraSettings, every_frame: bool = False, sysfs: Path
     if "://" in source:
         return opencv.open_stream(settings)
     return files.open_path(settings, every_frame)
+
+
+def open_lasting(settings: CameraSettings, tell: Callable[[str], object], every_frame: bool = False) -> Camera:
+    """The same; but a live camera that gets lost is opened again, and `tell` hears of it."""
+    if not live_camera_is_present(settings):
+        return open_camera(settings, every_frame)
+    return Reopening(lambda: open_camera(settings, every_frame), tell)
 
 
 def live_camera_is_present(settings: CameraSettings, sysfs: Path = opencv.SYSFS) -> bool:

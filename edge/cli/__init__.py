@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edge import __version__
-from edge.cli import models
+from edge.cli import control, models
+from edge.cli.calibrate import calibrate
 from edge.cli.common import overrides_of, settings_of
-from edge.cli.compare import bench, compare
+from edge.cli.compare import bench, compare, uncalibrated
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
@@ -108,6 +109,7 @@ def classify(options: argparse.Namespace) -> int:
                 "engine": classifier.engine,
                 "predictions": [{"id": p.id, "label": p.label, "probability": p.probability} for p in predictions],
                 "elapsed_ms": round(elapsed_ms, 3),
+                "calibrated": classifier.calibrated,
             }
         )
         if not options.json:
@@ -116,6 +118,8 @@ def classify(options: argparse.Namespace) -> int:
                 print(f"  {prediction.probability:6.1%}  {prediction.label} ({prediction.id})")
     if options.json:
         print(json.dumps(results, indent=2, ensure_ascii=False))
+    elif results and not classifier.calibrated:
+        print(uncalibrated([classifier.name]))
     return code
 
 
@@ -209,6 +213,8 @@ def _parser() -> _Parser:
     sub = command(voices, "the voices there are")
     sub.add_argument("language", nargs="?", default="", metavar="LANGUAGE", help="only those of a language, as in de")
 
+    control.add_commands(command)
+
     sub = command(config, "print the effective settings")
     sub.add_argument("--check", type=Path, metavar="FILE", help="only tell whether this file is good")
     return parser
@@ -263,6 +269,14 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub = command(models.measure, "load and run networks in a throw-away child, and keep what they took")
     sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all that are installed)")
     sub.add_argument("--json", action="store_true", help="objects instead of a table")
+
+    sub = command(calibrate, "make a network's confidence true, with pictures of which one knows what they show")
+    sub.add_argument("name", metavar="NAME|PREFIX", help="a name in the store, or DIR/NAME")
+    sub.add_argument("--images", type=Path, metavar="DIR", help="the pictures: at least 200, better 1000 or more")
+    sub.add_argument("--labels", type=Path, metavar="CSV", help="lines of file,label (text or id; several with |)")
+    sub.add_argument("--dry-run", action="store_true", help="show what it is worth, and write nothing")
+    sub.add_argument("--remove", action="store_true", help="take the calibration back")
+    sub.add_argument("--json", action="store_true", help="an object instead of tables")
 
     sub = command(models.choose, "which network would run, and why not the others")
     sub.add_argument("--budget-mib", dest="model.memory_budget_mib", type=_positive_whole, metavar="N")

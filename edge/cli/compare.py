@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def compare(options: argparse.Namespace) -> int:
                 "engine": classifier.engine,
                 "ms": round(1000 * (classifier.timing.preprocess_s + classifier.timing.inference_s), 3),
                 "random_weights": checkpoint.about.random_weights,
+                "calibrated": classifier.calibrated,
                 "predictions": [{"id": p.id, "label": p.label, "probability": p.probability} for p in predictions],
             }
         classifier.close()
@@ -69,7 +71,16 @@ def compare(options: argparse.Namespace) -> int:
     invented = [checkpoint.name for checkpoint in models if checkpoint.about.random_weights]
     if invented:
         print(f"Random weights, so their labels mean nothing: {', '.join(invented)}.")
+    seen = {name: one["calibrated"] for by_model in found.values() for name, one in by_model.items()}
+    if rough := [name for name, calibrated in seen.items() if not calibrated and name not in invented]:
+        print(uncalibrated(rough))
     return code
+
+
+def uncalibrated(names: Sequence[str]) -> str:
+    """What to think of the confidence of networks that nobody has calibrated, in 80 columns."""
+    text = f"Uncalibrated, so 90 % need not mean right nine times in ten: {', '.join(names)} (edge models calibrate)."
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
 def _agreement(by_model: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.cli.common import overrides_of, settings_of
-from edge.cli.compare import checkpoints
+from edge.cli.compare import checkpoints, uncalibrated
 from edge.cli.progress import Progress
 from edge.cli.table import mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
@@ -22,6 +22,7 @@ CONVERT_TIMEOUT_S = 600.0
 
 def list_models(options: argparse.Namespace) -> int:
     """edge models list: what is installed, and what the catalogue has besides."""
+    from edge.models.calibration import in_force
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import find_checkpoint, store_folders
     from edge.models.store import installed
@@ -32,12 +33,15 @@ def list_models(options: argparse.Namespace) -> int:
         rows.append(row)
         try:
             checkpoint = find_checkpoint(str(one.folder))
+            calibrated = in_force(checkpoint, one.digests) is not None
         except ModelError as error:
             row["problem"] = str(error)
             continue
         row |= {
             "top1": checkpoint.about.top1,
             "top5": checkpoint.about.top5,
+            "calibrated": calibrated,
+            "calibration": dataclasses.asdict(checkpoint.calibration) if checkpoint.calibration else None,
             "random_weights": checkpoint.about.random_weights,
             "size": checkpoint.input.size,
             "parameters": one.manifest.parameters if one.manifest else None,
@@ -70,6 +74,11 @@ def list_models(options: argparse.Namespace) -> int:
         print(table([*header, "where"], lines, numbers=range(1, 5)))
     if invented := [row["name"] for row in ours if row.get("random_weights")]:
         print(f"Random weights, so their labels mean nothing: {', '.join(invented)}.")
+    rough = [row["name"] for row in ours if row.get("calibrated") is False and row["name"] not in invented]
+    if rough:
+        print(uncalibrated(rough))
+    if voided := [row["name"] for row in ours if row.get("calibration") and not row["calibrated"]]:
+        print(f"Weights or input changed since it was calibrated: {', '.join(voided)}.")
     if len(ours) < len(rows):
         print("\nTo be had with edge models fetch NAME:")
         others = [[*_row(row), row["title"]] for row in rows if not row["installed"]]

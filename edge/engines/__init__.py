@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint
-from edge.stages import Classifier
+from edge.stages import Classifier, Frame, Prediction
 
 ENGINES = ("mxnet",)
 """What a daemon may run."""
@@ -26,6 +26,12 @@ class Network(Classifier, Protocol):
     """How long the first forward took, in which the engine prepares its kernels."""
     parameters: int
     """How many numbers the network has learnt."""
+
+    def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
+        """Return what `classify` does, with the probabilities as they are before calibration."""
+
+    def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
 
     def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
         """Return how long the engine takes to accept one input (float32 1 x 3 x size x size), not to compute it."""

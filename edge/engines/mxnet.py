@@ -4,6 +4,7 @@ import contextlib
 import gc
 import io
 import json
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.mxnet_params import MappedParams
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
+from edge.models.calibration import in_force, tempered, void
 from edge.models.checkpoint import Checkpoint
 from edge.models.labels import read_labels
 from edge.stages import Frame, Prediction, Timing
@@ -25,6 +27,7 @@ _SOFTMAX = ("SoftmaxOutput", "softmax", "SoftmaxActivation", "Softmax")
 _SHAPE_ONLY = ("Flatten", "flatten", "Reshape", "reshape", "identity", "_copy", "Cast")
 _LIBRARY = "libmxnet.so"
 _NO_MEMORY = ("Failed to allocate", "AlignedMalloc", "bad_alloc", "Cannot allocate", "Resource temporarily unavailable")
+_log = logging.getLogger(__name__)
 _SMALL = 64 * 1024
 """Bytes. Arrays below it stay in memory: together they are little, and some are read at each frame."""
 
@@ -51,6 +54,11 @@ class MxnetClassifier:
         """Load, bind and warm up. Raises ModelError, naming the file, for whatever does not fit together."""
         self.name = checkpoint.name
         self.timing = Timing(0.0, 0.0)
+        calibration = in_force(checkpoint)
+        self.calibrated = calibration is not None
+        self._temperature = calibration.temperature if calibration else 1.0
+        if checkpoint.calibration and not calibration:
+            _log.warning("%s", void(self.name))
         self._spec = checkpoint.input
         self._labels = read_labels(checkpoint.synset)
         self._top = min(top, len(self._labels))
@@ -70,20 +78,28 @@ class MxnetClassifier:
             raise
 
     def classify(self, frame: Frame) -> list[Prediction]:
-        """Return the `top` most probable labels, best first."""
+        """Return the `top` most probable labels, best first, their probabilities calibrated where they can be."""
+        return self._classify(frame, self._temperature)
+
+    def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
+        """Return the same with the probabilities as the network has them: no calibration can change these."""
+        return self._classify(frame, temperature=1.0)
+
+    def _classify(self, frame: Frame, temperature: float) -> list[Prediction]:
         start = time.perf_counter()
         network_input = to_input(frame.pixels, self._spec)
         ready = time.perf_counter()
         probabilities = self.probabilities(network_input)
         self.timing = Timing(ready - start, time.perf_counter() - ready)
-        # stable, so that labels of the same probability keep the network's order
+        # stable, so that labels of the same probability keep the network's order; no temperature changes it
         best = np.argsort(-probabilities, kind="stable")[: self._top]
+        probabilities = tempered(probabilities, temperature)
         return [
             Prediction(self._labels[index].id, self._labels[index].name, float(probabilities[index])) for index in best
         ]
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability of each label (float32, N) for one input (float32 1 x 3 x size x size)."""
+        """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
         with self._translated_errors():
             self._feed(network_input)
             # forward() only queues the work: asnumpy() waits for it, so any timing must include it

@@ -8,9 +8,10 @@ from importlib import resources
 from pathlib import Path
 
 from edge.cameras.images import read_image
+from edge.engines import Network
 from edge.errors import ModelError
 from edge.models.store import Answer
-from edge.stages import Classifier, Frame
+from edge.stages import Frame
 
 TOLERANCE = 0.02
 """How far the probability may be off. Kernels of other machines differ by 1e-6; the wrong mean or BLAS by far more."""
@@ -22,15 +23,15 @@ def known_picture() -> Frame:
     return Frame(read_image(path), sequence=0, captured_s=time.monotonic())
 
 
-def answer_of(classifier: Classifier) -> Answer:
-    """What a network says of the known picture."""
-    best = classifier.classify(known_picture())[0]
-    return Answer(id=best.id, label=best.label, probability=best.probability, engine=classifier.engine)
+def answer_of(network: Network) -> Answer:
+    """What a network says of the known picture, before calibration: that may be done anew, and is no fault."""
+    best = network.classify_uncalibrated(known_picture())[0]
+    return Answer(id=best.id, label=best.label, probability=best.probability, engine=network.engine)
 
 
-def check_answer(classifier: Classifier, expected: Answer) -> None:
+def check_answer(network: Network, expected: Answer) -> None:
     """Raise ModelError when the network no longer gives the expected answer to the known picture."""
-    predictions = classifier.classify(known_picture())
+    predictions = network.classify_uncalibrated(known_picture())
     # of two labels that are as good as equal either may come first
     found = {prediction.id: prediction.probability for prediction in predictions}
     best = predictions[0]
@@ -39,8 +40,8 @@ def check_answer(classifier: Classifier, expected: Answer) -> None:
         or best.probability - found[expected.id] > TOLERANCE
     ):
         raise ModelError(
-            f"model {classifier.name}: the known picture is {best.label!r} ({best.probability:.3f}) to it, and was "
+            f"model {network.name}: the known picture is {best.label!r} ({best.probability:.3f}) to it, and was "
             f"{expected.label!r} ({expected.probability:.3f}) when it was installed. Either its model.toml or "
-            f"manifest.json was changed (install it again: edge models add), or {classifier.engine} computes wrongly "
+            f"manifest.json was changed (install it again: edge models add), or {network.engine} computes wrongly "
             "here, as with a broken BLAS library (run ./scripts/run, which mends it)"
         )

@@ -15,6 +15,8 @@ from typing import Any
 from edge.errors import ModelError
 
 DEMO = "demo"
+TEMPERATURES = (0.05, 20.0)
+"""Those of any use: at either end all but the order of the labels is lost."""
 _CROP_SHARE = 0.875  # of the short side, as ImageNet networks are evaluated: 224 of 256
 _INPUT_KEYS = ("size", "channels", "mean", "std", "resize", "short_side")
 
@@ -57,6 +59,22 @@ class About:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What makes a network's confidence true, and what it was fitted on; [calibration] of model.toml."""
+
+    temperature: float
+    """What the logarithms of the probabilities are divided by: below 1 it becomes surer, above 1 less sure."""
+    pictures: int
+    """How many it was fitted on."""
+    ece: float
+    """The expected calibration error that is left, 0..1, on pictures that the temperature was not fitted on."""
+    nll: float
+    """The mean negative log-likelihood of the same."""
+    fitted_to: str
+    """The fingerprint of weights, structure and input (models/calibration.py): of others it says nothing."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A network as MXNet saves it, with what the files themselves do not tell."""
 
@@ -68,6 +86,8 @@ class Checkpoint:
     background: frozenset[str] = frozenset()
     """Ids of labels that mean 'nothing worth a word'."""
     about: About = About()
+    calibration: Calibration | None = None
+    """As noted in model.toml, whether it is of these weights or not (models/calibration.py: in_force)."""
 
     @property
     def prefix(self) -> str:
@@ -100,6 +120,7 @@ def from_json(values: Mapping[str, Any]) -> Checkpoint:
         input=InputSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])}),
         background=frozenset(values["background"]),
         about=About(**values["about"]),
+        calibration=Calibration(**values["calibration"]) if values["calibration"] else None,
     )
 
 
@@ -155,6 +176,7 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
         input=input_spec(given, where=f"model {name}"),
         background=frozenset(table.get("output", {}).get("background", [])),
         about=_about(table.get("about", {}), prefix.parent / "model.toml"),
+        calibration=_calibration(table.get("calibration"), prefix.parent / "model.toml"),
     )
 
 
@@ -182,10 +204,11 @@ def _read_model_toml(path: Path) -> dict[str, Any]:
         "input": _INPUT_KEYS,
         "output": ("background",),
         "about": tuple(field.name for field in dataclasses.fields(About)),
+        "calibration": tuple(field.name for field in dataclasses.fields(Calibration)),
     }
     for name, keys in table.items():
         if name not in known or not isinstance(keys, dict):
-            raise ModelError(f"{path}: {name} is not one of the tables [input], [output] and [about]")
+            raise ModelError(f"{path}: {name} is not one of the tables [input], [output], [about], [calibration]")
         for key in keys:
             if key not in known[name]:
                 raise ModelError(f"{path}: unknown key {key} in [{name}]; known: {', '.join(known[name])}")
@@ -205,6 +228,24 @@ def _about(table: Mapping[str, Any], path: Path) -> About:
     if not isinstance(about.source, str) or not isinstance(about.random_weights, bool):
         raise ModelError(f"{path}: [about] source must be a text in quotes, random_weights true or false")
     return about
+
+
+def _calibration(table: Mapping[str, Any] | None, path: Path) -> Calibration | None:
+    if table is None:
+        return None
+    again = "it is written by edge models calibrate, which can do it again"
+    if missing := {field.name for field in dataclasses.fields(Calibration)} - set(table):
+        raise ModelError(f"{path}: [calibration] has no {min(missing)}; {again}")
+    fitted = Calibration(**table)
+    low, high = TEMPERATURES
+    if not (_is_number(fitted.temperature) and low <= fitted.temperature <= high):
+        raise ModelError(
+            f"{path}: [calibration] temperature = {fitted.temperature!r} must be a number from {low} to {high}; {again}"
+        )
+    figures = (fitted.pictures, fitted.ece, fitted.nll)
+    if not all(_is_number(figure) and figure >= 0 for figure in figures) or not isinstance(fitted.fitted_to, str):
+        raise ModelError(f"{path}: [calibration] pictures, ece, nll are numbers, fitted_to a text in quotes; {again}")
+    return fitted
 
 
 def input_spec(given: Mapping[str, Any], where: str) -> InputSpec:

@@ -16,7 +16,9 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelError
-from edge.models.checkpoint import Checkpoint, store_folders
+from edge.models.checkpoint import Calibration, Checkpoint, store_folders
 from edge.models.labels import read_labels
 
 MANIFEST = "manifest.json"
+_CALIBRATION_NOTE = "# Written by edge models calibrate. Of other weights, or with another [input], it is void."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("auto", "demo")
 _CHUNK = 2**20
@@ -271,16 +274,86 @@ def to_toml(checkpoint: Checkpoint) -> str:
     lines = ["# How a picture becomes this network's input, what its outputs mean, and what is known of it."]
     for table, values in tables.items():
         lines += ["", f"[{table}]"]
-        # JSON's texts, numbers, lists and truth values are TOML's too
-        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"
+        lines += _assignments(values)
+    return _with_calibration("\n".join(lines), checkpoint.calibration)
+
+
+def _assignments(values: Mapping[str, Any]) -> list[str]:
+    # JSON's texts, numbers, lists and truth values are TOML's too
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+
+
+def note_calibration(checkpoint: Checkpoint, calibration: Calibration | None) -> Path:
+    """Write it into the checkpoint's model.toml, or take it out; all else there stays. Return the file.
+
+    Checksums and the known answer are not concerned: they are of what the network says uncalibrated. Raises ModelError,
+    and leaves the file as it was, when it cannot be written or is of a form that cannot be changed line by line.
+    """
+    path = (checkpoint.symbol.parent / "model.toml").resolve()
+    try:
+        old = path.read_bytes().decode("utf-8")
+        new = _with_calibration(old, calibration)
+        safe = _is_changed_only_there(old, new, calibration)
+        if safe and new != old:
+            write_text(path, new)
+    except OSError as error:
+        raise ModelError(
+            f"{path}: {error.strerror}; nothing was changed. Run it as the owner of the folder (sudo)"
+        ) from error
+    if not safe:
+        raise ModelError(
+            f"{path}: cannot be changed, for its calibration is not a table with one key a line; delete it there first"
+        )
+    return path
+
+
+def _with_calibration(text: str, calibration: Calibration | None) -> str:
+    """Return a model.toml with its [calibration] replaced or, for None, without it."""
+    keys = "|".join(field.name for field in dataclasses.fields(Calibration))
+    kept = []
+    ours = False
+    for line in text.split("\n"):
+        bare = line.strip()
+        if bare.startswith("["):
+            ours = re.fullmatch(r"\[\s*calibration\s*\]\s*(#.*)?", bare) is not None
+        # other comments stay: they may be about the next table
+        if not ours or not (bare.startswith("[") or bare == _CALIBRATION_NOTE or re.match(rf"({keys})\b", bare)):
+            kept.append(line)
+    while kept and not kept[-1].strip():
+        kept.pop()
+    carriage = "\r" if kept and kept[-1].endswith("\r") else ""
+    if calibration is not None:
+        block = ["", "[calibration]", _CALIBRATION_NOTE, *_assignments(dataclasses.asdict(calibration))]
+        kept += [line + carriage for line in block]
+    return "\n".join(kept) + "\n"
+
+
+def _is_changed_only_there(old: str, new: str, calibration: Calibration | None) -> bool:
+    try:
+        before, after = (tomllib.loads(text.removeprefix("\ufeff")) for text in (old, new))
+    except tomllib.TOMLDecodeError:
+        return False
+    before.pop("calibration", None)
+    noted = after.pop("calibration", None)
+    return before == after and noted == (dataclasses.asdict(calibration) if calibration else None)
 
 
 def write_json(path: Path, table: Mapping[str, Any]) -> None:
     """Replace a file as a whole, or not at all. Raises OSError."""
+    write_text(path, json.dumps(table, indent=1, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file as a whole, or not at all; who may read it stays the same. Raises OSError."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8", newline="")
+        with contextlib.suppress(FileNotFoundError):
+            old = path.stat()
+            part.chmod(stat.S_IMODE(old.st_mode))
+            # root writes what belongs to somebody else
+            with contextlib.suppress(PermissionError):
+                os.chown(part, old.st_uid, old.st_gid)
         _to_disk(part)
         part.replace(path)
     finally:

@@ -1,0 +1,247 @@
+"""`edge models calibrate`: make a network's confidence true, with pictures of which one knows what they show."""
+
+import argparse
+import csv
+import dataclasses
+import difflib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.cli.progress import Progress
+from edge.cli.table import table
+from edge.errors import EX_OK, CameraError, ModelError, one_line
+from edge.models.labels import Label
+
+if TYPE_CHECKING:
+    from edge.models.calibration import Fit, Judgement
+    from edge.models.checkpoint import Checkpoint
+
+_HEADER = ("file", "filename", "image", "path", "picture")
+_MOST_FAULTS = 20
+"""So many are told; a list of labels for another network has a fault in each line."""
+_FEW, _FEW_SHARE = 3, 100
+"""So many pictures, or one of so many, may be missing or unreadable."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A line of the CSV."""
+
+    path: Path
+    accepted: tuple[int, ...]
+    """The outputs of the network that are right."""
+    where: str
+    """FILE:LINE"""
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """edge models calibrate: fit the temperature, show what it is worth, note it in model.toml."""
+    from edge.models.calibration import fit, fitted_to
+    from edge.models.checkpoint import Calibration, find_checkpoint
+    from edge.models.labels import read_labels
+    from edge.models.store import note_calibration
+
+    checkpoint = find_checkpoint(options.name)
+    if options.remove:
+        if checkpoint.calibration is None:
+            raise ModelError(f"model {checkpoint.name} is not calibrated, so there is nothing to remove")
+        if not options.dry_run:
+            note_calibration(checkpoint, None)
+        print(f"{checkpoint.name} is uncalibrated {'then' if options.dry_run else 'now'}.")
+        return EX_OK
+    for flag, value in (("--images DIR", options.images), ("--labels CSV", options.labels)):
+        if value is None:
+            raise ModelError(f"{flag} is missing: pictures, and what they show, are what a network is calibrated with")
+    labelled = read_labelled(options.labels, options.images, read_labels(checkpoint.synset))
+    identity = fitted_to(checkpoint)
+    with Progress() as progress:
+        logs, accepted, left_out = _ask(checkpoint, labelled, progress)
+        progress.show(f"{checkpoint.name}: fitting")
+        fitted = fit(logs, accepted)
+    after = fitted.after
+    calibration = Calibration(
+        round(fitted.temperature, 4), after.pictures, round(after.ece, 4), round(after.nll, 4), identity
+    )
+    path = None if options.dry_run else note_calibration(checkpoint, calibration)
+    if options.json:
+        found: dict[str, Any] = {
+            "model": checkpoint.name,
+            **dataclasses.asdict(fitted),
+            "left_out": left_out,
+            "written": str(path) if path else None,
+        }
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return EX_OK
+    print(report(checkpoint.name, fitted))
+    print(f"Written to {path}." if path else "Nothing was written (--dry-run).")
+    return EX_OK
+
+
+def report(name: str, fitted: "Fit") -> str:
+    """The reliability table before and after, and what it comes to, in 80 columns."""
+    before, after = fitted.before, fitted.after
+    lines = [f"{name}: {before.pictures} pictures, {before.accuracy:.1%} of them right", ""]
+    rows = []
+    numbers = sorted({round(one.low * 1000) for judgement in (before, after) for one in judgement.bins})
+    for number in numbers:
+        bins = [_bin_at(judgement, number) for judgement in (before, after)]
+        known = next(one for one in bins if one)
+        cells = [
+            cell
+            for one in bins
+            for cell in ((f"{one.count}", f"{one.confidence:.1%}", f"{one.accuracy:.1%}") if one else "0--")
+        ]
+        rows.append([f"{known.low:.0%}-{known.high:.0%}", *cells[:3], "|", *cells[3:]])
+    header = ["confidence", "before", "says", "right", "|", "after", "says", "right"]
+    lines += [
+        table(header, rows, numbers=(0, 1, 2, 3, 5, 6, 7)),
+        "",
+        f"Calibration error (ECE)  {before.ece:.3f} before, {after.ece:.3f} after; by chance alone up to "
+        f"{after.ece_by_chance:.3f}",
+        f"Log-likelihood (NLL)     {before.nll:.3f} before, {after.nll:.3f} after",
+        f"Temperature              {fitted.temperature:.3f}",
+        "After is judged with pictures that the temperature was not fitted to: each half",
+        "with that of the other half. The one given is fitted to all.",
+        *fitted.warnings,
+    ]
+    return "\n".join(lines)
+
+
+def _bin_at(judgement: "Judgement", number: int) -> Any:
+    return next((one for one in judgement.bins if round(one.low * 1000) == number), None)
+
+
+def read_labelled(path: Path, folder: Path, labels: Sequence[Label]) -> list[Labelled]:
+    """Return the lines of a CSV: a file in `folder`, and its label as text or id, or several with | between.
+
+    Further columns are nobody's concern, nor is a header. Raises ModelError with a line for each fault.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; give a CSV with lines file,label") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: not a text file in UTF-8; give a CSV with lines file,label") from error
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: there is no such folder; give that of the pictures with --images")
+    names = _Names(labels)
+    found: dict[Path, Labelled] = {}
+    faults: list[str] = []
+    for line, cells in _rows(path, text):
+        where = f"{path}:{line}"
+        if len(cells) < 2 or not cells[0] or not cells[1]:
+            faults.append(f"{where}: {','.join(cells)[:60]!r} is not file,label")
+            continue
+        accepted = set()
+        for name in cells[1].split("|"):
+            index, fault = names.find(name.strip())
+            if index is None:
+                faults.append(f"{where}: {fault}")
+            else:
+                accepted.add(index)
+        picture = folder / cells[0]
+        if picture in found:
+            faults.append(f"{where}: {cells[0]} stands in {found[picture].where} already")
+            continue
+        found[picture] = Labelled(picture, tuple(sorted(accepted)), where)
+    if len(faults) > _MOST_FAULTS:
+        faults[_MOST_FAULTS:] = [f"{path}: and {len(faults) - _MOST_FAULTS} faults more"]
+    if faults:
+        raise ModelError("\n".join(faults))
+    return list(found.values())
+
+
+def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, cells) without empty lines and the header."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    first = True
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells) and not (first and cells[0].casefold() in _HEADER):
+                yield reader.line_num, cells
+            first = first and not any(cells)
+    except csv.Error as error:
+        raise ModelError(f"{path}:{reader.line_num}: not CSV: {one_line(error)}") from error
+
+
+class _Names:
+    """The outputs of a network by what people call them."""
+
+    def __init__(self, labels: Sequence[Label]) -> None:
+        self._ids = {label.id: index for index, label in enumerate(labels)}
+        self._first: dict[str, list[int]] = {}
+        self._any: dict[str, list[int]] = {}
+        for index, label in enumerate(labels):
+            self._first.setdefault(label.name.casefold(), []).append(index)
+            for synonym in dict.fromkeys(name.casefold() for name in label.synonyms):
+                self._any.setdefault(synonym, []).append(index)
+        self._labels = labels
+
+    def find(self, name: str) -> tuple[int | None, str]:
+        """Return (the output, '') or (None, what is wrong with the name)."""
+        if name in self._ids:
+            return self._ids[name], ""
+        for known in (self._first, self._any):
+            indices = known.get(name.casefold(), [])
+            if len(indices) == 1:
+                return indices[0], ""
+            if indices:
+                ids = " or ".join(self._labels[index].id for index in indices)
+                return None, f"{name!r} is the name of several labels; give the id: {ids}"
+        near = difflib.get_close_matches(name.casefold(), self._any, n=1)
+        near = near or difflib.get_close_matches(name, self._ids, n=1)
+        hint = f"did you mean {near[0]}?" if near else "labels are those of its synset.txt, as text or id"
+        return None, f"the network has no label {name[:60]!r} ({hint})"
+
+
+def _ask(
+    checkpoint: "Checkpoint", labelled: Sequence[Labelled], progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+    """Return (log-probabilities, accepted outputs, how many pictures could not be used), uncalibrated."""
+    from edge.cameras.images import read_image
+    from edge.engines import open_classifier
+    from edge.engines.preprocess import to_input
+    from edge.models.calibration import LEAST_PICTURES, log_of
+
+    if len(labelled) < LEAST_PICTURES:
+        # told before anybody waits for the network
+        raise ModelError(
+            f"{len(labelled)} pictures are too few: a calibration takes {LEAST_PICTURES} at least, better 1000 or more"
+        )
+    most_left_out = max(_FEW, len(labelled) // _FEW_SHARE)
+    left_out = 0
+    # what it is calibrated with by now does not matter, not even that it is void
+    network = open_classifier(dataclasses.replace(checkpoint, calibration=None))
+    try:
+        outputs, accepted = [], []
+        for number, one in enumerate(labelled, start=1):
+            progress.show(_bar(checkpoint.name, number, len(labelled)))
+            try:
+                pixels = read_image(one.path)
+            except CameraError as error:
+                left_out += 1
+                progress.line(f"edge: {one.where}: {error}; left out")
+                if left_out > most_left_out:
+                    raise ModelError(
+                        f"{left_out} pictures are missing or cannot be read, which is more than a few; is --images the "
+                        "right folder?"
+                    ) from error
+                continue
+            outputs.append(log_of(network.probabilities(to_input(pixels, checkpoint.input))).astype(np.float32))
+            accepted.append(np.isin(np.arange(len(outputs[-1])), one.accepted))
+    finally:
+        network.close()
+    return np.stack(outputs), np.stack(accepted), left_out
+
+
+def _bar(name: str, done: int, total: int) -> str:
+    filled = round(24 * done / total)
+    return f"{name[:28]}  {'#' * filled}{'.' * (24 - filled)}  {done} of {total} pictures"

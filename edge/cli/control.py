@@ -1,0 +1,174 @@
+"""edge status, snooze, wake, mute, unmute, missed, look: what one says to the daemon while it runs."""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from edge.cli.common import settings_of
+from edge.cli.table import table
+from edge.control import SERVICE_SOCKET, ask, control_path
+from edge.errors import EX_OK, ControlError
+from edge.models.marker import runtime_folder
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> float:
+    """'90s', '30m', '1h30m', '2d'; a plain number is minutes. Raises ValueError."""
+    if re.fullmatch(r"\d{1,6}", text):
+        return 60.0 * int(text)
+    if not re.fullmatch(r"(?:\d{1,6}[smhd])+", text):
+        raise ValueError(text)
+    return float(sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhd])", text)))
+
+
+def duration(text: str) -> float:
+    """For argparse."""
+    try:
+        return seconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 30m, 2h or 1h30m") from None
+
+
+def snooze(options: argparse.Namespace) -> int:
+    """edge snooze: say nothing for a while."""
+    answer = _ask(options, command="snooze", seconds=options.duration)
+    print(f"Snoozed until {_clock(answer['until'])}. edge wake ends it; edge missed tells what was seen.")
+    return EX_OK
+
+
+def wake(options: argparse.Namespace) -> int:
+    """edge wake: the end of a snooze."""
+    print("Awake." if _ask(options, command="wake")["snoozed"] else "It was awake already.")
+    return EX_OK
+
+
+def mute(options: argparse.Namespace) -> int:
+    """edge mute: never say this label, or which are muted."""
+    label = " ".join(options.label)
+    if not label:
+        mutes = _ask(options, command="mutes")["mutes"]
+        print("\n".join(mutes) if mutes else "Nothing is muted. edge mute LABEL does it.")
+        return EX_OK
+    answer = _ask(options, command="mute", label=label)
+    print(f"Muted: {answer['muted']}. edge unmute brings it back.")
+    _warn(answer)
+    return EX_OK
+
+
+def unmute(options: argparse.Namespace) -> int:
+    """edge unmute: say this label again."""
+    answer = _ask(options, command="unmute", label=" ".join(options.label))
+    print(f"No longer muted: {answer['unmuted']}.")
+    _warn(answer)
+    return EX_OK
+
+
+def status(options: argparse.Namespace) -> int:
+    """edge status: how it is doing."""
+    answer = _ask(options, command="status")
+    if options.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        return EX_OK
+    if answer.get("starting"):
+        print(f"edge {answer['version']}, process {answer['pid']}, is starting.")
+        return EX_OK
+    calibrated = "" if answer.get("calibrated") else ", uncalibrated"
+    rows = [
+        ["model", f"{answer.get('model')}, run by {answer.get('engine')}{calibrated}"],
+        ["camera", f"{answer.get('camera')}{_problem(answer.get('sight'))}"],
+        ["speed", f"{answer.get('frames_per_second', 0):.1f} frames a second, {answer.get('frames', 0)} in all"],
+        ["voice", f"{answer.get('speech')}{_problem(answer.get('sound'))}"],
+        ["in view", answer.get("in_view") or "nothing that it would name"],
+        ["last words", answer.get("last_words") or "none yet"],
+    ]
+    if answer.get("silence"):
+        until = answer.get("snoozed_until")
+        rows.append(["silent", f"{answer['silence']}{f' until {_clock(until)}' if until else ''}"])
+    if answer["mutes"]:
+        rows.append(["muted", ", ".join(answer["mutes"])])
+    print(table(["edge", f"{answer.get('version')}, process {answer.get('pid')}"], rows))
+    return EX_OK
+
+
+def missed(options: argparse.Namespace) -> int:
+    """edge missed: what was recognised in the quiet."""
+    found = _ask(options, command="missed")["missed"]
+    if options.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    elif found:
+        rows = [[_clock(one["time"], day=True), one["label"], f"{one['probability']:.0%}", one["why"]] for one in found]
+        print(table(["when", "what", "sure", "why it was not said"], rows))
+    else:
+        print("Nothing was missed.")
+    return EX_OK
+
+
+def look(options: argparse.Namespace) -> int:
+    """edge look: what is in view now; it is said aloud too."""
+    answer = _ask(options, command="look")
+    if options.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        share = f" ({answer['probability']:.0%})" if answer.get("probability") else ""
+        print(f"{answer.get('text') or 'It has not seen anything yet.'}{share}")
+    return EX_OK
+
+
+def add_commands(command: Any) -> None:
+    """Add them; `command` makes a parser of a function and its help."""
+    for function, text in (
+        (status, "how the running edge is doing"),
+        (missed, "what it recognised while it was silent"),
+        (look, "what is in view now: it says it at once"),
+    ):
+        sub = command(function, text)
+        sub.add_argument("--json", action="store_true", help="an object instead of lines")
+        _add_socket(sub)
+    sub = command(snooze, "let the running edge be silent for a while")
+    sub.add_argument(
+        "duration", nargs="?", type=duration, default=1800.0, metavar="TIME", help="90s, 30m (the default), 2h, 1h30m"
+    )
+    _add_socket(sub)
+    _add_socket(command(wake, "end the silence"))
+    sub = command(mute, "never say a label again; without one: which are muted")
+    sub.add_argument("label", nargs="*", metavar="LABEL", help="as edge says it, or the name of a group: dog")
+    _add_socket(sub)
+    sub = command(unmute, "say a label again")
+    sub.add_argument("label", nargs="+", metavar="LABEL")
+    _add_socket(sub)
+
+
+def _add_socket(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--socket", type=Path, metavar="PATH", help="of the edge that is meant, where several run")
+
+
+def _ask(options: argparse.Namespace, **request: Any) -> dict[str, Any]:
+    if options.socket is not None:
+        paths = [options.socket]
+    else:
+        own = control_path(settings_of(options).service.control, runtime_folder())
+        paths = [path for path in (own, SERVICE_SOCKET) if path is not None]
+    answer = ask(paths, request)
+    if "error" in answer:
+        raise ControlError(str(answer["error"]))
+    return answer
+
+
+def _clock(iso: str, *, day: bool = False) -> str:
+    when = datetime.fromisoformat(iso).astimezone()
+    today = when.date() == datetime.now().astimezone().date()
+    return when.strftime("%H:%M:%S" if day and today else "%H:%M" if today else "%A %H:%M")
+
+
+def _problem(text: str | None) -> str:
+    return f" ({text.rstrip('.')})" if text else ""
+
+
+def _warn(answer: Mapping[str, Any]) -> None:
+    if not answer["lasting"]:
+        print("It could not be written down: it holds until edge is started again.")

@@ -1,0 +1,219 @@
+"""What people ask of the running daemon, and what it may be told: shared by the loop and the control socket.
+
+The socket's thread answers from here at once, whatever the loop is doing; the loop looks in once a turn. Only the mutes
+survive a restart: they are on disk before they are answered, and nothing else ever is.
+"""
+
+import contextlib
+import difflib
+import json
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from edge.announcer import Missed, plain
+
+LONGEST_SNOOZE_S = 7 * 86400.0
+MOST_MISSED = 200
+"""So many things that were not said are kept, in memory."""
+LONGEST_LABEL = 200
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer
+    """Why a request cannot be met, for a person."""
+
+
+class Desk:
+    """Safe from both threads."""
+
+    def __init__(self, mutes_file: Path | None, tell: Callable[[str], object] = lambda _line: None) -> None:
+        """Read the mutes. A damaged file is set aside, and `tell` hears of it."""
+        self._file = mutes_file
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._mutes = self._read()
+        self._labels: dict[str, str] = {}
+        self._status: Mapping[str, Any] = {}
+        self._missed: deque[dict[str, Any]] = deque(maxlen=MOST_MISSED)
+        self._present: Callable[[], Mapping[str, Any]] = dict
+        self._look = False
+        self.snoozed_until_s = 0.0
+        """time.monotonic()"""
+
+    # ---- the loop's side
+
+    @property
+    def muted(self) -> frozenset[str]:
+        """As announcer.plain has them."""
+        with self._lock:
+            return frozenset(map(plain, self._mutes))
+
+    def know(self, labels: Iterable[str]) -> None:
+        """The labels and names of groups that can be muted from now on."""
+        with self._lock:
+            self._labels = {plain(label): label for label in labels}
+
+    def show(self, status: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+        """How things are now, and what would be said of what is in view."""
+        with self._lock:
+            self._status, self._present = status, lambda: present
+
+    def miss(self, missed: Missed) -> None:
+        """Something was recognised in the quiet."""
+        when = datetime.now().astimezone().isoformat(timespec="seconds")
+        with self._lock:
+            self._missed.append(
+                {"time": when, "label": missed.label, "probability": round(missed.probability, 3), "why": missed.why}
+            )
+
+    def take_look(self) -> bool:
+        """Whether somebody has asked, since the last call, what is in view."""
+        with self._lock:
+            look, self._look = self._look, False
+            return look
+
+    # ---- the socket's side
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what a request {"command": ...} asks for and return the answer; {"error": ...} when it cannot be."""
+        command = request.get("command")
+        do = _COMMANDS.get(command) if isinstance(command, str) else None
+        if do is None:
+            return {"error": f"unknown command {command!r}; known: {', '.join(_COMMANDS)}"}
+        try:
+            with self._lock:
+                return do(self, request)
+        except Refused as error:
+            return {"error": str(error)}
+
+    def _snooze(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        seconds = request.get("seconds")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= LONGEST_SNOOZE_S:
+            raise Refused(f"cannot snooze for {seconds!r} s: from 1 s to 7 days")
+        self.snoozed_until_s = time.monotonic() + seconds
+        return {"until": self._until()}
+
+    def _wake(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        was = self._until()
+        self.snoozed_until_s = 0.0
+        return {"snoozed": was is not None}
+
+    def _mute(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        label = self._label(request)
+        known = self._labels.get(plain(label))
+        if known is None and self._labels:
+            near = difflib.get_close_matches(plain(label), self._labels, n=1)
+            hint = f"; did you mean {self._labels[near[0]]}?" if near else ""
+            raise Refused(f"the network has no label {label!r}{hint}")
+        self._mutes = sorted({*self._without(label), known or label})
+        return {"muted": known or label, "lasting": self._write()}
+
+    def _unmute(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        label = self._label(request)
+        left = self._without(label)
+        if left == self._mutes:
+            raise Refused(f"{label!r} is not muted (what the settings mute, only they bring back)")
+        self._mutes = left
+        return {"unmuted": label, "lasting": self._write()}
+
+    def _list_mutes(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"mutes": list(self._mutes)}
+
+    def _tell_status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._status, "snoozed_until": self._until(), "mutes": list(self._mutes)}
+
+    def _tell_missed(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"missed": list(self._missed)}
+
+    def _take_a_look(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        self._look = True
+        return dict(self._present())
+
+    def _label(self, request: Mapping[str, Any]) -> str:
+        label = request.get("label")
+        if not isinstance(label, str) or not plain(label) or len(label) > LONGEST_LABEL:
+            raise Refused(f"a label is a text of at most {LONGEST_LABEL} characters")
+        return label
+
+    def _without(self, label: str) -> list[str]:
+        return [mute for mute in self._mutes if plain(mute) != plain(label)]
+
+    def _until(self) -> str | None:
+        left_s = self.snoozed_until_s - time.monotonic()
+        if left_s <= 0:
+            return None
+        return (datetime.now().astimezone() + timedelta(seconds=left_s)).isoformat(timespec="seconds")
+
+    # ---- the file
+
+    def _read(self) -> list[str]:
+        if self._file is None:
+            return []
+        try:
+            mutes = json.loads(self._file.read_text(encoding="utf-8"))
+            return _texts(mutes)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._tell(f"{self._file}: {error.strerror}: what was muted is not known.")
+            return []
+        except ValueError as error:
+            aside = self._file.with_name(f"{self._file.name}.damaged")
+            with contextlib.suppress(OSError):
+                self._file.replace(aside)
+            self._tell(f"{self._file} is damaged ({error}) and was set aside as {aside.name}: nothing is muted.")
+            return []
+
+    def _write(self) -> bool:
+        """Whether it will be remembered after a restart."""
+        if self._file is None:
+            return False
+        new = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with new.open("w", encoding="utf-8") as file:
+                json.dump(self._mutes, file, ensure_ascii=False)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._file)
+            folder = os.open(self._file.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            return False
+        return True
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError("it is no list of texts")
+    return value
+
+
+_COMMANDS: dict[str, Callable[[Desk, Mapping[str, Any]], dict[str, Any]]] = {
+    "status": Desk._tell_status,
+    "snooze": Desk._snooze,
+    "wake": Desk._wake,
+    "mute": Desk._mute,
+    "unmute": Desk._unmute,
+    "mutes": Desk._list_mutes,
+    "missed": Desk._tell_missed,
+    "look": Desk._take_a_look,
+}
+
+
+def state_file() -> Path:
+    """Where the mutes are kept: systemd's STATE_DIRECTORY, or the user's own."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0]) / "mutes.json"
+    home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    return Path(home) / "edge" / "mutes.json"

@@ -1,0 +1,289 @@
+"""The control socket, with real clients: good ones, strangers, and such as send rubbish or nothing."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rigs.processes import wait_until
+
+from edge.announcer import Missed
+from edge.cli.control import seconds
+from edge.control import LONGEST_LINE, MOST_CLIENTS, ControlServer, ask, control_path, may_connect
+from edge.desk import Desk
+from edge.errors import ControlError
+
+LABELS = ["web site", "dog", "electric guitar"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path / "state" / "mutes.json")
+    desk.know(LABELS)
+    return desk
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "control.sock"
+
+
+@pytest.fixture
+def server(desk: Desk, path: Path) -> Iterator[ControlServer]:
+    before = threads_and_files()
+    server = ControlServer(path, desk.answer)
+    yield server
+    server.close()
+    assert not path.exists()
+    assert threads_and_files() == before
+
+
+def threads_and_files() -> tuple[int, int]:
+    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+
+def connect(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(5)
+    client.connect(str(path))
+    return client
+
+
+def read_line(client: socket.socket) -> Any:
+    with client.makefile("rb") as lines:
+        return json.loads(lines.readline())
+
+
+# ---- what is asked
+
+
+def test_a_snooze_ends_by_itself_or_when_told(desk: Desk) -> None:
+    assert desk.answer({"command": "wake"}) == {"snoozed": False}
+    until = desk.answer({"command": "snooze", "seconds": 60})["until"]
+    assert until == desk.answer({"command": "status"})["snoozed_until"]
+    assert 59 < desk.snoozed_until_s - time.monotonic() <= 60
+    assert desk.answer({"command": "wake"}) == {"snoozed": True}
+    assert desk.answer({"command": "status"})["snoozed_until"] is None
+    desk.snoozed_until_s = time.monotonic() - 0.1
+    assert desk.answer({"command": "status"})["snoozed_until"] is None
+
+
+def test_mutes(desk: Desk, tmp_path: Path) -> None:
+    assert desk.answer({"command": "mute", "label": "Web_Site"}) == {"muted": "web site", "lasting": True}
+    assert desk.muted == {"web site"}
+    assert Desk(tmp_path / "state" / "mutes.json").muted == {"web site"}
+    assert desk.answer({"command": "mutes"}) == {"mutes": ["web site"]}
+    assert desk.answer({"command": "unmute", "label": "web site"}) == {"unmuted": "web site", "lasting": True}
+    assert desk.muted == frozenset()
+    assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["mutes.json"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        ({}, "unknown command None; known: status, snooze"),
+        ({"command": "reboot"}, "unknown command 'reboot'"),
+        ({"command": ["status"]}, "unknown command"),
+        ({"command": "snooze"}, "cannot snooze for None s: from 1 s to 7 days"),
+        ({"command": "snooze", "seconds": True}, "cannot snooze"),
+        ({"command": "snooze", "seconds": 1e9}, "cannot snooze"),
+        ({"command": "snooze", "seconds": float("nan")}, "cannot snooze"),
+        ({"command": "mute"}, "a label is a text"),
+        ({"command": "mute", "label": " "}, "a label is a text"),
+        ({"command": "mute", "label": "x" * 1000}, "a label is a text"),
+        ({"command": "mute", "label": "electric gitar"}, "no label 'electric gitar'; did you mean electric guitar?"),
+        ({"command": "unmute", "label": "dog"}, "'dog' is not muted"),
+    ],
+)
+def test_what_cannot_be_done_is_told(desk: Desk, request_: dict[str, Any], error: str) -> None:
+    answer = desk.answer(request_)
+    assert list(answer) == ["error"]
+    assert error in answer["error"]
+
+
+def test_what_was_missed_is_kept_but_not_for_ever(desk: Desk) -> None:
+    for number in range(300):
+        desk.miss(Missed(f"thing {number}", 0.9, "snoozed"))
+    missed = desk.answer({"command": "missed"})["missed"]
+    assert [missed[0]["label"], missed[-1]["label"], len(missed)] == ["thing 100", "thing 299", 200]
+    assert missed[0].keys() == {"time", "label", "probability", "why"}
+
+
+def test_a_look_is_answered_at_once_and_asked_of_the_loop_once(desk: Desk) -> None:
+    desk.show({"model": "demo"}, {"text": "I see a dog", "probability": 0.9})
+    assert not desk.take_look()
+    assert desk.answer({"command": "look"}) == {"text": "I see a dog", "probability": 0.9}
+    assert (desk.take_look(), desk.take_look()) == (True, False)
+    assert desk.answer({"command": "status"})["model"] == "demo"
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", '"x"', "\x00\xff"])
+def test_damaged_mutes_are_set_aside(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "mutes.json"
+    file.write_text(content, encoding="latin-1")
+    lines: list[str] = []
+    assert Desk(file, lines.append).muted == frozenset()
+    assert len(lines) == 1
+    assert "mutes.json.damaged" in lines[0]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mutes.json.damaged"]
+
+
+def test_mutes_that_cannot_be_written_hold_until_the_end(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    desk = Desk(tmp_path / "file" / "mutes.json")
+    assert desk.answer({"command": "mute", "label": "dog"}) == {"muted": "dog", "lasting": False}
+    assert desk.muted == {"dog"}
+
+
+MUTER = """
+import sys
+from pathlib import Path
+from edge.control import ControlServer
+from edge.desk import Desk
+server = ControlServer(Path(sys.argv[1]), Desk(Path(sys.argv[2])).answer)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_mute_survives_kill_9_right_after_its_answer(path: Path, tmp_path: Path, long: bool) -> None:
+    file = tmp_path / "mutes.json"
+    for number in range(50 if long else 3):
+        command = [sys.executable, "-c", MUTER, str(path), str(file)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout
+            child.stdout.readline()
+            ask([path], {"command": "mute", "label": f"thing {number}"})
+            child.send_signal(signal.SIGKILL)
+        # its socket is left behind, and taken over by the next
+        assert path.exists()
+        assert len(Desk(file).muted) == number + 1
+
+
+# ---- who asks
+
+
+@pytest.mark.usefixtures("server")
+def test_several_requests_on_one_line_each(path: Path) -> None:
+    with connect(path) as client:
+        client.sendall(b'{"command": "mutes"}\n{"command": "missed"}\n')
+        with client.makefile("rb") as lines:
+            assert [json.loads(lines.readline()) for _ in range(2)] == [{"mutes": []}, {"missed": []}]
+
+
+@pytest.mark.usefixtures("server")
+def test_rubbish_and_silence_disturb_nobody(path: Path, desk: Desk) -> None:
+    hanging = [connect(path) for _ in range(MOST_CLIENTS + 8)]
+    rubbish = random.Random(7)
+    for number in range(40):
+        with connect(path) as client:
+            client.sendall(rubbish.randbytes(rubbish.randrange(1, 300)) + b"\n")
+            if number % 2:
+                assert "error" in read_line(client)
+        with connect(path) as client:
+            client.sendall(b'{"command": "mu')  # and it is gone
+    with connect(path) as client:
+        client.sendall(b"[" * (3 * LONGEST_LINE) + b"\n")
+        assert "at most" in read_line(client)["error"]
+    start_s = time.monotonic()
+    assert ask([path], {"command": "mutes"}) == {"mutes": []}
+    assert time.monotonic() - start_s < 2.0  # a client's time, for which nobody waits
+    for client in hanging:
+        # each is told to go, by an end of file or a reset
+        wait_until(lambda client=client: hung_up(client))  # type: ignore[misc]
+        client.close()
+    assert desk.answer({"command": "mutes"}) == {"mutes": []}
+
+
+def hung_up(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.usefixtures("server")
+def test_a_client_that_does_not_read_its_answers_is_dropped(path: Path, desk: Desk) -> None:
+    for _ in range(200):
+        desk.miss(Missed("x" * 150, 0.9, "snoozed"))
+    with connect(path) as client:
+        client.settimeout(0.2)
+        with pytest.raises(OSError, match=r"timed out|Broken pipe|reset"):
+            client.sendall(b'{"command": "missed"}\n' * 1_000_000)
+        assert ask([path], {"command": "mutes"}) == {"mutes": []}
+
+
+def test_who_may_connect() -> None:
+    me = os.geteuid()
+    assert may_connect(0, 0, 12345)
+    assert may_connect(me, 54321, 12345)
+    assert may_connect(me + 1, 12345, 12345)
+    assert not may_connect(me + 1, 54321, 12345)
+    assert not may_connect(2**31 - 2, 54321, 12345)
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_users_connection_is_refused(path: Path) -> None:
+    for folder in (path.parent, *path.parent.parents[:3]):
+        folder.chmod(0o755)
+    code = f"""
+import os, socket
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+client = socket.socket(socket.AF_UNIX)
+try:
+    client.connect({str(path)!r})
+except PermissionError:
+    print("no permission")
+else:
+    print(client.makefile().readline())
+"""
+    run = [sys.executable, "-c", code]
+    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "no permission\n"
+    path.chmod(0o666)  # somebody has opened the first lock
+    assert "you may not speak to this edge" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_second_daemon_does_not_take_the_socket_of_the_first(server: ControlServer, path: Path, desk: Desk) -> None:
+    with pytest.raises(ControlError, match="another edge is running"):
+        ControlServer(path, desk.answer)
+    assert ask([path], {"command": "mutes"}) == {"mutes": []}
+
+
+def test_a_place_that_cannot_be_used(tmp_path: Path, desk: Desk) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ControlError, match="name another place in \\[service\\] control"):
+        ControlServer(tmp_path / "file" / "control.sock", desk.answer)
+    with pytest.raises(ControlError, match="too long"):
+        ControlServer(tmp_path / ("x" * 200), desk.answer)
+
+
+def test_nobody_is_there(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match="edge is not running here"):
+        ask([tmp_path / "none", tmp_path / "none" / "either"], {"command": "status"})
+
+
+def test_where_it_is(tmp_path: Path) -> None:
+    assert control_path("", tmp_path) is None
+    assert control_path("auto", tmp_path) == tmp_path / "control.sock"
+    assert control_path("/x/y", tmp_path) == Path("/x/y")
+
+
+@pytest.mark.parametrize(("text", "found"), [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("2d", 172800), ("5", 300)])
+def test_durations(text: str, found: float) -> None:
+    assert seconds(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "m", "1x", "-5", "1.5h", "1 h", "1h 30"])
+def test_no_durations(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{text}$"):
+        seconds(text)
