@@ -20,7 +20,7 @@ from typing import Protocol
 
 from edge.etiquette import Etiquette, Moment
 from edge.settings import AnnounceSettings
-from edge.stages import Announcement, Outcome, Prediction
+from edge.stages import Announcement, Group, Outcome, Prediction
 
 NOT_SURE = "not sure"
 """The id of the announcement that something is there."""
@@ -74,15 +74,6 @@ class _Told:
     """Kept back for the quiet."""
     implied: bool = False
     """The group of a label that was told: it says nothing of the group's other labels."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Labels that people have one word for."""
-
-    id: str
-    name: str
-    members: frozenset[str]
 
 
 @dataclass(frozen=True)

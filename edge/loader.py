@@ -109,10 +109,10 @@ class Loader:
         return self.option.checkpoint.background
 
     @property
-    def labels(self) -> list[str]:
-        """What it can say."""
+    def labels(self) -> dict[str, str]:
+        """What it can say, by id."""
         labels = read_labels(self.option.checkpoint.synset)
-        return [label.name for label in labels if label.id not in self.background]
+        return {label.id: label.name for label in labels if label.id not in self.background}
 
     @property
     def description(self) -> str:

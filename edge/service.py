@@ -22,6 +22,7 @@ from edge.health import HeatWatch, MemoryWatch
 from edge.loader import Loader
 from edge.machine import Machine, MemoryReading
 from edge.models.checkpoint import DEMO
+from edge.models.groups import load_groups
 from edge.models.marker import runtime_folder
 from edge.reporter import Reporter, teller
 from edge.settings import Settings
@@ -130,7 +131,7 @@ def run(
 
 
 def _knowledge(loader: Loader, classifier: Classifier) -> Knowledge:
-    return Knowledge(loader.background, calibrated=classifier.calibrated)
+    return Knowledge(loader.background, load_groups(loader.labels), calibrated=classifier.calibrated)
 
 
 def _open_control(
@@ -161,7 +162,7 @@ class Clerk:
 
     def know(self, loader: Loader) -> None:
         """Another network looks: it has other labels."""
-        self._desk.know([*loader.labels, *(group.name for group in self._announcer.knowledge.groups)])
+        self._desk.know([*loader.labels.values(), *(group.name for group in self._announcer.knowledge.groups)])
 
     def attend(self, stages: pipeline.Stages, summary: pipeline.Summary) -> None:
         """Do what was asked for, and tell how things are."""

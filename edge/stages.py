@@ -41,6 +41,16 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Labels that people have one word for: the breeds of dogs."""
+
+    id: str
+    name: str
+    members: frozenset[str]
+    """The labels' ids."""
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement:
     """Something worth saying now."""
 

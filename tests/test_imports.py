@@ -36,6 +36,7 @@ ALLOWED = {
     "loader.py": {f"edge.{name}" for name in ("aloud", "engines", "errors", "machine", "models", "settings", "stages")},
     "cameras": {"edge.cameras", "edge.errors", "edge.settings", "edge.stages"},
     "models": {"edge.models", "edge.errors"},
+    "models/groups.py": {"edge.stages"},
     "models/fetch.py": {"edge", "edge.models", "edge.errors"},
     "models/measure.py": {"edge.footprint", "edge.machine", "edge.models", "edge.errors", "edge.worker"},
     "engines": {"edge.engines", "edge.models", "edge.errors", "edge.stages"},

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.aloud import DARK, SIGHT_AGAIN, SMALLER, Aloud
-from edge.announcer import NOT_SURE, Announcer, Group, Knowledge, Missed
+from edge.announcer import NOT_SURE, Announcer, Knowledge, Missed
 from edge.etiquette import Etiquette, Moment
 from edge.settings import AloudSettings, AnnounceSettings
-from edge.stages import Announcement, Outcome, Prediction
+from edge.stages import Announcement, Group, Outcome, Prediction
 
 CALM = AnnounceSettings(persistence_s=0.5, smoothing_s=0.3, leave_s=1.5, cooldown_s=0.0)
 DOGS = Group("dog", "dog", frozenset({"husky", "malamute", "samoyed"}))
