@@ -1,0 +1,38 @@
+"""Real photos, seen by real networks as a camera would show them: what is said is right, once, soon, not of gaps."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = {
+    "mobilenet_v2_1.0": ["--size", "224", "--mean", "127.5", "--std", "127.5", "--short-side", "256"],
+    "mobilenet0.5": [
+        *("--size", "224", "--mean", "123.68,116.779,103.939", "--std", "58.393,57.12,57.375", "--short-side", "256"),
+    ],
+}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("model", "fps", "seed"),
+    [("mobilenet_v2_1.0", 10, 1), ("mobilenet_v2_1.0", 0.5, 1), ("mobilenet0.5", 10, 2), ("mobilenet_v2_1.0", 10, 3)],
+)
+def test_a_stream_of_photos(shared: Path, model: str, fps: float, seed: int, *, long: bool) -> None:
+    if seed > 1 and not long:
+        pytest.skip("other orders, noise and networks: with --long")
+    checkpoints = shared / "checkpoints"
+    command = [sys.executable, "scripts/score_photos.py", str(shared / "images"), "--fps", str(fps)]
+    command += ["--seed", str(seed), "--json", "--", "--model", str(checkpoints / model / model)]
+    command += ["--synset", str(checkpoints / "synset.txt"), *FLAGS[model]]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=200, cwd=ROOT).stdout)
+    assert found["named"] >= 12
+    assert found["precision"] >= 0.95
+    assert (found["again"], found["in_gaps"]) == (0, 0)
+    if fps == 10:
+        assert found["median_s"] < 1.5  # by the film's clock, not by this machine's
+    else:
+        assert found["median_frames"] <= 3
