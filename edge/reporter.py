@@ -72,6 +72,7 @@ class Reporter:
                 "ready",
                 model=self._classifier.name,
                 engine=self._classifier.engine,
+                calibrated=self._classifier.calibrated,
                 speech=self._speaker.description,
             )
             notify("READY=1")

@@ -71,7 +71,7 @@ def run(
                     tell(f"Camera: {camera.description}.")
                 closing.callback(loader.close)
                 classifier = loader.open()
-                tell(f"Model: {loader.description}.")
+                tell(f"Model: {loader.description}{'' if classifier.calibrated else ', uncalibrated'}.")
                 if camera.description == DEMO_CLIP and classifier.name != DEMO:
                     tell("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
                 demo = settings.model.name == "auto" and classifier.name == DEMO
@@ -159,6 +159,8 @@ class Clerk:
         self._announcer = announcer
         self._etiquette = etiquette
         self._reporter = reporter
+        self._looked = ""
+        """What was said last of what is in view."""
 
     def know(self, loader: Loader) -> None:
         """Another network looks: it has other labels."""
@@ -172,7 +174,13 @@ class Clerk:
         looked = self._announcer.look(now)
         if summary.sight_fault:
             looked = dataclasses.replace(looked, label="", probability=0.0, text=summary.sight_fault)
-        if self._desk.take_look() and pipeline.say(stages, summary, looked, now.s, now):
+        # who asks again while it is being said hears it anyway
+        if (
+            self._desk.take_look()
+            and not (summary.in_the_air and looked.text == self._looked)
+            and pipeline.say(stages, summary, looked, now.s, now)
+        ):
+            self._looked = looked.text
             self._reporter.notified(looked)
         status = {
             "version": __version__,

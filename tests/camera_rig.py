@@ -3,7 +3,7 @@
 import http.server
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +62,8 @@ class MjpegServer(http.server.ThreadingHTTPServer):
         self.rate_hz = rate_hz
         self.hang = hang
         self.sent = 0
+        self.show: Callable[[int], Pixels] = scene
+        """Makes the picture of each number."""
         self.silent = threading.Event()
         """Set: sends nothing more, and keeps the connection."""
         self.over = threading.Event()
@@ -96,7 +98,7 @@ class _MjpegHandler(http.server.BaseHTTPRequestHandler):
         try:
             while not self.server.over.wait(1 / self.server.rate_hz):
                 if not self.server.silent.is_set():
-                    jpeg = cv2.imencode(".jpg", scene(self.server.sent)[..., ::-1])[1].tobytes()
+                    jpeg = cv2.imencode(".jpg", self.server.show(self.server.sent)[..., ::-1])[1].tobytes()
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     self.wfile.write(head.encode() + jpeg + b"\r\n")
                     self.server.sent += 1

@@ -12,70 +12,21 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from camera_rig import MjpegServer, serving
+from rigs.daemon import ROOT, daemon, group_of, named, read_events
 
 from edge.cli import main
 
 pytestmark = pytest.mark.integration
-RUN = [sys.executable, "-m", "edge", "run", "--camera", "demo", "--loop"]
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def read_events(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def named(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["event"] == name]
-
-
-def group_of(session: int) -> list[int]:
-    """The processes whose environment says that they belong to the daemon of this test."""
-    mark = f"EDGE_TEST_SESSION={session}".encode()
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and mark in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
 
 
 def bytes_waiting(child: subprocess.Popen[str]) -> int:
     """How much the daemon has printed that nobody has read."""
     assert child.stdout is not None
     return int.from_bytes(fcntl.ioctl(child.stdout, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-@contextmanager
-def daemon(tmp_path: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Start it with a temp folder of its own; whatever happens, nothing of it is left."""
-    session = random.getrandbits(62)
-    environment |= {"EDGE_TEST_SESSION": str(session), "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
-    child = subprocess.Popen(
-        [*RUN, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    child.session = session  # type: ignore[attr-defined]
-    try:
-        yield child
-    finally:
-        for process in group_of(session):
-            os.kill(process, signal.SIGKILL)
-        child.wait(10)
-        assert child.stdout is not None
-        child.stdout.close()
 
 
 def test_the_demo_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,7 +150,7 @@ def test_sigterm_at_any_moment(tmp_path: Path, long: bool) -> None:
         events = tmp_path / f"events-{number}"
         with daemon(folder, "--events", str(events), ALSA_CONFIG_PATH=str(card)) as child:
             time.sleep(generator.uniform(0.0, 6.0))
-            started = events.exists() and bool(named(read_events(events), "started"))
+            started = bool(named(read_events(events), "started"))
             sent_s = time.monotonic()
             child.send_signal(signal.SIGTERM)
             code = child.wait(10)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge.cameras import demo, files, opencv, picamera2
 from edge.cameras.reopening import Reopening
+from edge.libraries import preload
 from edge.settings import CameraSettings
 from edge.stages import Camera
 
@@ -50,6 +51,7 @@ def open_camera(settings: CameraSettings, every_frame: bool = False, sysfs: Path
 
 def open_lasting(settings: CameraSettings, tell: Callable[[str], object], every_frame: bool = False) -> Camera:
     """The same; but a live camera that gets lost is opened again, and `tell` hears of it."""
+    preload("cv2", "**/cv2*.so")  # nearly every driver imports it
     if not live_camera_is_present(settings):
         return open_camera(settings, every_frame)
     return Reopening(lambda: open_camera(settings, every_frame), tell)

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from edge.errors import ModelError
+from edge.libraries import preload
 
 _ALIASES = {
     "PZERO": 0.0,
@@ -50,6 +51,7 @@ def import_mxnet() -> Any:
     # else it tells on stderr at each bind which subgraph backend it uses
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 
+    preload("mxnet", "libmxnet.so")
     restore_numpy_names(np)
     try:
         with _stand_ins(), warnings.catch_warnings():

@@ -37,10 +37,21 @@ class Words:
         """`tell` hears, once each, of lines that the translation lacks. Raises ConfigError for a file with faults."""
         self._announce = announce
         self._tell = tell
+        # what the user has put into words needs no translation
+        self._own_sentences = {
+            getattr(announce, key)
+            for key in ("template", "maybe_template", "maybe_or_template", "not_sure_text")
+            if getattr(announce, key) != getattr(AnnounceSettings(), key)
+        }
         self._rename = {_plain(label): name for label, name in announce.rename.items()}
         self._path = translation_file(speech) if speech else None
         self._sentences, self._labels = read_translation(self._path) if self._path else ({}, {})
         self._missing: set[str] = set()
+        if speech and self._path is None and speech.language and not speech.language.lower().startswith("en"):
+            tell(
+                f"edge has no translation for {speech.language!r}: it speaks English; "
+                "[speech] translations names a file of them."
+            )
 
     def sure(self, label: str) -> str:
         """What is said of a label that is clearly there."""
@@ -66,16 +77,18 @@ class Words:
         for name in (own, label):
             if name is not None and (translated := self._labels.get(_plain(name))):
                 return translated
-        if own is None:
-            self._lacks(label)
-        return with_article(own if own is not None else label)
+        if own is not None:
+            return own if self._path else with_article(own)  # articles of other languages are the user's
+        self._lacks(label)
+        return with_article(label)
 
     def _sentence(self, english: str) -> str:
         translated = self._sentences.get(english)
-        if translated is None:
+        if translated is not None:
+            return translated
+        if english not in self._own_sentences:
             self._lacks(english)
-            return english
-        return translated
+        return english
 
     def _lacks(self, line: str) -> None:
         if self._path is None or line in self._missing or len(self._missing) > TOLD:
