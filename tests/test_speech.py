@@ -1,22 +1,29 @@
 """Every speaker, and the real ones into a card that records: what it recorded is compared with espeak-ng's own file."""
 
+import contextlib
 import dataclasses
 import os
+import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from rigs.audio.card import RecordingCard, samples_of
+from rigs.audio.card import SAMPLE_RATE, RecordingCard, samples_of
 from rigs.processes import command, members, temp_folder, wait_until, wait_until_gone, workers
 
 from edge.errors import SpeechError
-from edge.settings import SpeechSettings
+from edge.models.labels import read_labels
+from edge.settings import AnnounceSettings, SpeechSettings
 from edge.speech import open_speaker
 from edge.speech.sound import NO_APLAY, NO_CARD, Card, check_aplay, find_cards, player
+from edge.speech.words import Words, read_translation
 from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Outcome, Speaker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -329,6 +336,130 @@ class TestSound:
                 daemon.kill()
         wait_until_gone(group)
         assert not folder.exists()
+
+    def test_another_language(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path
+    ) -> None:
+        speech = SpeechSettings(driver, language="de")
+        text = Words(AnnounceSettings(), speech).sure("violin")
+        assert text == "Ich sehe eine Geige"
+        assert outcome_of(open_(driver, card, language="de"), text).heard
+        assert_played(card, oracle(text, tmp_path, "de"))
+
+    def test_every_label_is_played_as_espeak_makes_it(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path, long: bool
+    ) -> None:
+        labels = labels_to_say()
+        if not long:
+            labels = random.Random(4).sample(labels, 10)
+        speaker = open_(driver, card)
+        words = Words(AnnounceSettings())
+        texts = [words.sure(label) for label in labels]
+        for text in texts:
+            assert outcome_of(speaker, text).heard
+        assert_played(card, *(oracle(text, tmp_path) for text in texts))
+
+    def test_a_listener_understands_it(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path
+    ) -> None:
+        pocketsphinx = pytest.importorskip("pocketsphinx")
+        things = "guitar violin umbrella bicycle banana butterfly elephant pineapple telephone hammer".split()
+        grammar = tmp_path / "things.gram"
+        grammar.write_text(f"#JSGF V1.0; grammar things; public <said> = i see (a | an) ({' | '.join(things)});")
+        decoder = pocketsphinx.Decoder(jsgf=str(grammar), loglevel="FATAL")
+        speaker = open_(driver, card, voice="en-us")
+        words = Words(AnnounceSettings())
+        for thing in things:
+            assert outcome_of(speaker, words.sure(thing)).heard
+        understood = [transcript(decoder, recording) for recording in card.recordings()]
+        right = [text.endswith(f" {thing}") for text, thing in zip(understood, things, strict=True)]
+        assert sum(right) >= 0.9 * len(things), understood
+
+    def test_a_card_that_stalls_at_random_costs_words_and_nothing_else(
+        self, driver: str, open_: Callable[..., Speaker], card: RecordingCard, tmp_path: Path, long: bool
+    ) -> None:
+        """Each is heard whole, or reported not to be; and at the end all is as it was at the start."""
+        speaker = open_(driver, card, rate_wpm=450)
+        dice = random.Random(2026)
+        texts = ["I see a cat", "I see an elephant", "I'm not sure"]
+        sounds = {text: oracle(text, tmp_path, rate_wpm=450) for text in texts}
+        before: Belongings | None = None
+        expected = []
+        for count in range(-5, 500 if long else 20):
+            text = dice.choice(texts)
+            bad = count >= 0 and dice.random() < 0.2
+            card.set_pace(dice.choice(["stuck", "stalls"]) if bad else "instant")
+            started_s = time.monotonic()
+            outcome = outcome_of(speaker, text)
+            # GRACE_S and what the text takes; the rest is what a machine busy with other tests may add
+            assert time.monotonic() - started_s < 6
+            assert outcome.heard != bad, outcome
+            assert bool(outcome.reason) == bad
+            if not bad:
+                expected.append(sounds[text])
+            if count == -1:
+                before = Belongings.of(card)
+        assert_played(card, *expected)
+        assert len(expected) < count + 6, "none was stalled"
+        assert before is not None
+        before.check(Belongings.of(card))
+
+
+def labels_to_say() -> list[str]:
+    """More than a hundred: those of the demo, and those that edge knows in German."""
+    data = ROOT / "edge" / "data"
+    return sorted(
+        {label.name for label in read_labels(data / "demo" / "synset.txt")}
+        | set(read_translation(data / "translation-de.toml")[1])
+    )[:100]
+
+
+def transcript(decoder: Any, recording: bytes) -> str:
+    """What a listener understands, at the 16 kHz that its ear is made for."""
+    samples = np.frombuffer(recording, np.int16).astype(float)
+    samples = np.pad(samples, SAMPLE_RATE // 5)
+    samples += np.random.default_rng(1).normal(0, 3, len(samples))  # no room is as silent as zeros are
+    length = round(len(samples) * 16000 / SAMPLE_RATE)
+    resampled = np.fft.irfft(np.fft.rfft(samples)[: length // 2 + 1], length) * length / len(samples)
+    decoder.start_utt()
+    decoder.process_raw(resampled.clip(-32768, 32767).astype(np.int16).tobytes(), full_utt=True)
+    decoder.end_utt()
+    return decoder.hyp().hypstr if decoder.hyp() else ""
+
+
+@dataclasses.dataclass
+class Belongings:
+    """What the speech of this process holds."""
+
+    memory_mib: float
+    threads: int
+    files: int
+    folders: int
+    processes: int
+
+    @classmethod
+    def of(cls, card: RecordingCard) -> "Belongings":
+        """Count them; processes are those that have anything to do with the card."""
+        folder = f"SINK_DIR={card.folder}".encode()
+        resident = int(Path("/proc/self/statm").read_text().split()[1])
+        holders = []
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if folder in environment.read_bytes().split(b"\0"):
+                    holders.append(environment.parent.name)
+        (worker,) = workers(os.getpid())
+        return cls(
+            memory_mib=resident * os.sysconf("SC_PAGE_SIZE") / 2**20,
+            threads=threading.active_count(),
+            files=len(list(Path("/proc/self/fd").iterdir())),
+            folders=len(list(temp_folder(worker).parent.glob("edge-*"))),
+            processes=len(holders),
+        )
+
+    def check(self, now: "Belongings") -> None:
+        """Nothing more than before, and of memory what a few allocations may leave."""
+        assert now.memory_mib < self.memory_mib + 4
+        assert dataclasses.replace(now, memory_mib=0) == dataclasses.replace(self, memory_mib=0)
 
 
 DAEMON = """

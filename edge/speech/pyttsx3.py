@@ -5,14 +5,19 @@ real one, on the right card, and leaves its exit status and its words where we l
 and save_to_file() makes the engine mute for good: neither is used here.
 """
 
+import contextlib
+import importlib
 import os
 import shlex
+import signal
 import tempfile
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from edge.errors import SpeechError
+from edge.errors import EX_OK, EX_SOFTWARE, SpeechError
 from edge.speech.driver import answering, clean
 from edge.speech.sound import check_aplay, find_aplay, player
 
@@ -27,50 +32,68 @@ rate=$(od -An -tu4 -j24 -N4 "$1" | tr -d ' ')
 {{ head -c $((rate * {lead_in_ms} / 1000 * 2)) /dev/zero; tail -c +45 "$1"; }} |
     {player} -t raw -f S16_LE -c 1 -r "$rate" -"""
 """A WAV file has its rate at byte 24, and its samples from byte 44 on."""
+_LONGEST_ERROR = 4096
+"""Bytes; a pipe takes so many at once."""
 
 
 class Pyttsx3:
-    """The engine. One a process, and in a process of its own (edge/worker.py): it can block for ever."""
+    """Speaks each text with an engine of its own, in a fork of this process that has never begun to speak.
+
+    The eSpeak library keeps something from one utterance for the next, so that only the first sounds as it should (the
+    others are shifted by some samples); a fork and a new engine take 10 ms, and whatever goes wrong in it is gone.
+    """
 
     def __init__(self, voice: str, rate_wpm: int, volume: float, device: str = "", lead_in_ms: int = 0) -> None:
         """Raises SpeechError when pyttsx3, its library or aplay is missing, or the voice is unknown."""
+        self._voice, self._rate_wpm, self._volume = voice, rate_wpm, volume
         self._device, self._lead_in_ms = device, lead_in_ms
         self.aplay = find_aplay()  # before ours comes first in the PATH
         self._folder = _folder_for_aplay()
+        with contextlib.suppress(ImportError, RuntimeError, OSError):  # the first fork says what is wrong
+            importlib.import_module("pyttsx3.drivers.espeak")  # once, and not in each fork
+        _in_fork(self._open)
+
+    def say(self, text: str) -> None:
+        """Return when the text was heard. Raises SpeechError when it wasn't."""
+        if not text.strip():
+            raise SpeechError("nothing to say")  # pyttsx3 would say nothing, and never end
+        self._write_aplay()
+        status, stderr = self._folder / "status", self._folder / "stderr"
+        status.unlink(missing_ok=True)
+        _in_fork(lambda: self._say(text))
+        if not status.exists():
+            raise SpeechError("pyttsx3 played nothing")
+        check_aplay(int(status.read_text()), stderr.read_text(errors="replace"), self._device)
+
+    def _open(self) -> Any:
         try:
             import pyttsx3
 
-            self._engine = pyttsx3.init("espeak")
+            engine = pyttsx3.init("espeak")
         except ImportError as error:
             raise SpeechError(f"pyttsx3 cannot be imported ({error}): pip install pyttsx3") from error
         except (RuntimeError, OSError) as error:
             what = "libespeak-ng.so.1 is missing" if "not have eSpeak" in str(error) else error
             raise SpeechError(f"pyttsx3 cannot start: {what}: sudo apt install libespeak-ng1") from error
-        self._endings: SimpleQueue[bool] = SimpleQueue()
-        self._engine.connect("finished-utterance", lambda name, completed: self._endings.put(completed))
         faults: list[Exception] = []
-        self._engine.connect("error", lambda name, exception: faults.append(exception))
-        if voice:
-            self._engine.setProperty("voice", voice)
-        self._engine.setProperty("rate", rate_wpm)
-        self._engine.setProperty("volume", volume)
-        self._engine.proxy.setBusy(False)  # else they'd be applied at the first utterance, too late to complain
+        engine.connect("error", lambda name, exception: faults.append(exception))
+        if self._voice:
+            engine.setProperty("voice", self._voice)
+        engine.setProperty("rate", self._rate_wpm)
+        engine.setProperty("volume", self._volume)
+        engine.proxy.setBusy(False)  # else they'd be applied at the first utterance, too late to complain
         if faults:
-            raise SpeechError(f"pyttsx3 has no voice {voice!r}: see espeak-ng --voices") from faults[0]
+            raise SpeechError(f"pyttsx3 has no voice {self._voice!r}: see edge voices") from faults[0]
+        return engine
 
-    def say(self, text: str) -> None:
-        """Return when the text was heard. Raises SpeechError when it wasn't."""
-        if not text.strip():
-            raise SpeechError("nothing to say")  # pyttsx3 would say the last text again
-        self._write_aplay()
-        status, stderr = self._folder / "status", self._folder / "stderr"
-        status.unlink(missing_ok=True)
-        self._engine.say(clean(text))
-        self._engine.runAndWait()
-        completed = self._endings.get()  # runAndWait may return before the end
-        if not status.exists():
-            raise SpeechError("pyttsx3 played nothing" if completed else "pyttsx3 broke off")
-        check_aplay(int(status.read_text()), stderr.read_text(errors="replace"), self._device)
+    def _say(self, text: str) -> None:
+        engine = self._open()
+        endings: SimpleQueue[bool] = SimpleQueue()
+        engine.connect("finished-utterance", lambda name, completed: endings.put(completed))
+        engine.say(clean(text))
+        engine.runAndWait()
+        if not endings.get():  # runAndWait may return before the end
+            raise SpeechError("pyttsx3 broke off")
 
     def _write_aplay(self) -> None:
         """Put our aplay in front of the real one; anew each time, for cards come and go."""
@@ -86,6 +109,29 @@ def open_driver(settings: dict[str, Any]) -> Any:
     keys = ("voice", "rate_wpm", "volume", "device", "lead_in_ms")
     voice = Pyttsx3(**{key: settings[key] for key in keys})
     return answering(voice.say, voice.aplay, settings["device"])
+
+
+def _in_fork(do: Callable[[], object]) -> None:
+    """Do it in a fork of this process, and wait. Raises SpeechError: its own, or that it died."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        code = EX_SOFTWARE
+        try:
+            do()
+            code = EX_OK
+        except SpeechError as error:
+            os.write(writing, str(error).encode("utf-8", "replace")[:_LONGEST_ERROR])
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        error_text = pipe.read().decode("utf-8", "replace")
+    ending = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if ending:
+        raise SpeechError(error_text or f"pyttsx3 died ({signal.Signals(-ending).name if ending < 0 else ending})")
 
 
 def _folder_for_aplay() -> Path:

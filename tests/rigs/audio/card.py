@@ -5,6 +5,7 @@ import wave
 from pathlib import Path
 
 HERE = Path(__file__).parent
+SAMPLE_RATE = 22050
 
 
 class RecordingCard:
@@ -20,7 +21,7 @@ class RecordingCard:
         self.set_pace(pace)
 
     def set_pace(self, pace: str) -> None:
-        """From the next opening on be `instant`, `real` (as fast as a loudspeaker) or `stuck` (takes nothing)."""
+        """From its next opening on be `instant`, `real`, `stuck` or `stalls`, as sink.py has them."""
         (self.folder / "pace").write_text(pace)
 
     def recordings(self) -> list[bytes]:

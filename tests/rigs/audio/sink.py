@@ -1,7 +1,7 @@
 """The far side of the recording card: samples on standard input become one WAV file in SINK_DIR.
 
 The file `pace` there says how: `instant` takes them as fast as they come, `real` as fast as a loudspeaker would,
-`stuck` never does.
+`stuck` never does, `stalls` only the first quarter of a second.
 """
 
 import contextlib
@@ -28,6 +28,8 @@ def main() -> None:
         samples += block
         if pace == "real":
             time.sleep(len(block) / BYTES_A_SECOND)
+        if pace == "stalls" and len(samples) > BYTES_A_SECOND / 4:
+            time.sleep(3600)
     # renamed when complete: who finds a WAV here can read it
     unfinished = folder / f"{opened}.part"
     with wave.open(str(unfinished), "wb") as file:
