@@ -68,6 +68,7 @@ class Worker:
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._ready = self._busy = self._closed = False
+        self._timeout_s = math.inf  # what the request may take
         self._deadline_s = math.inf  # time.monotonic() at which the child must have answered
         self._fault = ""  # why there is no child
         self._start()
@@ -86,7 +87,8 @@ class Worker:
     def ask(self, request: object, timeout_s: float) -> bool:
         """Send a request (what JSON can hold); False when one is being answered, or after `close`.
 
-        A child that has not answered after `timeout_s` seconds is killed with all it has started, and replaced.
+        A child that has not answered `timeout_s` seconds after it was asked, and was ready, is killed with all it has
+        started, and replaced.
         """
         with self._lock:
             if self._busy or self._closed:
@@ -96,7 +98,9 @@ class Worker:
                 self._start()
             if self._child is not None:
                 self._child.send(request)
-                self._deadline_s = time.monotonic() + timeout_s + (0 if self._ready else self._start_timeout_s)
+                self._timeout_s = timeout_s
+                if self._ready:  # else its start has a deadline, and the request's begins when it is ready
+                    self._deadline_s = time.monotonic() + timeout_s
             return True
 
     def poll(self) -> Reply | None:
@@ -152,8 +156,7 @@ class Worker:
                 if reply.error:
                     return self._replace(reply.error)
                 self._ready = True
-                if not self._busy:
-                    self._deadline_s = math.inf
+                self._deadline_s = time.monotonic() + self._timeout_s if self._busy else math.inf
         except EOFError:
             return self._replace("")
         if time.monotonic() > self._deadline_s:

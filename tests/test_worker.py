@@ -157,6 +157,16 @@ def test_stuck_child_is_killed_with_what_it_started_and_replaced(start: Callable
         assert reply_of(worker, "echo", 1) == Reply(value=1)
 
 
+def test_the_time_that_a_new_child_takes_to_start_is_not_the_requests(start: Callable[..., Worker]) -> None:
+    """Else a second stuck request in a row would be given up only after all the time that a start may take."""
+    worker = start(PATIENCE_S)
+    for _ in range(3):
+        asked_s = time.monotonic()
+        # from the second on the child is still starting
+        assert "in time" in reply_of(worker, "stuck", None, timeout_s=0.2).error
+        assert time.monotonic() - asked_s < PATIENCE_S / 2
+
+
 def test_killed_while_it_works(start: Callable[..., Worker]) -> None:
     worker = start()
     assert reply_of(worker, "signal", signal.SIGKILL).error == "the double died (SIGKILL)"

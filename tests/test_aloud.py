@@ -1,0 +1,106 @@
+"""What edge says of itself: how things are, once, and not what was."""
+
+from pathlib import Path
+
+import pytest
+from doubles import StubClassifier
+from rigs.boards import BOARDS, write, write_board
+
+from edge.aloud import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Aloud
+from edge.health import COOL_C, HOT_C
+from edge.machine import Machine
+from edge.service import HeatGuard
+from edge.settings import AloudSettings
+
+
+def say_all(aloud: Aloud, now_s: float) -> list[str]:
+    """What is said at this moment, one after the other."""
+    said: list[str] = []
+    while sentence := aloud.due(now_s):
+        assert len(said) < 10
+        aloud.told(sentence, now_s)
+        said.append(sentence)
+    return said
+
+
+@pytest.fixture
+def aloud() -> Aloud:
+    aloud = Aloud(AloudSettings(repeat_s=60))
+    aloud.set("sight", "", SIGHT_AGAIN)
+    return aloud
+
+
+def test_each_state_is_said_once(aloud: Aloud) -> None:
+    aloud.once("ready", READY)
+    assert say_all(aloud, 0) == [READY]
+    for now_s, state, said in ((1, DARK, [DARK]), (2, DARK, []), (3, "", [SIGHT_AGAIN]), (4, "", [])):
+        aloud.set("sight", state)
+        assert say_all(aloud, now_s) == said
+
+
+def test_what_was_over_before_one_could_speak_is_not_said(aloud: Aloud) -> None:
+    aloud.set("sight", DARK)
+    aloud.set("sight", COVERED)
+    aloud.set("sight", "")
+    assert say_all(aloud, 0) == []
+    aloud.set("sight", DARK)
+    assert aloud.due(1) == DARK  # the speaker is busy
+    aloud.set("sight", COVERED)
+    assert say_all(aloud, 2) == [COVERED]
+
+
+def test_the_same_is_not_said_again_too_soon(aloud: Aloud) -> None:
+    said: list[str] = []
+    for second in range(300):
+        aloud.set("sight", DARK if second % 10 < 5 else "")
+        said += say_all(aloud, second)
+    assert 5 <= said.count(DARK) <= 6
+    assert said.count(SIGHT_AGAIN) <= 6
+    aloud.set("sight", "")
+    assert say_all(aloud, 1000) == [] or said[-1] == DARK
+
+
+def test_it_may_happen_again(aloud: Aloud) -> None:
+    for now_s in (0, 100, 200):
+        aloud.once("model", SMALLER)
+        assert say_all(aloud, now_s) == [SMALLER]
+
+
+@pytest.mark.parametrize(
+    ("key", "topic", "sentence"),
+    [("ready", "ready", READY), ("blind", "sight", DARK), ("hot", "heat", HOT), ("smaller_model", "model", SMALLER)],
+)
+def test_each_can_be_switched_off(key: str, topic: str, sentence: str) -> None:
+    aloud = Aloud(AloudSettings(**{key: False}))
+    for other in ("ready", "sight", "heat", "model"):
+        aloud.set(other, sentence if other == topic else other)
+    assert sorted(say_all(aloud, 0)) == sorted({"ready", "sight", "heat", "model"} - {topic})
+
+
+def test_heat_slows_it_down_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("edge.service.time.sleep", rests.append)
+    thermometer = tmp_path / "sys/class/thermal/thermal_zone0/temp"
+    machine = Machine(write_board(tmp_path, BOARDS["pi4-2"]))
+    aloud = Aloud(AloudSettings(repeat_s=0))
+    guard, classifier = HeatGuard(machine, aloud), StubClassifier(["cat"])
+    now_s, said = 0.0, list[str]()
+    for celsius, rest in ((50, False), (HOT_C, True), (COOL_C + 1, True), (COOL_C - 1, False), (HOT_C - 1, False)):
+        write(thermometer, f"{1000 * celsius:.0f}\n")
+        for _ in range(100):  # ten seconds
+            now_s += 0.1
+            guard.rest(now_s, classifier)
+        before = len(rests)
+        guard.rest(now_s, classifier)
+        assert rests[before:] == ([pytest.approx(0.003)] if rest else [])  # as long as the frame took
+        said += say_all(aloud, now_s)
+    assert said == [HOT]
+
+
+def test_without_a_thermometer_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.service.time.sleep", lambda _s: pytest.fail("it rests"))
+    aloud = Aloud(AloudSettings())
+    guard = HeatGuard(Machine(write_board(tmp_path, BOARDS["pi4-2"])), aloud)
+    for second in range(60):
+        guard.rest(second, StubClassifier(["cat"]))
+    assert say_all(aloud, 60) == []
