@@ -68,7 +68,7 @@ class Desk:
         when = datetime.now().astimezone().isoformat(timespec="seconds")
         with self._lock:
             self._missed.append(
-                {"time": when, "label": missed.label, "probability": round(missed.probability, 3), "why": missed.why}
+                {"time": when, "label": missed.label, "probability": round(missed.probability, 3), "reason": missed.why}
             )
 
     def take_look(self) -> bool:

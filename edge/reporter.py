@@ -137,7 +137,7 @@ class Reporter:
 
     def missed(self, missed: Missed) -> None:
         """Something was recognised in the quiet."""
-        self._events.emit("missed", label=missed.label, probability=round(missed.probability, 4), why=missed.why)
+        self._events.emit("missed", label=missed.label, probability=round(missed.probability, 4), reason=missed.why)
 
     def stopped(self, summary: pipeline.Summary) -> None:
         """The end, told once, whether it was reached in peace or by force."""

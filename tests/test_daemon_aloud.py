@@ -183,7 +183,7 @@ def test_what_was_missed_is_listed(tmp_path: Path) -> None:
         missed = ask([socket_of(tmp_path)], {"command": "missed"})["missed"]
         told = named(read_events(events), "missed")
     assert [entry["label"] for entry in missed[:3]] == [event["label"] for event in told[:3]]
-    assert all(entry["why"] == "snoozed" for entry in missed)
+    assert all(entry["reason"] == "snoozed" for entry in missed)
     for entry in missed:
         assert abs((datetime.datetime.now().astimezone() - datetime.datetime.fromisoformat(entry["time"])).seconds) < 60
     assert named(read_events(events), "announced") == []
