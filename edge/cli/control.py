@@ -101,7 +101,9 @@ def missed(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     elif found:
-        rows = [[_clock(one["time"], day=True), one["label"], f"{one['probability']:.0%}", one["reason"]] for one in found]
+        rows = [
+            [_clock(one["time"], day=True), one["label"], f"{one['probability']:.0%}", one["reason"]] for one in found
+        ]
         print(table(["when", "what", "sure", "why it was not said"], rows))
     else:
         print("Nothing was missed.")
