@@ -202,6 +202,12 @@ class Announcer:
             ):
                 told.delivered, told.lasting = outcome.delivered, outcome.lasting
 
+    def forget(self) -> None:
+        """Nobody has looked for a while: what is in view now is news, and must be seen anew to be believed."""
+        self._view = _View()
+        self._since = {}
+        self._told = {identity: told for identity, told in self._told.items() if told.delivered is None}
+
     def audible_again(self) -> None:
         """The speaker's lasting problem is gone: what is in view and was not heard is news."""
         self._told = {

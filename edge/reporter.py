@@ -55,6 +55,16 @@ class Reporter:
         self.tell(f"Now {now} looks instead of {before}: {why}.")
         self._events.emit("model_changed", before=before, model=now, reason=why)
 
+    def camera_lost(self, why: str) -> None:
+        """A live camera gives nothing any more; it is opened again and again."""
+        self.tell(f"{why} (it is tried again until it works)")
+        self._events.emit("camera_lost", reason=why)
+
+    def camera_back(self, description: str) -> None:
+        """It gives frames again."""
+        self.tell(f"Camera: {description} is back.")
+        self._events.emit("camera_back", camera=description)
+
     def notified(self, notice: Announcement) -> None:
         """The daemon has begun to say something of itself."""
         self.last_words = notice.text

@@ -55,6 +55,11 @@ def run(
         reporter = Reporter(events, tell, settings.service.events_frames)
         stopper = closing.enter_context(Stopper(lambda: reporter.stopped(summary)))
         events.emit("started", version=__version__, pid=os.getpid())
+
+        def camera_back(description: str) -> None:
+            reporter.camera_back(description)
+            announcer.forget()  # nobody knows what went by meanwhile
+
         try:
             with stopper.at_once():
                 words = Words(settings.announce, settings.speech, tell)
@@ -63,7 +68,8 @@ def run(
                 loader = Loader(settings, machine=machine, overrides=overrides, synset=synset, tell=tell)
                 # a forced end while a network loads is no sign of a network that kills
                 stopper.on_force(loader.marker.clear)
-                camera = open_lasting(settings.camera, tell, every_frame)
+                camera = open_lasting(settings.camera, reporter.camera_lost, camera_back, every_frame)
+                stopper.on_force(camera.close)
                 closing.callback(camera.close)
                 if settings.camera.source == "auto" and not camera.live:
                     tell(f"No camera found: playing {camera.description}.")

@@ -17,6 +17,7 @@ import importlib
 import json
 import math
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -58,13 +59,26 @@ class Worker:
     `close` may be called from any thread.
     """
 
-    def __init__(self, module: str, options: Mapping[str, Any], what: str, start_timeout_s: float = 10.0) -> None:
-        """Start the child and wait until its driver is open. `what` people call it ('the voice') is for messages.
+    def __init__(
+        self,
+        module: str,
+        options: Mapping[str, Any],
+        what: str,
+        start_timeout_s: float = 10.0,
+        *,
+        wait: bool = True,
+        private_folder: bool = True,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Start the child. `what` people call it ('the voice') is for messages.
 
-        Raises WorkerError when the driver cannot be opened, or takes longer than `start_timeout_s`.
+        With `wait`, returns when its driver is open and raises WorkerError when that fails or takes longer than
+        `start_timeout_s`; without, the reply to the first request tells. The child gets a folder of its own for
+        temporary files, unless it writes none, and inherits the file descriptors `pass_fds` under their numbers.
         """
         self._module, self._options, self._start_timeout_s = module, options, start_timeout_s
         self._what = what
+        self._private_folder, self._pass_fds = private_folder, tuple(pass_fds)
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._ready = self._busy = self._closed = False
@@ -72,6 +86,8 @@ class Worker:
         self._deadline_s = math.inf  # time.monotonic() at which the child must have answered
         self._fault = ""  # why there is no child
         self._start()
+        if not wait:
+            return
         try:
             self._wait_until_ready()
         except BaseException:  # Ctrl-C too
@@ -112,6 +128,15 @@ class Worker:
             self._busy = reply is None
             return reply
 
+    def wait(self, timeout_s: float) -> None:
+        """Return when `poll` may have something to tell, at the latest after `timeout_s`."""
+        child = self._child
+        until_s = min(timeout_s, max(0.0, self._deadline_s - time.monotonic()))
+        if child is None:
+            time.sleep(until_s)
+        else:
+            child.wait(until_s)
+
     def interrupt(self) -> None:
         """Kill what answers a request, if any does, and start another child. There will be no reply."""
         with self._lock:
@@ -141,7 +166,7 @@ class Worker:
         self._ready = False
         self._deadline_s = time.monotonic() + self._start_timeout_s
         try:
-            self._child = _Child(self._module, self._options)
+            self._child = _Child(self._module, self._options, self._pass_fds, private_folder=self._private_folder)
         except OSError as error:
             self._fault = f"cannot start a process for {self._what}: {error}"
 
@@ -179,17 +204,19 @@ class Worker:
 class _Child:
     """The process itself, the pipes to it and its folder for temporary files."""
 
-    def __init__(self, module: str, options: Mapping[str, Any]) -> None:
-        self._folder = _temporary_folder()
+    def __init__(
+        self, module: str, options: Mapping[str, Any], pass_fds: Sequence[int], *, private_folder: bool
+    ) -> None:
+        self._folder = _temporary_folder() if private_folder else None
         self._unread = b""
-        environment = os.environ | {
-            "TMPDIR": str(self._folder),
-            # the child finds the same modules as we do, and with -P none in the current directory
-            "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
-        }
+        # the child finds the same modules as we do, and with -P none in the current directory
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+        if self._folder:
+            environment["TMPDIR"] = str(self._folder)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "edge.worker", module, str(self._folder)],
+                [sys.executable, "-P", "-m", "edge.worker", module, str(self._folder or "")],
+                pass_fds=pass_fds,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
@@ -221,6 +248,15 @@ class _Child:
             raise EOFError
         return [Reply(**json.loads(line)) for line in lines]
 
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether it has said something, or died; wait for that at most `timeout_s`."""
+        try:
+            poll = select.poll()
+            poll.register(self._replies, select.POLLIN)
+            return bool(poll.poll(1000 * timeout_s))
+        except (OSError, ValueError):
+            return True  # it has been closed
+
     def kill(self) -> int | None:
         """Kill the group, reap the child and remove the folder. Return the child's exit status as Popen has it."""
         # the child has not been reaped yet, so that its id can't be another group's
@@ -243,12 +279,24 @@ def _temporary_folder() -> Path:
         os.environ.get("XDG_RUNTIME_DIR", ""),
     ):
         if os.access(parent, os.W_OK | os.X_OK) and not os.statvfs(parent).f_flag & os.ST_NOEXEC:
+            _sweep(Path(parent))
             with contextlib.suppress(OSError):  # it may be full
-                return Path(tempfile.mkdtemp(prefix="edge-", dir=parent))
-    return Path(tempfile.mkdtemp(prefix="edge-"))
+                return Path(tempfile.mkdtemp(prefix=f"edge-{os.getpid()}-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=f"edge-{os.getpid()}-"))
 
 
-def _remove(folder: Path) -> None:
+def _sweep(parent: Path) -> None:
+    """Remove what is left of daemons that were killed together with their children."""
+    for folder in parent.glob("edge-*-*"):
+        pid = folder.name.split("-")[1]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not Path(f"/proc/{pid}").exists():
+                _remove(folder)
+
+
+def _remove(folder: Path | None) -> None:
+    if folder is None:
+        return
     for _ in range(10):  # again when somebody was just writing there
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
@@ -263,7 +311,7 @@ def _ending(status: int | None) -> str:
 
 def main() -> None:
     """The child: open the driver, answer requests, and end with the daemon."""
-    module, folder = sys.argv[1], Path(sys.argv[2])
+    module, folder = sys.argv[1], Path(sys.argv[2]) if sys.argv[2] else None
     os.environ.pop("PYTHONPATH", None)  # no concern of the programs that a driver starts
     # Ctrl-C and systemd's SIGTERM reach the whole group or unit: the daemon decides what becomes of us
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -295,7 +343,7 @@ def main() -> None:
             _end(folder)
 
 
-def _read(requests: int, lines: "SimpleQueue[bytes]", folder: Path) -> None:
+def _read(requests: int, lines: "SimpleQueue[bytes]", folder: Path | None) -> None:
     with open(requests, "rb") as stream:
         for line in stream:
             if line.endswith(b"\n"):  # else the daemon died in the middle of it
@@ -303,7 +351,7 @@ def _read(requests: int, lines: "SimpleQueue[bytes]", folder: Path) -> None:
     _end(folder)
 
 
-def _end(folder: Path) -> None:
+def _end(folder: Path | None) -> None:
     _remove(folder)
     os.killpg(0, signal.SIGKILL)
 

@@ -36,6 +36,7 @@ ALLOWED = {
     "reporter.py": {f"edge.{name}" for name in ("announcer", "events", "pipeline", "stages", "systemd")},
     "loader.py": {f"edge.{name}" for name in ("aloud", "engines", "errors", "machine", "models", "settings", "stages")},
     "cameras": {f"edge.{name}" for name in ("cameras", "errors", "libraries", "settings", "stages")},
+    "cameras/process.py": {"edge.errors", "edge.settings", "edge.stages", "edge.worker"},
     "models": {"edge.models", "edge.errors"},
     "models/groups.py": {"edge.stages"},
     "models/fetch.py": {"edge", "edge.models", "edge.errors"},

@@ -384,7 +384,7 @@ class TestSound:
         texts = ["I see a cat", "I see an elephant", "I'm not sure"]
         sounds = {text: oracle(text, tmp_path, rate_wpm=450) for text in texts}
         before: Belongings | None = None
-        expected = []
+        heard = 0
         for count in range(-5, 500 if long else 20):
             text = dice.choice(texts)
             bad = count >= 0 and dice.random() < 0.2
@@ -396,11 +396,16 @@ class TestSound:
             assert outcome.heard != bad, outcome
             assert bool(outcome.reason) == bad
             if not bad:
-                expected.append(sounds[text])
+                heard += 1
+            # a mere probe of the card is silent
+            played = [samples for path in card.folder.glob("*.wav") if any(samples := samples_of(path))]
+            for path in card.folder.glob("*.wav"):
+                path.unlink()
+            assert len(played) == (0 if bad else 1), (count, text)
+            assert all(samples.startswith(sounds[text]) for samples in played), (count, text)
             if count == -1:
                 before = Belongings.of(card)
-        assert_played(card, *expected)
-        assert len(expected) < count + 6, "none was stalled"
+        assert heard < count + 6, "none was stalled"
         assert before is not None
         before.check(Belongings.of(card))
 

@@ -204,6 +204,21 @@ def test_replacement_that_does_not_open_is_tried_only_when_asked(start: Callable
     assert reply_of(worker, "echo", 1) == Reply(value=1)
 
 
+def test_what_a_killed_daemon_left_is_removed_by_the_next(
+    start: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    left, ours, other = (tmp_path / name for name in (f"edge-{dead.pid}-x", f"edge-{os.getpid()}-x", "edge-store"))
+    for folder in (left, ours, other):
+        folder.mkdir()
+    start()
+    assert not left.exists()
+    assert ours.exists()
+    assert other.exists()
+
+
 def test_close_kills_at_once(start: Callable[..., Worker]) -> None:
     worker = start()
     pid = worker.pid

@@ -1,21 +1,24 @@
 """Where the frames come from: `open_camera` finds the driver that the setting asks for.
 
-Live sources: picamera2.py (CSI cameras) and opencv.py (USB cameras, streams). Played ones: files.py (videos, images,
-folders) and demo.py (the bundled clip), at the pace that player.py gives them.
+Live sources: picamera2.py (CSI cameras) and opencv.py (USB cameras, streams), which process.py hosts in a child, whose
+side is child.py. Played ones: files.py (videos, images, folders) and demo.py (the clip), at the pace of player.py.
 """
 
+import dataclasses
+import importlib.util
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from edge.cameras import demo, files, opencv, picamera2
-from edge.cameras.reopening import Reopening
+from edge.cameras.process import ProcessCamera, find_in_child, ignore
+from edge.errors import CameraError
 from edge.libraries import preload
 from edge.settings import CameraSettings
 from edge.stages import Camera
 
-__all__ = ["DEMO_CLIP", "live_camera_is_present", "open_camera", "open_lasting"]
+__all__ = ["DEMO_CLIP", "ProcessCamera", "find_source", "live_camera_is_present", "open_camera", "open_lasting"]
 
 DEMO_CLIP = demo.DESCRIPTION
 
@@ -38,7 +41,7 @@ def open_camera(settings: CameraSettings, every_frame: bool = False, sysfs: Path
     """
     source = settings.source
     if source == "auto":
-        source = _first_present(sysfs)
+        source = find_source(sysfs)
     if source == "demo":
         return demo.open_clip(settings, every_frame)
     if camera := re.fullmatch(r"(csi|usb)(?::(\d+))?", source):
@@ -49,21 +52,51 @@ def open_camera(settings: CameraSettings, every_frame: bool = False, sysfs: Path
     return files.open_path(settings, every_frame)
 
 
-def open_lasting(settings: CameraSettings, tell: Callable[[str], object], every_frame: bool = False) -> Camera:
-    """The same; but a live camera that gets lost is opened again, and `tell` hears of it."""
-    preload("cv2", "**/cv2*.so")  # nearly every driver imports it
-    if not live_camera_is_present(settings):
-        return open_camera(settings, every_frame)
-    return Reopening(lambda: open_camera(settings, every_frame), tell)
+def open_lasting(
+    settings: CameraSettings,
+    lost: Callable[[str], object] = ignore,
+    back: Callable[[str], object] = ignore,
+    every_frame: bool = False,
+) -> Camera:
+    """The same for a daemon: a live camera's driver runs in a process of its own, and one that gets lost comes back.
+
+    `lost` is told why each time, `back` which camera. To be called in the main thread, as the camera's `read`.
+    """
+    preload("cv2", "**/cv2*.so")  # nearly every driver imports it, and so does MXNet
+    if settings.source == "auto":
+        settings = dataclasses.replace(settings, source=_find_aside())
+    if is_live(settings.source):
+        return ProcessCamera(settings, lost, back)
+    return open_camera(settings, every_frame)
+
+
+def is_live(source: str) -> bool:
+    """Whether a source other than auto shows the world now."""
+    if re.fullmatch(r"(?:csi|usb)(?::\d+)?", source) or "://" in source:
+        return True
+    try:
+        return Path(source).is_char_device()
+    except (OSError, ValueError):
+        return False
 
 
 def live_camera_is_present(settings: CameraSettings, sysfs: Path = opencv.SYSFS) -> bool:
     """Whether `open_camera` would open something that shows the world now; `auto` looks what is plugged in."""
-    source = settings.source if settings.source != "auto" else _first_present(sysfs)
-    return source.startswith(("csi", "usb")) or "://" in source
+    return is_live(settings.source if settings.source != "auto" else find_source(sysfs))
 
 
-def _first_present(sysfs: Path) -> str:
+def find_source(sysfs: Path = opencv.SYSFS) -> str:
+    """Return the source that `auto` stands for."""
     if picamera2.is_present():
         return "csi"
     return "usb" if opencv.usb_nodes(sysfs) else "demo"
+
+
+def _find_aside() -> str:
+    """The same, with libcamera, which may hang, in another process."""
+    if importlib.util.find_spec("picamera2") is None:
+        return find_source()
+    try:
+        return find_in_child()
+    except CameraError:  # libcamera does hang
+        return "usb" if opencv.usb_nodes() else "demo"

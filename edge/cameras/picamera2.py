@@ -1,7 +1,7 @@
 """CSI cameras, through picamera2 (from apt: PyPI has libcamera's bindings nowhere).
 
 libcamera holds the interpreter's lock while it waits. A pipeline that stalls can freeze this whole process, and then no
-timeout in here helps: only another process can end it. Hosting the driver in one comes with recovery.
+timeout in here helps: only another process can end it (process.py).
 """
 
 import logging
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 def is_present(library: Any = None) -> bool:
     """Whether picamera2 is installed and sees a CSI camera."""
     try:
-        return bool(_csi_cameras(library or _load()))
+        return bool(_csi_cameras(library or load()))
     except CameraError:
         return False
 
@@ -44,7 +44,7 @@ class PiCamera:
     live = True
 
     def __init__(self, settings: CameraSettings, number: int = 0, library: Any = None) -> None:
-        library = library or _load()
+        library = library or load()
         # look before opening: every attempt that fails leaks a file descriptor, so none is made in vain
         cameras = _csi_cameras(library)
         if number >= len(cameras):
@@ -159,7 +159,8 @@ class PiCamera:
         return CameraError(f"{self.description}: {what}: {one_line(error.__cause__ or error)}; {advice}")
 
 
-def _load() -> Any:
+def load() -> Any:
+    """Return the module picamera2. Raises CameraError, which says what to install, when it cannot be imported."""
     # libcamera would write a page about itself to the terminal
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     try:

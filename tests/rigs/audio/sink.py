@@ -22,7 +22,7 @@ def main() -> None:
         time.sleep(3600)
     with contextlib.suppress(OSError):  # a small buffer, so that the player feels the pace
         fcntl.fcntl(sys.stdin, fcntl.F_SETPIPE_SZ, 4096)
-    opened = time.time_ns()
+    opened = time.monotonic_ns()  # the clock on the wall may be set back
     samples = b""
     while block := os.read(0, 2048):
         samples += block

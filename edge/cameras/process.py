@@ -1,0 +1,258 @@
+"""A live camera that cannot take the daemon with it, and comes back: its driver runs in a child (child.py).
+
+A vendor's library may hold Python's lock, hang, crash or leak with each try; only the end of its process helps. So a
+child that does not answer in time is killed with all it has started, without a tidy close that might hang too, and
+another one is started: after 0.5 s, and ever later up to 5 s while that fails.
+"""
+
+import dataclasses
+import fcntl
+import math
+import mmap
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edge.errors import CameraError
+from edge.settings import CameraSettings
+from edge.stages import Frame, Pixels
+from edge.worker import Worker, WorkerError
+
+SLOTS = 2
+"""A frame is not written over before the one after it has been asked for and the next but one."""
+HEARTBEAT_S = 3.0
+"""How long the child may leave a request without an answer, be it only that there is no frame."""
+START_S = 30.0
+"""How long the child may take until it has loaded its libraries; a Pi Zero 2 takes ten seconds for OpenCV."""
+FIND_S = 10.0
+"""How long looking for cameras may take."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
+"""Between two tries: the first, and what it doubles up to."""
+GOOD_S = 10.0
+"""So long a camera must have worked for the pause to be the first again."""
+FRESH_S = 0.1
+"""A frame that waited longer for the daemon is about the past, and another is asked for."""
+
+
+_WHAT = "the camera"
+
+
+def ignore(_text: str) -> None:
+    """What is told to nobody."""
+
+
+class ProcessCamera:
+    """Gives the newest frames of a live camera, and none while it is lost or paused.
+
+    A frame's pixels are those of the shared memory, valid until the next but one is read.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        lost: Callable[[str], object] = ignore,
+        back: Callable[[str], object] = ignore,
+        driver: str = "edge.cameras:open_camera",
+    ) -> None:
+        """Open it and wait until it is. `lost` and `back` are told each time, the first with the reason.
+
+        `driver` is 'module:function' of what opens it in the child. Raises CameraError when that fails: only what has
+        worked is waited for. To be made and read in the main thread: the child dies with the thread that starts it.
+        """
+        self._settings, self._driver = settings, driver
+        self._tell_lost, self._tell_back = lost, back
+        self.description = f"camera {settings.source}"
+        self._slots = [_Slot() for _ in range(SLOTS)]
+        self._worker: Worker | None = None
+        self._opened = self._asked = self._closed = self._paused = False
+        self._missing = False
+        """Whether it is lost, and `lost` has been told so."""
+        self._retry_s = 0.0
+        self._pause_s = FIRST_PAUSE_S
+        self._good_since_s: float | None = None
+        self._empty_since_s = math.inf
+        self._next_sequence = self._first_sequence = 0
+        try:
+            self._start()
+            self._wait_until_opened()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_until_opened(self) -> None:
+        while not self._opened:
+            if fault := self._look(1.0)[1]:
+                raise CameraError(fault)
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Return the newest frame, waiting at most `timeout_s`; None when there is none, also while it is lost."""
+        until_s = time.monotonic() + timeout_s
+        while True:
+            now_s = time.monotonic()
+            if self._closed:
+                raise CameraError(f"{self.description}: it was closed, open it again")
+            if self._worker is None:
+                ready_s = until_s if self._paused else min(until_s, self._retry_s)
+                time.sleep(max(0.0, ready_s - now_s))
+                if self._paused or time.monotonic() < self._retry_s:
+                    return None
+                self._start()
+            frame, fault = self._look(until_s - time.monotonic())
+            if fault:
+                self._lose(fault)
+            if frame is not None or time.monotonic() >= until_s:
+                return frame
+
+    def pause(self) -> None:
+        """Close the camera itself: nobody looks until `resume`."""
+        self._paused = True
+        self._drop()
+
+    def resume(self) -> None:
+        """Open it again with the next `read`."""
+        self._paused = False
+        self._retry_s = 0.0
+
+    def reopen(self, why: str) -> None:
+        """Take it for lost: its picture does not move."""
+        if self._worker is not None:
+            self._lose(f"{self.description}: {why}")
+
+    def close(self) -> None:
+        """End the child at once. May be called twice, and from any thread."""
+        self._closed = True
+        worker = self._worker
+        if worker is not None:
+            worker.close()
+        for slot in self._slots:
+            slot.close()
+
+    def _start(self) -> None:
+        options = {
+            "settings": dataclasses.asdict(self._settings),
+            "slots": [slot.fd for slot in self._slots],
+            "driver": self._driver,
+            "daemon": os.getpid(),
+        }
+        self._opened = self._asked = False
+        try:
+            self._worker = Worker(
+                "edge.cameras.child",
+                options,
+                _WHAT,
+                START_S,
+                wait=False,
+                private_folder=False,
+                pass_fds=options["slots"],  # type: ignore[arg-type]
+            )
+        except WorkerError as error:
+            raise CameraError(f"{self.description}: {error}") from error
+        # the driver's own deadline comes first, and says more
+        self._worker.ask({"open": True}, self._settings.open_timeout_s + 2 * FIRST_PAUSE_S)
+
+    def _look(self, timeout_s: float) -> tuple[Frame | None, str]:
+        """Wait for what the child says; return a frame, or what is wrong, or neither."""
+        worker = self._worker
+        assert worker
+        if self._opened and not self._asked:
+            self._asked = worker.ask({"read": max(0.0, min(timeout_s, HEARTBEAT_S / 3))}, HEARTBEAT_S)
+        worker.wait(max(0.0, timeout_s))
+        reply = worker.poll()
+        if reply is None:
+            return None, ""
+        self._asked = False
+        if reply.error:
+            return None, self._named(reply.error)
+        if not self._opened:
+            self._opened = True
+            self.description = reply.value["description"]
+            return None, ""
+        if reply.value is None:
+            return None, self._emptiness()
+        if time.monotonic() - reply.value["written_s"] > FRESH_S:
+            return None, ""
+        return self._frame(reply.value), ""
+
+    def _emptiness(self) -> str:
+        """What is wrong when the driver, which should say so itself, has had nothing for too long."""
+        now_s = time.monotonic()
+        self._empty_since_s = min(self._empty_since_s, now_s)
+        longest_s = self._settings.read_timeout_s + FIRST_PAUSE_S
+        empty = now_s - self._empty_since_s > longest_s
+        return f"{self.description}: lost, no frame came for {longest_s:g} s" if empty else ""
+
+    def _frame(self, told: dict[str, Any]) -> Frame:
+        now_s = time.monotonic()
+        self._empty_since_s = math.inf
+        if self._good_since_s is None:
+            self._good_since_s = now_s
+            self._first_sequence = self._next_sequence - told["sequence"]
+            if self._missing:
+                self._missing = False
+                self._tell_back(self.description)
+        elif now_s - self._good_since_s >= GOOD_S:
+            self._pause_s = FIRST_PAUSE_S
+        sequence = self._first_sequence + told["sequence"]
+        self._next_sequence = sequence + 1
+        return Frame(self._slots[told["slot"]].pixels(tuple(told["shape"])), sequence, told["captured_s"])
+
+    def _named(self, error: str) -> str:
+        """A driver names the camera itself."""
+        ours = error.startswith(f"{_WHAT} ")
+        return f"{self.description}: {error.removeprefix(f'{_WHAT} ')}" if ours else error
+
+    def _lose(self, why: str) -> None:
+        self._drop()
+        self._retry_s = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        if not self._missing:
+            self._missing = True
+            self._tell_lost(why)
+
+    def _drop(self) -> None:
+        worker, self._worker = self._worker, None
+        self._good_since_s, self._empty_since_s = None, math.inf
+        self._opened = self._asked = False
+        if worker is not None:
+            worker.close()
+
+
+def find_in_child() -> str:
+    """Return the source that `auto` stands for, as a child finds it. Raises CameraError when it does not answer."""
+    options = {"settings": {"source": "csi"}, "slots": [], "driver": "edge.cameras:open_camera", "daemon": os.getpid()}
+    worker = Worker("edge.cameras.child", options, "the search for a camera", START_S, wait=False, private_folder=False)
+    try:
+        worker.ask({"find": True}, FIND_S)
+        while (reply := worker.poll()) is None:
+            worker.wait(1.0)
+        if reply.error:
+            raise CameraError(reply.error)
+        return str(reply.value)
+    finally:
+        worker.close()
+
+
+class _Slot:
+    """Memory for one frame that the child writes and we read; it has no name, so nothing is left of it."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("edge-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        # what we have mapped stays there, whatever the child does
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        self._map: mmap.mmap | None = None
+
+    def pixels(self, shape: tuple[int, ...]) -> Pixels:
+        size = int(np.prod(shape))
+        if self._map is None or len(self._map) < size:
+            self._map = mmap.mmap(self.fd, os.fstat(self.fd).st_size, prot=mmap.PROT_READ)
+        return np.frombuffer(self._map, np.uint8, size).reshape(shape)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd, self._map = -1, None

@@ -1,0 +1,239 @@
+"""A camera in a child, with a driver that does whatever goes wrong: the frames come back, and nothing is left."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faulty_camera import FAULTS, RATE_HZ, picture
+from rigs.processes import command, wait_until, workers
+
+from edge.cameras.process import HEARTBEAT_S, LONGEST_PAUSE_S, ProcessCamera
+from edge.errors import CameraError
+from edge.settings import CameraSettings
+from edge.stages import Frame
+
+pytestmark = pytest.mark.integration
+DRIVER = "faulty_camera:open_faulty"
+PERIOD_S = 1 / RATE_HZ
+
+
+class Rig:
+    """A camera that does what is written into a file, and what it told."""
+
+    def __init__(self, orders: Path) -> None:
+        self.orders = orders
+        self.order("good")
+        self.lost: list[str] = []
+        self.back: list[str] = []
+
+    def order(self, word: str) -> None:
+        """From now on."""
+        new = self.orders.with_suffix(".new")
+        new.write_text(word)
+        new.replace(self.orders)
+
+    def open(self, **settings: float) -> ProcessCamera:
+        return ProcessCamera(
+            CameraSettings(source=str(self.orders), **settings),  # type: ignore[arg-type]
+            self.lost.append,
+            self.back.append,
+            DRIVER,
+        )
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path / "orders")
+
+
+@pytest.fixture
+def camera(rig: Rig) -> Iterator[ProcessCamera]:
+    camera = rig.open(width=64, height=48)
+    try:
+        yield camera
+    finally:
+        camera.close()
+        wait_until(lambda: workers(os.getpid()) == [])
+
+
+def next_frame(camera: ProcessCamera) -> Frame:
+    frame = wait_until(lambda: camera.read(0.25))
+    assert frame is not None
+    return frame
+
+
+def read_for_ever(camera: ProcessCamera) -> None:
+    while True:
+        camera.read(0.25)
+
+
+def belongings() -> tuple[int, int, int]:
+    """File descriptors, threads, children."""
+    return (
+        len(list(Path("/proc/self/fd").iterdir())),
+        threading.active_count(),
+        len(workers(os.getpid())),
+    )
+
+
+def resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def test_it_comes_back_from_every_fault(rig: Rig, camera: ProcessCamera, long: bool) -> None:
+    dice = random.Random(200)
+    faults = [dice.choice(FAULTS) for _ in range(200)] if long else list(FAULTS)
+    next_frame(camera)
+    before, before_mib = belongings(), resident_mib()
+    last = -1
+    for count, fault in enumerate(faults, 1):
+        rig.order(fault)
+        wait_until(lambda: camera.read(0.25) or len(rig.lost) == count)  # noqa: B023
+        deadline_s = time.monotonic() + 10
+        while len(rig.lost) < count:
+            assert time.monotonic() < deadline_s, fault
+            camera.read(0.25)
+        for _ in range(dice.randrange(8)):
+            camera.read(0.25)
+        rig.order("good")
+        ended_s = time.monotonic()
+        frame = next_frame(camera)
+        # another child may just be hanging, and the pause be at its longest; a machine does much else
+        assert time.monotonic() - ended_s < HEARTBEAT_S + LONGEST_PAUSE_S + 2
+        assert frame.sequence > last, "the sequence goes on"
+        last = frame.sequence
+        assert len(rig.lost) == len(rig.back) == count, (fault, rig.lost[-3:])
+    assert belongings() == before
+    assert resident_mib() < before_mib + 4
+
+
+def test_a_camera_that_was_never_there_is_an_error(rig: Rig) -> None:
+    before = belongings()
+    rig.order("leak")
+    with pytest.raises(CameraError, match=r"^the faulty camera: opened in vain$"):
+        rig.open()
+    assert belongings() == before
+
+
+def test_one_that_hangs_while_it_is_opened_is_an_error_in_time(rig: Rig) -> None:
+    rig.order("hang")
+    started_s = time.monotonic()
+    with pytest.raises(CameraError, match="did not answer in time"):
+        rig.open(open_timeout_s=0.5)
+    assert time.monotonic() - started_s < 15  # with all the time that Python takes to start
+
+
+def test_frames_are_whole_and_the_newest_and_do_not_change_while_they_are_looked_at(
+    rig: Rig, camera: ProcessCamera, long: bool
+) -> None:
+    size = (48, 64, 3)
+    last = -1
+    ages_s = []
+    for count in range(600 if long else 60):
+        frame = next_frame(camera)
+        ages_s.append(time.monotonic() - frame.captured_s)
+        assert frame.sequence > last
+        last = frame.sequence
+        if count % 20 == 0:
+            time.sleep(0.5)  # a slow network
+        assert len(np.unique(frame.pixels[..., 0])) == 1
+        shown = int(frame.pixels[0, 0, 0]) + 256 * int(frame.pixels[0, 0, 1])
+        assert np.array_equal(frame.pixels, picture(shown, size))
+    # a camera's frame is up to a period old when it is asked for
+    assert sorted(ages_s)[len(ages_s) * 9 // 10] < 0.1 + PERIOD_S
+
+
+def test_what_waited_while_nobody_asked_is_not_shown(rig: Rig, camera: ProcessCamera) -> None:
+    next_frame(camera)
+    assert camera.read(0.0) is None  # asked for, and not waited for
+    time.sleep(1.0)  # another network is loaded
+    frame = next_frame(camera)
+    assert time.monotonic() - frame.captured_s < 0.1 + 3 * PERIOD_S
+
+
+def test_paused_it_is_closed_and_resumed_it_is_opened(rig: Rig, camera: ProcessCamera) -> None:
+    next_frame(camera)
+    (child,) = workers(os.getpid())
+    camera.pause()
+    wait_until(lambda: not command(child))
+    for _ in range(3):
+        assert camera.read(0.1) is None
+    assert workers(os.getpid()) == []
+    camera.resume()
+    next_frame(camera)
+    assert (rig.lost, rig.back) == ([], [])
+
+
+def test_a_picture_that_does_not_move_is_a_lost_camera(rig: Rig, camera: ProcessCamera) -> None:
+    next_frame(camera)
+    camera.reopen("its picture is frozen")
+    assert rig.lost == ["the faulty camera: its picture is frozen"]
+    next_frame(camera)
+    assert rig.back == ["the faulty camera"]
+
+
+def test_closed_from_another_thread_while_it_is_read(rig: Rig) -> None:
+    before = belongings()
+    camera = rig.open()
+    rig.order("silence")
+    timer = threading.Timer(0.5, camera.close)
+    timer.start()
+    started_s = time.monotonic()
+    with pytest.raises(CameraError, match="was closed"):
+        read_for_ever(camera)
+    assert time.monotonic() - started_s < 2
+    timer.join()
+    camera.close()
+    wait_until(lambda: belongings() == before)
+
+
+DAEMON = """
+import sys
+from edge.cameras.process import ProcessCamera
+from edge.settings import CameraSettings
+camera = ProcessCamera(CameraSettings(source=sys.argv[1]), driver=sys.argv[2])
+print("seeing", flush=True)
+while True:
+    camera.read(0.25)
+"""
+
+
+def test_whoever_is_killed_nothing_is_left(rig: Rig, long: bool) -> None:
+    """The daemon, the child, or both, at any moment; also when the child holds Python's lock for ever."""
+    shared = {entry.name for entry in Path("/dev/shm").iterdir()}
+    dice = random.Random(9)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    for _ in range(50 if long else 4):
+        rig.order("good")
+        run = [sys.executable, "-c", DAEMON, str(rig.orders), DRIVER]
+        with subprocess.Popen(run, stdout=subprocess.PIPE, env=environment) as daemon:
+            assert daemon.stdout
+            try:
+                if dice.random() < 0.7:
+                    daemon.stdout.readline()
+                    if dice.random() < 0.5:
+                        rig.order("hang")
+                time.sleep(dice.uniform(0, 1.5))
+                children = workers(daemon.pid)
+                for victim in dice.choice([[daemon.pid], children, [*children, daemon.pid]]):
+                    with suppress(ProcessLookupError):
+                        os.kill(victim, signal.SIGKILL)
+                time.sleep(dice.uniform(0, 0.3))
+            finally:
+                children = workers(daemon.pid)
+                daemon.kill()
+        wait_until(none_of(children))
+        assert {entry.name for entry in Path("/dev/shm").iterdir()} == shared
+
+
+def none_of(children: list[int]) -> Callable[[], bool]:
+    return lambda: not any("edge.cameras.child" in command(child) for child in children)
