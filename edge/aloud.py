@@ -12,13 +12,24 @@ from edge.settings import AloudSettings
 READY = "I'm ready."
 DARK = "I can't see: it is dark, or the camera is covered."
 COVERED = "I can't see: the camera is covered."
+BRIGHT = "I can't see: it is too bright."
+FROZEN = "I can't see: the picture is frozen."
 LOST = "I can't see: the camera is lost."
+BLURRED = "What I see is blurred."
+PAUSED = "I don't look any more."
+RESUMED = "I'm looking again."
 SIGHT_AGAIN = "I can see again."
 HOT = "I'm too hot, so I slow down."
 SMALLER = "Using a smaller model."
 ANOTHER = "Using another model."
-SENTENCES = (READY, DARK, COVERED, LOST, SIGHT_AGAIN, HOT, SMALLER, ANOTHER)
-_SWITCHES = {"ready": "ready", "sight": "blind", "heat": "hot", "model": "smaller_model"}
+SENTENCES = (
+    *(READY, DARK, COVERED, BRIGHT, FROZEN, LOST, SIGHT_AGAIN, BLURRED, PAUSED, RESUMED),
+    *(HOT, SMALLER, ANOTHER),
+)
+_SWITCHES = {
+    **{"ready": "ready", "sight": "blind", "focus": "blurred", "shutter": "paused"},
+    **{"heat": "hot", "model": "smaller_model"},
+}
 """The setting of each topic."""
 
 
@@ -44,7 +55,10 @@ class Aloud:
 
     def set(self, topic: str, sentence: str, well: str = "") -> None:
         """How the topic stands now: the sentence to say of it, empty when all is well; then `well` is said."""
-        self._topics.setdefault(topic, _Topic(well)).now = sentence
+        one = self._topics.setdefault(topic, _Topic(well))
+        one.now = sentence
+        if not sentence and not one.well:  # nothing to say of it: the next time is a new one
+            one.said = ""
 
     def once(self, topic: str, sentence: str) -> None:
         """Something to be said one time, again if it was said before."""

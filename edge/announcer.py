@@ -142,16 +142,13 @@ class Announcer:
         """By the claim's id."""
 
     def update(
-        self, predictions: Sequence[Prediction] | None, seen_s: float, now: Moment, *, something: bool = True
+        self, predictions: Sequence[Prediction], seen_s: float, now: Moment, *, something: bool = True
     ) -> Announcement | None:
         """Take the predictions (best first) of the frame of time `seen_s`; return what is worth saying, if anything.
 
-        None: nobody looked, so that nothing has changed. An empty list: nothing can be seen. `something` is whether
-        there is anything in the frame at all. The same announcement is returned with the next frame too until `taken`
-        is called: a busy speaker loses nothing.
+        An empty list: nothing can be seen. `something` is whether there is anything in the frame at all. The same
+        announcement is returned with the next frame too until `taken` is called: a busy speaker loses nothing.
         """
-        if predictions is None:
-            return None
         self._smooth(predictions, seen_s)
         self._forget_what_left(seen_s)
         if not self._etiquette.silence(now):

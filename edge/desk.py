@@ -1,9 +1,10 @@
 """What people ask of the running daemon, and what it may be told: shared by the loop and the control socket.
 
 The socket's thread answers from here at once, whatever the loop is doing; the loop looks in once a turn. Only the mutes
-survive a restart: they are on disk before they are answered, and nothing else ever is.
+and a pause survive a restart: they are on disk before they are answered, and nothing else ever is.
 """
 
+import base64
 import contextlib
 import difflib
 import json
@@ -22,6 +23,8 @@ LONGEST_SNOOZE_S = 7 * 86400.0
 MOST_MISSED = 200
 """So many things that were not said are kept, in memory."""
 LONGEST_LABEL = 200
+SNAPSHOT_S = 10.0
+"""How long a picture waits to be fetched."""
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer
@@ -42,6 +45,12 @@ class Desk:
         self._missed: deque[dict[str, Any]] = deque(maxlen=MOST_MISSED)
         self._present: Callable[[], Mapping[str, Any]] = dict
         self._look = False
+        self._paused_mark = mutes_file.with_name("paused") if mutes_file else None
+        self.paused = self._paused_mark is not None and self._paused_mark.exists()
+        """Whether the camera is to be closed; survives a restart, as the mutes do."""
+        self._snapshot_wanted = False
+        self._snapshot: tuple[float, bytes] | None = None
+        """A picture as JPEG, and since when (time.monotonic()) it waits to be fetched."""
         self.snoozed_until_s = 0.0
         """time.monotonic()"""
 
@@ -76,6 +85,22 @@ class Desk:
         with self._lock:
             look, self._look = self._look, False
             return look
+
+    def wants_snapshot(self) -> bool:
+        """Whether somebody has asked for a picture that has not been given."""
+        with self._lock:
+            return self._snapshot_wanted
+
+    def give_snapshot(self, jpeg: bytes) -> None:
+        """The picture that was asked for."""
+        with self._lock:
+            self._snapshot_wanted, self._snapshot = False, (time.monotonic(), jpeg)
+
+    def tidy(self) -> None:
+        """Forget a picture that nobody has fetched."""
+        with self._lock:
+            if self._snapshot and time.monotonic() - self._snapshot[0] > SNAPSHOT_S:
+                self._snapshot = None
 
     # ---- the socket's side
 
@@ -125,10 +150,29 @@ class Desk:
         return {"mutes": list(self._mutes)}
 
     def _tell_status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self._status, "snoozed_until": self._until(), "mutes": list(self._mutes)}
+        own = {"snoozed_until": self._until(), "paused": self.paused, "mutes": list(self._mutes)}
+        return {**self._status, **own}
 
     def _tell_missed(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {"missed": list(self._missed)}
+
+    def _pause(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        self._snapshot, self._snapshot_wanted = None, False
+        was, self.paused = self.paused, True
+        return {"was": was, "lasting": self._mark()}
+
+    def _resume(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        was, self.paused = self.paused, False
+        return {"was": was, "lasting": self._mark()}
+
+    def _take_snapshot(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        if self.paused:
+            raise Refused("it does not look: edge resume lets it look again")
+        if self._snapshot is None:
+            self._snapshot_wanted = True
+            return {"jpeg": None}
+        jpeg, self._snapshot = self._snapshot[1], None
+        return {"jpeg": base64.b64encode(jpeg).decode("ascii")}
 
     def _take_a_look(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         self._look = True
@@ -169,6 +213,21 @@ class Desk:
             self._tell(f"{self._file} is damaged ({error}) and was set aside as {aside.name}: nothing is muted.")
             return []
 
+    def _mark(self) -> bool:
+        """Whether it will be remembered after a restart that the camera is closed, or not."""
+        if self._paused_mark is None:
+            return False
+        try:
+            if self.paused:
+                self._paused_mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._paused_mark.touch()
+            else:
+                self._paused_mark.unlink(missing_ok=True)
+            _sync(self._paused_mark.parent)
+        except OSError:
+            return False
+        return True
+
     def _write(self) -> bool:
         """Whether it will be remembered after a restart."""
         if self._file is None:
@@ -181,16 +240,21 @@ class Desk:
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self._file)
-            folder = os.open(self._file.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            _sync(self._file.parent)
         except OSError:
             with contextlib.suppress(OSError):
                 new.unlink()
             return False
         return True
+
+
+def _sync(folder: Path) -> None:
+    """Bring what was made, renamed or removed in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _texts(value: Any) -> list[str]:
@@ -208,6 +272,9 @@ _COMMANDS: dict[str, Callable[[Desk, Mapping[str, Any]], dict[str, Any]]] = {
     "mutes": Desk._list_mutes,
     "missed": Desk._tell_missed,
     "look": Desk._take_a_look,
+    "pause": Desk._pause,
+    "resume": Desk._resume,
+    "snapshot": Desk._take_snapshot,
 }
 
 

@@ -27,17 +27,24 @@ HOT_C, COOL_C = 78.0, 72.0
 thermal control"): edge rests before, and until it is clearly cooler."""
 
 
+MOST_REST = 8.0
+"""At a ninth of its pace a board does nearly nothing."""
+
+
 class HeatWatch:
-    """Whether the board is hot; hysteresis keeps the word."""
+    """How much rest a board needs: more with each reading while it is hot, less with each while it is cool."""
 
     def __init__(self) -> None:
-        self.hot = False
+        self.rest = 0.0
+        """How long to rest after each frame, as a multiple of the time that the frame took."""
 
-    def update(self, temperature_c: float | None) -> bool:
-        """Take a reading (None: none is to be had) and return whether it is hot."""
-        if temperature_c is not None:
-            self.hot = temperature_c >= (COOL_C if self.hot else HOT_C)
-        return self.hot
+    def update(self, temperature_c: float | None, *, throttled: bool = False) -> bool:
+        """Take a reading (None: none is to be had), and whether the firmware throttles; return whether it is hot."""
+        if throttled or (temperature_c is not None and temperature_c >= HOT_C):
+            self.rest = min(MOST_REST, 2 * self.rest or 1.0)
+        elif temperature_c is None or temperature_c < COOL_C:
+            self.rest = self.rest / 2 if self.rest > 1 else 0.0
+        return self.rest > 0
 
 
 class MemoryWatch:

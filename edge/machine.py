@@ -71,6 +71,18 @@ class Machine:
         number = _number(self._read("sys/class/thermal/thermal_zone0/temp"))
         return None if number is None else number / 1000
 
+    def is_throttled(self) -> bool:
+        """Whether a Raspberry Pi's firmware slows the processor down now; False where nobody says.
+
+        Bits of get_throttled (raspberrypi.com, "vcgencmd"): 1 the frequency is capped, 2 throttled, 3 the soft limit of
+        the temperature is reached. The kernel's driver (raspberrypi-hwmon's firmware node) shows them in hexadecimal.
+        """
+        try:
+            flags = int(self._read("sys/devices/platform/soc/soc:firmware/get_throttled") or "0", 16)
+        except ValueError:
+            return False
+        return bool(flags & 0b1110)
+
     def memory_reading(self) -> MemoryReading:
         """Read it all; cheap enough for once a second."""
         fields = dict(_MEMINFO.findall(self._read("proc/meminfo") or ""))

@@ -15,8 +15,11 @@ from typing import Protocol
 
 from edge.aloud import SIGHT_AGAIN, Aloud
 from edge.etiquette import Moment
+from edge.picture import Glance, glance
 from edge.stages import Announcement, Camera, Classifier, EndOfFrames, Frame, Outcome, Prediction, Speaker
 
+TURN_S = 0.05
+"""While it waits for the time of the next frame, outcomes and signals are looked at this often."""
 READ_TIMEOUT_S = 0.25
 """How long the loop waits for a frame before it turns: outcomes and signals are looked at this often while blind."""
 
@@ -25,7 +28,7 @@ class AnnouncerProtocol(Protocol):
     """What the loop needs of announcer.Announcer."""
 
     def update(
-        self, predictions: Sequence[Prediction] | None, seen_s: float, now: Moment, *, something: bool = True
+        self, predictions: Sequence[Prediction], seen_s: float, now: Moment, *, something: bool = True
     ) -> Announcement | None: ...
     def notice(self, sentence: str, now: Moment) -> Announcement | None: ...
     def taken(self, announcement: Announcement, seen_s: float, now: Moment) -> None: ...
@@ -37,15 +40,22 @@ class SightProtocol(Protocol):
     """What the loop needs of sight.Sight."""
 
     fault: str
+    note: str
 
-    def update(self, frame: Frame | None, now_s: float) -> bool: ...
+    def update(self, seen: Glance | None, now_s: float) -> bool: ...
+
+
+class GateProtocol(Protocol):
+    """What the loop needs of gate.Gate."""
+
+    def worth_a_look(self, seen: Glance, seen_s: float) -> bool: ...
 
 
 class Observer(Protocol):
     """Is told what happens: the terminal, the events file, systemd."""
 
-    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
-        """`predictions` is empty when there was nothing to see."""
+    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
+        """`predictions` is empty when there was nothing to see, and of an earlier frame when nobody `looked`."""
 
     def announced(self, announcement: Announcement, frame: Frame) -> None: ...
     def notified(self, notice: Announcement) -> None: ...
@@ -79,6 +89,8 @@ class Summary:
     """What a run has done so far."""
 
     frames: int = 0
+    looks: int = 0
+    """How many of them were classified: the others showed the same as the one before."""
     started_s: float | None = None
     """time.monotonic() at the first turn of the loop."""
     seconds: float = 0.0
@@ -107,6 +119,7 @@ class Stages:
     speaker: Speaker
     observer: Observer
     sight: SightProtocol
+    gate: GateProtocol
     aloud: Aloud
     """What the daemon has to say of itself; it goes before labels."""
 
@@ -116,37 +129,55 @@ def run(
     summary: Summary,
     stopping: Callable[[], bool],
     limits: Limits = NO_LIMITS,
-    between_frames: Callable[[float], bool] = lambda _now_s: False,
+    between_frames: Callable[[float, Frame | None], bool] = lambda _now_s, _frame: False,
     *,
     media_clock: bool = False,
+    interval_s: Callable[[], float] = lambda: 0.0,
 ) -> Ending:
     """Run until the frames end, a limit is reached, or `stopping()`; `summary` is kept up to date all the while.
 
-    `between_frames` is called in each turn, also while no frame comes, with time.monotonic(); True asks for other
-    stages. `media_clock` counts time as the frames do, for a file that is not played at its own pace.
+    `between_frames` is called in each turn with time.monotonic() and the frame, if one came; True asks for other
+    stages. `media_clock` counts time as the frames do, for a file that is not played at its own pace. Frames are asked
+    for no sooner than `interval_s()` after the one before.
     """
     start_s = summary.started_s = time.monotonic() if summary.started_s is None else summary.started_s
+    known: list[Prediction] | None = None
+    next_s = 0.0
     try:
         while not stopping():
             asked_s = time.monotonic()
             if limits.seconds is not None and asked_s - start_s >= limits.seconds:
                 break
+            if asked_s < next_s:
+                time.sleep(min(next_s - asked_s, TURN_S))
+                _hear(stages, summary)
+                if between_frames(time.monotonic(), None):
+                    return Ending.REWIRE
+                continue
+            next_s = max(next_s, asked_s - TURN_S) + interval_s()
             try:
                 frame = stages.camera.read(READ_TIMEOUT_S)
             except EndOfFrames:
                 break
             capture_s = time.monotonic() - asked_s
             _hear(stages, summary)
-            something = _see(stages, summary, frame)
+            seen = glance(frame.pixels) if frame is not None else None
+            something = _see(stages, summary, seen)
             _tell(stages, summary, media_clock=media_clock)
-            if frame is not None:
+            if frame is not None and seen is not None:
                 summary.frames += 1
-                _look(stages, summary, frame, capture_s, something=something, media_clock=media_clock)
+                looked = something and (stages.gate.worth_a_look(seen, _time_of(frame, media_clock)) or known is None)
+                if looked:
+                    known = stages.classifier.classify(frame)
+                    summary.looks += 1
+                predictions = known if something and known is not None else []
+                stages.observer.classified(frame, predictions, capture_s, looked=looked)
+                _announce(stages, summary, frame, predictions, something=something, media_clock=media_clock)
             _hear(stages, summary)
             summary.seconds = time.monotonic() - start_s
             if limits.frames is not None and summary.frames >= limits.frames:
                 break
-            if between_frames(time.monotonic()):
+            if between_frames(time.monotonic(), frame):
                 return Ending.REWIRE
         # the last words may end, unless somebody wants to stop; the speaker's own deadline bounds this
         while summary.in_the_air and not stopping():
@@ -169,24 +200,33 @@ def say(stages: Stages, summary: Summary, announcement: Announcement, seen_s: fl
     return True
 
 
-def _see(stages: Stages, summary: Summary, frame: Frame | None) -> bool:
+def _see(stages: Stages, summary: Summary, seen: Glance | None) -> bool:
     """Whether there is anything in the frame; and what there is to say when there has not been for long."""
-    something = stages.sight.update(frame, time.monotonic())
+    something = stages.sight.update(seen, time.monotonic())
     fault = stages.sight.fault
     stages.aloud.set("sight", fault, SIGHT_AGAIN)
+    stages.aloud.set("focus", stages.sight.note)
     if fault != summary.sight_fault:
         summary.sight_fault = fault
         stages.observer.sees(fault)
     return something
 
 
-def _look(
-    stages: Stages, summary: Summary, frame: Frame, capture_s: float, *, something: bool, media_clock: bool
+def _time_of(frame: Frame, media_clock: bool) -> float:
+    return frame.media_s if media_clock and frame.media_s is not None else frame.captured_s
+
+
+def _announce(
+    stages: Stages,
+    summary: Summary,
+    frame: Frame,
+    predictions: Sequence[Prediction],
+    *,
+    something: bool,
+    media_clock: bool,
 ) -> None:
-    predictions = stages.classifier.classify(frame) if something else []
-    stages.observer.classified(frame, predictions, capture_s)
     media_s = frame.media_s if media_clock else None
-    seen_s = frame.captured_s if media_s is None else media_s
+    seen_s = _time_of(frame, media_clock)
     now = moment(media_s)
     announcement = stages.announcer.update(predictions, seen_s, now, something=something)
     if announcement is None:

@@ -65,13 +65,23 @@ class Reporter:
         self.tell(f"Camera: {description} is back.")
         self._events.emit("camera_back", camera=description)
 
+    def paused(self, paused: bool) -> None:
+        """The camera was closed or opened on request."""
+        self.tell("The camera is closed, as was asked for." if paused else "The camera is open again.")
+        self._events.emit("paused" if paused else "resumed")
+
+    def snapshot_taken(self) -> None:
+        """Somebody has asked for a picture, and gets it."""
+        self.tell("A snapshot was asked for, and given.")
+        self._events.emit("snapshot")
+
     def notified(self, notice: Announcement) -> None:
         """The daemon has begun to say something of itself."""
         self.last_words = notice.text
         self.tell(notice.text)
         self._events.emit("notice", text=notice.text)
 
-    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
+    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
         """Each frame: an event if asked for; READY with the first; systemd's status now and then."""
         assert self._classifier
         assert self._speaker
@@ -88,7 +98,7 @@ class Reporter:
             notify("READY=1")
         if self._frame_events:
             best = predictions[0] if predictions else None
-            timing = self._classifier.timing if predictions else Timing(0.0, 0.0)
+            timing = self._classifier.timing if looked else Timing(0.0, 0.0)
             self._events.emit(
                 "frame",
                 sequence=frame.sequence,
@@ -96,6 +106,7 @@ class Reporter:
                 label=best.label if best else None,
                 id=best.id if best else None,
                 probability=round(best.probability, 4) if best else None,
+                looked=looked,
                 capture_ms=round(1000 * capture_s, 3),
                 preprocess_ms=round(1000 * timing.preprocess_s, 3),
                 inference_ms=round(1000 * timing.inference_s, 3),

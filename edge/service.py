@@ -3,24 +3,25 @@
 import dataclasses
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from edge import __version__, pipeline
-from edge.aloud import HOT, READY, SIGHT_AGAIN, SMALLER, Aloud
+from edge.aloud import READY, SIGHT_AGAIN, SMALLER, Aloud
 from edge.announcer import Announcer, Knowledge, Missed
 from edge.cameras import DEMO_CLIP, open_lasting
+from edge.clerk import Clerk
 from edge.control import ControlServer, control_path
 from edge.desk import Desk, state_file
 from edge.errors import EX_OK, ControlError, SpeechError
 from edge.etiquette import Etiquette
 from edge.events import Events
-from edge.health import HeatWatch, MemoryWatch
+from edge.gate import Gate
+from edge.guards import FreezeGuard, HeatGuard, MemoryGuard
 from edge.loader import Loader
-from edge.machine import Machine, MemoryReading
+from edge.machine import Machine
 from edge.models.checkpoint import DEMO
 from edge.models.groups import load_groups
 from edge.models.marker import runtime_folder
@@ -29,7 +30,7 @@ from edge.settings import Settings
 from edge.sight import Sight
 from edge.speech import open_speaker
 from edge.speech.words import Words
-from edge.stages import Classifier, Speaker
+from edge.stages import Classifier, Frame, Speaker
 from edge.stopper import Stopper, StopRequested
 
 
@@ -68,13 +69,17 @@ def run(
                 loader = Loader(settings, machine=machine, overrides=overrides, synset=synset, tell=tell)
                 # a forced end while a network loads is no sign of a network that kills
                 stopper.on_force(loader.marker.clear)
-                camera = open_lasting(settings.camera, reporter.camera_lost, camera_back, every_frame)
+                camera = open_lasting(
+                    *(settings.camera, reporter.camera_lost, camera_back, every_frame), paused=desk.paused
+                )
                 stopper.on_force(camera.close)
                 closing.callback(camera.close)
                 if settings.camera.source == "auto" and not camera.live:
                     tell(f"No camera found: playing {camera.description}.")
                 else:
                     tell(f"Camera: {camera.description}.")
+                if desk.paused:
+                    tell("It was told not to look: edge resume opens the camera.")
                 closing.callback(loader.close)
                 classifier = loader.open()
                 tell(f"Model: {loader.description}{'' if classifier.calibrated else ', uncalibrated'}.")
@@ -104,19 +109,33 @@ def run(
             aloud.once("model", loader.aloud)
         reporter.ready_with(classifier, speaker)
         sight = Sight(live=camera.live)
-        stages = pipeline.Stages(camera, classifier, announcer, speaker, reporter, sight, aloud)
+        # with --every-frame each is classified indeed
+        gate = Gate(0.0 if every_frame else settings.model.still_s)
+        stages = pipeline.Stages(camera, classifier, announcer, speaker, reporter, sight, gate, aloud)
         guard = MemoryGuard(loader, enabled=settings.model.step_down)
         heat = HeatGuard(loader.machine, aloud)
+        freeze = FreezeGuard(camera, sight)
         clerk = Clerk(desk, announcer, etiquette, reporter)
         clerk.know(loader)
 
-        def between_frames(now_s: float) -> bool:
-            clerk.attend(stages, summary)
-            heat.rest(now_s, stages.classifier)
+        def between_frames(now_s: float, frame: Frame | None) -> bool:
+            clerk.shut_or_open(camera, sight, aloud)
+            clerk.attend(stages, summary, frame)
+            freeze.look(now_s)
+            heat.look(now_s)
             return guard.look(now_s)
 
+        def interval_s() -> float:
+            if every_frame:
+                return 0.0
+            return max(1 / settings.camera.max_fps, heat.interval_s(stages.classifier.timing))
+
         while (
-            pipeline.run(stages, summary, stopper.stopping, limits, between_frames, media_clock=every_frame)
+            pipeline.run(
+                *(stages, summary, stopper.stopping, limits, between_frames),
+                media_clock=every_frame,
+                interval_s=interval_s,
+            )
             is pipeline.Ending.REWIRE
         ):
             before, why = loader.name, guard.reason
@@ -155,110 +174,6 @@ def _open_control(
     else:
         stopper.on_force(server.close)
         closing.callback(server.close)
-
-
-class Clerk:
-    """Carries between the desk and the loop, once a turn."""
-
-    def __init__(self, desk: Desk, announcer: Announcer, etiquette: Etiquette, reporter: Reporter) -> None:
-        self._desk = desk
-        self._announcer = announcer
-        self._etiquette = etiquette
-        self._reporter = reporter
-        self._looked = ""
-        """What was said last of what is in view."""
-
-    def know(self, loader: Loader) -> None:
-        """Another network looks: it has other labels."""
-        self._desk.know([*loader.labels.values(), *(group.name for group in self._announcer.knowledge.groups)])
-
-    def attend(self, stages: pipeline.Stages, summary: pipeline.Summary) -> None:
-        """Do what was asked for, and tell how things are."""
-        now = pipeline.moment()
-        self._etiquette.snoozed_until_s = self._desk.snoozed_until_s
-        self._announcer.muted = self._desk.muted
-        looked = self._announcer.look(now)
-        if summary.sight_fault:
-            looked = dataclasses.replace(looked, label="", probability=0.0, text=summary.sight_fault)
-        # who asks again while it is being said hears it anyway
-        if (
-            self._desk.take_look()
-            and not (summary.in_the_air and looked.text == self._looked)
-            and pipeline.say(stages, summary, looked, now.s, now)
-        ):
-            self._looked = looked.text
-            self._reporter.notified(looked)
-        status = {
-            "version": __version__,
-            "pid": os.getpid(),
-            "model": stages.classifier.name,
-            "engine": stages.classifier.engine,
-            "calibrated": stages.classifier.calibrated,
-            "camera": stages.camera.description,
-            "sight": summary.sight_fault or None,
-            "frames": summary.frames,
-            "frames_per_second": round(summary.frames_per_second, 2),
-            "speech": stages.speaker.description,
-            "sound": summary.speech_problem or None,
-            "last_words": self._reporter.last_words,
-            "in_view": looked.label or None,
-            "silence": self._etiquette.silence(now) or None,
-        }
-        present = {"text": looked.text, "label": looked.label or None, "probability": round(looked.probability, 4)}
-        self._desk.show(status, present)
-
-
-class MemoryGuard:
-    """Looks once a second whether memory is tight, and asks the loop for another network."""
-
-    EVERY_S = 1.0
-
-    def __init__(self, loader: Loader, *, enabled: bool) -> None:
-        self._loader = loader
-        self._enabled = enabled
-        self._watch = MemoryWatch()
-        self._last_s = 0.0
-        self.wanted = ""
-        """down or up, once `look` has returned True."""
-        self.reason = ""
-
-    def look(self, now_s: float) -> bool:
-        """Whether another network should look from now on; to be called in each turn of the loop."""
-        if not self._enabled or now_s - self._last_s < self.EVERY_S:
-            return False
-        self._last_s = now_s
-        reading = self._loader.machine.memory_reading()
-        self.wanted = self._watch.update(reading, now_s, self._loader.growth_mib())
-        self.reason = _reason(reading) if self.wanted == "down" else "there is memory enough again"
-        return self.wanted == "up" or (self.wanted == "down" and self._loader.can_step_down())
-
-
-class HeatGuard:
-    """Looks now and then whether the board is hot; then it rests after each frame for as long as the frame took."""
-
-    EVERY_S = 5.0
-    LONGEST_S = 0.2
-    """A rest is taken in pieces of this, so that words and signals need not wait."""
-
-    def __init__(self, machine: Machine, aloud: Aloud) -> None:
-        self._machine = machine
-        self._aloud = aloud
-        self._watch = HeatWatch()
-        self._last_s = self._frame_s = 0.0
-
-    def rest(self, now_s: float, classifier: Classifier) -> None:
-        """To be called in each turn of the loop."""
-        if now_s - self._last_s >= self.EVERY_S and self._machine.is_raspberry_pi:
-            self._last_s = now_s
-            self._aloud.set("heat", HOT if self._watch.update(self._machine.temperature_c()) else "")
-        if self._watch.hot:
-            timing = classifier.timing
-            time.sleep(min(timing.preprocess_s + timing.inference_s, self.LONGEST_S))
-
-
-def _reason(reading: MemoryReading) -> str:
-    left = [mib for mib in (reading.available_mib, reading.cgroup_headroom_mib) if mib is not None]
-    return f"memory is tight, {min(left):.0f} MiB are left" if left else "memory is tight"
 
 
 def _open_speaker(settings: Settings, reporter: "Reporter", only_demo: bool) -> Speaker:

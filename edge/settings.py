@@ -63,6 +63,8 @@ class CameraSettings:
     """How long a camera or stream may take to open and to give its first frame."""
     read_timeout_s: float = _setting(3.0, low=0.1, high=120)
     """How long a camera or stream may give no frame before it counts as lost."""
+    max_fps: float = _setting(10.0, low=0.01, high=1000)
+    """How many frames a second are looked at, at most."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class ModelSettings:
     """The slowest that a chosen model may be, in milliseconds a frame (median); 0: no bound."""
     step_down: bool = _setting(True)
     """Change to a smaller installed model while the machine's memory is tight, and back after a long calm."""
+    still_s: float = _setting(5.0, low=0, high=3600)
+    """A scene in which nothing moves is classified again after so many seconds; 0: every frame is classified."""
     top: int = _setting(20, low=2, high=1000)
     """How many of the best labels the announcer gets to see; what a group of them comes to is summed over these."""
 
@@ -169,7 +173,11 @@ class AloudSettings:
     ready: bool = _setting(True)
     """That it is ready, after the start."""
     blind: bool = _setting(True)
-    """That it cannot see (the camera is lost or covered, or it is too dark), and that it can again."""
+    """That it cannot see (the camera is lost, covered or frozen, it is too dark or bright), and that it can again."""
+    blurred: bool = _setting(True)
+    """That what it sees is blurred."""
+    paused: bool = _setting(True)
+    """That the camera is closed (`edge pause`), and that it looks again."""
     hot: bool = _setting(True)
     """That the board is too hot and slows down."""
     smaller_model: bool = _setting(True)

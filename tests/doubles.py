@@ -141,7 +141,7 @@ class RecordingObserver:
         self.problems: list[str] = []
         self.faults: list[str] = []
 
-    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float) -> None:
+    def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
         self.frames.append(frame.sequence)
 
     def announced(self, announcement: Announcement, frame: Frame) -> None:

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from doubles import StubClassifier
 from rigs.boards import BOARDS, write, write_board
 
 from edge.aloud import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Aloud
+from edge.guards import HeatGuard
 from edge.health import COOL_C, HOT_C
 from edge.machine import Machine
-from edge.service import HeatGuard
 from edge.settings import AloudSettings
+from edge.stages import Timing
 
 
 def say_all(aloud: Aloud, now_s: float) -> list[str]:
@@ -77,30 +77,39 @@ def test_each_can_be_switched_off(key: str, topic: str, sentence: str) -> None:
     assert sorted(say_all(aloud, 0)) == sorted({"ready", "sight", "heat", "model"} - {topic})
 
 
-def test_heat_slows_it_down_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rests: list[float] = []
-    monkeypatch.setattr("edge.service.time.sleep", rests.append)
+def test_heat_slows_it_down_and_is_said(tmp_path: Path) -> None:
     thermometer = tmp_path / "sys/class/thermal/thermal_zone0/temp"
-    machine = Machine(write_board(tmp_path, BOARDS["pi4-2"]))
+    flags = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
     aloud = Aloud(AloudSettings(repeat_s=0))
-    guard, classifier = HeatGuard(machine, aloud), StubClassifier(["cat"])
-    now_s, said = 0.0, list[str]()
-    for celsius, rest in ((50, False), (HOT_C, True), (COOL_C + 1, True), (COOL_C - 1, False), (HOT_C - 1, False)):
+    guard = HeatGuard(Machine(write_board(tmp_path, BOARDS["pi4-2"])), aloud)
+    said: list[str] = []
+    now_s = 0.0
+    frame_s = 0.3
+    for celsius, throttled, rests in (
+        (50, "0", [0, 0]),
+        (HOT_C, "0", [1, 2, 4, 8, 8]),  # as much again as a frame takes, then twice that...
+        (COOL_C + 1, "0", [8, 8]),
+        (COOL_C - 1, "0", [4, 2, 1, 0, 0]),
+        (HOT_C - 1, "0", [0]),
+        (50, "50000", [0]),  # it was throttled once
+        (50, "4", [1, 2]),  # it is now
+        (50, "0", [1, 0]),
+    ):
         write(thermometer, f"{1000 * celsius:.0f}\n")
-        for _ in range(100):  # ten seconds
-            now_s += 0.1
-            guard.rest(now_s, classifier)
-        before = len(rests)
-        guard.rest(now_s, classifier)
-        assert rests[before:] == ([pytest.approx(0.003)] if rest else [])  # as long as the frame took
-        said += say_all(aloud, now_s)
-    assert said == [HOT]
+        write(flags, f"{throttled}\n")
+        for rest in rests:
+            for _ in range(50):
+                now_s += 0.1
+                guard.look(now_s)
+            assert guard.interval_s(Timing(0.1, frame_s - 0.1)) == pytest.approx((1 + rest) * frame_s if rest else 0.0)
+            said += say_all(aloud, now_s)
+    assert said == [HOT, HOT]
 
 
-def test_without_a_thermometer_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.service.time.sleep", lambda _s: pytest.fail("it rests"))
+def test_without_a_thermometer_it_goes_on(tmp_path: Path) -> None:
     aloud = Aloud(AloudSettings())
     guard = HeatGuard(Machine(write_board(tmp_path, BOARDS["pi4-2"])), aloud)
     for second in range(60):
-        guard.rest(second, StubClassifier(["cat"]))
+        guard.look(second)
+    assert guard.interval_s(Timing(0.1, 0.2)) == 0.0
     assert say_all(aloud, 60) == []

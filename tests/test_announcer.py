@@ -213,15 +213,6 @@ def test_a_clip_that_begins_again_is_seen_with_new_eyes() -> None:
     assert len(live(subject, ("guitar", 0.95), 0, 5)) == 1
 
 
-def test_a_frame_that_nobody_looked_at_changes_nothing() -> None:
-    subject = announcer()
-    live(subject, ("guitar", 0.95), 0, 5)
-    for number in range(300):
-        assert subject.update(None, 5 + number, at(5 + number)) is None
-    # nobody looked, so that it has not left
-    assert live(subject, ("guitar", 0.95), 20, 25) == []
-
-
 def test_nothing_to_see_is_a_departure() -> None:
     subject = announcer()
     live(subject, ("guitar", 0.95), 0, 5)

@@ -179,5 +179,16 @@ def test_a_machine_that_says_nothing_is_left_alone() -> None:
 
 def test_hot_is_hot_until_it_is_clearly_cooler() -> None:
     watch = HeatWatch()
-    readings = (60.0, 77.9, 78.0, 75.0, None, 72.0, 71.9, 77.0)
-    assert [watch.update(reading) for reading in readings] == [False, False, True, True, True, True, False, False]
+    readings = (60.0, 77.9, 78.0, 75.0, 72.0, 71.9, 77.0)
+    assert [watch.update(reading) for reading in readings] == [False, False, True, True, True, False, False]
+
+
+def test_without_a_thermometer_the_firmware_says_when() -> None:
+    watch = HeatWatch()
+    assert [watch.update(None, throttled=flag) for flag in (False, True, True, False, False)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]

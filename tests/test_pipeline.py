@@ -10,6 +10,8 @@ from edge.aloud import COVERED, DARK, SIGHT_AGAIN, Aloud
 from edge.announcer import Announcer
 from edge.errors import CameraError
 from edge.etiquette import Etiquette
+from edge.gate import Gate
+from edge.picture import Glance
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
 from edge.settings import AloudSettings, AnnounceSettings
 from edge.sight import Sight
@@ -36,7 +38,10 @@ class House:
         announcer = Announcer(settings, PlainWords(), Etiquette(settings))
         self.aloud = Aloud(AloudSettings())
         sight = Sight(live=True)
-        self.stages = Stages(self.camera, self.classifier, announcer, speaker, self.observer, sight, self.aloud)
+        self.gate = Gate(0.0)
+        self.stages = Stages(
+            *(self.camera, self.classifier, announcer, speaker, self.observer, sight, self.gate, self.aloud)
+        )
 
     def run(self, calls: int = 10_000, limits: Limits = NO_LIMITS) -> Summary:
         run(self.stages, self.summary, after(calls), limits)
@@ -156,7 +161,7 @@ def test_it_asks_between_frames_also_while_blind_and_goes_on_with_other_stages()
     house = House([*script[:2], None, None, *script[2:]], ["guitar"], RecordingSpeaker())
     asked: list[float] = []
 
-    def between_frames(now_s: float) -> bool:
+    def between_frames(now_s: float, _frame: Frame | None) -> bool:
         asked.append(now_s)
         return len(asked) == 4
 
@@ -198,10 +203,10 @@ def test_what_nobody_could_hear_is_said_when_there_is_sound_again() -> None:
 class Pretended:
     """Sight that is told what to think."""
 
-    fault = ""
+    fault = note = ""
 
-    def update(self, frame: Frame | None, now_s: float) -> bool:
-        return frame is not None and not self.fault
+    def update(self, seen: Glance | None, now_s: float) -> bool:
+        return seen is not None and not self.fault
 
 
 def test_blindness_is_told_and_its_end_and_meanwhile_nobody_looks() -> None:

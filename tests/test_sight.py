@@ -1,5 +1,6 @@
 """Is there anything to see? On drawn pictures, and through minutes of frames."""
 
+import dataclasses
 from importlib import resources
 
 import cv2
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from camera_rig import scene
 
-from edge.aloud import COVERED, DARK, LOST
-from edge.sight import AGAIN_S, CELLS, PERSIST_S, Sight, cells, fault
-from edge.stages import Frame, Pixels
+from edge.aloud import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
+from edge.picture import glance
+from edge.sight import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Sight, fault
+from edge.stages import Pixels
 
 SIZE = (480, 640, 3)
 NOISE = np.random.default_rng(3).normal(0, 6, SIZE)
@@ -45,32 +47,25 @@ def face_down() -> Pixels:
         (noisy(12), DARK),
         (face_down(), DARK),
         (noisy(128), COVERED),
-        (noisy(250), COVERED),
+        (noisy(254), BRIGHT),
         (np.zeros(SIZE, np.uint8), DARK),
-        (np.full(SIZE, 255, np.uint8), COVERED),
+        (np.full(SIZE, 255, np.uint8), BRIGHT),
         (lamp(), ""),
         (wall(), ""),
         (scene(3), ""),
     ],
 )
 def test_pictures(picture: Pixels, expected: str) -> None:
-    assert fault(picture) == expected
+    assert fault(glance(picture)) == expected
 
 
 def test_every_frame_of_the_demo_can_be_seen() -> None:
     clip = cv2.VideoCapture(str(resources.files("edge") / "data" / "demo" / "clip.mp4"))
     faults = []
     while (read := clip.read())[0]:
-        faults.append(fault(np.asarray(read[1], np.uint8)))
+        faults.append(fault(glance(np.asarray(read[1], np.uint8))))
     assert len(faults) > 300
     assert set(faults) == {""}
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (4, 6, 3), (15, 700, 3), (64, 64, 3), (1080, 1920, 3), (97, 161, 3)])
-def test_any_size(shape: tuple[int, int, int]) -> None:
-    grid = cells(np.full(shape, 77, np.uint8))
-    assert grid.min() == grid.max() == 77
-    assert max(grid.shape) <= 2 * CELLS
 
 
 class Eye:
@@ -80,15 +75,16 @@ class Eye:
         self.sight = Sight(live=live)
         self.now_s = 0.0
 
-    def live(self, seconds: float, picture: Pixels | None) -> list[tuple[float, str]]:
+    def live(self, seconds: float, picture: Pixels | None, *, still: bool = False) -> list[tuple[float, str]]:
         """At ten frames a second; the changes of the fault, and after how many seconds."""
         changes, start_s = [], self.now_s
+        seen = None if picture is None else glance(picture)
         for _ in range(round(10 * seconds)):
             self.now_s += 0.1
             before = self.sight.fault
-            frame = None if picture is None else Frame(picture, 0, self.now_s)
-            saw = self.sight.update(frame, self.now_s)
-            assert saw == (picture is not None and fault(picture) == "")
+            if seen and not still:
+                seen = dataclasses.replace(seen, samples=str(self.now_s).encode())  # a sensor's noise
+            self.sight.update(seen, self.now_s)
             if self.sight.fault != before:
                 changes.append((round(self.now_s - start_s, 1), self.sight.fault))
         return changes
@@ -131,3 +127,48 @@ def test_one_blindness_becomes_another() -> None:
 
 def test_a_folder_of_images_is_never_lost() -> None:
     assert Eye(live=False).live(600, None) == []
+
+
+def test_a_picture_that_does_not_move_at_all_is_frozen_and_one_that_is_only_still_is_not() -> None:
+    eye = Eye()
+    assert eye.live(100, scene(0)) == []
+    ((begun_s, found),) = eye.live(60, scene(0), still=True)
+    assert found == FROZEN
+    assert FROZEN_S <= begun_s <= FROZEN_S + 0.2
+    assert [what for _, what in eye.live(60, scene(0))] == [""]
+    assert Eye(live=False).live(600, scene(0), still=True) == []
+
+
+def test_a_camera_that_was_closed_on_purpose_has_no_fault() -> None:
+    eye = Eye()
+    eye.live(100, noisy(5))
+    assert eye.sight.fault == DARK
+    eye.sight.begin_anew()
+    assert eye.sight.fault == ""
+    assert eye.live(2, None) == []
+    assert eye.live(60, scene(0)) == []
+
+
+def street() -> Pixels:
+    """Something with edges of every size."""
+    picture = noisy(100)
+    dice = np.random.default_rng(8)
+    for size in dice.integers(4, 160, 300):
+        x, y = dice.integers(0, 640), dice.integers(0, 480)
+        cv2.rectangle(picture, (int(x), int(y)), (int(x + size), int(y + size)), dice.integers(0, 255, 3).tolist(), -1)
+    return picture
+
+
+@pytest.mark.parametrize(("sigma", "note"), [(0, ""), (2, ""), (12, BLURRED), (20, BLURRED)])
+def test_what_is_blurred_for_long_is_noted_and_looked_at_all_the_same(sigma: int, note: str) -> None:
+    picture = street()
+    if sigma:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
+        picture = (picture + NOISE / 2).clip(0, 255).astype(np.uint8)
+    eye = Eye()
+    assert eye.live(BLUR_S - 1, picture) == []
+    assert eye.sight.note == ""
+    assert eye.live(2, picture) == []
+    assert eye.sight.note == note
+    assert eye.live(1, street()) == []
+    assert eye.sight.note == ""

@@ -406,6 +406,8 @@ class TestSound:
             if count == -1:
                 before = Belongings.of(card)
         assert heard < count + 6, "none was stalled"
+        card.set_pace("instant")
+        assert outcome_of(speaker, "I see a cat").heard  # after a bad one the next child is only being started
         assert before is not None
         before.check(Belongings.of(card))
 

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from edge.cameras import demo, files, opencv, picamera2
 from edge.cameras.process import ProcessCamera, find_in_child, ignore
+from edge.cameras.shutter import Shutter
 from edge.errors import CameraError
 from edge.libraries import preload
 from edge.settings import CameraSettings
 from edge.stages import Camera
 
-__all__ = ["DEMO_CLIP", "ProcessCamera", "find_source", "live_camera_is_present", "open_camera", "open_lasting"]
+__all__ = ["DEMO_CLIP", "Shutter", "find_source", "live_camera_is_present", "open_camera", "open_lasting"]
 
 DEMO_CLIP = demo.DESCRIPTION
 
@@ -57,17 +58,20 @@ def open_lasting(
     lost: Callable[[str], object] = ignore,
     back: Callable[[str], object] = ignore,
     every_frame: bool = False,
-) -> Camera:
+    *,
+    paused: bool = False,
+) -> Shutter:
     """The same for a daemon: a live camera's driver runs in a process of its own, and one that gets lost comes back.
 
-    `lost` is told why each time, `back` which camera. To be called in the main thread, as the camera's `read`.
+    `lost` is told why each time, `back` which camera. A live camera that is `paused` is not opened yet. To be called in
+    the main thread, as the camera's `read`.
     """
     preload("cv2", "**/cv2*.so")  # nearly every driver imports it, and so does MXNet
     if settings.source == "auto":
         settings = dataclasses.replace(settings, source=_find_aside())
     if is_live(settings.source):
-        return ProcessCamera(settings, lost, back)
-    return open_camera(settings, every_frame)
+        return Shutter(ProcessCamera(settings, lost, back, paused=paused))
+    return Shutter(open_camera(settings, every_frame))
 
 
 def is_live(source: str) -> bool:

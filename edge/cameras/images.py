@@ -20,6 +20,7 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", "
 _LOOK_S = 0.25
 
 _MAX_BYTES = 2**28
+_JPEG_QUALITY = 90
 
 _log = logging.getLogger(__name__)
 
@@ -144,3 +145,11 @@ def _is_whole_png(data: bytes) -> bool:
             return True
         at = end
     return False
+
+
+def jpeg(pixels: Pixels) -> bytes:
+    """Return a picture as a JPEG file."""
+    import cv2
+
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return data.tobytes()

@@ -58,8 +58,11 @@ class ProcessCamera:
         lost: Callable[[str], object] = ignore,
         back: Callable[[str], object] = ignore,
         driver: str = "edge.cameras:open_camera",
+        *,
+        paused: bool = False,
     ) -> None:
-        """Open it and wait until it is. `lost` and `back` are told each time, the first with the reason.
+        """Open it and wait until it is, unless it is to be `paused`. `lost` and `back` are told each time, with the
+        reason and with the camera.
 
         `driver` is 'module:function' of what opens it in the child. Raises CameraError when that fails: only what has
         worked is waited for. To be made and read in the main thread: the child dies with the thread that starts it.
@@ -69,7 +72,8 @@ class ProcessCamera:
         self.description = f"camera {settings.source}"
         self._slots = [_Slot() for _ in range(SLOTS)]
         self._worker: Worker | None = None
-        self._opened = self._asked = self._closed = self._paused = False
+        self._opened = self._asked = self._closed = False
+        self.paused = paused
         self._missing = False
         """Whether it is lost, and `lost` has been told so."""
         self._retry_s = 0.0
@@ -77,6 +81,8 @@ class ProcessCamera:
         self._good_since_s: float | None = None
         self._empty_since_s = math.inf
         self._next_sequence = self._first_sequence = 0
+        if paused:
+            return
         try:
             self._start()
             self._wait_until_opened()
@@ -97,9 +103,9 @@ class ProcessCamera:
             if self._closed:
                 raise CameraError(f"{self.description}: it was closed, open it again")
             if self._worker is None:
-                ready_s = until_s if self._paused else min(until_s, self._retry_s)
+                ready_s = until_s if self.paused else min(until_s, self._retry_s)
                 time.sleep(max(0.0, ready_s - now_s))
-                if self._paused or time.monotonic() < self._retry_s:
+                if self.paused or time.monotonic() < self._retry_s:
                     return None
                 self._start()
             frame, fault = self._look(until_s - time.monotonic())
@@ -110,12 +116,12 @@ class ProcessCamera:
 
     def pause(self) -> None:
         """Close the camera itself: nobody looks until `resume`."""
-        self._paused = True
+        self.paused = True
         self._drop()
 
     def resume(self) -> None:
         """Open it again with the next `read`."""
-        self._paused = False
+        self.paused = False
         self._retry_s = 0.0
 
     def reopen(self, why: str) -> None:

@@ -1,8 +1,11 @@
-"""edge status, snooze, wake, mute, unmute, missed, look: what one says to the daemon while it runs."""
+"""edge status, look, missed, snooze, wake, mute, unmute, pause, resume, snapshot: what one says while it runs."""
 
 import argparse
+import base64
 import json
+import os
 import re
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +17,8 @@ from edge.control import SERVICE_SOCKET, ask, control_path
 from edge.errors import EX_OK, ControlError
 from edge.models.marker import runtime_folder
 
+SNAPSHOT_S = 5.0
+"""How long a picture may take to come: a large network looks at one for a second."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -86,6 +91,8 @@ def status(options: argparse.Namespace) -> int:
         ["in view", answer.get("in_view") or "nothing that it would name"],
         ["last words", answer.get("last_words") or "none yet"],
     ]
+    if answer["paused"]:
+        rows.append(["paused", "the camera is closed until edge resume"])
     if answer.get("silence"):
         until = answer.get("snoozed_until")
         rows.append(["silent", f"{answer['silence']}{f' until {_clock(until)}' if until else ''}"])
@@ -121,6 +128,49 @@ def look(options: argparse.Namespace) -> int:
     return EX_OK
 
 
+def pause(options: argparse.Namespace) -> int:
+    """edge pause: close the camera."""
+    answer = _ask(options, command="pause")
+    print("The camera is closed. edge resume opens it again.")
+    _warn(answer)
+    return EX_OK
+
+
+def resume(options: argparse.Namespace) -> int:
+    """edge resume: open it again."""
+    answer = _ask(options, command="resume")
+    print("It looks again." if answer["was"] else "It looked already.")
+    _warn(answer)
+    return EX_OK
+
+
+def snapshot(options: argparse.Namespace) -> int:
+    """edge snapshot: what the camera sees, as a file."""
+    until_s = time.monotonic() + SNAPSHOT_S
+    while not (jpeg := _ask(options, command="snapshot")["jpeg"]):
+        if time.monotonic() > until_s:
+            raise ControlError("no picture has come: edge status tells why nothing can be seen")
+        time.sleep(0.05)
+    file: Path = options.file
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        new.write_bytes(base64.b64decode(jpeg))
+        new.replace(file)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise ControlError(f"{file}: {error.strerror or error}") from error
+    print(f"{file}: what is seen now.")
+    return EX_OK
+
+
+def jpeg_file(text: str) -> Path:
+    """For argparse."""
+    path = Path(text)
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        raise argparse.ArgumentTypeError(f"{text!r}: a snapshot is a JPEG; name it FILE.jpg")
+    return path
+
+
 def add_commands(command: Any) -> None:
     """Add them; `command` makes a parser of a function and its help."""
     for function, text in (
@@ -137,6 +187,11 @@ def add_commands(command: Any) -> None:
     )
     _add_socket(sub)
     _add_socket(command(wake, "end the silence"))
+    _add_socket(command(pause, "close the camera: nothing is looked at"))
+    _add_socket(command(resume, "open the camera again"))
+    sub = command(snapshot, "write what is seen now to a file: else no picture ever leaves the memory")
+    sub.add_argument("file", type=jpeg_file, metavar="FILE.jpg")
+    _add_socket(sub)
     sub = command(mute, "never say a label again; without one: which are muted")
     sub.add_argument("label", nargs="*", metavar="LABEL", help="as edge says it, or the name of a group: dog")
     _add_socket(sub)

@@ -1,0 +1,43 @@
+"""A camera that can be told not to look."""
+
+import time
+
+from edge.cameras.process import ProcessCamera
+from edge.stages import Camera, Frame
+
+
+class Shutter:
+    """Gives a camera's frames, and none while it is shut: then a live camera is closed, not just ignored."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self.description = camera.description
+        self.live = camera.live
+        self.shut = isinstance(camera, ProcessCamera) and camera.paused
+
+    def read(self, timeout_s: float) -> Frame | None:
+        if self.shut:
+            time.sleep(timeout_s)
+            return None
+        frame = self._camera.read(timeout_s)
+        self.description = self._camera.description  # known only when it is open
+        return frame
+
+    def set_shut(self, shut: bool) -> None:
+        """Close the camera, or open it again."""
+        if shut == self.shut:
+            return
+        self.shut = shut
+        if isinstance(self._camera, ProcessCamera):
+            if shut:
+                self._camera.pause()
+            else:
+                self._camera.resume()
+
+    def reopen(self, why: str) -> None:
+        """Take a live camera for lost."""
+        if isinstance(self._camera, ProcessCamera):
+            self._camera.reopen(why)
+
+    def close(self) -> None:
+        self._camera.close()
