@@ -147,7 +147,7 @@ def _check(value: Any, kind: Any, limits: Mapping[str, Any]) -> tuple[str, Any]:
     if low is not None and not low <= value <= high:
         return f"must be between {low} and {high}", None
     if choices and value not in choices:
-        return f"must be one of {', '.join(choices)}", None
+        return f"must be one of {', '.join(map(str, choices))}", None
     return limits["fault"](value), value
 
 

@@ -12,7 +12,7 @@ def _setting(
     *,
     low: float | None = None,
     high: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str | int, ...] = (),
     fault: Callable[[Any], str] = lambda _value: "",
 ) -> Any:
     """A dataclass field with what `load` checks: limits (both ends included), choices, or any other fault."""
@@ -57,6 +57,18 @@ class CameraSettings:
     """Pixels asked of a camera; it may give what comes nearest."""
     height: int = _setting(480, low=32, high=8192)
     """Pixels asked of a camera."""
+    frame_rate: float = _setting(0.0, low=0, high=1000)
+    """Frames a second asked of a CSI or USB camera; 0: as it likes. Fewer let it expose for longer in the dark."""
+    rotation: int = _setting(0, choices=(0, 90, 180, 270))
+    """Degrees by which a live camera's picture is turned clockwise, to stand upright."""
+    mirror: bool = _setting(False)
+    """Then left and right of a live camera's picture change places."""
+    exposure: str = _setting("normal", choices=("normal", "short", "long"))
+    """How a CSI camera shares brightness out between exposure time and gain: short freezes motion."""
+    focus: str = _setting("continuous", choices=("continuous", "once", "manual"))
+    """A CSI camera whose lens moves follows what it sees, or focuses at the start, or stays at focus_m."""
+    focus_m: float = _setting(1.0, low=0.05, high=1000)
+    """Metres to what is to be sharp, where focus is manual."""
     image_s: float = _setting(2.0, low=0.01, high=3600)
     """How long each image of a folder is shown, in seconds."""
     open_timeout_s: float = _setting(10.0, low=0.1, high=120)

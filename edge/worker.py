@@ -339,7 +339,7 @@ def main() -> None:
             reply, bug = Reply(error=f"{type(error).__name__}: {one_line(error)}"), True
         with contextlib.suppress(BrokenPipeError):
             os.write(replies, json.dumps(asdict(reply)).encode() + b"\n")
-        if bug:
+        if bug or answer is None:
             _end(folder)
 
 

@@ -116,6 +116,7 @@ class FakeCapture:
         self.faults = list(faults)
         self.opens = opens
         self.released = threading.Event()
+        self.decoded = 0
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
         return self.opens
@@ -127,6 +128,7 @@ class FakeCapture:
         return True
 
     def retrieve(self) -> tuple[bool, Pixels]:
+        self.decoded += 1
         return True, scene(0)[..., ::-1].copy()
 
     def release(self) -> None:
@@ -145,6 +147,10 @@ class FakePicamera2:
         self.busy = self.stalled = self.broken = self.refuses_size = False
         self.gives = ""
         """The pixel format that it insists on, whatever it is asked for."""
+        self.has: tuple[str, ...] = ("AfMode", "AfTrigger", "LensPosition", "AeExposureMode", "FrameDurationLimits")
+        """The controls that it has."""
+        self.controls: dict[str, Any] = {}
+        """What it was told."""
         self.lent = 0
         self.opened: list[int] = []
         self.closed = 0
@@ -170,10 +176,15 @@ class _FakeCamera:
                 "Failed to acquire camera: Device or resource busy"
             )
         library.opened.append(camera_num)
+        self.camera_controls = dict.fromkeys(library.has, (0, 1, 0))
 
-    def create_video_configuration(self, main: dict[str, Any], buffer_count: int, queue: bool) -> Any:
+    def create_video_configuration(
+        self, main: dict[str, Any], buffer_count: int, queue: bool, controls: dict[str, Any]
+    ) -> Any:
         assert buffer_count <= 4
         assert not queue
+        assert set(controls) <= set(self.library.has), "the real one refuses what it does not have"
+        self.library.controls = controls
         return SimpleNamespace(main=main, buffer_count=buffer_count)
 
     def configure(self, configuration: Any) -> None:

@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from types import SimpleNamespace
 
 import cv2
 import pytest
 from camera_rig import HEIGHT, WIDTH, FakeCapture, FakePicamera2, MjpegServer, is_red, number_in, serving
 
 from edge.cameras import open_camera
-from edge.cameras.opencv import LiveCapture
+from edge.cameras.opencv import LiveCapture, configure
 from edge.cameras.picamera2 import PiCamera, is_present
 from edge.errors import CameraError
 from edge.settings import CameraSettings
@@ -106,7 +107,32 @@ def test_no_server_at_all_is_an_error() -> None:
 
 
 def _capture(double: FakeCapture, is_present: Callable[[], bool] = lambda: True) -> LiveCapture:
-    return LiveCapture(lambda: double, "a camera", CameraSettings(), "plug it in anew", is_present)  # type: ignore[arg-type,return-value]
+    return LiveCapture(lambda: double, "a camera", CameraSettings(), lambda: "plug it in anew", is_present)  # type: ignore[arg-type,return-value]
+
+
+def test_what_nobody_asks_for_is_not_decoded() -> None:
+    double = FakeCapture()
+    with closing(_capture(double)) as camera:
+        assert camera.read(1)
+        time.sleep(0.3)
+        before, now_s = double.decoded, time.monotonic()
+        frame = camera.read(1)
+        assert before <= 3
+        assert frame is not None
+        assert frame.captured_s >= now_s, "newer than the asking for it"
+        assert frame.sequence >= 10
+
+
+def test_a_usb_camera_is_asked_for_compressed_pictures_before_their_size() -> None:
+    asked: list[tuple[int, float]] = []
+    double = SimpleNamespace(set=lambda *what: asked.append(what))
+    configure(double, CameraSettings(width=1280, height=720, frame_rate=15))  # type: ignore[arg-type]
+    assert asked == [
+        (cv2.CAP_PROP_FOURCC, int.from_bytes(b"MJPG", "little")),
+        (cv2.CAP_PROP_FRAME_WIDTH, 1280),
+        (cv2.CAP_PROP_FRAME_HEIGHT, 720),
+        (cv2.CAP_PROP_FPS, 15),
+    ]
 
 
 def test_an_unplugged_camera_is_lost_although_opencv_goes_on() -> None:
@@ -158,6 +184,39 @@ def test_a_csi_camera_that_insists_on_yuv_is_converted() -> None:
     library.gives = "MJPEG"
     with pytest.raises(CameraError, match="cannot be started: it gives MJPEG"):
         PiCamera(CameraSettings(), library=library)
+
+
+@pytest.mark.parametrize(
+    ("settings", "controls"),
+    [
+        (CameraSettings(), {"AfMode": 2}),
+        (CameraSettings(focus="once"), {"AfMode": 1, "AfTrigger": 0}),
+        (CameraSettings(focus="manual", focus_m=0.25), {"AfMode": 0, "LensPosition": 4.0}),
+        (CameraSettings(exposure="short"), {"AfMode": 2, "AeExposureMode": 1}),
+        (
+            CameraSettings(exposure="long", frame_rate=8),
+            {"AfMode": 2, "AeExposureMode": 2, "FrameDurationLimits": (125000,) * 2},
+        ),
+    ],
+)
+def test_a_csi_camera_is_told_what_the_settings_want(settings: CameraSettings, controls: dict[str, object]) -> None:
+    library = FakePicamera2()
+    with closing(PiCamera(settings, library=library)):
+        assert library.controls == controls
+
+
+def test_a_control_that_a_csi_camera_has_not_is_told_only_if_it_was_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    library = FakePicamera2()
+    library.has = ("FrameDurationLimits",)
+    with closing(PiCamera(CameraSettings(), library=library)):
+        assert library.controls == {}
+    assert not caplog.messages
+    with closing(PiCamera(CameraSettings(focus="manual", exposure="short", frame_rate=10), library=library)):
+        assert library.controls == {"FrameDurationLimits": (100000, 100000)}
+    assert [message.partition("has ")[2] for message in caplog.messages] == [
+        "no control for [camera] focus: it is left as it is.",
+        "no control for [camera] exposure: it is left as it is.",
+    ]
 
 
 def test_csi_numbers_leave_out_the_usb_cameras() -> None:

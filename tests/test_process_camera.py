@@ -1,5 +1,6 @@
 """A camera in a child, with a driver that does whatever goes wrong: the frames come back, and nothing is left."""
 
+import importlib.util
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import pytest
 from faulty_camera import FAULTS, RATE_HZ, picture
 from rigs.processes import command, wait_until, workers
 
+from edge.cameras.child import Slot
 from edge.cameras.process import HEARTBEAT_S, LONGEST_PAUSE_S, ProcessCamera
 from edge.errors import CameraError
 from edge.settings import CameraSettings
@@ -124,6 +126,15 @@ def test_a_camera_that_was_never_there_is_an_error(rig: Rig) -> None:
     assert belongings() == before
 
 
+def test_what_a_driver_lacks_is_said_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    if importlib.util.find_spec("picamera2"):
+        pytest.skip("picamera2 is installed")
+    with pytest.raises(CameraError, match=r"^camera csi: picamera2 cannot be imported"):
+        ProcessCamera(CameraSettings(source="csi"))
+    wait_until(lambda: workers(os.getpid()) == [])
+    assert capfd.readouterr().err == ""
+
+
 def test_one_that_hangs_while_it_is_opened_is_an_error_in_time(rig: Rig) -> None:
     rig.order("hang")
     started_s = time.monotonic()
@@ -181,6 +192,33 @@ def test_a_picture_that_does_not_move_is_a_lost_camera(rig: Rig, camera: Process
     assert rig.back == ["the faulty camera"]
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_the_picture_is_turned_and_mirrored(rotation: int, mirror: bool) -> None:
+    pixels = np.random.default_rng(7).integers(0, 255, (48, 80, 3), np.uint8)
+    expected = np.rot90(pixels, -rotation // 90)
+    expected = expected[:, ::-1] if mirror else expected
+    memory = os.memfd_create("a slot")
+    try:
+        shape = Slot(memory).write(pixels, rotation, mirror=mirror)
+        assert shape == expected.shape
+        assert os.pread(memory, pixels.nbytes, 0) == expected.tobytes()
+    finally:
+        os.close(memory)
+
+
+def test_a_turned_picture_arrives(rig: Rig) -> None:
+    camera = rig.open(width=64, height=48, rotation=90)
+    try:
+        pixels = next_frame(camera).pixels
+        assert pixels.shape == (64, 48, 3)
+        # its left half, the bright one, is above
+        assert pixels[:32, :, 2].min() == 220
+        assert pixels[32:, :, 2].max() == 40
+    finally:
+        camera.close()
+
+
 def test_closed_from_another_thread_while_it_is_read(rig: Rig) -> None:
     before = belongings()
     camera = rig.open()
@@ -198,6 +236,7 @@ def test_closed_from_another_thread_while_it_is_read(rig: Rig) -> None:
 
 DAEMON = """
 import sys
+from edge.cameras.child import Slot
 from edge.cameras.process import ProcessCamera
 from edge.settings import CameraSettings
 camera = ProcessCamera(CameraSettings(source=sys.argv[1]), driver=sys.argv[2])

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from edge.cameras import picamera2
+from edge.cameras.images import turn
 from edge.errors import CameraError, one_line
 from edge.settings import CameraSettings
-from edge.stages import Camera, EndOfFrames, Frame
+from edge.stages import Camera, EndOfFrames, Frame, Pixels
 
 LARGEST = 2**28
 """Bytes of a frame; a camera of 64 million pixels has 192 MiB."""
@@ -35,13 +36,20 @@ class Slot:
         self._fd = fd
         self._map: mmap.mmap | None = None
 
-    def write(self, frame: Frame) -> None:
-        """Put the pixels there."""
-        size = frame.pixels.nbytes
+    def write(self, pixels: Pixels, rotation: int, *, mirror: bool) -> tuple[int, ...]:
+        """Put the pixels there, turned clockwise and then mirrored; return the shape that they have there."""
+        size = pixels.nbytes
         if self._map is None or len(self._map) < size:
             os.ftruncate(self._fd, size)
             self._map = mmap.mmap(self._fd, size)
-        np.copyto(np.frombuffer(self._map, np.uint8, size).reshape(frame.pixels.shape), frame.pixels)
+        height, width, depth = pixels.shape
+        shape = (width, height, depth) if rotation in (90, 270) else pixels.shape
+        there = np.frombuffer(self._map, np.uint8, size).reshape(shape)
+        if rotation or mirror:
+            turn(pixels, rotation, mirror, there)
+        else:
+            np.copyto(there, pixels)
+        return shape
 
 
 class Host:
@@ -96,11 +104,11 @@ class Host:
             what = f"{getattr(pixels, 'dtype', type(pixels).__name__)} {getattr(pixels, 'shape', '')}"
             raise CameraError(f"{self._camera.description}: gave {what.strip()}, which is no picture")
         slot = self._written % len(self._slots)
-        self._slots[slot].write(frame)
+        shape = self._slots[slot].write(pixels, self._settings.rotation, mirror=self._settings.mirror)
         self._written += 1
         return {
             "slot": slot,
-            "shape": pixels.shape,
+            "shape": shape,
             "sequence": frame.sequence,
             "captured_s": frame.captured_s,
             "written_s": time.monotonic(),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.cameras.holders import usb_user
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Camera, Frame, Pixels
@@ -60,12 +61,28 @@ def open_node(settings: CameraSettings, node: Path, description: str) -> Camera:
         import cv2
 
         capture = cv2.VideoCapture(str(node), cv2.CAP_V4L2)
-        # not given at opening, which fails where the camera has no such size
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+        configure(capture, settings)
         return capture
 
-    return LiveCapture(connect, description, settings, "does another program use it? Plug it in anew", node.exists)
+    def advice() -> str:
+        return usb_user(node) or "does another program use it? Plug it in anew"
+
+    return LiveCapture(connect, description, settings, advice, node.exists)
+
+
+def configure(capture: "cv2.VideoCapture", settings: CameraSettings) -> None:
+    """Ask an opened USB camera for what the settings want; it takes what comes nearest.
+
+    Not at opening, which fails where the camera has no such size. MJPG first, for it decides which sizes and rates
+    there are: raw pictures of two cameras, or of a large size, are more than USB 2 can carry.
+    """
+    import cv2
+
+    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+    capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+    capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+    if settings.frame_rate:
+        capture.set(cv2.CAP_PROP_FPS, settings.frame_rate)
 
 
 def open_stream(settings: CameraSettings) -> Camera:
@@ -88,7 +105,7 @@ def open_stream(settings: CameraSettings) -> Camera:
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(settings.read_timeout_s * 1000)]
         return cv2.VideoCapture(settings.source, cv2.CAP_FFMPEG, limits)
 
-    return LiveCapture(connect, f"stream {shown}", settings, "check the address and the network")
+    return LiveCapture(connect, f"stream {shown}", settings, lambda: "check the address and the network")
 
 
 def check_name(name: str) -> None:
@@ -110,6 +127,7 @@ def hide_secrets(url: str) -> str:
 class LiveCapture:
     """A USB camera or a stream: a thread takes every frame, a reader gets the newest.
 
+    From when a reader asks until one is served each frame is decoded; the others are taken and dropped.
     Everything that may block happens in that thread, opening and releasing too, so neither `read` nor `close` waits for
     a camera that hangs. It is a daemon thread: one that never comes back does not keep the process alive.
     """
@@ -121,7 +139,7 @@ class LiveCapture:
         connect: Callable[[], "cv2.VideoCapture"],
         description: str,
         settings: CameraSettings,
-        advice: str,
+        advice: Callable[[], str],
         is_present: Callable[[], bool] = lambda: True,
     ) -> None:
         self.description = description
@@ -133,6 +151,8 @@ class LiveCapture:
         self._closing = threading.Event()
         self._newest: tuple[NDArray[np.uint8], int, float] | None = None
         """BGR pixels, sequence, captured_s of the frame that has not been returned yet."""
+        self._wanted = True
+        """Whether a reader waits for a frame, or had to go without one."""
         self._failure = ""
         self._last_s = 0.0
         """When the last frame came."""
@@ -144,7 +164,7 @@ class LiveCapture:
                 return
             why = self._failure or f"it gave no picture within {settings.open_timeout_s:g} s"
         self.close()
-        raise CameraError(f"{description}: {why}; {advice}")
+        raise CameraError(f"{description}: {why}; {advice()}")
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the newest frame not returned yet, waiting at most `timeout_s` for it.
@@ -153,6 +173,7 @@ class LiveCapture:
         """
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
+            self._wanted = True
             while True:
                 if self._closing.is_set():
                     raise CameraError(f"{self.description}: it was closed, open it again")
@@ -160,9 +181,10 @@ class LiveCapture:
                 lost_s = self._last_s + self._read_timeout_s
                 if self._failure or now_s >= lost_s:
                     why = self._failure or f"lost, no frame came for {self._read_timeout_s:g} s"
-                    raise CameraError(f"{self.description}: {why}; {self._advice}")
+                    raise CameraError(f"{self.description}: {why}; {self._advice()}")
                 if self._newest:
                     (bgr, sequence, captured_s), self._newest = self._newest, None
+                    self._wanted = False
                     break
                 if now_s >= deadline_s:
                     return None
@@ -199,6 +221,10 @@ class LiveCapture:
                 return
             grabbed = capture.grab()
             captured_s = time.monotonic()
+            if grabbed and not self._wanted:
+                self._last_s = captured_s
+                sequence += 1
+                continue
             decoded, bgr = capture.retrieve() if grabbed else (False, None)
             if not decoded:
                 # a damaged frame, or the end: `read` knows after a while. Do not spin until then.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.cameras.holders import csi_user
 from edge.errors import CameraError, one_line
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
@@ -21,6 +22,9 @@ from edge.stages import Frame, Pixels
 _BUFFERS = 4
 # libcamera names the order of a little-endian number: this is red, green, blue in memory
 _RGB = "BGR888"
+# libcamera's numbers (its control_ids): AeExposureMode, and AfMode, where 0 is manual.
+_EXPOSURES = {"normal": 0, "short": 1, "long": 2}
+_FOCUSES = {"manual": 0, "once": 1, "continuous": 2}
 # What some pipelines give instead, whatever was asked for, and OpenCV's name for the way back.
 _YUV = {"NV12": "COLOR_YUV2RGB_NV12", "YUV420": "COLOR_YUV2RGB_I420"}
 
@@ -65,7 +69,8 @@ class PiCamera:
         try:
             self._camera = library.Picamera2(index)
         except Exception as error:
-            raise self._failed("cannot be opened", error, "does another program use it?") from error
+            advice = csi_user() or "does another program use it?"
+            raise self._failed("cannot be opened", error, advice) from error
         try:
             self._configure(settings)
             self._camera.start()
@@ -123,13 +128,15 @@ class PiCamera:
             _log.warning("%s", self._failed("was not closed cleanly", error, "a restart helps"))
 
     def _configure(self, settings: CameraSettings) -> None:
-        # once and for all: configuring again would exhaust the memory of the buffers
+        # Once and for all: configuring again would exhaust the memory of the buffers. No lores stream beside it: main
+        # is as small as the networks need, and lores would be YUV on most boards.
         self._camera.configure(
             self._camera.create_video_configuration(
                 main={"size": (settings.width, settings.height), "format": _RGB},
                 buffer_count=_BUFFERS,
                 # no frame that waited in a queue: each is newer than the asking for it
                 queue=False,
+                controls=self._controls(settings),
             )
         )
         main = self._camera.camera_configuration()["main"]
@@ -137,6 +144,26 @@ class PiCamera:
         self._width: int = main["size"][0]
         if self._format != _RGB and self._format not in _YUV:
             raise CameraError(f"it gives {self._format}, not one of {', '.join((_RGB, *_YUV))}")
+
+    def _controls(self, settings: CameraSettings) -> dict[str, Any]:
+        """What the settings ask for and this camera has; what it has not is told, if somebody asked for it."""
+        wanted: dict[str, Any] = {"AfMode": _FOCUSES[settings.focus]}
+        if settings.focus == "manual":
+            wanted["LensPosition"] = 1 / settings.focus_m  # in dioptres
+        if settings.focus == "once":
+            wanted["AfTrigger"] = 0  # start
+        if settings.exposure != "normal":
+            wanted["AeExposureMode"] = _EXPOSURES[settings.exposure]
+        if settings.frame_rate:
+            duration_us = round(1e6 / settings.frame_rate)
+            wanted["FrameDurationLimits"] = (duration_us, duration_us)
+        has = self._camera.camera_controls
+        asked = {"AfMode": "focus"} if settings.focus != "continuous" else {}
+        asked |= {"AeExposureMode": "exposure", "FrameDurationLimits": "frame_rate"}
+        for control, key in asked.items():
+            if control in wanted and control not in has:
+                _log.warning("%s has no control for [camera] %s: it is left as it is.", self.description, key)
+        return {control: value for control, value in wanted.items() if control in has}
 
     def _rgb(self, array: NDArray[np.uint8]) -> Pixels:
         if self._format == _RGB:

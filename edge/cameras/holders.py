@@ -1,0 +1,56 @@
+"""Who uses a camera: a busy one is named together with the program that has it."""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path("/")
+
+
+def usb_user(node: Path, root: Path = ROOT) -> str:
+    """Return 'it is used by NAME (process PID)' for another process that has the node open; '' where none is seen.
+
+    Only root may look into the processes of other users.
+    """
+    for process in sorted(root.glob("proc/[0-9]*")):
+        with contextlib.suppress(OSError):
+            if process.name != str(os.getpid()) and any(fd.readlink() == node for fd in process.glob("fd/*")):
+                return _named(process)
+    return ""
+
+
+def csi_user(root: Path = ROOT) -> str:
+    """The same for libcamera, which locks (lockf) the media device of a camera that it uses."""
+    locked = _locks(root)
+    for inode in _inodes(root.glob("dev/media*")):
+        if (pid := locked.get(inode)) and pid != os.getpid():
+            return _named(root / "proc" / str(pid))
+    return ""
+
+
+def _inodes(nodes: Iterable[Path]) -> list[int]:
+    inodes = []
+    for node in sorted(nodes):
+        with contextlib.suppress(OSError):
+            inodes.append(node.stat().st_ino)
+    return inodes
+
+
+def _locks(root: Path) -> dict[int, int]:
+    """Of each locked file's inode, the process: '1: POSIX  ADVISORY  WRITE 1234 00:06:520 0 EOF' (proc_locks(5))."""
+    locks: dict[int, int] = {}
+    with contextlib.suppress(OSError, ValueError):
+        for line in (root / "proc" / "locks").read_text().splitlines():
+            fields = line.split()
+            if len(fields) == 8 and fields[1] == "POSIX":
+                locks[int(fields[5].rpartition(":")[2])] = int(fields[4])
+    return locks
+
+
+def _named(process: Path) -> str:
+    try:
+        name = (process / "comm").read_text().strip()
+    except OSError:
+        name = "a program"
+    return f"it is used by {name} (process {process.name}); stop that first"
