@@ -23,7 +23,7 @@ LONGEST_SNOOZE_S = 7 * 86400.0
 MOST_MISSED = 200
 """So many things that were not said are kept, in memory."""
 LONGEST_LABEL = 200
-SNAPSHOT_S = 10.0
+SNAPSHOT_S = 1.0
 """How long a picture waits to be fetched."""
 
 

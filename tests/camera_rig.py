@@ -57,8 +57,8 @@ def write_image(path: Path, number: int = 0) -> Path:
 class MjpegServer(http.server.ThreadingHTTPServer):
     """A network camera on the loopback: sends scenes at `rate_hz`. With `hang` it accepts and never answers."""
 
-    def __init__(self, rate_hz: float = 25, hang: bool = False) -> None:
-        super().__init__(("127.0.0.1", 0), _MjpegHandler)
+    def __init__(self, rate_hz: float = 25, hang: bool = False, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _MjpegHandler)
         self.rate_hz = rate_hz
         self.hang = hang
         self.sent = 0
@@ -66,8 +66,18 @@ class MjpegServer(http.server.ThreadingHTTPServer):
         """Makes the picture of each number."""
         self.silent = threading.Event()
         """Set: sends nothing more, and keeps the connection."""
+        self.closes = threading.Event()
+        """Set: closes its connections, each after its first picture."""
+        self.missing = threading.Event()
+        """Set: closes its connections, and answers 404."""
+        self.heads = threading.Event()
+        """Set: sends the first hundred bytes of each picture."""
+        self.halves = threading.Event()
+        """Set: sends the first half of each picture."""
+        self.watched = 0
+        """How many connections there are now."""
         self.over = threading.Event()
-        """Set: closes its connections."""
+        """Set: closes its connections, for it ends."""
         self.url = f"http://127.0.0.1:{self.server_port}/stream"
 
 
@@ -89,21 +99,37 @@ class _MjpegHandler(http.server.BaseHTTPRequestHandler):
     server: MjpegServer
 
     def do_GET(self) -> None:
-        if self.server.hang:
-            self.server.over.wait()
+        server = self.server
+        if server.hang:
+            server.over.wait()
+            return
+        if server.missing.is_set():
+            self.send_error(404)
             return
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
+        server.watched += 1
         try:
-            while not self.server.over.wait(1 / self.server.rate_hz):
-                if not self.server.silent.is_set():
-                    jpeg = cv2.imencode(".jpg", self.server.show(self.server.sent)[..., ::-1])[1].tobytes()
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    self.wfile.write(head.encode() + jpeg + b"\r\n")
-                    self.server.sent += 1
+            while not server.over.wait(1 / server.rate_hz) and not server.missing.is_set():
+                if not server.silent.is_set():
+                    self._send()
+                if server.closes.is_set():
+                    break
         except OSError:
             pass  # the camera under test hung up
+        finally:
+            server.watched -= 1
+
+    def _send(self) -> None:
+        jpeg = cv2.imencode(".jpg", self.server.show(self.server.sent)[..., ::-1])[1].tobytes()
+        if self.server.heads.is_set():
+            jpeg = jpeg[:100]
+        if self.server.halves.is_set():
+            jpeg = jpeg[: len(jpeg) // 2]
+        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+        self.wfile.write(head.encode() + jpeg + b"\r\n")
+        self.server.sent += 1
 
     def log_message(self, *_: object) -> None:
         """Write nothing to the terminal."""

@@ -68,6 +68,18 @@ def test_a_file_cut_off_ends_where_it_ends(tmp_path: Path) -> None:
         _all(path)
 
 
+def test_a_file_that_grows_is_played_as_far_as_it_has_come(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mpg", 60, 25, "mpg1").read_bytes()
+    path = tmp_path / "growing.mpg"
+    path.write_bytes(whole[: len(whole) // 2])
+    with closing(open_camera(CameraSettings(source=str(path)), every_frame=True)) as camera:
+        first = camera.read(timeout_s=5)
+        assert first is not None
+        with path.open("ab") as file:
+            file.write(whole[len(whole) // 2 :])
+        assert number_in([first, *_frames(camera)][-1]) >= 58
+
+
 def test_a_damaged_stretch_is_not_the_end(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", 60)
     data = bytearray(path.read_bytes())

@@ -1,0 +1,165 @@
+"""The whole daemon and its live camera: pause, resume, snapshot, how often it looks, and whoever is killed."""
+
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+from camera_rig import HEIGHT, WIDTH, MjpegServer, is_red, scene, serving
+from rigs.daemon import ROOT, daemon, group_of, named, read_events
+from rigs.processes import wait_until, workers
+
+from edge.aloud import PAUSED, READY, RESUMED
+from edge.stages import Frame
+
+pytestmark = pytest.mark.integration
+
+
+def socket_of(folder: Path) -> Path:
+    return folder / "edge" / "control.sock"
+
+
+def say(folder: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As somebody at a terminal."""
+    socket = ["--socket", str(socket_of(folder))]
+    return subprocess.run(
+        [sys.executable, "-m", "edge", command, *arguments, *socket],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def notices(events: Path) -> list[str]:
+    return [event["text"] for event in named(read_events(events), "notice")]
+
+
+def live(server: MjpegServer, events: Path) -> list[str]:
+    return ["--camera", server.url, "--speech", "log", "--events", str(events), "--events-frames"]
+
+
+def test_paused_the_camera_is_closed_also_after_kill_9(tmp_path: Path) -> None:
+    environment = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    with serving(MjpegServer()) as server:
+        first, second = tmp_path / "first", tmp_path / "second"
+        first.mkdir()
+        with daemon(tmp_path, *live(server, first / "events"), **environment) as child:
+            wait_until(lambda: READY in notices(first / "events"))
+            assert server.watched == 1
+            assert say(tmp_path, "pause").returncode == 0
+            wait_until(lambda: server.watched == 0)
+            wait_until(lambda: PAUSED in notices(first / "events"))
+            assert workers(child.pid) == []
+            assert "paused" in say(tmp_path, "status").stdout
+            refused = say(tmp_path, "snapshot", str(tmp_path / "a.jpg"))
+            assert (refused.returncode, refused.stderr.count("\n")) == (69, 1)
+            assert "edge resume" in refused.stderr
+            frames = len(named(read_events(first / "events"), "frame"))
+            time.sleep(4)  # longer than it takes to call a camera lost
+            assert len(named(read_events(first / "events"), "frame")) == frames
+            child.kill()
+        events = read_events(first / "events")
+        assert len(named(events, "paused")) == 1
+        assert named(events, "sight") == named(events, "camera_lost") == []
+
+        second.mkdir()
+        with daemon(tmp_path, *live(server, second / "events"), **environment):
+            wait_until(lambda: '"camera"' in say(tmp_path, "status", "--json").stdout)
+            time.sleep(1)
+            assert server.watched == 0
+            assert named(read_events(second / "events"), "frame") == []
+            assert say(tmp_path, "resume").returncode == 0
+            wait_until(lambda: named(read_events(second / "events"), "frame"))
+            assert server.watched == 1
+            wait_until(lambda: {PAUSED, RESUMED, READY} == set(notices(second / "events")))
+            assert named(read_events(second / "events"), "camera_lost") == []
+        assert not (tmp_path / "state" / "edge" / "paused").exists()
+
+
+def test_a_snapshot_shows_what_is_seen_now_and_nothing_else_is_written(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    picture = tmp_path / "now.jpg"
+    with serving(MjpegServer()) as server, daemon(tmp_path, *live(server, events)):
+        server.show = lambda _number: scene(5)
+        wait_until(lambda: named(read_events(events), "ready"))
+        before = {path for path in tmp_path.rglob("*") if stat.S_ISREG(path.lstat().st_mode)}
+        told = say(tmp_path, "snapshot", str(picture))
+        assert (told.returncode, told.stderr) == (0, "")
+        pixels = cv2.imread(str(picture))
+        assert pixels is not None
+        assert pixels.shape == (HEIGHT, WIDTH, 3)
+        assert is_red(Frame(pixels[..., ::-1], 0, 0.0))  # type: ignore[arg-type]
+        assert len(named(read_events(events), "snapshot")) == 1
+        nowhere = say(tmp_path, "snapshot", str(tmp_path / "nowhere" / "now.jpg"))
+        assert nowhere.returncode == 69
+        assert "No such file or directory" in nowhere.stderr
+        assert say(tmp_path, "snapshot", str(tmp_path / "now.gif")).returncode == 2
+        after = {path for path in tmp_path.rglob("*") if stat.S_ISREG(path.lstat().st_mode)}
+        assert after - before == {picture}
+
+
+def test_no_more_frames_a_second_than_asked_for(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    with (
+        serving(MjpegServer(rate_hz=30)) as server,
+        daemon(tmp_path, *live(server, events), "--seconds", "6", EDGE_CAMERA_MAX_FPS="4") as child,
+    ):
+        assert child.wait(60) == 0
+    frames = named(read_events(events), "frame")
+    elapsed_s = frames[-1]["elapsed_s"] - frames[0]["elapsed_s"]
+    assert 12 <= len(frames) <= 1 + 4.2 * elapsed_s
+
+
+def test_a_still_scene_is_looked_at_now_and_then_and_a_change_at_once(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    with serving(MjpegServer(rate_hz=20)) as server:
+        server.show = lambda _number: scene(0)
+        with daemon(tmp_path, *live(server, events), EDGE_MODEL_STILL_S="3600"):
+            wait_until(lambda: len(named(read_events(events), "frame")) >= 40)
+            before = named(read_events(events), "frame")
+            assert not any(frame["looked"] for frame in before[20:])
+            assert len({(frame["label"], frame["probability"]) for frame in before[20:]}) == 1
+            server.show = lambda _number: scene(1023)
+            wait_until(lambda: any(frame["looked"] for frame in named(read_events(events), "frame")[len(before) :]))
+
+
+def test_whoever_is_killed_nothing_is_left(tmp_path: Path, long: bool) -> None:
+    """The daemon, its camera's child, or both, at any moment; a child that was killed alone is replaced."""
+    dice = random.Random(50)
+    memory = Path("/dev/shm")
+    before = set(memory.iterdir()) if memory.is_dir() else set()
+    temporary = tmp_path / "temporary"
+    with serving(MjpegServer()) as server:
+        for number in range(50 if long else 4):
+            temporary.mkdir()
+            events = temporary / "events"
+            with daemon(temporary, *live(server, events)) as child:
+                session: int = child.session  # type: ignore[attr-defined]
+                whom = dice.choice(["daemon", "camera", "both"]) if number > 2 else ("daemon", "camera", "both")[number]
+                # a camera that fails when it is first opened is not waited for
+                wait_until(lambda: named(read_events(events), "ready") if whom == "camera" else server.watched)  # noqa: B023
+                time.sleep(dice.uniform(0, 1.5))
+                if whom in ("camera", "both"):
+                    for worker in workers(child.pid):
+                        os.kill(worker, signal.SIGKILL)
+                if whom in ("daemon", "both"):
+                    child.kill()
+                else:
+                    wait_until(lambda: named(read_events(events), "camera_back"))  # noqa: B023
+                    frames = len(named(read_events(events), "frame"))
+                    wait_until(lambda: len(named(read_events(events), "frame")) > frames + 3)  # noqa: B023
+                    child.terminate()
+                child.wait(30)
+                wait_until(lambda: group_of(session) == [])  # noqa: B023
+            wait_until(lambda: server.watched == 0)
+            shutil.rmtree(temporary)
+    assert (set(memory.iterdir()) if memory.is_dir() else set()) <= before
