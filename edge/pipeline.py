@@ -240,8 +240,6 @@ def _announce(
 
 
 def _tell(stages: Stages, summary: Summary, *, media_clock: bool) -> None:
-    if not summary.frames and not summary.sight_fault:
-        return  # it is not ready before it has seen something
     # a file that is not played at its own pace has another time: what edge says of itself would disturb its order
     now = moment()
     sentence = "" if media_clock else stages.aloud.due(now.s)
