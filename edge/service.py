@@ -104,8 +104,6 @@ def run(
         announcer.knowledge = _knowledge(loader, classifier)
         aloud = Aloud(settings.aloud)
         aloud.set("sight", "", SIGHT_AGAIN)  # the first topic goes before the others
-        if loader.aloud:
-            aloud.once("model", loader.aloud)
         reporter.ready_with(classifier, speaker)
         sight = Sight(live=camera.live)
         # with --every-frame each is classified indeed
@@ -120,6 +118,8 @@ def run(
         def between_frames(now_s: float, frame: Frame | None) -> bool:
             if frame is not None and summary.frames == 1:
                 aloud.once("ready", READY)
+                if loader.aloud:
+                    aloud.once("model", loader.aloud)
             clerk.shut_or_open(camera, sight, aloud)
             clerk.attend(stages, summary, frame)
             freeze.look(now_s)

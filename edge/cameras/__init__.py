@@ -84,9 +84,9 @@ def is_live(source: str) -> bool:
         return False
 
 
-def live_camera_is_present(settings: CameraSettings, sysfs: Path = opencv.SYSFS) -> bool:
-    """Whether `open_camera` would open something that shows the world now; `auto` looks what is plugged in."""
-    return is_live(settings.source if settings.source != "auto" else find_source(sysfs))
+def live_camera_is_present(settings: CameraSettings) -> bool:
+    """Whether `open_lasting` would open something that shows the world now; `auto` looks what is plugged in."""
+    return is_live(settings.source if settings.source != "auto" else _find_aside())
 
 
 def find_source(sysfs: Path = opencv.SYSFS) -> str:

@@ -1,5 +1,6 @@
 """Which network should run? Pure: figures in, a verdict with its reason for each network out."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,10 @@ RESERVE_SHARE, RESERVE_MIB = 0.1, 24
 frame, and what grows over months."""
 SPEECH_MIB = {"pyttsx3": 24, "espeak": 16, "log": 0}
 """The voice's process and what it starts, by driver: 17 and 12 while speaking (x86_64), and some room."""
-CAMERA_MIB = {"csi": 48, "other": 16}
-"""What the camera adds to the daemon. csi: picamera2 and libcamera, not measured on a board yet."""
+CAMERA_MIB = {"csi": 48, "live": 40, "played": 16}
+"""What the camera and its process add to the daemon, beside the libraries that both have (x86_64). csi: 30 for picamera2
+and libcamera once imported, and room for an opened camera, not measured on a board yet. live: 36 for OpenCV with a
+stream. What plays files is in the daemon itself."""
 _CLEARLY_LESS = 0.95
 
 
@@ -61,8 +64,13 @@ class Verdict:
 
 def companions_mib(camera_source: str, speech_driver: str, on_a_pi: bool) -> float:
     """What camera and voice take beside the network, by the settings."""
-    csi = camera_source.startswith("csi") or (camera_source == "auto" and on_a_pi)
-    return CAMERA_MIB["csi" if csi else "other"] + SPEECH_MIB[speech_driver]
+    if camera_source.startswith("csi") or (camera_source == "auto" and on_a_pi):
+        camera = "csi"
+    elif re.match("usb|/dev/|auto$", camera_source) or "://" in camera_source:
+        camera = "live"
+    else:
+        camera = "played"
+    return CAMERA_MIB[camera] + SPEECH_MIB[speech_driver]
 
 
 def budget(
