@@ -17,7 +17,7 @@ frame, and what grows over months."""
 SPEECH_MIB = {"pyttsx3": 24, "espeak": 16, "log": 0}
 """The voice's process and what it starts, by driver: 17 and 12 while speaking (x86_64), and some room."""
 CAMERA_MIB = {"csi": 48, "live": 40, "played": 16}
-"""What the camera and its process add to the daemon, beside the libraries that both have (x86_64). csi: 30 for picamera2
+"""What the camera and its process add to the daemon, beside the libraries both have (x86_64). csi: 30 for picamera2
 and libcamera once imported, and room for an opened camera, not measured on a board yet. live: 36 for OpenCV with a
 stream. What plays files is in the daemon itself."""
 _CLEARLY_LESS = 0.95
