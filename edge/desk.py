@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.announcer import Missed, plain
+from edge.durable import to_disk, write_text
 
 LONGEST_SNOOZE_S = 7 * 86400.0
 MOST_MISSED = 200
@@ -223,7 +224,7 @@ class Desk:
                 self._paused_mark.touch()
             else:
                 self._paused_mark.unlink(missing_ok=True)
-            _sync(self._paused_mark.parent)
+            to_disk(self._paused_mark.parent)
         except OSError:
             return False
         return True
@@ -232,29 +233,12 @@ class Desk:
         """Whether it will be remembered after a restart."""
         if self._file is None:
             return False
-        new = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with new.open("w", encoding="utf-8") as file:
-                json.dump(self._mutes, file, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._file)
-            _sync(self._file.parent)
+            write_text(self._file, json.dumps(self._mutes, ensure_ascii=False))
         except OSError:
-            with contextlib.suppress(OSError):
-                new.unlink()
             return False
         return True
-
-
-def _sync(folder: Path) -> None:
-    """Bring what was made, renamed or removed in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _texts(value: Any) -> list[str]:

@@ -71,7 +71,8 @@ class Stopper:
     ) -> None:
         self._finished.set()
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            # whoever asks again while it ends already must not kill it after all
+            signal.signal(number, signal.SIG_IGN if self.stopping() else handler)
         signal.set_wakeup_fd(self._previous_fd)
         self._writer.close()
         self._thread.join()

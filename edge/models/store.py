@@ -16,7 +16,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge.durable import to_disk, write_text
 from edge.errors import ModelError
 from edge.models.checkpoint import Calibration, Checkpoint, store_folders
 from edge.models.labels import read_labels
@@ -220,9 +220,9 @@ class Store:
             (new / "model.toml").write_text(to_toml(checkpoint), encoding="utf-8")
             manifest = write_manifest(copy, examined, origin)
             for path in (*new.iterdir(), new):
-                _to_disk(path)
+                to_disk(path)
             _exchange(new, self.folder / name)
-            _to_disk(self.folder)
+            to_disk(self.folder)
         return Installed(name, self.folder / name, manifest)
 
     def remove(self, name: str) -> None:
@@ -341,32 +341,6 @@ def _is_changed_only_there(old: str, new: str, calibration: Calibration | None) 
 def write_json(path: Path, table: Mapping[str, Any]) -> None:
     """Replace a file as a whole, or not at all. Raises OSError."""
     write_text(path, json.dumps(table, indent=1, sort_keys=True) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file as a whole, or not at all; who may read it stays the same. Raises OSError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8", newline="")
-        with contextlib.suppress(FileNotFoundError):
-            old = path.stat()
-            part.chmod(stat.S_IMODE(old.st_mode))
-            # root writes what belongs to somebody else
-            with contextlib.suppress(PermissionError):
-                os.chown(part, old.st_uid, old.st_gid)
-        _to_disk(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    """Until the disk has it, a power cut could leave a name without its bytes."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _exchange(new: Path, place: Path) -> None:
