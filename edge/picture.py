@@ -45,7 +45,7 @@ def glance(pixels: Pixels) -> Glance:
             for colour in range(3):
                 grey += few[row : down * high : high, column : across * wide : wide, colour]
     near, far = _differences(pixels)
-    mean: NDArray[np.float32] = grey / np.float32(3 * high * wide)
+    mean = (grey / (3 * high * wide)).astype(np.float32)
     return Glance(mean, few[::SAMPLES, ::SAMPLES].tobytes(), near / far if far else 1.0, far)
 
 

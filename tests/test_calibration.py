@@ -17,6 +17,7 @@ from demo_things import BACKGROUND, HELD_OUT, THINGS
 from numpy.typing import NDArray
 from rigs.stores import DEMO, unexamined
 
+from edge.cameras.images import read_image
 from edge.cli import main
 from edge.cli.calibrate import read_labelled
 from edge.cli.table import WIDTH
@@ -291,7 +292,7 @@ def test_a_child_gets_it_and_a_copy_in_the_store_keeps_it(net: Path, tmp_path: P
 
 @pytest.mark.integration
 def test_the_engine_makes_use_of_it(net: Path) -> None:
-    frame = Frame(cv2.cvtColor(cv2.imread(str(DEMO.parent / "known.png")), cv2.COLOR_BGR2RGB).astype(np.uint8), 0, 0.0)
+    frame = Frame(read_image(DEMO.parent / "known.png"), 0, 0.0)
     raw = open_classifier(find_checkpoint(str(net)), top=53)
     plain = raw.classify(frame)
     assert not raw.calibrated

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from camera_rig import scene
+from numpy.typing import NDArray
 
 from edge.aloud import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
 from edge.picture import glance
@@ -17,7 +18,7 @@ SIZE = (480, 640, 3)
 NOISE = np.random.default_rng(3).normal(0, 6, SIZE)
 
 
-def noisy(brightness: float | np.ndarray) -> Pixels:  # type: ignore[type-arg]
+def noisy(brightness: float | NDArray[np.float64]) -> Pixels:
     return (NOISE + brightness).clip(0, 255).astype(np.uint8)
 
 
