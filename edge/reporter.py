@@ -1,48 +1,34 @@
 """Telling people (lines), programs (events) and systemd (status) what happens."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TextIO
+from collections.abc import Sequence
 
 from edge import pipeline
 from edge.announcer import Missed
 from edge.events import Events
 from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Classifier, Frame, Outcome, Prediction, Speaker, Timing
-from edge.systemd import notify
-
-
-def teller(terminal: TextIO) -> Callable[[str], None]:
-    """Return the function that prints a line there."""
-
-    def tell(line: str) -> None:
-        # a full disk, or a terminal that is gone, must not end what the daemon is for
-        try:
-            print(line, file=terminal, flush=True)
-        except BrokenPipeError:
-            raise
-        except OSError:
-            pass
-
-    return tell
+from edge.systemd import WARNING, Teller, notify
 
 
 class Reporter:
     """Tells people (lines), programs (events) and systemd (status) what happens; changes, not iterations."""
 
-    STATUS_EVERY_S = 10.0
+    STATUS_EVERY_S, SUMMARY_EVERY_S = 10.0, 600.0
 
-    def __init__(self, events: Events, tell: Callable[[str], None], frame_events: bool) -> None:
+    def __init__(self, events: Events, tell: Teller, frame_events: bool) -> None:
         self.tell = tell
         self._events = events
         self._frame_events = frame_events
         self._classifier: Classifier | None = None
         self._speaker: Speaker | None = None
-        self._ready = False
+        self._ready = self._told_ready = False
         self._stopped = False
         self._problem = self._speech_problem = ""
-        self._status_s = 0.0
-        self._frames_at_status = 0
-        self._frames = 0
+        self._status = ""
+        self._status_s = self._summary_s = 0.0
+        self._frames_at_status = self._frames_at_summary = self._looks_at_summary = 0
+        self._frames = self._said = 0
+        self._fault = ""
         self.last_words = ""
         """What was said last; empty: nothing yet."""
 
@@ -52,33 +38,36 @@ class Reporter:
 
     def model_changed(self, before: str, now: str, why: str) -> None:
         """Another network looks from here on."""
-        self.tell(f"Now {now} looks instead of {before}: {why}.")
+        line = f"Now {now} looks instead of {before}: {why}."
+        self.tell(line, priority=WARNING, event="model_changed", model=now, reason=why)
         self._events.emit("model_changed", before=before, model=now, reason=why)
 
     def camera_lost(self, why: str) -> None:
         """A live camera gives nothing any more; it is opened again and again."""
-        self.tell(f"{why} (it is tried again until it works)")
+        line = f"{why} (it is tried again until it works)"
+        self.tell(line, priority=WARNING, event="camera_lost", reason=why)
         self._events.emit("camera_lost", reason=why)
 
     def camera_back(self, description: str) -> None:
         """It gives frames again."""
-        self.tell(f"Camera: {description} is back.")
+        self.tell(f"Camera: {description} is back.", event="camera_back", camera=description)
         self._events.emit("camera_back", camera=description)
 
     def paused(self, paused: bool) -> None:
         """The camera was closed or opened on request."""
-        self.tell("The camera is closed, as was asked for." if paused else "The camera is open again.")
-        self._events.emit("paused" if paused else "resumed")
+        name = "paused" if paused else "resumed"
+        self.tell("The camera is closed, as was asked for." if paused else "The camera is open again.", event=name)
+        self._events.emit(name)
 
     def snapshot_taken(self) -> None:
         """Somebody has asked for a picture, and gets it."""
-        self.tell("A snapshot was asked for, and given.")
+        self.tell("A snapshot was asked for, and given.", event="snapshot")
         self._events.emit("snapshot")
 
     def notified(self, notice: Announcement) -> None:
         """The daemon has begun to say something of itself."""
         self.last_words = notice.text
-        self.tell(notice.text)
+        self.tell(notice.text, event="notice")
         self._events.emit("notice", text=notice.text)
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
@@ -95,7 +84,7 @@ class Reporter:
                 calibrated=self._classifier.calibrated,
                 speech=self._speaker.description,
             )
-            notify("READY=1")
+            self._tell_ready()
         if self._frame_events:
             best = predictions[0] if predictions else None
             timing = self._classifier.timing if looked else Timing(0.0, 0.0)
@@ -111,17 +100,51 @@ class Reporter:
                 preprocess_ms=round(1000 * timing.preprocess_s, 3),
                 inference_ms=round(1000 * timing.inference_s, 3),
             )
-        elapsed_s = time.monotonic() - self._status_s
-        if elapsed_s >= self.STATUS_EVERY_S:
+
+    def turn(self, summary: pipeline.Summary, camera: str, *, paused: bool, now_s: float) -> None:
+        """Once a turn of the loop: systemd's status when it has changed or grown old; now and then a summary."""
+        assert self._classifier
+        elapsed_s = now_s - self._status_s
+        state = "paused, the camera is closed" if paused else self._fault or f"looks through {camera}"
+        if elapsed_s >= self.STATUS_EVERY_S or state != self._status:
             rate = (self._frames - self._frames_at_status) / elapsed_s if self._status_s else 0.0
-            words = self.last_words or "none yet"
-            notify(f"STATUS={self._classifier.name}, {rate:.1f} frames a second, last words: {words}")
-            self._status_s, self._frames_at_status = time.monotonic(), self._frames
+            words = self.last_words.rstrip(".") or "none yet"
+            notify(f"STATUS={self._classifier.name}: {state}, {rate:.1f} frames a second, last words: {words}")
+            self._status, self._status_s, self._frames_at_status = state, now_s, self._frames
+        if paused:
+            self._tell_ready()  # as it was told to be
+        if now_s - self._summary_s >= self.SUMMARY_EVERY_S:
+            if self._summary_s:
+                frames, looks = summary.frames - self._frames_at_summary, summary.looks - self._looks_at_summary
+                self.tell(
+                    f"In the last {(now_s - self._summary_s) / 60:.0f} minutes: {frames} frames, {looks} of them "
+                    f"classified, {self._said} things said; {state}.",
+                    event="summary",
+                    frames=frames,
+                    looks=looks,
+                    said=self._said,
+                )
+            self._summary_s, self._said = now_s, 0
+            self._frames_at_summary, self._looks_at_summary = summary.frames, summary.looks
+
+    def _tell_ready(self) -> None:
+        if not self._told_ready:
+            self._told_ready = True
+            notify("READY=1")
 
     def announced(self, announcement: Announcement, frame: Frame) -> None:
         """The line for each thing recognised."""
         self.last_words = announcement.text
-        self.tell(f"{announcement.text} ({announcement.probability:.0%})")
+        self._said += 1
+        assert self._classifier
+        self.tell(
+            f"{announcement.text} ({announcement.probability:.0%})",
+            event="announced",
+            label=announcement.label,
+            id=announcement.id,
+            probability=round(announcement.probability, 4),
+            model=self._classifier.name,
+        )
         self._events.emit(
             "announced",
             label=announcement.label,
@@ -147,14 +170,19 @@ class Reporter:
 
     def _hear(self, problem: str) -> None:
         if problem != self._problem:
-            self.tell(f"No sound ({problem}): I print what I would say." if problem else "There is sound again.")
+            line = f"No sound ({problem}): I print what I would say." if problem else "There is sound again."
+            self.tell(line, event="sound", problem=problem or None, **({"priority": WARNING} if problem else {}))
             self._problem = problem
 
     def sees(self, fault: str) -> None:
         """Nothing can be seen for now, for this reason; or, when it is empty, something can again."""
         self._events.emit("sight", problem=fault or None)
+        self._fault = fault
         why = fault.partition(": ")[2] or fault
-        self.tell(f"Nothing can be seen: {why}" if fault else "Something can be seen again.")
+        line = f"Nothing can be seen: {why}" if fault else "Something can be seen again."
+        self.tell(line, event="sight", problem=fault or None, **({"priority": WARNING} if fault else {}))
+        if fault:
+            self._tell_ready()  # the wait for a camera is announced: more cannot be done
 
     def missed(self, missed: Missed) -> None:
         """Something was recognised in the quiet."""
@@ -170,7 +198,8 @@ class Reporter:
         words = ", ".join(label if count == 1 else f"{label} ({count} times)" for label, count in summary.said.items())
         self.tell(
             f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} a second. "
-            f"Said: {words or 'nothing'}."
+            f"Said: {words or 'nothing'}.",
+            event="stopped",
         )
         if self._events.lost:
             self.tell(f"{self._events.lost} events could not be written (is the disk full?).")

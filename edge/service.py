@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,13 +26,14 @@ from edge.machine import Machine
 from edge.models.checkpoint import DEMO
 from edge.models.groups import load_groups
 from edge.models.marker import runtime_folder
-from edge.reporter import Reporter, teller
+from edge.reporter import Reporter
 from edge.settings import Settings
 from edge.sight import Sight
 from edge.speech import open_speaker
 from edge.speech.words import Words
 from edge.stages import Classifier, Frame, Speaker
 from edge.stopper import Stopper, StopRequested
+from edge.systemd import Teller, Watchdog
 
 
 def run(
@@ -52,7 +54,7 @@ def run(
     with ExitStack() as closing:
         events = Events(settings.service.events)
         closing.callback(events.close)
-        tell = teller(sys.stderr if settings.service.events == "-" else sys.stdout)
+        tell = Teller(sys.stderr if settings.service.events == "-" else sys.stdout)
         reporter = Reporter(events, tell, settings.service.events_frames)
         stopper = closing.enter_context(Stopper(lambda: reporter.stopped(summary)))
         events.emit("started", version=__version__, pid=os.getpid())
@@ -74,7 +76,9 @@ def run(
                 )
                 stopper.on_force(camera.close)
                 closing.callback(camera.close)
-                if settings.camera.source == "auto" and not camera.live:
+                if camera.live and camera.waits:
+                    pass  # that it is lost, or paused, is told
+                elif settings.camera.source == "auto" and not camera.live:
                     tell(f"No camera found: playing {camera.description}.")
                 else:
                     tell(f"Camera: {camera.description}.")
@@ -114,12 +118,16 @@ def run(
         freeze = FreezeGuard(camera, sight)
         clerk = Clerk(desk, announcer, etiquette, reporter)
         clerk.know(loader)
+        watchdog = Watchdog()
 
         def between_frames(now_s: float, frame: Frame | None) -> bool:
             if frame is not None and summary.frames == 1:
                 aloud.once("ready", READY)
                 if loader.aloud:
                     aloud.once("model", loader.aloud)
+            progress = frame is not None or camera.waits
+            watchdog.look(now_s, progress=progress, interval_s=interval_s())
+            reporter.turn(summary, camera.description, paused=camera.shut, now_s=now_s)
             clerk.shut_or_open(camera, sight, aloud)
             clerk.attend(stages, summary, frame)
             freeze.look(now_s)
@@ -140,6 +148,7 @@ def run(
             is pipeline.Ending.REWIRE
         ):
             before, why = loader.name, guard.reason
+            watchdog.feed(time.monotonic())
             try:
                 with stopper.at_once():
                     classifier = loader.step_down() if guard.wanted == "down" else loader.step_up()

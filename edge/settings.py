@@ -75,6 +75,9 @@ class CameraSettings:
     """How long a camera or stream may take to open and to give its first frame."""
     read_timeout_s: float = _setting(3.0, low=0.1, high=120)
     """How long a camera or stream may give no frame before it counts as lost."""
+    wait: bool = _setting(False)
+    """Wait for a live camera that is not there at the start, and with auto for any, instead of ending or playing the
+    demo: for the service, which nobody watches."""
     max_fps: float = _setting(10.0, low=0.01, high=1000)
     """How many frames a second are looked at, at most."""
 

@@ -1,6 +1,15 @@
-"""Tell systemd how the daemon is doing, through systemd-python where it is installed. Without systemd: nothing."""
+"""Tell systemd how the daemon is doing, and its journal what happens, through systemd-python where it is installed."""
 
+import math
 import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+STALE_S = 5.0
+"""For so long a live camera that is not lost may give no frame, and it still counts as progress."""
+INFO, WARNING = 6, 4
+"""Priorities of the journal (syslog(3))."""
 
 
 def notify(state: str) -> bool:
@@ -14,3 +23,70 @@ def notify(state: str) -> bool:
     except (ImportError, OSError):
         # no systemd-python, or a socket that is not there any more: never a reason to stop
         return False
+
+
+class Watchdog:
+    """Tells systemd's watchdog that there is progress from end to end; to be asked in each turn of the loop."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        """Read sd_watchdog_enabled(3)'s variables; without them nothing is told."""
+        mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        try:
+            period_s = int(environment["WATCHDOG_USEC"]) / 1e6 if mine else math.inf
+        except (KeyError, ValueError):
+            period_s = math.inf
+        self._every_s = period_s / 4  # sd_watchdog_enabled(3) asks for at most half the period
+        self._told_s = self._progress_s = -math.inf
+
+    def look(self, now_s: float, *, progress: bool, interval_s: float) -> None:
+        """Feed it while there was progress within `interval_s`, which frames are apart on purpose, and STALE_S."""
+        if progress or self._progress_s == -math.inf:
+            self._progress_s = now_s
+        if now_s - self._progress_s <= interval_s + STALE_S:
+            self.feed(now_s)
+
+    def feed(self, now_s: float) -> None:
+        """Feed it, unless that was just done; before what takes long, such as loading a network."""
+        if math.isfinite(self._every_s) and now_s - self._told_s >= self._every_s:
+            self._told_s = now_s
+            notify("WATCHDOG=1")
+
+
+class Teller:
+    """Tells people what happens: a line on the terminal, or an entry with fields in systemd's journal."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+        self._journal = _journal() if _is_journal(terminal) else None
+
+    def __call__(self, line: str, *, priority: int = INFO, **fields: Any) -> None:
+        """Tell a line. Each of `fields` that is not None becomes EDGE_NAME in the journal."""
+        # a full disk, or a terminal that is gone, must not end what the daemon is for
+        try:
+            if self._journal:
+                named = {f"EDGE_{name.upper()}": str(value) for name, value in fields.items() if value is not None}
+                self._journal.send(line, PRIORITY=str(priority), SYSLOG_IDENTIFIER="edge", **named)
+            else:
+                print(line, file=self._terminal, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            pass
+
+
+def _is_journal(terminal: TextIO) -> bool:
+    """Whether what is written there ends up in the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        found = os.fstat(terminal.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _journal() -> Any:
+    try:
+        from systemd import journal
+    except ImportError:
+        print("edge: systemd-python is not installed: the journal has lines without fields", file=sys.stderr)
+        return None
+    return journal

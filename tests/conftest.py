@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rigs.systemd import Listener
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -26,6 +27,16 @@ def shared() -> Path:
     if not (SHARED / "checkpoints").is_dir():
         pytest.skip("needs ../shared with its checkpoints and photos")
     return SHARED
+
+
+@pytest.fixture
+def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """What systemd is told by this process and those it starts."""
+    pytest.importorskip("systemd.daemon", reason="systemd-python is not installed")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    listener = Listener(tmp_path / "notify")
+    yield listener
+    listener.close()
 
 
 @pytest.fixture(autouse=True)

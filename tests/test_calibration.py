@@ -545,7 +545,7 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     (row, *_) = terminal.json("models", "list")
     assert row["calibrated"] is True
     assert row["calibration"]["temperature"] == pytest.approx(tried["temperature"], abs=1e-3)
-    assert 0.55 < row["calibration"]["temperature"] < 0.8
+    assert 0.55 < row["calibration"]["temperature"] < 0.9  # other versions of OpenCV render otherwise
     assert tried["after"]["ece"] < tried["before"]["ece"]
     assert terminal.run("models", "verify", "mine") == 0
     for arguments in commands:

@@ -140,7 +140,7 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         while not states or states[-1] != "STOPPING=1":
             states.append(listener.recv(1000).decode())
     assert states[0] == "READY=1"
-    assert states[1].startswith("STATUS=demo, ")
+    assert states[1].startswith("STATUS=demo: looks through the demo clip, ")
 
 
 def test_sigterm_at_any_moment(tmp_path: Path, long: bool) -> None:

@@ -15,8 +15,9 @@ import pytest
 from camera_rig import HEIGHT, WIDTH, MjpegServer, is_red, scene, serving
 from rigs.daemon import ROOT, daemon, group_of, named, read_events
 from rigs.processes import wait_until, workers
+from rigs.systemd import Listener
 
-from edge.aloud import PAUSED, READY, RESUMED
+from edge.aloud import LOST, PAUSED, READY, RESUMED, SIGHT_AGAIN
 from edge.stages import Frame
 
 pytestmark = pytest.mark.integration
@@ -105,6 +106,49 @@ def test_a_snapshot_shows_what_is_seen_now_and_nothing_else_is_written(tmp_path:
         assert say(tmp_path, "snapshot", str(tmp_path / "now.gif")).returncode == 2
         after = {path for path in tmp_path.rglob("*") if stat.S_ISREG(path.lstat().st_mode)}
         assert after - before == {picture}
+
+
+def test_a_camera_that_is_not_there_at_the_start_is_waited_for_if_asked(tmp_path: Path, listener: Listener) -> None:
+    """As the service does, which nobody watches: it is ready when it has said so, and looks as soon as it can."""
+    events = tmp_path / "events"
+    with (
+        serving(MjpegServer()) as server,
+        daemon(tmp_path, *live(server, events), EDGE_CAMERA_WAIT="true", WATCHDOG_USEC="4000000") as child,
+    ):
+        server.missing.set()
+        wait_until(lambda: LOST in notices(events))
+        assert "READY=1" in listener.heard()
+        time.sleep(4)
+        told = listener.heard()
+        assert "WATCHDOG=1" in told
+        assert "READY=1" not in told
+        assert child.poll() is None
+        server.missing.clear()
+        wait_until(lambda: SIGHT_AGAIN in notices(events))
+        assert len(named(read_events(events), "camera_lost")) == 1
+        assert len(named(read_events(events), "camera_back")) == 1
+        assert named(read_events(events), "frame")
+        wait_until(lambda: any("looks through stream" in state for state in listener.heard()))
+
+
+def test_without_asking_it_ends(tmp_path: Path) -> None:
+    with serving(MjpegServer()) as server:
+        server.missing.set()
+        with daemon(tmp_path, *live(server, tmp_path / "events")) as child:
+            assert child.wait(60) == 69
+
+
+def test_told_not_to_look_it_is_ready_nevertheless(tmp_path: Path, listener: Listener) -> None:
+    """Or systemd would wait for it, and start it again and again."""
+    (tmp_path / "state" / "edge").mkdir(parents=True)
+    (tmp_path / "state" / "edge" / "paused").touch()
+    with (
+        serving(MjpegServer()) as server,
+        daemon(tmp_path, *live(server, tmp_path / "events"), XDG_STATE_HOME=str(tmp_path / "state")),
+    ):
+        wait_until(lambda: "READY=1" in listener.heard())
+        assert any("paused" in state for state in listener.states)
+        assert server.watched == 0
 
 
 def test_no_more_frames_a_second_than_asked_for(tmp_path: Path) -> None:

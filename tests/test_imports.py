@@ -60,6 +60,7 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("aloud", "clerk", "control", "desk", "etiquette", "gate", "guards", "sight")),
         *(f"edge.{name}" for name in ("announcer", "cameras", "errors", "events", "health", "loader", "settings")),
         *(f"edge.{name}" for name in ("machine", "models", "pipeline", "reporter", "speech", "stages", "stopper")),
+        "edge.systemd",
     },
     "cli": {
         "edge",

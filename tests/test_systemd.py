@@ -1,11 +1,15 @@
-"""notify() against a real socket."""
+"""What systemd is told, over a real socket, and what goes to its journal."""
 
+import itertools
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
+from rigs.systemd import Listener
 
-from edge.systemd import notify
+from edge.systemd import STALE_S, Teller, Watchdog, notify
 
 
 def test_systemd_hears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +31,53 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_socket_that_is_gone_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     assert not notify("READY=1")
+
+
+def feeds(watchdog: Watchdog, listener: Listener, from_s: float, to_s: float, *, progress: bool) -> list[float]:
+    """When the watchdog was fed, with ten turns a second."""
+    found = []
+    for tenth in range(round(10 * from_s), round(10 * to_s)):
+        watchdog.look(tenth / 10, progress=progress, interval_s=1.0)
+        if "WATCHDOG=1" in listener.heard():
+            found.append(tenth / 10)
+    return found
+
+
+def test_the_watchdog_is_fed_at_most_at_half_its_period_and_only_while_there_is_progress(listener: Listener) -> None:
+    watchdog = Watchdog({"WATCHDOG_USEC": "8000000"})
+    found = feeds(watchdog, listener, 100, 160, progress=True)
+    assert len(found) == 30
+    assert all(1 < later - sooner <= 4 for sooner, later in itertools.pairwise(found))
+    # a camera that is not lost and gives nothing: patience, and no more
+    found = feeds(watchdog, listener, 160, 200, progress=False)
+    assert found
+    assert found[-1] <= 160 + 1 + STALE_S
+    assert feeds(watchdog, listener, 200, 203, progress=True)
+
+
+@pytest.mark.parametrize("environment", [{}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": "1"}])
+def test_where_no_watchdog_is_armed_none_is_fed(listener: Listener, environment: dict[str, str]) -> None:
+    assert feeds(Watchdog(environment), listener, 0, 60, progress=True) == []
+
+
+def test_on_a_terminal_it_is_a_line_without_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    Teller(sys.stdout)("I see a violin (91%)", event="announced", probability=0.91)
+    assert capsys.readouterr().out == "I see a violin (91%)\n"
+
+
+def test_in_the_journal_it_has_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry as systemd-python sends it; that journald takes it, the booted systemd shows."""
+    journal = pytest.importorskip("systemd.journal", reason="systemd-python is not installed")
+    sent: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(journal, "send", lambda line, **fields: sent.append((line, fields)))
+    with (tmp_path / "output").open("w") as output:
+        number = os.fstat(output.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{number.st_dev}:{number.st_ino}")
+        Teller(output)("I see a violin (91%)", event="announced", probability=0.91, reason=None)
+    assert (tmp_path / "output").read_text() == ""
+    assert sent == [
+        (
+            "I see a violin (91%)",
+            {"PRIORITY": "6", "SYSLOG_IDENTIFIER": "edge", "EDGE_EVENT": "announced", "EDGE_PROBABILITY": "0.91"},
+        )
+    ]

@@ -68,6 +68,8 @@ def open_lasting(
     """
     preload("cv2", "**/cv2*.so")  # nearly every driver imports it, and so does MXNet
     if settings.source == "auto":
+        if settings.wait:
+            return Shutter(ProcessCamera(settings, lost, back, "edge.cameras:open_found", paused=paused))
         settings = dataclasses.replace(settings, source=_find_aside())
     if is_live(settings.source):
         return Shutter(ProcessCamera(settings, lost, back, paused=paused))
@@ -87,6 +89,14 @@ def is_live(source: str) -> bool:
 def live_camera_is_present(settings: CameraSettings) -> bool:
     """Whether `open_lasting` would open something that shows the world now; `auto` looks what is plugged in."""
     return is_live(settings.source if settings.source != "auto" else _find_aside())
+
+
+def open_found(settings: CameraSettings) -> Camera:
+    """Open the live camera that `auto` stands for now. Raises CameraError when there is none."""
+    source = find_source()
+    if source == "demo":
+        raise CameraError("no camera was found: plug in a CSI or USB camera")
+    return open_camera(dataclasses.replace(settings, source=source))
 
 
 def find_source(sysfs: Path = opencv.SYSFS) -> str:

@@ -120,7 +120,7 @@ def open_driver(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
     die_with(options["daemon"])
     if options["settings"]["source"].startswith("csi"):
         picamera2.load()
-    else:
+    elif options["settings"]["source"] != "auto":
         importlib.import_module("cv2")
     slots = [Slot(fd) for fd in options["slots"]]
     return Host(CameraSettings(**options["settings"]), slots, options["driver"]).answer

@@ -65,7 +65,8 @@ class ProcessCamera:
         reason and with the camera.
 
         `driver` is 'module:function' of what opens it in the child. Raises CameraError when that fails: only what has
-        worked is waited for. To be made and read in the main thread: the child dies with the thread that starts it.
+        worked is waited for, unless `settings.wait` says otherwise. To be made and read in the main thread: the child
+        dies with the thread that starts it.
         """
         self._settings, self._driver = settings, driver
         self._tell_lost, self._tell_back = lost, back
@@ -74,7 +75,7 @@ class ProcessCamera:
         self._worker: Worker | None = None
         self._opened = self._asked = self._closed = False
         self.paused = paused
-        self._missing = False
+        self.missing = False
         """Whether it is lost, and `lost` has been told so."""
         self._retry_s = 0.0
         self._pause_s = FIRST_PAUSE_S
@@ -86,6 +87,11 @@ class ProcessCamera:
         try:
             self._start()
             self._wait_until_opened()
+        except CameraError as error:
+            if not settings.wait:
+                self.close()
+                raise
+            self._lose(str(error))
         except BaseException:
             self.close()
             raise
@@ -198,8 +204,8 @@ class ProcessCamera:
         if self._good_since_s is None:
             self._good_since_s = now_s
             self._first_sequence = self._next_sequence - told["sequence"]
-            if self._missing:
-                self._missing = False
+            if self.missing:
+                self.missing = False
                 self._tell_back(self.description)
         elif now_s - self._good_since_s >= GOOD_S:
             self._pause_s = FIRST_PAUSE_S
@@ -216,8 +222,8 @@ class ProcessCamera:
         self._drop()
         self._retry_s = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        if not self._missing:
-            self._missing = True
+        if not self.missing:
+            self.missing = True
             self._tell_lost(why)
 
     def _drop(self) -> None:

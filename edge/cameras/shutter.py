@@ -15,6 +15,11 @@ class Shutter:
         self.live = camera.live
         self.shut = isinstance(camera, ProcessCamera) and camera.paused
 
+    @property
+    def waits(self) -> bool:
+        """Whether no frame is to be expected now: it is shut, or lost and tried again, or plays at its own pace."""
+        return self.shut or not self.live or (isinstance(self._camera, ProcessCamera) and self._camera.missing)
+
     def read(self, timeout_s: float) -> Frame | None:
         if self.shut:
             time.sleep(timeout_s)
