@@ -1,6 +1,7 @@
 """The program `edge`, and `python -m edge`."""
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -15,6 +16,9 @@ def entry() -> NoReturn:
     # until the daemon has handlers of its own, Ctrl-C ends a command without a traceback
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # where a vendor's library dies, or hangs until systemd's watchdog ends it (SIGABRT), is worth a few lines
+    with contextlib.suppress(RuntimeError, OSError, ValueError):  # no standard error
+        faulthandler.enable()
     from edge.cli import main
 
     code = main()

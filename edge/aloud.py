@@ -49,9 +49,13 @@ class Aloud:
     """Keeps what there is to say; what is switched off is not said, and nothing twice within `repeat_s`."""
 
     def __init__(self, settings: AloudSettings) -> None:
+        self._topics: dict[str, _Topic] = {}
+        self.configure(settings)
+
+    def configure(self, settings: AloudSettings) -> None:
+        """Take other settings; what was said stays said."""
         self._repeat_s = settings.repeat_s
         self._off = {topic for topic, key in _SWITCHES.items() if not getattr(settings, key)}
-        self._topics: dict[str, _Topic] = {}
 
     def set(self, topic: str, sentence: str, well: str = "") -> None:
         """How the topic stands now: the sentence to say of it, empty when all is well; then `well` is said."""

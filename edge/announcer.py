@@ -126,20 +126,24 @@ class Announcer:
         knowledge: Knowledge | None = None,
     ) -> None:
         """`missed` is told of what the quiet kept back."""
-        self._settings = settings
-        self._words = words
         self._etiquette = etiquette
         self._missed = missed
         self.knowledge = knowledge or Knowledge()
         self.muted: frozenset[str] = frozenset()
         """Labels and names of groups that are never said, beside those of the settings."""
-        self._muted_always = frozenset(map(plain, settings.muted))
+        self.configure(settings, words)
         self._view = _View()
         self._last_s = -math.inf
         self._since: dict[str, float] = {}
         """By its id, since when each claim has held."""
         self._told: dict[str, _Told] = {}
         """By the claim's id."""
+
+    def configure(self, settings: AnnounceSettings, words: Wording) -> None:
+        """Take other settings and words; what is in view and was told is no news for that."""
+        self._settings = settings
+        self._words = words
+        self._muted_always = frozenset(map(plain, settings.muted))
 
     def update(
         self, predictions: Sequence[Prediction], seen_s: float, now: Moment, *, something: bool = True

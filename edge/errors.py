@@ -5,6 +5,7 @@ translated where they occur with `raise ... from`. The numbers are those of syse
 """
 
 EX_OK = 0
+EX_FAULT = 1  # what was looked at is not as it should be: `edge doctor`
 EX_USAGE = 2  # what argparse, and so every Python command, leaves with; sysexits.h has 64
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70

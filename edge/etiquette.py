@@ -29,13 +29,18 @@ class Etiquette:
     """Quiet hours, snooze, at most so many utterances a minute, and never two at once."""
 
     def __init__(self, settings: AnnounceSettings) -> None:
-        self._per_minute = settings.per_minute
-        self._quiet = _times(settings.quiet_hours)
-        self._spoke_s: deque[float] = deque(maxlen=settings.per_minute)
+        self._spoke_s: deque[float] = deque()
+        self.configure(settings)
         self.snoozed_until_s = -math.inf
         """In seconds of time.monotonic()."""
         self.in_the_air: Announcement | None = None
         """What is being said."""
+
+    def configure(self, settings: AnnounceSettings) -> None:
+        """Take other settings; what was said in the last minute still counts."""
+        self._per_minute = settings.per_minute
+        self._quiet = _times(settings.quiet_hours)
+        self._spoke_s = deque(self._spoke_s, maxlen=settings.per_minute)
 
     def silence(self, now: Moment) -> str:
         """Why nothing at all is said now: 'quiet hours', 'snoozed', or '' when something may be."""

@@ -72,16 +72,20 @@ class Machine:
         return None if number is None else number / 1000
 
     def is_throttled(self) -> bool:
-        """Whether a Raspberry Pi's firmware slows the processor down now; False where nobody says.
+        """Whether a Raspberry Pi's firmware slows the processor down now; False where nobody says."""
+        return bool((self.throttle_flags() or 0) & 0b1110)
 
-        Bits of get_throttled (raspberrypi.com, "vcgencmd"): 1 the frequency is capped, 2 throttled, 3 the soft limit of
-        the temperature is reached. The kernel's driver (raspberrypi-hwmon's firmware node) shows them in hexadecimal.
+    def throttle_flags(self) -> int | None:
+        """What a Raspberry Pi's firmware says of power and heat; None where nobody says.
+
+        Bits of get_throttled (raspberrypi.com, "vcgencmd"): 0 the voltage is too low, 1 the frequency is capped, 2
+        throttled, 3 the soft limit of the temperature is reached; 16 to 19 the same since the start. The kernel's
+        driver (raspberrypi-hwmon's firmware node) shows them in hexadecimal.
         """
         try:
-            flags = int(self._read("sys/devices/platform/soc/soc:firmware/get_throttled") or "0", 16)
+            return int(self._read("sys/devices/platform/soc/soc:firmware/get_throttled") or "", 16)
         except ValueError:
-            return False
-        return bool(flags & 0b1110)
+            return None
 
     def memory_reading(self) -> MemoryReading:
         """Read it all; cheap enough for once a second."""

@@ -1,13 +1,14 @@
 """Telling people (lines), programs (events) and systemd (status) what happens."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from edge import pipeline
 from edge.announcer import Missed
 from edge.events import Events
 from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Classifier, Frame, Outcome, Prediction, Speaker, Timing
-from edge.systemd import WARNING, Teller, notify
+from edge.systemd import ERROR, WARNING, Teller, notify
 
 
 class Reporter:
@@ -24,9 +25,9 @@ class Reporter:
         self._ready = self._told_ready = False
         self._stopped = False
         self._problem = self._speech_problem = ""
-        self._status = ""
-        self._status_s = self._summary_s = 0.0
-        self._frames_at_status = self._frames_at_summary = self._looks_at_summary = 0
+        self._status = self._rate = ""
+        self._counted_s = self._summary_s = 0.0
+        self._frames_counted = self._frames_at_summary = self._looks_at_summary = 0
         self._frames = self._said = 0
         self._fault = ""
         self.last_words = ""
@@ -52,6 +53,30 @@ class Reporter:
         """It gives frames again."""
         self.tell(f"Camera: {description} is back.", event="camera_back", camera=description)
         self._events.emit("camera_back", camera=description)
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Meanwhile the settings are read anew (sd_notify(3), RELOADING)."""
+        if not self._told_ready:
+            yield
+            return
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            yield
+        finally:
+            notify("READY=1")
+
+    def reloaded(self, *, restart_needed: bool) -> None:
+        """Other settings hold."""
+        later = " What changed in [service] holds from the next start on." if restart_needed else ""
+        self.tell(f"The settings were read anew.{later}", event="reloaded")
+        self._events.emit("reloaded")
+
+    def reload_refused(self, faults: str) -> None:
+        """The settings, read anew, cannot be used; a line for each fault."""
+        for fault in faults.splitlines():
+            self.tell(f"The settings stay as they were: {fault}", priority=ERROR, event="reload_refused", reason=fault)
+        self._events.emit("reload_refused", reason=faults)
 
     def paused(self, paused: bool) -> None:
         """The camera was closed or opened on request."""
@@ -104,13 +129,18 @@ class Reporter:
     def turn(self, summary: pipeline.Summary, camera: str, *, paused: bool, now_s: float) -> None:
         """Once a turn of the loop: systemd's status when it has changed or grown old; now and then a summary."""
         assert self._classifier
-        elapsed_s = now_s - self._status_s
-        state = "paused, the camera is closed" if paused else self._fault or f"looks through {camera}"
-        if elapsed_s >= self.STATUS_EVERY_S or state != self._status:
-            rate = (self._frames - self._frames_at_status) / elapsed_s if self._status_s else 0.0
-            words = self.last_words.rstrip(".") or "none yet"
-            notify(f"STATUS={self._classifier.name}: {state}, {rate:.1f} frames a second, last words: {words}")
-            self._status, self._status_s, self._frames_at_status = state, now_s, self._frames
+        state = "paused, the camera is closed" if paused else self._fault.rstrip(".") or f"looks through {camera}"
+        elapsed_s = now_s - self._counted_s
+        if elapsed_s >= self.STATUS_EVERY_S:
+            if self._counted_s:
+                self._rate = f", {(self._frames - self._frames_counted) / elapsed_s:.1f} frames a second"
+            self._counted_s, self._frames_counted = now_s, self._frames
+        status = f"{self._classifier.name}: {state}{self._rate}"
+        if self.last_words:
+            status += f', last words: "{self.last_words}"'
+        if status != self._status:
+            notify(f"STATUS={status}")
+            self._status = status
         if paused:
             self._tell_ready()  # as it was told to be
         if now_s - self._summary_s >= self.SUMMARY_EVERY_S:

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,26 +11,23 @@ from typing import Any
 from edge import __version__, pipeline
 from edge.aloud import READY, SIGHT_AGAIN, SMALLER, Aloud
 from edge.announcer import Announcer, Knowledge, Missed
-from edge.cameras import DEMO_CLIP, open_lasting
 from edge.clerk import Clerk
 from edge.control import ControlServer, control_path
 from edge.desk import Desk, state_file
-from edge.errors import EX_OK, ControlError, SpeechError
+from edge.equipment import Equipment
+from edge.errors import EX_OK, ControlError, EdgeError
 from edge.etiquette import Etiquette
 from edge.events import Events
 from edge.gate import Gate
 from edge.guards import FreezeGuard, HeatGuard, MemoryGuard
-from edge.loader import Loader
 from edge.machine import Machine
-from edge.models.checkpoint import DEMO
 from edge.models.groups import load_groups
 from edge.models.marker import runtime_folder
 from edge.reporter import Reporter
 from edge.settings import Settings
 from edge.sight import Sight
-from edge.speech import open_speaker
 from edge.speech.words import Words
-from edge.stages import Classifier, Frame, Speaker
+from edge.stages import Frame
 from edge.stopper import Stopper, StopRequested
 from edge.systemd import Teller, Watchdog
 
@@ -40,6 +36,7 @@ def run(
     settings: Settings,
     limits: pipeline.Limits = pipeline.NO_LIMITS,
     *,
+    reread: Callable[[], Settings] | None = None,
     every_frame: bool = False,
     overrides: Mapping[str, Any] | None = None,
     synset: Path | None = None,
@@ -47,8 +44,9 @@ def run(
 ) -> int:
     """Be the daemon until the frames end, a limit is reached or a signal comes; return the exit code.
 
-    `overrides` and `synset` are for models.checkpoint.find_checkpoint; `machine` is another one's /proc and /sys, for
-    tests. Raises EdgeError for what cannot be opened.
+    `reread` returns the settings as they are now, when a signal asks for that. `overrides` and `synset` are for
+    models.checkpoint.find_checkpoint; `machine` is another one's /proc and /sys, for tests. Raises EdgeError for what
+    cannot be opened.
     """
     summary = pipeline.Summary()
     with ExitStack() as closing:
@@ -63,110 +61,185 @@ def run(
             reporter.camera_back(description)
             announcer.forget()  # nobody knows what went by meanwhile
 
+        def missed(what: Missed) -> None:
+            reporter.missed(what)
+            desk.miss(what)
+
         try:
             with stopper.at_once():
                 words = Words(settings.announce, settings.speech, tell)
+                etiquette = Etiquette(settings.announce)
+                announcer = Announcer(settings.announce, words, etiquette, missed)
                 desk = Desk(state_file(), tell)
                 _open_control(settings, desk, closing, stopper, tell)
-                loader = Loader(settings, machine=machine, overrides=overrides, synset=synset, tell=tell)
-                # a forced end while a network loads is no sign of a network that kills
-                stopper.on_force(loader.marker.clear)
-                camera = open_lasting(
-                    *(settings.camera, reporter.camera_lost, camera_back, every_frame), paused=desk.paused
+                equipment = Equipment(
+                    settings,
+                    tell,
+                    reporter.camera_lost,
+                    camera_back,
+                    machine=machine,
+                    every_frame=every_frame,
+                    overrides=overrides,
+                    synset=synset,
                 )
-                stopper.on_force(camera.close)
-                closing.callback(camera.close)
-                if camera.live and camera.waits:
-                    pass  # that it is lost, or paused, is told
-                elif settings.camera.source == "auto" and not camera.live:
-                    tell(f"No camera found: playing {camera.description}.")
-                else:
-                    tell(f"Camera: {camera.description}.")
+                stopper.on_force(equipment.end_children)
+                closing.callback(equipment.close)
+                equipment.open(paused=desk.paused)
                 if desk.paused:
                     tell("It was told not to look: edge resume opens the camera.")
-                closing.callback(loader.close)
-                classifier = loader.open()
-                tell(f"Model: {loader.description}{'' if classifier.calibrated else ', uncalibrated'}.")
-                if camera.description == DEMO_CLIP and classifier.name != DEMO:
-                    tell("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
-                demo = settings.model.name == "auto" and classifier.name == DEMO
-                speaker = _open_speaker(settings, reporter, only_demo=camera.live and demo)
-                stopper.on_force(speaker.close)
-                closing.callback(speaker.close)
         except StopRequested:
             reporter.stopped(summary)
             return EX_OK
         # an error before this line is one line; from here on there is something to sum up too
         closing.callback(reporter.stopped, summary)
-        etiquette = Etiquette(settings.announce)
-
-        def missed(what: Missed) -> None:
-            reporter.missed(what)
-            desk.miss(what)
-
-        announcer = Announcer(settings.announce, words, etiquette, missed)
-        announcer.knowledge = _knowledge(loader, classifier)
-        aloud = Aloud(settings.aloud)
-        aloud.set("sight", "", SIGHT_AGAIN)  # the first topic goes before the others
-        reporter.ready_with(classifier, speaker)
-        sight = Sight(live=camera.live)
-        # with --every-frame each is classified indeed
-        gate = Gate(0.0 if every_frame else settings.model.still_s)
-        stages = pipeline.Stages(camera, classifier, announcer, speaker, reporter, sight, gate, aloud)
-        guard = MemoryGuard(loader, enabled=settings.model.step_down)
-        heat = HeatGuard(loader.machine, aloud)
-        freeze = FreezeGuard(camera, sight)
-        clerk = Clerk(desk, announcer, etiquette, reporter)
-        clerk.know(loader)
-        watchdog = Watchdog()
+        wiring = Wiring(
+            *(equipment, announcer, etiquette, desk), reporter=reporter, summary=summary, every_frame=every_frame
+        )
 
         def between_frames(now_s: float, frame: Frame | None) -> bool:
-            if frame is not None and summary.frames == 1:
-                aloud.once("ready", READY)
-                if loader.aloud:
-                    aloud.once("model", loader.aloud)
-            progress = frame is not None or camera.waits
-            watchdog.look(now_s, progress=progress, interval_s=interval_s())
-            reporter.turn(summary, camera.description, paused=camera.shut, now_s=now_s)
-            clerk.shut_or_open(camera, sight, aloud)
-            clerk.attend(stages, summary, frame)
-            freeze.look(now_s)
-            heat.look(now_s)
-            return guard.look(now_s)
-
-        def interval_s() -> float:
-            if every_frame:
-                return 0.0
-            return max(1 / settings.camera.max_fps, heat.interval_s(stages.classifier.timing))
+            other_model = wiring.between_frames(now_s, frame)
+            # words that are being said may end: another voice would not know what became of them
+            return other_model or (stopper.reload_is_wanted and not summary.in_the_air)
 
         while (
             pipeline.run(
-                *(stages, summary, stopper.stopping, limits, between_frames),
+                *(wiring.stages, summary, stopper.stopping, limits, between_frames),
                 media_clock=every_frame,
-                interval_s=interval_s,
+                interval_s=wiring.interval_s,
             )
             is pipeline.Ending.REWIRE
         ):
-            before, why = loader.name, guard.reason
-            watchdog.feed(time.monotonic())
             try:
-                with stopper.at_once():
-                    classifier = loader.step_down() if guard.wanted == "down" else loader.step_up()
+                with stopper.at_once(), wiring.watchdog.patience():
+                    if wiring.wants_other_model:
+                        wiring.change_model()
+                    else:
+                        stopper.reload_is_wanted = False
+                        with reporter.reloading():
+                            wiring.reload(reread)
             except StopRequested:
                 break
-            announcer.knowledge = _knowledge(loader, classifier)
-            reporter.ready_with(classifier, speaker)
-            if loader.name != before:
-                reporter.model_changed(before, loader.name, why)
-                if guard.wanted == "down":
-                    aloud.once("model", SMALLER)
-            clerk.know(loader)
-            stages = dataclasses.replace(stages, classifier=classifier)
     return EX_OK
 
 
-def _knowledge(loader: Loader, classifier: Classifier) -> Knowledge:
-    return Knowledge(loader.background, load_groups(loader.labels), calibrated=classifier.calibrated)
+class Wiring:
+    """The stages as they are joined now, and whoever is asked between two frames."""
+
+    def __init__(
+        self,
+        equipment: Equipment,
+        announcer: Announcer,
+        etiquette: Etiquette,
+        desk: Desk,
+        *,
+        reporter: Reporter,
+        summary: pipeline.Summary,
+        every_frame: bool,
+    ) -> None:
+        """The equipment is open."""
+        self._equipment = equipment
+        self._announcer = announcer
+        self._etiquette = etiquette
+        self._desk = desk
+        self._reporter = reporter
+        self._summary = summary
+        self._every_frame = every_frame
+        self._aloud = Aloud(equipment.settings.aloud)
+        self._aloud.set("sight", "", SIGHT_AGAIN)  # the first topic goes before the others
+        self._clerk = Clerk(desk, announcer, etiquette, reporter)
+        self.watchdog = Watchdog()
+        self._heat = HeatGuard(equipment.loader.machine, self._aloud)
+        self._sight = Sight(live=equipment.camera.live)
+        self._wire()
+
+    @property
+    def wants_other_model(self) -> bool:
+        """Whether the memory asks for a smaller network, or allows a larger one again."""
+        return self._other_model
+
+    def _wire(self) -> None:
+        """Join what is open now."""
+        equipment, settings = self._equipment, self._equipment.settings
+        # with --every-frame each is classified indeed
+        gate = Gate(0.0 if self._every_frame else settings.model.still_s)
+        self.stages = pipeline.Stages(
+            *(equipment.camera, equipment.classifier, self._announcer, equipment.speaker, self._reporter),
+            *(self._sight, gate, self._aloud),
+        )
+        self._memory = MemoryGuard(equipment.loader, enabled=settings.model.step_down)
+        self._other_model = False
+        self._freeze = FreezeGuard(equipment.camera, self._sight)
+        self._know_the_network()
+
+    def between_frames(self, now_s: float, frame: Frame | None) -> bool:
+        """Control, health and watchdog, once a turn of the loop; True asks for another network."""
+        camera = self._equipment.camera
+        if frame is not None and self._summary.frames == 1:
+            self._aloud.once("ready", READY)
+            if self._equipment.loader.aloud:
+                self._aloud.once("model", self._equipment.loader.aloud)
+        progress = frame is not None or camera.waits
+        self.watchdog.look(now_s, progress=progress, interval_s=self.interval_s())
+        self._reporter.turn(self._summary, camera.description, paused=camera.shut, now_s=now_s)
+        self._clerk.shut_or_open(camera, self._sight, self._aloud)
+        self._clerk.attend(self.stages, self._summary, frame)
+        self._freeze.look(now_s)
+        self._heat.look(now_s)
+        self._other_model = self._memory.look(now_s)
+        return self._other_model
+
+    def interval_s(self) -> float:
+        """How far frames are to be apart."""
+        if self._every_frame:
+            return 0.0
+        most_hz = self._equipment.settings.camera.max_fps
+        return max(1 / most_hz, self._heat.interval_s(self._equipment.classifier.timing))
+
+    def change_model(self) -> None:
+        """Take the network that the memory allows. Raises NoModelFits when there is none any more."""
+        self._other_model = False
+        loader, down = self._equipment.loader, self._memory.wanted == "down"
+        before, why = loader.name, self._memory.reason
+        self._equipment.classifier = loader.step_down() if down else loader.step_up()
+        if loader.name != before:
+            self._reporter.model_changed(before, loader.name, why)
+            if down:
+                self._aloud.once("model", SMALLER)
+        self.stages = dataclasses.replace(self.stages, classifier=self._equipment.classifier)
+        self._know_the_network()
+
+    def reload(self, reread: Callable[[], Settings] | None) -> None:
+        """Read the settings anew and live by them; bad ones change nothing, and are told.
+
+        Raises EdgeError when they could not be used, and what was used before cannot be had back either.
+        """
+        old, camera = self._equipment.settings, self._equipment.camera
+        try:
+            settings = reread() if reread else old
+            words = Words(settings.announce, settings.speech, self._reporter.tell)
+        except EdgeError as error:
+            self._reporter.reload_refused(str(error))
+            return
+        if fault := self._equipment.change(settings, paused=self._desk.paused):
+            self._reporter.reload_refused(fault)
+        else:
+            self._announcer.configure(settings.announce, words)
+            self._etiquette.configure(settings.announce)
+            self._aloud.configure(settings.aloud)
+            self._reporter.reloaded(restart_needed=settings.service != old.service)
+        if self._equipment.camera is not camera:
+            self._sight = Sight(live=self._equipment.camera.live, fault=self._sight.fault)
+            self._announcer.forget()
+        self._wire()
+
+    def _know_the_network(self) -> None:
+        equipment = self._equipment
+        groups = load_groups(equipment.loader.labels)
+        self._announcer.knowledge = Knowledge(
+            equipment.loader.background, groups, calibrated=equipment.classifier.calibrated
+        )
+        self._reporter.ready_with(equipment.classifier, equipment.speaker)
+        self._clerk.know(equipment.loader)
 
 
 def _open_control(
@@ -184,20 +257,3 @@ def _open_control(
     else:
         stopper.on_force(server.close)
         closing.callback(server.close)
-
-
-def _open_speaker(settings: Settings, reporter: "Reporter", only_demo: bool) -> Speaker:
-    """The speaker of the settings, or the one that prints where sound is impossible or would be a promise too much."""
-    silent = dataclasses.replace(settings.speech, driver="log")
-    if only_demo:
-        reporter.tell(
-            "The demo network knows only its own few things, so I print what I would say. Use --model demo to hear it, "
-            "or --model PREFIX for a network that knows more."
-        )
-    elif settings.speech != silent:
-        try:
-            return open_speaker(settings.speech)
-        except SpeechError as error:
-            reporter.tell(f"No sound ({error}): I print what I would say.")
-    # the reporter writes a line for each announcement anyway
-    return open_speaker(silent, printed=lambda _text: None)

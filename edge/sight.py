@@ -38,10 +38,13 @@ def fault(seen: Glance) -> str:
 class Sight:
     """Whether the camera sees anything, from frame to frame."""
 
-    def __init__(self, *, live: bool) -> None:
-        """Only a live camera can be lost or freeze: the next image of a folder may take an hour to come."""
+    def __init__(self, *, live: bool, fault: str = "") -> None:
+        """Only a live camera can be lost or freeze: the next image of a folder may take an hour to come.
+
+        `fault` is why nothing could be seen before.
+        """
         self._live = live
-        self.fault = ""
+        self.fault = fault
         """Why it cannot see, once that has lasted; as edge says it."""
         self.note = ""
         """What makes seeing hard, once that has lasted; as edge says it."""

@@ -1,4 +1,7 @@
-"""Signals become an end: at once while things are opened, tidily from the loop, by force where nothing answers."""
+"""Signals become an end: at once while things are opened, tidily from the loop, by force where nothing answers.
+
+Or, of SIGHUP to a daemon, a wish to read the settings anew.
+"""
 
 import os
 import signal
@@ -11,7 +14,7 @@ from typing import Self
 
 from edge.errors import EX_OK
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 TIDY_S = 1.2
 """How long a signal leaves the loop to end by itself."""
 FAREWELL_S = 0.5
@@ -22,8 +25,20 @@ class StopRequested(BaseException):
     """A signal came while the stages were being opened. Like KeyboardInterrupt it is no error."""
 
 
+def has_terminal() -> bool:
+    """Whether this process would be told by SIGHUP that its terminal is gone."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 class Stopper:
-    """Turns SIGTERM, SIGINT and SIGHUP into an end within 2 s, also while a C call runs.
+    """Turns SIGTERM and SIGINT into an end within 2 s, also while a C call runs; and SIGHUP where there is a terminal.
+
+    Without one nobody is gone: then SIGHUP means, as for any daemon, that the settings are to be read anew. Where it
+    was ignored from the start (nohup) it stays so.
 
     Python runs signal handlers between two of its own instructions, so a long C call would hold them up. The wakeup
     file descriptor is written at once, and a thread of ours reads it: if the loop does not end in time, the thread
@@ -37,6 +52,9 @@ class Stopper:
         self._at_once = False
         self._stop = threading.Event()
         self._finished = threading.Event()
+        self.reload_is_wanted = False
+        """Whether somebody has asked to read the settings anew; whoever does it sets it back before."""
+        self._stop_signals = (*STOP_SIGNALS, signal.SIGHUP) if has_terminal() else STOP_SIGNALS
 
     def stopping(self) -> bool:
         """Whether somebody wants the daemon to end."""
@@ -63,7 +81,8 @@ class Stopper:
         self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
         self._thread.start()
         self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._previous = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
+        handled = [*STOP_SIGNALS, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else [])]
+        self._previous = {number: signal.signal(number, self._handle) for number in handled}
         return self
 
     def __exit__(
@@ -80,6 +99,9 @@ class Stopper:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         """The thread does the rest, or sees to it that it is done."""
+        if number not in self._stop_signals:
+            self.reload_is_wanted = True
+            return
         self._stop.set()
         if number == signal.SIGINT and os.isatty(2):
             os.write(2, b"\n")  # the terminal has just written ^C
@@ -88,7 +110,10 @@ class Stopper:
             raise StopRequested
 
     def _watch(self) -> None:
-        if not self._reader.recv(1):
+        # Python writes the number of each signal there, before its handler has run
+        while (told := self._reader.recv(1)) and told[0] not in self._stop_signals:
+            pass
+        if not told:
             return
         self._stop.set()
         if self._finished.wait(TIDY_S):

@@ -3,12 +3,16 @@
 import math
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 STALE_S = 5.0
 """For so long a live camera that is not lost may give no frame, and it still counts as progress."""
-INFO, WARNING = 6, 4
+PATIENCE_S = 600.0
+"""How long opening a network (which may mean measuring some), a camera or a voice may take while it runs."""
+INFO, WARNING, ERROR = 6, 4, 3
 """Priorities of the journal (syslog(3))."""
 
 
@@ -35,6 +39,7 @@ class Watchdog:
             period_s = int(environment["WATCHDOG_USEC"]) / 1e6 if mine else math.inf
         except (KeyError, ValueError):
             period_s = math.inf
+        self._period_s = period_s
         self._every_s = period_s / 4  # sd_watchdog_enabled(3) asks for at most half the period
         self._told_s = self._progress_s = -math.inf
 
@@ -46,10 +51,23 @@ class Watchdog:
             self.feed(now_s)
 
     def feed(self, now_s: float) -> None:
-        """Feed it, unless that was just done; before what takes long, such as loading a network."""
+        """Feed it, unless that was just done."""
         if math.isfinite(self._every_s) and now_s - self._told_s >= self._every_s:
             self._told_s = now_s
             notify("WATCHDOG=1")
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Give what takes long PATIENCE_S; the loop does not turn meanwhile."""
+        if not math.isfinite(self._period_s):
+            yield
+            return
+        notify(f"WATCHDOG_USEC={round(1e6 * max(PATIENCE_S, self._period_s))}")
+        try:
+            yield
+        finally:
+            notify(f"WATCHDOG_USEC={round(1e6 * self._period_s)}\nWATCHDOG=1")
+            self._told_s = self._progress_s = time.monotonic()
 
 
 class Teller:

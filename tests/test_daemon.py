@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from camera_rig import MjpegServer, serving
-from rigs.daemon import ROOT, daemon, group_of, named, read_events
+from rigs.daemon import ROOT, RUN, daemon, group_of, named, read_events
+from rigs.processes import wait_until
 
 from edge.cli import main
 from edge.stopper import STOP_SIGNALS
@@ -113,12 +114,12 @@ def test_events_on_standard_output_are_nothing_else(capsys: pytest.CaptureFixtur
     assert "2 frames in" in captured.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_a_summary(tmp_path: Path, number: signal.Signals) -> None:
     events = tmp_path / "events"
     timer = threading.Timer(3.0, os.kill, (os.getpid(), number))
     timer.start()
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, signal.SIGHUP)}
     try:
         assert main(["run", "--camera", "demo", "--loop", "--speech", "log", "--events", str(events)]) == 0
         assert signal.getsignal(number) is signal.SIG_IGN, "another one does not kill it while it ends"
@@ -126,6 +127,21 @@ def test_a_signal_ends_it_with_a_summary(tmp_path: Path, number: signal.Signals)
         for one, handler in before.items():
             signal.signal(one, handler)
     assert read_events(events)[-1]["event"] == "stopped"
+
+
+def test_a_terminal_that_is_closed_ends_it(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    ours, theirs = os.openpty()
+    command = ["setsid", "--ctty", *RUN, "--speech", "log", "--events", str(events)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as child:
+        os.close(theirs)
+        try:
+            wait_until(lambda: named(read_events(events), "ready"))
+            os.close(ours)  # the kernel sends SIGHUP
+            assert child.wait(10) == 0
+        finally:
+            child.kill()
+    assert named(read_events(events), "stopped")
 
 
 def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +156,7 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         while not states or states[-1] != "STOPPING=1":
             states.append(listener.recv(1000).decode())
     assert states[0] == "READY=1"
-    assert states[1].startswith("STATUS=demo: looks through the demo clip, ")
+    assert states[1] == "STATUS=demo: looks through the demo clip"
 
 
 def test_sigterm_at_any_moment(tmp_path: Path, long: bool) -> None:

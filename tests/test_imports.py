@@ -55,10 +55,18 @@ ALLOWED = {
     "speech": {"edge.errors", "edge.settings", "edge.speech", "edge.stages"},
     "speech/process.py": {"edge.errors", "edge.settings", "edge.speech", "edge.stages", "edge.worker"},
     "speech/phrases.py": {"edge.errors"},
+    "equipment.py": {
+        *(f"edge.{name}" for name in ("cameras", "errors", "loader", "machine")),
+        *(f"edge.{name}" for name in ("models", "settings", "speech", "stages")),
+    },
+    "doctor": {
+        *(f"edge.{name}" for name in ("cameras", "desk", "doctor", "errors", "health", "loader", "machine", "models")),
+        *(f"edge.{name}" for name in ("picture", "settings", "sight", "speech", "stages")),
+    },
     "service.py": {
         "edge",
         *(f"edge.{name}" for name in ("aloud", "clerk", "control", "desk", "etiquette", "gate", "guards", "sight")),
-        *(f"edge.{name}" for name in ("announcer", "cameras", "errors", "events", "health", "loader", "settings")),
+        *(f"edge.{name}" for name in ("announcer", "equipment", "errors", "events", "health", "settings")),
         *(f"edge.{name}" for name in ("machine", "models", "pipeline", "reporter", "speech", "stages", "stopper")),
         "edge.systemd",
     },
@@ -66,9 +74,11 @@ ALLOWED = {
         "edge",
         *(
             f"edge.{name}"
-            for name in ("cameras", "cli", "config", "control", "engines", "errors", "loader", "machine", "models")
+            for name in (
+                *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "loader", "machine", "models"),
+            )
         ),
-        *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "worker")),
+        *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "systemd", "worker")),
     },
 }
 # vendor library -> the only modules that may import it, inside a function

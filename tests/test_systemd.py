@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rigs.systemd import Listener
 
-from edge.systemd import STALE_S, Teller, Watchdog, notify
+from edge.systemd import PATIENCE_S, STALE_S, Teller, Watchdog, notify
 
 
 def test_systemd_hears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +53,17 @@ def test_the_watchdog_is_fed_at_most_at_half_its_period_and_only_while_there_is_
     assert found
     assert found[-1] <= 160 + 1 + STALE_S
     assert feeds(watchdog, listener, 200, 203, progress=True)
+
+
+def test_what_takes_long_gets_patience_and_then_no_more(listener: Listener) -> None:
+    watchdog = Watchdog({"WATCHDOG_USEC": "8000000"})
+    with watchdog.patience():
+        (state,) = listener.heard()
+        assert int(state.removeprefix("WATCHDOG_USEC=")) == 1e6 * PATIENCE_S
+    assert listener.heard() == ["WATCHDOG_USEC=8000000\nWATCHDOG=1"]
+    with Watchdog({}).patience():
+        pass
+    assert listener.heard() == []
 
 
 @pytest.mark.parametrize("environment", [{}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": "1"}])

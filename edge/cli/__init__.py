@@ -18,11 +18,15 @@ from edge.cli import control, models
 from edge.cli.calibrate import calibrate
 from edge.cli.common import overrides_of, settings_of
 from edge.cli.compare import bench, compare, uncalibrated
+from edge.cli.doctor import doctor
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
+from edge.systemd import ERROR, Teller, notify
 
 EX_BROKEN_PIPE = 141
+_IN_EFFECT = Path()
+"""What `edge config --check` is about when no file is named."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         if options.debug:
             traceback.print_exc()
-        for line in str(error).splitlines():
-            print(f"edge: {line}", file=sys.stderr)
+        _tell_failure(str(error), error.exit_code)
         return error.exit_code
     except BrokenPipeError:
         # whoever read the output has gone; nothing more can be said there, not even by the flush at exit
@@ -61,9 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.debug:
             traceback.print_exc()
         what = f"{type(error).__name__}: {one_line(error)}"
-        print(f"edge: a bug: {what}; run it again with --debug and report it", file=sys.stderr)
+        _tell_failure(f"a bug: {what}; run it again with --debug and report it", EX_SOFTWARE)
         return EX_SOFTWARE
     return code
+
+
+def _tell_failure(text: str, code: int) -> None:
+    """Why the command fails, on standard error; for a service also in the journal's way and in `systemctl status`."""
+    tell = Teller(sys.stderr)
+    lines = text.splitlines()
+    notify(f"STATUS={lines[0]}")
+    for line in lines:
+        tell(f"edge: {line}", priority=ERROR, event="failed", exit_code=code)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -74,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
     return service.run(
         settings_of(options),
         Limits(options.frames, options.seconds),
+        reread=functools.partial(settings_of, options),
         every_frame=options.every_frame,
         overrides=overrides_of(options),
         synset=options.synset,
@@ -127,6 +140,9 @@ def config(options: argparse.Namespace) -> int:
     """edge config: the effective settings, or a check of a file."""
     if options.check is None:
         print(to_toml(settings_of(options)), end="")
+    elif options.check == _IN_EFFECT:
+        settings_of(options)
+        print("The settings in effect are good.")
     else:
         load(options.check, environment={})
         print(f"{options.check}: good")
@@ -215,8 +231,15 @@ def _parser() -> _Parser:
 
     control.add_commands(command)
 
+    sub = command(doctor, "look at everything that edge depends on, and say what to do")
+    sub.add_argument("--service", action="store_true", help="as the service's user, with its confinement (as root)")
+    sub.add_argument("--speak", action="store_true", help="say a sentence, to be heard")
+    sub.add_argument("--json", action="store_true", help="a list of objects instead of lines")
+    control.add_socket(sub)
+
     sub = command(config, "print the effective settings")
-    sub.add_argument("--check", type=Path, metavar="FILE", help="only tell whether this file is good")
+    what = "only tell whether this file is good, or the settings in effect"
+    sub.add_argument("--check", type=Path, nargs="?", const=_IN_EFFECT, metavar="FILE", help=what)
     return parser
 
 

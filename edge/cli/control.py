@@ -180,37 +180,41 @@ def add_commands(command: Any) -> None:
     ):
         sub = command(function, text)
         sub.add_argument("--json", action="store_true", help="an object instead of lines")
-        _add_socket(sub)
+        add_socket(sub)
     sub = command(snooze, "let the running edge be silent for a while")
     sub.add_argument(
         "duration", nargs="?", type=duration, default=1800.0, metavar="TIME", help="90s, 30m (the default), 2h, 1h30m"
     )
-    _add_socket(sub)
-    _add_socket(command(wake, "end the silence"))
-    _add_socket(command(pause, "close the camera: nothing is looked at"))
-    _add_socket(command(resume, "open the camera again"))
+    add_socket(sub)
+    add_socket(command(wake, "end the silence"))
+    add_socket(command(pause, "close the camera: nothing is looked at"))
+    add_socket(command(resume, "open the camera again"))
     sub = command(snapshot, "write what is seen now to a file: else no picture ever leaves the memory")
     sub.add_argument("file", type=jpeg_file, metavar="FILE.jpg")
-    _add_socket(sub)
+    add_socket(sub)
     sub = command(mute, "never say a label again; without one: which are muted")
     sub.add_argument("label", nargs="*", metavar="LABEL", help="as edge says it, or the name of a group: dog")
-    _add_socket(sub)
+    add_socket(sub)
     sub = command(unmute, "say a label again")
     sub.add_argument("label", nargs="+", metavar="LABEL")
-    _add_socket(sub)
+    add_socket(sub)
 
 
-def _add_socket(parser: argparse.ArgumentParser) -> None:
+def add_socket(parser: argparse.ArgumentParser) -> None:
+    """Let it be said which edge is meant."""
     parser.add_argument("--socket", type=Path, metavar="PATH", help="of the edge that is meant, where several run")
 
 
-def _ask(options: argparse.Namespace, **request: Any) -> dict[str, Any]:
+def socket_paths(options: argparse.Namespace) -> list[Path]:
+    """Where an edge may answer: the socket that is named, else that of the settings, else the service's."""
     if options.socket is not None:
-        paths = [options.socket]
-    else:
-        own = control_path(settings_of(options).service.control, runtime_folder())
-        paths = [path for path in (own, SERVICE_SOCKET) if path is not None]
-    answer = ask(paths, request)
+        return [options.socket]
+    own = control_path(settings_of(options).service.control, runtime_folder())
+    return [path for path in (own, SERVICE_SOCKET) if path is not None]
+
+
+def _ask(options: argparse.Namespace, **request: Any) -> dict[str, Any]:
+    answer = ask(socket_paths(options), request)
     if "error" in answer:
         raise ControlError(str(answer["error"]))
     return answer

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN = [sys.executable, "-m", "edge", "run", "--camera", "demo", "--loop"]
+START = [sys.executable, "-m", "edge", "run"]
+RUN = [*START, "--camera", "demo", "--loop"]
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
@@ -43,17 +44,21 @@ def group_of(session: int) -> list[int]:
 
 @contextmanager
 def daemon(tmp_path: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Start it with a temp folder of its own; whatever happens, nothing of it is left."""
+    """Start it with a temp folder of its own; whatever happens, nothing of it is left.
+
+    It plays the demo clip, unless other arguments say otherwise or its settings come from a --config.
+    """
     session = random.getrandbits(62)
     environment = {"XDG_RUNTIME_DIR": str(tmp_path), **environment}
     environment |= {"EDGE_TEST_SESSION": str(session), "TMPDIR": str(tmp_path)}
     child = subprocess.Popen(
-        [*RUN, *arguments],
+        [*(START if "--config" in arguments else RUN), *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # a daemon has no terminal
     )
     child.session = session  # type: ignore[attr-defined]
     try:

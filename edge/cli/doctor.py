@@ -1,0 +1,95 @@
+"""edge doctor: look at everything that edge depends on, and say what to do."""
+
+import argparse
+import dataclasses
+import json
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edge import doctor as doctors
+from edge.cli.common import settings_of
+from edge.cli.control import socket_paths
+from edge.cli.table import WIDTH
+from edge.control import ask
+from edge.doctor import Finding, Grade
+from edge.errors import EX_FAULT, EX_OK, ConfigError, ControlError
+
+_MARKS = {Grade.GOOD: "✓", Grade.WARNING: "!", Grade.FAULT: "✗"}
+_PLAIN_MARKS = {Grade.GOOD: "ok", Grade.WARNING: "!", Grade.FAULT: "X"}
+_CHECK_WIDTH = 14
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """edge doctor: a line for each thing looked at, and an exit code."""
+    if options.service:
+        arguments = ["doctor", *(["--speak"] if options.speak else []), *(["--json"] if options.json else [])]
+        sys.stdout.flush()
+        return doctors.in_the_service(arguments)
+    findings = []
+    for finding in _findings(options):
+        findings.append(finding)
+        if not options.json:
+            print(_lines(finding), flush=True)
+    faults, warnings = (sum(one.grade is grade for one in findings) for grade in (Grade.FAULT, Grade.WARNING))
+    if options.json:
+        rows = [{**dataclasses.asdict(one), "grade": one.grade.value} for one in findings]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        print(f"\n{_count(faults, 'fault')}, {_count(warnings, 'warning')}.")
+    return EX_FAULT if faults else EX_OK
+
+
+def _findings(options: argparse.Namespace) -> Iterator[Finding]:
+    yield from doctors.examine_system()
+    try:
+        settings = settings_of(options)
+    except ConfigError as error:
+        for what in error.faults:
+            yield Finding("settings", Grade.FAULT, what, "edge config --check FILE tells whether a file is good")
+        return
+    yield Finding("settings", Grade.GOOD, "they can be used; edge config shows them")
+    yield from doctors.examine(settings, _running(options), speak=options.speak)
+
+
+def _running(options: argparse.Namespace) -> Mapping[str, Any] | None:
+    """What an edge that runs here says of itself; None: none runs, or it may not be asked."""
+    try:
+        status = ask(socket_paths(options), {"command": "status"})
+    except ControlError:
+        return None
+    return None if "error" in status or status.get("starting") else status
+
+
+def _lines(finding: Finding) -> str:
+    """A finding, and below it what to do."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        mark = _MARKS[finding.grade]
+        mark.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        mark = _PLAIN_MARKS[finding.grade]
+    indent = " " * (len(mark) + 2 + _CHECK_WIDTH)
+    text = textwrap.fill(
+        finding.text,
+        WIDTH,
+        initial_indent=f"{mark} {finding.check:{_CHECK_WIDTH}} ",
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    if finding.advice:
+        text += "\n" + textwrap.fill(
+            finding.advice,
+            WIDTH,
+            initial_indent=f"{indent}-> ",
+            subsequent_indent=f"{indent}   ",
+            break_on_hyphens=False,
+        )
+    # what the terminal has no letter for (°) must not end the list
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,45 @@
+"""Every check that a person can ask for: `edge doctor`."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edge.desk import state_file
+from edge.doctor.board import check_clock, check_disk, check_memory_group, check_power
+from edge.doctor.devices import check_camera, check_sound
+from edge.doctor.finding import Finding, Grade, fault
+from edge.doctor.model import check_model
+from edge.doctor.packages import check_packages
+from edge.doctor.service import check_service, in_the_service
+from edge.machine import Machine
+from edge.models.checkpoint import store_folders
+from edge.settings import Settings
+
+__all__ = ["Finding", "Grade", "examine", "examine_system", "in_the_service"]
+
+
+def examine_system(machine: Machine | None = None) -> Iterator[Finding]:
+    """What can be looked at without settings."""
+    machine = machine or Machine()
+    yield from _bounded("packages", check_packages(on_a_pi=machine.is_raspberry_pi))
+    yield from _bounded("service", check_service())
+    yield check_memory_group()
+    yield from _bounded("power", check_power(machine, shutil.which("vcgencmd")))
+
+
+def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: bool) -> Iterator[Finding]:
+    """What depends on the settings. `running` is the status of an edge that runs here; `speak`: be audible."""
+    stores = store_folders()
+    yield from _bounded("disk", check_disk([state_file().parent, *stores]))
+    yield check_clock(settings.announce.quiet_hours)
+    yield from _bounded("sound", check_sound(settings.speech, speak=speak))
+    yield from _bounded("camera", check_camera(settings.camera, running))
+    yield from _bounded("model", check_model(settings, stores, running))
+
+
+def _bounded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """A check that goes wrong itself is a finding, and no end of the others."""
+    try:
+        yield from findings
+    except Exception as error:
+        yield fault(check, f"the check itself failed: {type(error).__name__}: {error}", "please report this")

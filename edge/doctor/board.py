@@ -1,0 +1,119 @@
+"""The board: power, heat, memory's control group, disk and clock."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from edge.doctor.finding import Finding, fault, good, warning
+from edge.health import HOT_C
+from edge.machine import Machine
+
+LITTLE_MIB = 200
+"""A disk with less is nearly full: no network fits any more."""
+_NOW = {
+    0: ("the voltage is too low", "use the power supply that is made for this board, and a short cable"),
+    1: ("the processor's frequency is capped", "see to the power supply and the cooling"),
+    2: ("the processor is throttled", "see to the power supply and the cooling"),
+    3: ("the soft limit of the temperature is reached", "give it air, or a heat sink"),
+}
+"""Bits of get_throttled; 16 higher is the same since the board was started (raspberrypi.com, "vcgencmd")."""
+
+
+def check_power(machine: Machine, vcgencmd: str | None = None) -> Iterator[Finding]:
+    """Throttling, voltage and temperature. `vcgencmd` is the firmware's tool, where it is installed."""
+    temperature = machine.temperature_c()
+    heat = "" if temperature is None else f"{temperature:.0f} °C"
+    if temperature is not None and temperature >= HOT_C:
+        yield warning("temperature", heat, "edge slows down while it is so hot: give it air, or a heat sink")
+    elif heat:
+        yield good("temperature", heat)
+    if not machine.is_raspberry_pi:
+        return
+    flags = machine.throttle_flags()
+    told = _vcgencmd(vcgencmd) if vcgencmd else None
+    if flags is None and told is None:
+        yield warning("power", "the firmware does not tell whether the voltage is too low")
+        return
+    # the two may differ, and each may have seen what the other has not (raspberrypi/linux issue 2367)
+    both = (flags or 0) | (told or 0)
+    fine = True
+    for bit, (what, advice) in _NOW.items():
+        if both >> bit & 1:
+            fine = False
+            yield fault("power", f"{what} now", advice) if bit == 0 else warning("power", f"{what} now", advice)
+        elif both >> (bit + 16) & 1:
+            fine = False
+            yield warning("power", f"{what} at times, since the board was started", advice)
+    if fine:
+        yield good("power", "neither throttled nor short of voltage since the board was started")
+
+
+def _vcgencmd(tool: str) -> int | None:
+    try:
+        told = subprocess.run([tool, "get_throttled"], capture_output=True, text=True, check=False, timeout=5).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"throttled=0x([0-9a-fA-F]+)", told)
+    return int(match[1], 16) if match else None
+
+
+def check_memory_group(root: Path = Path("/")) -> Finding:
+    """Whether systemd can bound the service's memory."""
+    try:
+        controllers = (root / "sys/fs/cgroup/cgroup.controllers").read_text().split()
+    except OSError:
+        controllers = ["memory"] if (root / "sys/fs/cgroup/memory").is_dir() else []
+    if "memory" in controllers:
+        return good("memory", "systemd can bound it")
+    return warning(
+        "memory",
+        "there is no memory control group: MemoryMax in the unit does nothing",
+        "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, and reboot",
+    )
+
+
+def check_disk(folders: Iterable[Path]) -> Iterator[Finding]:
+    """Whether there is room where edge keeps what it keeps, and whether it may write there."""
+    seen: set[int] = set()
+    for folder in folders:
+        place = next((one for one in (folder, *folder.parents) if one.exists()), Path("/"))
+        try:
+            device = place.stat().st_dev
+            free_mib = shutil.disk_usage(place).free / 2**20
+        except OSError as error:
+            yield fault("disk", f"{place}: {error.strerror}")
+            continue
+        if folder.exists() and not os.access(folder, os.W_OK):
+            yield warning("disk", f"{folder} cannot be written: nothing that is muted or measured is remembered")
+        if device in seen:
+            continue
+        seen.add(device)
+        text = f"{place}: {free_mib / 1024:.1f} GiB free" if free_mib > 1024 else f"{place}: {free_mib:.0f} MiB free"
+        if free_mib < LITTLE_MIB:
+            yield warning("disk", text, "make room: edge models list shows what the models take")
+        else:
+            yield good("disk", text)
+
+
+def check_clock(quiet_hours: str, root: Path = Path("/")) -> Finding:
+    """Whether the clock was set by the network: a Pi has none that runs while it is off."""
+    if (root / "run/systemd/timesync/synchronized").exists() or _is_synchronized():
+        return good("clock", "set by the network")
+    text = "not known to be set by the network"
+    if quiet_hours:
+        return warning("clock", f"{text}: quiet hours {quiet_hours} go by it", "timedatectl shows what is wrong")
+    return good("clock", f"{text}; nothing depends on it")
+
+
+def _is_synchronized() -> bool:
+    tool = shutil.which("timedatectl")
+    if tool is None:
+        return False
+    command = [tool, "show", "--property=NTPSynchronized", "--value"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=5).stdout.strip() == "yes"
+    except subprocess.TimeoutExpired:
+        return False

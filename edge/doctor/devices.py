@@ -1,0 +1,170 @@
+"""The camera and the sound card, tried as the daemon would use them."""
+
+import dataclasses
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from edge.cameras import open_lasting
+from edge.doctor.finding import Finding, fault, good, warning
+from edge.errors import CameraError, SpeechError
+from edge.picture import glance
+from edge.settings import CameraSettings, SpeechSettings
+from edge.sight import fault as why_nothing_is_seen
+from edge.speech import open_speaker
+from edge.speech.sound import find_aplay, find_cards, player, probe
+from edge.stages import Announcement, EndOfFrames, Frame, Pixels
+
+LOOK_S = 3.0
+"""For how long frames are counted."""
+SENTENCE = "This is edge. If you hear this, the sound works."
+_COLOURED = 20.0
+"""A mean that is so far (of 255) from grey has a colour."""
+
+
+def check_camera(settings: CameraSettings, running: Mapping[str, Any] | None) -> Iterator[Finding]:
+    """Frames, how many, how bright, and in which colours; or what the `running` edge, which has the camera, says."""
+    if running is not None:
+        yield _of_the_running(running)
+        return
+    try:
+        # whoever asks now wants to know now
+        camera = open_lasting(dataclasses.replace(settings, wait=False))
+    except CameraError as error:
+        yield fault("camera", str(error))
+        return
+    try:
+        frames = []
+        until_s = time.monotonic() + LOOK_S
+        while (left_s := until_s - time.monotonic()) > 0:
+            if (frame := camera.read(left_s)) is not None:
+                frames.append(frame)
+    except EndOfFrames:
+        pass
+    except CameraError as error:
+        yield fault("camera", str(error))
+        return
+    finally:
+        camera.close()
+    if not camera.live and settings.source == "auto":
+        # the service waits for one, and says nothing until then
+        found = fault if settings.wait else warning
+        yield found("camera", "no camera was found", "plug in a CSI or USB camera; or choose [camera] source")
+        if settings.wait:
+            return
+    yield from _judge(frames, camera.description, live=camera.live)
+
+
+def _of_the_running(running: Mapping[str, Any]) -> Finding:
+    what = f"{running.get('camera')}, looked through by the running edge (process {running.get('pid')})"
+    if running.get("paused"):
+        return warning("camera", "the running edge was told not to look", "edge resume opens the camera again")
+    if sight := running.get("sight"):
+        return fault("camera", f"{what}: {sight}", "see to its cable, its lens and the light")
+    if not running.get("frames"):
+        return warning("camera", f"{what}: no frame yet", "wait a moment, and ask again")
+    return good("camera", f"{what}, {running.get('frames_per_second', 0):.1f} frames a second")
+
+
+def _judge(frames: list[Frame], description: str, *, live: bool) -> Iterator[Finding]:
+    if not frames:
+        yield fault("camera", f"{description}: no frame within {LOOK_S:g} s", "see to its cable")
+        return
+    pixels = frames[-1].pixels
+    height, width = pixels.shape[:2]
+    span_s = frames[-1].captured_s - frames[0].captured_s
+    rate = f", {(len(frames) - 1) / span_s:.0f} frames a second" if span_s > 0 else ""
+    yield good("camera", f"{description}: {width} x {height}{rate}")
+    brightness = float(np.mean(pixels))
+    if live and (reason := why_nothing_is_seen(glance(pixels))):
+        yield fault(
+            "picture", f"{reason.rstrip('.')} (mean brightness {brightness:.0f} of 255)", "see to lens and light"
+        )
+        return
+    yield good(
+        "picture",
+        f"mean brightness {brightness:.0f} of 255; its middle is {_colour(pixels)}"
+        + (" (hold something red there: if it is called blue, the colours are swapped)" if live else ""),
+    )
+
+
+def _colour(pixels: Pixels) -> str:
+    """What colour the middle of a picture has, roughly."""
+    height, width = pixels.shape[:2]
+    middle = pixels[height * 3 // 8 : height * 5 // 8 + 1, width * 3 // 8 : width * 5 // 8 + 1]
+    means = middle.reshape(-1, 3).mean(axis=0)
+    names = {
+        **{(True, False, False): "red", (False, True, False): "green", (False, False, True): "blue"},
+        **{(True, True, False): "yellow", (True, False, True): "purple", (False, True, True): "turquoise"},
+    }
+    if float(means.max() - means.min()) < _COLOURED:
+        return "grey"
+    red, green, blue = (bool(value > (means.max() + means.min()) / 2) for value in means)
+    return names[red, green, blue]
+
+
+def check_sound(settings: SpeechSettings, *, speak: bool) -> Iterator[Finding]:
+    """The voice, the card, its volume; and whether it can be heard, where one wants to hear it."""
+    if settings.driver == "log":
+        yield good("sound", 'what would be said is printed: [speech] driver = "log"')
+        return
+    cards = find_cards()
+    try:
+        probe(find_aplay(), settings.device)
+        name = settings.device or "ALSA's default"
+        yield good("sound", f"the card {name} can be used; there are: {', '.join(card.id for card in cards) or 'none'}")
+    except SpeechError as error:
+        yield fault("sound", str(error), "edge say --list-devices shows the cards")
+    yield from _volume(settings)
+    try:
+        speaker = open_speaker(settings)
+    except SpeechError as error:
+        yield fault("voice", str(error))
+        return
+    try:
+        yield good("voice", speaker.description)
+        if speak:
+            while not speaker.say(Announcement(id="", label="", probability=1.0, text=SENTENCE)):
+                speaker.poll()
+                time.sleep(0.01)
+            while not (outcomes := speaker.poll()):
+                time.sleep(0.01)
+            if outcomes[0].heard:
+                yield good("speaking", f'"{SENTENCE}" was played; did you hear it?')
+            else:
+                yield fault("speaking", f"nothing could be heard: {outcomes[0].reason}")
+    finally:
+        speaker.close()
+
+
+def _volume(settings: SpeechSettings) -> Iterator[Finding]:
+    """The mixer's controls of the card that is used."""
+    amixer = shutil.which("amixer")
+    device = re.search(r"CARD=([^,]+)", " ".join(player("aplay", settings.device)))
+    if amixer is None or not find_cards():
+        return
+    card = ["-c", device[1]] if device else []
+    done = subprocess.run([amixer, *card, "scontents"], capture_output=True, text=True, check=False)
+    quiet = quiet_controls(done.stdout)
+    if quiet:
+        yield warning("volume", f"turned down or off: {', '.join(quiet)}", "alsamixer, then sudo alsactl store")
+    elif levels := re.findall(r"Playback.*?\[(\d+)%\]", done.stdout):
+        yield good("volume", f"{', '.join(f'{level} %' for level in dict.fromkeys(levels))}")
+
+
+def quiet_controls(scontents: str) -> list[str]:
+    """The playback controls, as `amixer scontents` lists them, by which nothing can be heard."""
+    quiet = []
+    for block in re.split(r"(?m)^(?=Simple mixer control )", scontents):
+        name = re.match(r"Simple mixer control '([^']*)'", block)
+        channels = re.findall(r"(?m)^  [^\n:]+: (?:Playback )?(?:\d+ )?((?:\[[^\]]*\] ?)+)$", block)
+        if not name or "pvolume" not in block or not channels:
+            continue
+        if all("[off]" in channel or "[0%]" in channel for channel in channels):
+            quiet.append(name[1])
+    return quiet

@@ -1,0 +1,51 @@
+"""The network: does it fit, are its files whole, and does it give its known answer?"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.doctor.finding import Finding, fault, good, warning
+from edge.errors import ModelError
+from edge.loader import Loader
+from edge.models.checkpoint import DEMO
+from edge.models.store import installed, verify
+from edge.settings import Settings
+
+
+def check_model(settings: Settings, stores: list[Path], running: Mapping[str, Any] | None) -> Iterator[Finding]:
+    """What is installed, and the network that would run: it is loaded, unless an edge is `running` with one."""
+    damaged = False
+    stored = installed(stores)
+    for one in stored:
+        for what in verify(one):
+            damaged = True
+            yield fault("models", what)
+    if stored and not damaged:
+        yield good("models", f"installed and whole: {', '.join(one.name for one in stored)}")
+    if running is not None:
+        calibrated = "" if running.get("calibrated") else ", uncalibrated"
+        yield good(
+            "model", f"{running.get('model')}, run by {running.get('engine')}{calibrated}; it was tried at the start"
+        )
+        return
+    told: list[str] = []
+    try:
+        loader = Loader(settings, tell=told.append)
+        classifier = loader.open()
+    except ModelError as error:
+        yield fault("model", " ".join(str(error).split()))
+        return
+    try:
+        for line in told:
+            yield warning("model", line)
+        text = f"{loader.description}{'' if classifier.calibrated else ', uncalibrated'}: "
+        answer = loader.option.installed.manifest if loader.option.installed else None
+        text += "it gives its known answer" if answer and answer.answer else "it loads and runs"
+        need = next((one.need_mib for one in loader.verdicts if one.candidate.name == loader.name), None)
+        text += f"; needs {need or 0:.0f} of {loader.budget.mib:.0f} MiB ({loader.budget.source})"
+        if loader.name == DEMO and settings.model.name == "auto":
+            yield warning("model", text, "the demo knows 52 drawings and nothing of the world: edge models fetch")
+        else:
+            yield good("model", text)
+    finally:
+        loader.close()

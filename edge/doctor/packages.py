@@ -1,0 +1,97 @@
+"""Is what edge needs installed, and does it load? Each library is loaded in a process of its own: it may crash."""
+
+import json
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+
+from edge.doctor.finding import Finding, fault, good, warning
+
+LOAD_S = 120.0
+"""How long a library may take to load: MXNet on a Pi Zero takes half a minute."""
+_ADVICE = "run ./scripts/run, or deploy edge again: both install what is missing"
+_LOAD = {
+    "mxnet": "from edge.engines.mxnet_compat import import_mxnet; import_mxnet()",
+    "numpy": "import numpy",
+    "opencv-python": "import cv2",
+    "pyttsx3": "import pyttsx3",
+}
+"""How each is loaded, by the name that it is installed under."""
+_WANTED = {
+    "systemd-python": (
+        "import systemd.daemon, systemd.journal",
+        "the journal has lines without fields, and systemd hears nothing: sudo apt install python3-systemd",
+    )
+}
+_ON_A_PI = {
+    "picamera2": (
+        "import picamera2",
+        "a camera on the ribbon cable cannot be used: sudo apt install python3-picamera2",
+    )
+}
+
+
+def check_packages(*, on_a_pi: bool) -> Iterator[Finding]:
+    """The interpreter, the architecture and the libraries."""
+    yield _architecture()
+    yield good("python", f"Python {platform.python_version()}, {sys.executable}")
+    found = []
+    for name, code in _LOAD.items():
+        if reason := _why_not(code):
+            yield fault(name, f"cannot be loaded: {reason}", _ADVICE)
+        else:
+            found.append(f"{name} {_version(name)}")
+    for name, (code, advice) in (_WANTED | (_ON_A_PI if on_a_pi else {})).items():
+        if reason := _why_not(code):
+            yield warning(name, f"cannot be loaded: {reason}", advice)
+        else:
+            found.append(f"{name} {_version(name)}")
+    if found:
+        yield good("packages", ", ".join(found))
+
+
+def _architecture() -> Finding:
+    # what the programs are built for: a 32-bit system may run on a 64-bit kernel
+    dpkg = shutil.which("dpkg")
+    if dpkg is None:
+        return warning("system", f"{platform.platform()}, without dpkg: edge was tried on Debian only")
+    name = subprocess.run([dpkg, "--print-architecture"], capture_output=True, text=True, check=False).stdout.strip()
+    if name not in ("amd64", "arm64"):
+        return fault("system", f"{name}: MXNet has no build for it", "install the 64-bit Raspberry Pi OS")
+    return good("system", f"{_os_release().get('PRETTY_NAME', platform.system())}, {name}")
+
+
+def _os_release() -> Mapping[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def _why_not(code: str) -> str:
+    """Why a library cannot be loaded; empty when it can."""
+    # the child finds the same modules as we do
+    start = f"import sys; sys.path[:] = {json.dumps(sys.path)}; "
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", start + code], capture_output=True, text=True, check=False, timeout=LOAD_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"it does not load within {LOAD_S:.0f} s"
+    if done.returncode < 0:
+        return f"it crashes ({signal.Signals(-done.returncode).name})"
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        return last.removeprefix("edge.errors.ModelError: ")
+    return ""

@@ -1,0 +1,104 @@
+"""The systemd service: is it there, does it run, is it watched? And how to be in its circumstances."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from edge.doctor.finding import Finding, fault, good, warning
+from edge.errors import ConfigError
+
+UNIT = "edge.service"
+_NOT_CONFINEMENT = re.compile(
+    r"Type|NotifyAccess|Exec.*|Restart.*|Success.*|WatchdogSec|Timeout.*|KillMode|.*Signal|RemainAfterExit|PIDFile|"
+    r"FileDescriptorStoreMax|RuntimeDirectoryPreserve|Standard.*|BusName"
+)
+"""Keys of [Service] that say how it is started and watched, not what it is and may."""
+
+
+def check_service() -> Iterator[Finding]:
+    """What systemd says of it."""
+    systemctl = shutil.which("systemctl")
+    if systemctl is None:
+        yield warning("service", "this system has no systemd: edge runs by hand only")
+        return
+    properties = [
+        *("LoadState", "ActiveState", "SubState", "UnitFileState", "WatchdogUSec", "Result", "NRestarts"),
+        *("ExecMainStatus", "StatusText", "MemoryMax", "NeedDaemonReload"),
+    ]
+    done = subprocess.run(
+        [systemctl, "show", UNIT, f"--property={','.join(properties)}"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        yield warning("service", f"systemd does not answer: {last}")
+        return
+    yield from judge_service(dict(line.partition("=")[::2] for line in done.stdout.splitlines()))
+
+
+def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
+    """Judge what `systemctl show` tells."""
+    if told.get("LoadState") != "loaded":
+        yield warning("service", "edge is not installed as a service", "systemd/edge.service is the unit")
+        return
+    state = f"{told.get('ActiveState')} ({told.get('SubState')})"
+    restarts = int(told.get("NRestarts") or 0)
+    again = f", started again {restarts} times" if restarts else ""
+    if told.get("ActiveState") == "active":
+        yield good("service", f"{state}{again}: {told.get('StatusText') or 'no status'}")
+    elif told.get("ActiveState") == "failed":
+        yield fault(
+            "service",
+            f"failed ({told.get('Result')}, exit status {told.get('ExecMainStatus')}): {told.get('StatusText')}",
+            "journalctl -u edge -e tells why; then: sudo systemctl restart edge",
+        )
+    elif told.get("ActiveState") == "inactive":
+        yield warning("service", "it does not run", "sudo systemctl start edge")
+    else:
+        yield warning("service", f"{state}{again}: {told.get('StatusText')}")
+    if told.get("UnitFileState") != "enabled":
+        yield warning("boot", "it does not start at boot", "sudo systemctl enable edge")
+    else:
+        yield good("boot", "it starts at boot")
+    if told.get("WatchdogUSec", "0") in ("0", "infinity"):
+        yield warning("watchdog", "no watchdog is armed: an edge that hangs stays so", "set WatchdogSec= in the unit")
+    else:
+        yield good("watchdog", f"armed, {told['WatchdogUSec']}")
+    if told.get("NeedDaemonReload") == "yes":
+        yield warning("unit", "it was changed since systemd read it", "sudo systemctl daemon-reload")
+
+
+def in_the_service(arguments: Sequence[str]) -> int:
+    """Run `edge ARGUMENTS` as the service's user with its confinement, and return its exit code.
+
+    Raises ConfigError where there is no such service.
+    """
+    run, show = shutil.which("systemd-run"), shutil.which("systemctl")
+    if run is None or show is None:
+        raise ConfigError("--service: this system has no systemd")
+    unit = subprocess.run([show, "cat", UNIT], capture_output=True, text=True, check=False)
+    if unit.returncode:
+        raise ConfigError(f"--service: there is no {UNIT}; install it first, or leave --service out")
+    properties = [f"--property={line}" for line in confinement(unit.stdout)]
+    return subprocess.run(
+        [
+            *(run, "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"),
+            *(*properties, "--property=RuntimeDirectoryPreserve=yes"),
+            *(sys.executable, "-P", "-m", "edge", *arguments),
+        ],
+        check=False,
+    ).returncode
+
+
+def confinement(unit: str) -> list[str]:
+    """The lines of [Service], KEY=VALUE, in a unit with its drop-ins (`systemctl cat`) that say what it is and may."""
+    found = []
+    section = ""
+    for line in re.sub(r"\s*\\\n\s*", " ", unit).splitlines():
+        if line.startswith("["):
+            section = line.strip()
+        key = re.match(r"([A-Za-z]+)\s*=", line)
+        if section == "[Service]" and key and not _NOT_CONFINEMENT.fullmatch(key[1]):
+            found.append(line.strip())
+    return found

@@ -1,0 +1,157 @@
+"""What the settings open: the camera, the network and the voice; exchanged one by one when the settings change."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.cameras import DEMO_CLIP, Shutter, open_lasting
+from edge.errors import EdgeError, SpeechError
+from edge.loader import Loader
+from edge.machine import Machine
+from edge.models.checkpoint import DEMO
+from edge.settings import ModelSettings, Settings
+from edge.speech import open_speaker
+from edge.stages import Classifier, Speaker
+
+
+class Equipment:
+    """Opens and closes all that is slow, big or noisy."""
+
+    camera: Shutter
+    loader: Loader
+    classifier: Classifier
+    speaker: Speaker
+
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[str], None],
+        lost: Callable[[str], object],
+        back: Callable[[str], object],
+        *,
+        machine: Machine | None = None,
+        every_frame: bool = False,
+        overrides: Mapping[str, Any] | None = None,
+        synset: Path | None = None,
+    ) -> None:
+        """`tell` is for people; `lost` and `back` are for cameras.open_lasting. Opens nothing yet."""
+        self.settings = settings
+        self._tell, self._lost, self._back = tell, lost, back
+        self._every_frame = every_frame
+        self._new_loader = functools.partial(Loader, machine=machine, overrides=overrides, synset=synset, tell=tell)
+        self._children: dict[str, Shutter | Speaker] = {}
+        """What has processes, by what it is."""
+
+    def open(self, *, paused: bool) -> None:
+        """Open everything; a live camera not yet while `paused`. Raises EdgeError for what cannot be opened."""
+        # looks into the store only: what is wrong there is told before a camera is opened
+        self.loader = self._new_loader(self.settings)
+        self._open_camera(paused)
+        self._open_network()
+        self._open_speaker()
+
+    def change(self, settings: Settings, *, paused: bool) -> str:
+        """Open anew what other settings change; `paused` as for `open`. Return why they cannot be used, or ''.
+
+        When they cannot, everything is as it was before. Raises EdgeError when that cannot be had back either.
+        """
+        before, self.settings = self.settings, settings
+        exchanged: list[Callable[[bool], None]] = []
+        try:
+            for exchange in self._affected(before, settings):
+                exchanged.append(exchange)
+                exchange(paused)
+        except EdgeError as error:
+            self.settings = before
+            for exchange in exchanged:
+                exchange(paused)
+            return str(error)
+        return ""
+
+    def close(self) -> None:
+        """Close everything. May be called twice."""
+        self.end_children()
+        if hasattr(self, "loader"):
+            self.loader.close()
+
+    def end_children(self) -> None:
+        """End the processes, at once and from any thread, for an end by force."""
+        if hasattr(self, "loader"):
+            # a forced end while a network loads is no sign of a network that kills
+            self.loader.marker.clear()
+        for child in list(self._children.values()):
+            child.close()
+
+    def _affected(self, old: Settings, new: Settings) -> list[Callable[[bool], None]]:
+        """How to exchange what is another by other settings, in this order."""
+        affected: list[Callable[[bool], None]] = []
+        if new.camera != old.camera:
+            affected.append(self._exchange_camera)
+        # which network fits depends on what else takes memory
+        if (_of_the_network(new.model), new.camera.source, new.speech.driver) != (
+            *(_of_the_network(old.model), old.camera.source),
+            old.speech.driver,
+        ):
+            affected.append(self._exchange_network)
+        # whether to speak at all depends on camera and network
+        if affected or new.speech != old.speech:
+            affected.append(self._exchange_speaker)
+        return affected
+
+    def _exchange_camera(self, paused: bool) -> None:
+        self.camera.close()
+        self._open_camera(paused)
+
+    def _exchange_network(self, _paused: bool) -> None:
+        self.loader.close()
+        self.loader = self._new_loader(self.settings)
+        self._open_network()
+
+    def _exchange_speaker(self, _paused: bool) -> None:
+        self.speaker.close()
+        self._open_speaker()
+
+    def _open_camera(self, paused: bool) -> None:
+        settings = self.settings.camera
+        self.camera = open_lasting(settings, self._lost, self._back, self._every_frame, paused=paused)
+        self._children["camera"] = self.camera
+        if self.camera.live and self.camera.waits:
+            pass  # that it is lost, or paused, is told
+        elif settings.source == "auto" and not self.camera.live:
+            self._tell(f"No camera found: playing {self.camera.description}.")
+        else:
+            self._tell(f"Camera: {self.camera.description}.")
+
+    def _open_network(self) -> None:
+        self.classifier = self.loader.open()
+        self._tell(f"Model: {self.loader.description}{'' if self.classifier.calibrated else ', uncalibrated'}.")
+        if self.camera.description == DEMO_CLIP and self.classifier.name != DEMO:
+            self._tell("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
+
+    def _open_speaker(self) -> None:
+        self.speaker = self._find_speaker()
+        self._children["speaker"] = self.speaker
+
+    def _find_speaker(self) -> Speaker:
+        """The speaker of the settings, or the one that prints where sound is impossible or would promise too much."""
+        settings = self.settings.speech
+        silent = dataclasses.replace(settings, driver="log")
+        if self.camera.live and self.settings.model.name == "auto" and self.classifier.name == DEMO:
+            self._tell(
+                "The demo network knows only its own few things, so I print what I would say. Use --model demo to "
+                "hear it, or --model PREFIX for a network that knows more."
+            )
+        elif settings != silent:
+            try:
+                return open_speaker(settings)
+            except SpeechError as error:
+                self._tell(f"No sound ({error}): I print what I would say.")
+        # a line is written for each announcement anyway
+        return open_speaker(silent, printed=lambda _text: None)
+
+
+def _of_the_network(settings: ModelSettings) -> ModelSettings:
+    """Without what does not concern the network itself."""
+    return dataclasses.replace(settings, still_s=0.0, step_down=True)

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Let edge run for long, and tell whether it grows, leaks, writes to the disk, or says what is not there.
+
+    scripts/soak.py --minutes 30                         starts `edge run` on the demo clip; its card plays nothing
+    scripts/soak.py --minutes 30 --pid N --events FILE   watches one that runs on the demo clip and writes there
+
+Each 5 s it looks at the daemon and its workers: memory (PSS), threads, open files, bytes caused to be written to a
+disk. While it speaks there are more of some, so that each minute's least counts. The first minutes are not judged.
+Exits with 1 when the memory grows by 1 MiB an hour or more, threads or files do not stay the same, anything was
+written, or an announcement was wrong.
+"""
+
+import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.footprint import pss_mib, tree
+from score_clip import announcements_in, score
+
+EVERY_S = 5.0
+MOST_MIB_AN_HOUR = 1.0
+TRUTH = Path(__file__).resolve().parents[1] / "edge" / "data" / "demo" / "clip.json"
+SILENT_CARD = "pcm.!default { type null }\nctl.!default { type null }\n"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The daemon and its workers at one moment."""
+
+    at_s: float
+    pss_mib: float
+    threads: int
+    files: int
+    written: int
+    """Bytes, since each of them began."""
+
+
+def look(pid: int) -> Reading:
+    """Raises OSError when it has ended."""
+    pss, threads, files, written = 0.0, 0, 0, 0
+    for process in tree(pid):
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+        if process != pid and b"edge.worker" not in command:
+            continue  # a player: it comes and goes
+        pss += pss_mib(process)
+        threads += sum(1 for _ in Path(f"/proc/{process}/task").iterdir())
+        files += sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
+        io = dict(line.split(": ") for line in Path(f"/proc/{process}/io").read_text().splitlines())
+        written += int(io["write_bytes"])
+    return Reading(time.monotonic(), pss, threads, files, written)
+
+
+def minutes_of(readings: list[Reading]) -> list[Reading]:
+    """The least of each minute."""
+    found: dict[int, list[Reading]] = {}
+    for reading in readings:
+        found.setdefault(int((reading.at_s - readings[0].at_s) // 60), []).append(reading)
+    return [
+        Reading(
+            min(one.at_s for one in some),
+            min(one.pss_mib for one in some),
+            min(one.threads for one in some),
+            min(one.files for one in some),
+            max(one.written for one in some),
+        )
+        for some in found.values()
+    ]
+
+
+def watch(pid: int, minutes: float) -> list[Reading]:
+    """Look until the time is over, and show how it goes."""
+    readings: list[Reading] = []
+    start_s = time.monotonic()
+    while (elapsed_s := time.monotonic() - start_s) < 60 * minutes:
+        readings.append(look(pid))
+        if int(elapsed_s // 60) > int((elapsed_s - EVERY_S) // 60):
+            now = minutes_of(readings)[-1]
+            print(
+                f"{elapsed_s / 60:3.0f} min: {now.pss_mib:.1f} MiB, {now.threads} threads, {now.files} files, "
+                f"{now.written} bytes written",
+                flush=True,
+            )
+        time.sleep(EVERY_S)
+    return readings
+
+
+def judge(readings: list[Reading], warm_up_minutes: float) -> list[str]:
+    """Print the figures; return what is wrong."""
+    after = [one for one in readings if one.at_s - readings[0].at_s >= 60 * warm_up_minutes]
+    minutes = minutes_of(after)
+    hours = np.array([one.at_s / 3600 for one in minutes])
+    slope = float(np.polyfit(hours, [one.pss_mib for one in minutes], 1)[0])
+    threads, files = {one.threads for one in minutes}, {one.files for one in minutes}
+    written = after[-1].written - after[0].written
+    print(
+        f"after the first {warm_up_minutes:g} minutes: {slope:+.2f} MiB an hour, {sorted(threads)} threads, "
+        f"{sorted(files)} files, {written} bytes written"
+    )
+    return [
+        *([f"memory grows by {slope:.2f} MiB an hour"] if slope >= MOST_MIB_AN_HOUR else []),
+        *(["the number of threads changes"] if len(threads) > 1 else []),
+        *(["the number of open files changes"] if len(files) > 1 else []),
+        *([f"{written} bytes were written"] if written else []),
+    ]
+
+
+def main() -> int:
+    """Return an exit code."""
+    parser = argparse.ArgumentParser(description="Let edge run for long, and tell whether it stays as it is.")
+    parser.add_argument("--minutes", type=float, default=30.0, metavar="N", help="in all (default: 30)")
+    parser.add_argument("--warm-up", type=float, default=5.0, metavar="N", help="not judged (default: 5)")
+    parser.add_argument("--pid", type=int, metavar="N", help="an edge that runs already")
+    parser.add_argument("--events", type=Path, metavar="FILE", help="what it writes events to")
+    options = parser.parse_args()
+    if options.minutes < options.warm_up + 3 or (options.pid is None) != (options.events is None):
+        parser.error("--minutes must be 3 more than --warm-up, and --pid goes with --events")
+    # in memory: it is the daemon's writing that is looked for
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
+        folder = Path(name)
+        events = options.events or folder / "events"
+        child = None
+        if options.pid is None:
+            (folder / "asound.conf").write_text(SILENT_CARD)
+            command = [sys.executable, "-m", "edge", "run", "--camera", "demo", "--loop", "--events", str(events)]
+            environment = {**os.environ, "ALSA_CONFIG_PATH": str(folder / "asound.conf")}
+            child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            readings = watch(options.pid or (child.pid if child else 0), options.minutes)
+        except OSError as error:
+            print(f"soak: edge has ended ({error})", file=sys.stderr)
+            return 1
+        finally:
+            if child:
+                child.send_signal(signal.SIGTERM)
+                child.wait()
+        faults = judge(readings, options.warm_up)
+        result = score(json.loads(TRUTH.read_text(encoding="utf-8"))["things"], announcements_in(events))
+    print(f"{result.announced} announcements, {result.right} of them right")
+    if result.right < result.announced or not result.announced:
+        faults.append("not every announcement is right")
+    for fault in faults:
+        print(f"soak: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
