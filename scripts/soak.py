@@ -4,8 +4,8 @@
     scripts/soak.py --minutes 30                         starts `edge run` on the demo clip; its card plays nothing
     scripts/soak.py --minutes 30 --pid N --events FILE   watches one that runs on the demo clip and writes there
 
-Each 5 s it looks at the daemon and its workers: memory (PSS), threads, open files, bytes caused to be written to a
-disk. While it speaks there are more of some, so that each minute's least counts. The first minutes are not judged.
+Each 5 s it looks at the daemon and its workers: memory of their own, threads, open files, bytes caused to be written to
+a disk. While it speaks there are more of some, so that each minute's least counts. The first minutes are not judged.
 Exits with 1 when the memory grows by 1 MiB an hour or more, threads or files do not stay the same, anything was
 written, or an announcement was wrong.
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.footprint import pss_mib, tree
+from edge.footprint import tree
 from score_clip import announcements_in, score
 
 EVERY_S = 5.0
@@ -39,26 +39,33 @@ class Reading:
     """The daemon and its workers at one moment."""
 
     at_s: float
-    pss_mib: float
+    own_mib: float
+    """Memory that is no file's: their share of a library's pages changes with who else uses it."""
     threads: int
     files: int
     written: int
     """Bytes, since each of them began."""
 
 
+def own_mib(pid: int) -> float:
+    """The anonymous and shared memory of a process, in MiB."""
+    fields = dict(line.split(":") for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    return sum(int(fields[name].split()[0]) for name in ("Pss_Anon", "Pss_Shmem")) / 1024
+
+
 def look(pid: int) -> Reading:
     """Raises OSError when it has ended."""
-    pss, threads, files, written = 0.0, 0, 0, 0
+    own, threads, files, written = 0.0, 0, 0, 0
     for process in tree(pid):
         command = Path(f"/proc/{process}/cmdline").read_bytes()
         if process != pid and b"edge.worker" not in command:
             continue  # a player: it comes and goes
-        pss += pss_mib(process)
+        own += own_mib(process)
         threads += sum(1 for _ in Path(f"/proc/{process}/task").iterdir())
         files += sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
         io = dict(line.split(": ") for line in Path(f"/proc/{process}/io").read_text().splitlines())
         written += int(io["write_bytes"])
-    return Reading(time.monotonic(), pss, threads, files, written)
+    return Reading(time.monotonic(), own, threads, files, written)
 
 
 def minutes_of(readings: list[Reading]) -> list[Reading]:
@@ -69,7 +76,7 @@ def minutes_of(readings: list[Reading]) -> list[Reading]:
     return [
         Reading(
             min(one.at_s for one in some),
-            min(one.pss_mib for one in some),
+            min(one.own_mib for one in some),
             min(one.threads for one in some),
             min(one.files for one in some),
             max(one.written for one in some),
@@ -87,7 +94,7 @@ def watch(pid: int, minutes: float) -> list[Reading]:
         if int(elapsed_s // 60) > int((elapsed_s - EVERY_S) // 60):
             now = minutes_of(readings)[-1]
             print(
-                f"{elapsed_s / 60:3.0f} min: {now.pss_mib:.1f} MiB, {now.threads} threads, {now.files} files, "
+                f"{elapsed_s / 60:3.0f} min: {now.own_mib:.1f} MiB, {now.threads} threads, {now.files} files, "
                 f"{now.written} bytes written",
                 flush=True,
             )
@@ -100,7 +107,7 @@ def judge(readings: list[Reading], warm_up_minutes: float) -> list[str]:
     after = [one for one in readings if one.at_s - readings[0].at_s >= 60 * warm_up_minutes]
     minutes = minutes_of(after)
     hours = np.array([one.at_s / 3600 for one in minutes])
-    slope = float(np.polyfit(hours, [one.pss_mib for one in minutes], 1)[0])
+    slope = float(np.polyfit(hours, [one.own_mib for one in minutes], 1)[0])
     threads, files = {one.threads for one in minutes}, {one.files for one in minutes}
     written = after[-1].written - after[0].written
     print(
@@ -133,7 +140,9 @@ def main() -> int:
         if options.pid is None:
             (folder / "asound.conf").write_text(SILENT_CARD)
             command = [sys.executable, "-m", "edge", "run", "--camera", "demo", "--loop", "--events", str(events)]
-            environment = {**os.environ, "ALSA_CONFIG_PATH": str(folder / "asound.conf")}
+            # as the unit has it: libraries note things down there
+            memory = {name: str(folder) for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")}
+            environment = {**os.environ, **memory, "ALSA_CONFIG_PATH": str(folder / "asound.conf")}
             child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             readings = watch(options.pid or (child.pid if child else 0), options.minutes)

@@ -8,16 +8,16 @@ import contextlib
 import functools
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from rigs.processes import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -27,8 +27,11 @@ PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 BOOT_S = 60.0
 
 _PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "python3-systemd", "espeak-ng", "alsa-utils"]
-_PACKAGES += ["libgl1", "libgomp1", "libquadmath0"]
+_PACKAGES += ["libgl1", "libgomp1"]
 _GLIB = {"bookworm": "libglib2.0-0", "trixie": "libglib2.0-0t64"}
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# what stands in for the Arm Performance Libraries (scripts/mend-mxnet)
+_ARM = ["libopenblas0-pthread", "liblapacke", "libgfortran5"]
 # what mxnet, with metadata of 2022, would resolve to cannot be had for each Python: they are named one by one
 _WHEELS = ["mxnet==1.9.1", "opencv-python", "pyttsx3", "graphviz", "requests", "urllib3", "certifi", "idna"]
 _WHEELS += ["charset-normalizer"]
@@ -82,36 +85,49 @@ def why_not() -> str:
     return f"{missing[0]} is not installed" if missing else ""
 
 
-def base(release: str) -> Path:
-    """The system of a Debian release with what edge needs, but not edge; made where it is missing (a minute or two)."""
-    python = PYTHONS[release]
-    place = ROOTS / release
-    packages = ",".join([*_PACKAGES, _GLIB[release]])
+def base(name: str) -> Path:
+    """The system of a Debian with what edge needs, but not edge; made where it is missing (a minute or two).
+
+    `name` is a release, or a release with an architecture that this machine emulates: bookworm-arm64. For that
+    qemu-user-static and binfmt-support must be there, and binfmt_misc must be mounted.
+    """
+    release, _, architecture = name.partition("-")
+    architecture = architecture or _ARCHITECTURES[platform.machine()]
+    place = ROOTS / name
+    packages = [*_PACKAGES, _GLIB[release], *(_ARM if architecture == "arm64" else ["libquadmath0"])]
     recipe = json.dumps([packages, _WHEELS, _NUMPY])
     stamp = place / "etc" / "recipe"
     if stamp.exists() and stamp.read_text() == recipe:
         return place
     shutil.rmtree(place, ignore_errors=True)
     ROOTS.mkdir(exist_ok=True)
-    _do("debootstrap", "--variant=minbase", f"--include={packages}", release, str(place), _mirror())
+    include = f"--include={','.join(packages)}"
+    _do("debootstrap", "--variant=minbase", f"--arch={architecture}", include, release, str(place), _mirror())
     venv = "/opt/edge/releases/tested"
     _do("chroot", str(place), "python3", "-m", "venv", "--without-pip", "--system-site-packages", venv)
     (place / "opt/edge/current").symlink_to("releases/tested")
-    _install(python, place, *_WHEELS, _NUMPY[release])
+    _install(name, place, *_WHEELS, _NUMPY[release])
+    if architecture == "arm64":
+        shutil.copy(PROJECT / "scripts" / "mend-mxnet", place / "opt")
+        _do("chroot", str(place), "/opt/mend-mxnet", f"{venv}/bin/python")
     stamp.write_text(recipe)
     return place
 
 
-def _install(python: str, root: Path, *what: str) -> None:
+def _install(name: str, root: Path, *what: str) -> None:
     """Put Python packages into the machine's environment, from outside: it has no network."""
-    target = site_packages(root, python)
+    release, _, architecture = name.partition("-")
+    target = site_packages(root, release)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--upgrade"]
-    _do(*pip, "--python-version", python, "--only-binary", ":all:", "--no-compile", "--target", str(target), *what)
+    pip += ["--python-version", PYTHONS[release], "--only-binary", ":all:", "--no-compile", "--target", str(target)]
+    if architecture == "arm64":
+        pip += [f"--platform=manylinux{tag}_aarch64" for tag in ("2014", "_2_17", "_2_27", "_2_28")]
+    _do(*pip, *what)
 
 
-def site_packages(root: Path, python: str) -> Path:
+def site_packages(root: Path, release: str) -> Path:
     """Where the machine's Python packages are, below `root`."""
-    return root / "opt/edge/releases/tested/lib" / f"python{python}" / "site-packages"
+    return root / "opt/edge/releases/tested/lib" / f"python{PYTHONS[release]}" / "site-packages"
 
 
 def wheel(folder: Path) -> Path:
@@ -142,15 +158,17 @@ def _do(*command: str) -> str:
 class Booted:
     """One machine. `root` is its file system as seen from outside while it runs, `upper` what it has written."""
 
-    def __init__(self, folder: Path, release: str) -> None:
-        """Nothing is booted yet; files may be laid into `upper`."""
-        self.release = release
-        self.python = PYTHONS[release]
-        self._base = base(release)
+    def __init__(self, folder: Path, name: str) -> None:
+        """`name` is that of a base. Nothing is booted yet; files may be laid into `upper`."""
+        self.name = name
+        self.release, _, architecture = name.partition("-")
+        self.slowness = 15.0 if architecture else 1.0
+        """How much slower it may be than this machine."""
+        self._base = base(name)
         self._folder = folder
-        self._name = f"edge-test-{os.getpid()}-{id(self)}"
-        for name in ("upper", "work", "place"):
-            (folder / name).mkdir()
+        self._group = f"edge-test-{os.getpid()}-{id(self)}"
+        for part in ("upper", "work", "place"):
+            (folder / part).mkdir()
         self.upper = folder / "upper"
         self._outer: subprocess.Popen[bytes] | None = None
         self.init = 0
@@ -186,7 +204,7 @@ class Booted:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline_s = time.monotonic() + BOOT_S
+        deadline_s = time.monotonic() + BOOT_S * self.slowness
         while not self._is_up():
             assert self._outer.poll() is None, (self._folder / "console").read_text(errors="replace")[-2000:]
             assert time.monotonic() < deadline_s, (self._folder / "console").read_text(errors="replace")[-2000:]
@@ -199,7 +217,7 @@ class Booted:
             return False
         self.init = int(children[0])
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{self.init}/comm").read_text().strip() == "systemd":
+            if "systemd" in Path(f"/proc/{self.init}/cmdline").read_text():
                 return self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded")
         return False
 
@@ -210,7 +228,7 @@ class Booted:
             check=False,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=timeout_s * self.slowness,
             cwd="/",
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"},
         )
@@ -245,7 +263,7 @@ class Booted:
 
     def install(self, wheel_file: Path) -> None:
         """Put edge into it, as a deployment would; not started."""
-        _install(self.python, self.upper, str(wheel_file))
+        _install(self.name, self.upper, str(wheel_file))
         units = PROJECT / "systemd"
         self.write("/etc/systemd/system/edge.service", (units / "edge.service").read_text())
         self.write("/usr/lib/sysusers.d/edge.conf", (units / "edge.sysusers").read_text())
@@ -272,7 +290,7 @@ class Booted:
             wait_until(functools.partial(_remove_groups, hierarchy))
 
     def _hierarchies(self) -> list[Path]:
-        return [place / self._name for place in sorted(CGROUPS.iterdir()) if place.is_dir()]
+        return [place / self._group for place in sorted(CGROUPS.iterdir()) if place.is_dir()]
 
 
 def _remove_groups(place: Path) -> bool:
@@ -284,13 +302,9 @@ def _remove_groups(place: Path) -> bool:
 
 
 @contextlib.contextmanager
-def booted(folder: Path, release: str, files: Mapping[str, str] | None = None) -> Iterator[Booted]:
-    """A machine that runs, with these files; at the end nothing of it is left but its folder."""
-    if reason := why_not():
-        pytest.skip(reason)
-    machine = Booted(folder, release)
-    for path, text in (files or {}).items():
-        machine.write(path, text)
+def booted(folder: Path, name: str) -> Iterator[Booted]:
+    """A machine that runs; at the end nothing of it is left but its folder."""
+    machine = Booted(folder, name)
     try:
         machine.boot()
         yield machine
