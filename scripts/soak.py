@@ -55,17 +55,24 @@ def own_mib(pid: int) -> float:
 
 def look(pid: int) -> Reading:
     """Raises OSError when it has ended."""
-    own, threads, files, written = 0.0, 0, 0, 0
-    for process in tree(pid):
-        command = Path(f"/proc/{process}/cmdline").read_bytes()
-        if process != pid and b"edge.worker" not in command:
-            continue  # a player: it comes and goes
-        own += own_mib(process)
-        threads += sum(1 for _ in Path(f"/proc/{process}/task").iterdir())
-        files += sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
-        io = dict(line.split(": ") for line in Path(f"/proc/{process}/io").read_text().splitlines())
-        written += int(io["write_bytes"])
-    return Reading(time.monotonic(), own, threads, files, written)
+    processes = [_look(process) for process in tree(pid) if process == pid or _is_worker(process)]
+    return Reading(time.monotonic(), *(sum(one) for one in zip(*processes, strict=True)))
+
+
+def _is_worker(pid: int) -> bool:
+    """Others, as a player, come and go."""
+    try:
+        return b"edge.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _look(pid: int) -> tuple[float, int, int, int]:
+    """As in a reading."""
+    place = Path(f"/proc/{pid}")
+    threads, files = (sum(1 for _ in (place / name).iterdir()) for name in ("task", "fd"))
+    io = dict(line.split(": ") for line in (place / "io").read_text().splitlines())
+    return own_mib(pid), threads, files, int(io["write_bytes"])
 
 
 def minutes_of(readings: list[Reading]) -> list[Reading]:
