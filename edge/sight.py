@@ -61,6 +61,8 @@ class Sight:
         if seen is None:
             if self._live and now_s - self._last_frame_s >= PERSIST_S:
                 self.fault = self._candidate = LOST
+                # what was seen before is no measure for what comes after
+                self._samples, self._sharp_s = b"", now_s
             return False
         self._last_frame_s = now_s
         now = fault(seen) or self._frozen(seen, now_s)

@@ -173,3 +173,17 @@ def test_what_is_blurred_for_long_is_noted_and_looked_at_all_the_same(sigma: int
     assert eye.sight.note == note
     assert eye.live(1, street()) == []
     assert eye.sight.note == ""
+
+
+def test_while_a_camera_is_lost_its_picture_neither_stands_still_nor_is_blurred() -> None:
+    """Or it would be taken for lost again as soon as it is back."""
+    eye = Eye()
+    soft = np.asarray(cv2.GaussianBlur(street(), (0, 0), 12), np.uint8)
+    for _ in range(3):
+        assert [what for _, what in eye.live(60, None)] == [LOST]
+        assert [what for _, what in eye.live(5, soft, still=True)] == [""]
+        assert eye.sight.note == ""
+    eye.live(7, soft)
+    assert eye.sight.note == BLURRED
+    eye.live(20, soft, still=True)
+    assert eye.sight.fault == FROZEN
