@@ -1,5 +1,6 @@
 """A busy camera is named with who has it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,10 +48,13 @@ def test_who_has_locked_a_csi_camera(node: Path, tmp_path: Path) -> None:
     process = tmp_path / "proc" / "4711"
     process.mkdir(parents=True)
     (process / "comm").write_text("rpicam-hello\n")
+    told = node.stat()
+    device = f"{os.major(told.st_dev):02x}:{os.minor(told.st_dev):02x}"
     (process.parent / "locks").write_text(
         "1: FLOCK  ADVISORY  WRITE 99 00:05:77 0 EOF\n"
-        f"2: POSIX  ADVISORY  WRITE 4711 00:05:{node.stat().st_ino} 0 EOF\n"
+        f"2: POSIX  ADVISORY  WRITE 4711 {device}:{told.st_ino} 0 EOF\n"
         "2: -> POSIX  ADVISORY  WRITE 4712 00:05:1 0 EOF\n"
+        f"3: POSIX  ADVISORY  WRITE 4713 ff:7f:{told.st_ino} 0 EOF\n"  # of another file system
     )
     assert csi_user(tmp_path) == "it is used by rpicam-hello (process 4711); stop that first"
     node.unlink()

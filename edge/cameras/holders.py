@@ -23,28 +23,30 @@ def usb_user(node: Path, root: Path = ROOT) -> str:
 def csi_user(root: Path = ROOT) -> str:
     """The same for libcamera, which locks (lockf) the media device of a camera that it uses."""
     locked = _locks(root)
-    for inode in _inodes(root.glob("dev/media*")):
-        if (pid := locked.get(inode)) and pid != os.getpid():
+    for file in _files(root.glob("dev/media*")):
+        if (pid := locked.get(file)) and pid != os.getpid():
             return _named(root / "proc" / str(pid))
     return ""
 
 
-def _inodes(nodes: Iterable[Path]) -> list[int]:
-    inodes = []
+def _files(nodes: Iterable[Path]) -> list[str]:
+    """As /proc/locks names them. The file system belongs to it: others have files of the same number."""
+    files = []
     for node in sorted(nodes):
         with contextlib.suppress(OSError):
-            inodes.append(node.stat().st_ino)
-    return inodes
+            told = node.stat()
+            files.append(f"{os.major(told.st_dev):02x}:{os.minor(told.st_dev):02x}:{told.st_ino}")
+    return files
 
 
-def _locks(root: Path) -> dict[int, int]:
-    """Of each locked file's inode, the process: '1: POSIX  ADVISORY  WRITE 1234 00:06:520 0 EOF' (proc_locks(5))."""
-    locks: dict[int, int] = {}
+def _locks(root: Path) -> dict[str, int]:
+    """Of each locked file, the process: '1: POSIX  ADVISORY  WRITE 1234 00:06:520 0 EOF' (proc_locks(5))."""
+    locks: dict[str, int] = {}
     with contextlib.suppress(OSError, ValueError):
         for line in (root / "proc" / "locks").read_text().splitlines():
             fields = line.split()
             if len(fields) == 8 and fields[1] == "POSIX":
-                locks[int(fields[5].rpartition(":")[2])] = int(fields[4])
+                locks[fields[5]] = int(fields[4])
     return locks
 
 
