@@ -7,6 +7,7 @@ import contextlib
 import os
 import platform
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -37,6 +38,7 @@ class Machine:
         self._root = root
         self._found: tuple[str, list[_Group]] = ("", [])
         """What /proc/self/cgroup said, and the groups found by it: looked up again only when it says something else."""
+        self._asks_firmware = True
 
     @property
     def board(self) -> str:
@@ -79,13 +81,26 @@ class Machine:
         """What a Raspberry Pi's firmware says of power and heat; None where nobody says.
 
         Bits of get_throttled (raspberrypi.com, "vcgencmd"): 0 the voltage is too low, 1 the frequency is capped, 2
-        throttled, 3 the soft limit of the temperature is reached; 16 to 19 the same since the start. The kernel's
-        driver (raspberrypi-hwmon's firmware node) shows them in hexadecimal.
+        throttled, 3 the soft limit of the temperature is reached; 16 to 19 the same since the start. From the
+        firmware's own program where the kernel does not say, as is reported of the Pi 5.
         """
-        try:
-            return int(self._read("sys/devices/platform/soc/soc:firmware/get_throttled") or "", 16)
-        except ValueError:
+        for path in self._root.glob("sys/devices/platform/soc*/soc*:firmware/get_throttled"):
+            return _hexadecimal(_text(path) or "")
+        return self.ask_firmware()
+
+    def ask_firmware(self) -> int | None:
+        """The same as vcgencmd tells it; None where it is not installed, or may not be asked."""
+        if not self._asks_firmware:
             return None
+        ask = ["vcgencmd", "get_throttled"]
+        try:
+            told = subprocess.run(ask, capture_output=True, text=True, timeout=1, check=True, errors="replace")
+        except subprocess.TimeoutExpired:
+            return None
+        except (OSError, subprocess.CalledProcessError):
+            self._asks_firmware = False  # that stays so
+            return None
+        return _hexadecimal(told.stdout.strip().removeprefix("throttled="))
 
     def memory_reading(self) -> MemoryReading:
         """Read it all; cheap enough for once a second."""
@@ -214,6 +229,13 @@ def _text(path: Path) -> str | None:
 def _number(text: str | None) -> int | None:
     """Of the text of a file; 'max' is no number."""
     return int(text) if text is not None and re.fullmatch(r"[0-9]{1,20}\s*", text) else None
+
+
+def _hexadecimal(text: str) -> int | None:
+    try:
+        return int(text, 16)
+    except ValueError:
+        return None
 
 
 def _some_avg10(text: str) -> float | None:

@@ -1,6 +1,7 @@
 """edge doctor: each check on what it must tell apart, and the command on this machine."""
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,19 +54,20 @@ def test_what_the_firmware_says_of_power(tmp_path: Path, flags: str, grade: Grad
     assert bool(found[0].advice) == (grade is not Grade.GOOD)
 
 
-def test_sysfs_and_vcgencmd_may_differ_and_both_count(tmp_path: Path) -> None:
+def test_sysfs_and_vcgencmd_may_differ_and_both_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_board(tmp_path, BOARDS["pi4-4"])
     write(tmp_path / THROTTLED, "0\n")
     tool = tmp_path / "vcgencmd"
     tool.write_text("#!/bin/sh\necho throttled=0x50000\n")
     tool.chmod(0o755)
-    texts = [one.text for one in check_power(Machine(tmp_path), str(tool))]
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    texts = [one.text for one in check_power(Machine(tmp_path))]
     assert texts == [
         "the voltage is too low at times, since the board was started",
         "the processor is throttled at times, since the board was started",
     ]
     tool.write_text("#!/bin/sh\nexit 255\n")
-    assert [one.grade for one in check_power(Machine(tmp_path), str(tool))] == [Grade.GOOD]
+    assert [one.grade for one in check_power(Machine(tmp_path))] == [Grade.GOOD]
 
 
 def test_heat(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is read of other machines' /proc and /sys."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,26 @@ def test_the_temperature(tmp_path: Path, text: str, degrees: float | None) -> No
     assert Machine(tmp_path).temperature_c() is None
     write(tmp_path / "sys" / "class" / "thermal" / "thermal_zone0" / "temp", text)
     assert Machine(tmp_path).temperature_c() == degrees
+
+
+@pytest.mark.parametrize("node", ["soc/soc:firmware", "soc@107c000000/soc@107c000000:firmware"])
+def test_the_firmware_slows_it_down(tmp_path: Path, node: str) -> None:
+    machine = Machine(tmp_path)
+    for flags, throttled in (("0", False), ("4", True), ("50000", False), ("8", True), ("1", False), ("what", False)):
+        write(tmp_path / "sys" / "devices" / "platform" / node / "get_throttled", f"{flags}\n")
+        assert machine.is_throttled() == throttled
+
+
+def test_a_board_whose_kernel_does_not_say_is_asked_by_its_own_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "vcgencmd"
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    machine = Machine(tmp_path)
+    for flags, throttled in (("0x0", False), ("0x50004", True), ("0x50000", False)):
+        write(program, f"#!/bin/sh\n[ $1 = get_throttled ] && echo throttled={flags}\n")
+        program.chmod(0o755)
+        assert machine.is_throttled() == throttled
+    write(program, f"#!/bin/sh\necho asked >> {tmp_path}/asked; exit 1\n")
+    assert [machine.is_throttled() for _ in range(3)] == [False] * 3
+    assert (tmp_path / "asked").read_text() == "asked\n"

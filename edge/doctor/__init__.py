@@ -1,6 +1,5 @@
 """Every check that a person can ask for: `edge doctor`."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ def examine_system(machine: Machine | None = None) -> Iterator[Finding]:
     yield from _bounded("packages", check_packages(on_a_pi=machine.is_raspberry_pi))
     yield from _bounded("service", check_service())
     yield check_memory_group()
-    yield from _bounded("power", check_power(machine, shutil.which("vcgencmd")))
+    yield from _bounded("power", check_power(machine))
 
 
 def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: bool) -> Iterator[Finding]:

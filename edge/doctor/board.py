@@ -1,7 +1,6 @@
 """The board: power, heat, memory's control group, disk and clock."""
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -22,8 +21,8 @@ _NOW = {
 """Bits of get_throttled; 16 higher is the same since the board was started (raspberrypi.com, "vcgencmd")."""
 
 
-def check_power(machine: Machine, vcgencmd: str | None = None) -> Iterator[Finding]:
-    """Throttling, voltage and temperature. `vcgencmd` is the firmware's tool, where it is installed."""
+def check_power(machine: Machine) -> Iterator[Finding]:
+    """Throttling, voltage and temperature."""
     temperature = machine.temperature_c()
     heat = "" if temperature is None else f"{temperature:.0f} °C"
     if temperature is not None and temperature >= HOT_C:
@@ -32,8 +31,7 @@ def check_power(machine: Machine, vcgencmd: str | None = None) -> Iterator[Findi
         yield good("temperature", heat)
     if not machine.is_raspberry_pi:
         return
-    flags = machine.throttle_flags()
-    told = _vcgencmd(vcgencmd) if vcgencmd else None
+    flags, told = machine.throttle_flags(), machine.ask_firmware()
     if flags is None and told is None:
         yield warning("power", "the firmware does not tell whether the voltage is too low")
         return
@@ -49,15 +47,6 @@ def check_power(machine: Machine, vcgencmd: str | None = None) -> Iterator[Findi
             yield warning("power", f"{what} at times, since the board was started", advice)
     if fine:
         yield good("power", "neither throttled nor short of voltage since the board was started")
-
-
-def _vcgencmd(tool: str) -> int | None:
-    try:
-        told = subprocess.run([tool, "get_throttled"], capture_output=True, text=True, check=False, timeout=5).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.search(r"throttled=0x([0-9a-fA-F]+)", told)
-    return int(match[1], 16) if match else None
 
 
 def check_memory_group(root: Path = Path("/")) -> Finding:
