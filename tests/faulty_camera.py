@@ -32,6 +32,7 @@ class FaultyCamera:
             self._kept = [os.open(os.devnull, os.O_RDONLY) for _ in range(30)]
             raise CameraError(f"{self.description}: opened in vain")
         if self._orders.read_text() == "hang":
+            self._orders.with_suffix(".hangs").touch()
             hang()
         self._size = (settings.height, settings.width, 3)
         self._begun_s = time.monotonic()

@@ -18,7 +18,7 @@ from faulty_camera import FAULTS, RATE_HZ, picture
 from rigs.processes import command, wait_until, workers
 
 from edge.cameras.child import Slot
-from edge.cameras.process import HEARTBEAT_S, LONGEST_PAUSE_S, ProcessCamera
+from edge.cameras.process import HEARTBEAT_S, LONGEST_PAUSE_S, ProcessCamera, patience_s
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Frame
@@ -118,6 +118,38 @@ def test_it_comes_back_from_every_fault(rig: Rig, camera: ProcessCamera, long: b
         assert len(rig.lost) == len(rig.back) == count, (fault, rig.lost[-3:])
     assert belongings() == before
     assert resident_mib() < before_mib + 4
+
+
+def test_one_that_hangs_when_it_is_opened_again_is_not_waited_for_as_at_the_start(rig: Rig) -> None:
+    """The fault ends while another child hangs in opening; that may take half a minute at the start."""
+    camera = rig.open(open_timeout_s=30)
+    try:
+        next_frame(camera)
+        rig.order("hang")
+        wait_until(lambda: camera.read(0.25) or rig.lost)
+        wait_until(lambda: camera.read(0.25) or rig.orders.with_suffix(".hangs").exists())
+        rig.order("good")
+        next_frame(camera)
+        assert len(rig.lost) == len(rig.back) == 1
+    finally:
+        camera.close()
+
+
+@pytest.mark.parametrize(
+    ("took_s", "tries", "expected"),
+    [
+        (None, 1, 31.0),  # never opened: the driver's own deadline comes first
+        (None, 3, 31.0),
+        (0.6, 1, HEARTBEAT_S),
+        (0.6, 3, HEARTBEAT_S),
+        (0.6, 4, 31.0),  # it may need more than it did
+        (0.6, 5, HEARTBEAT_S),
+        (2.0, 1, 8.0),
+        (20.0, 1, 31.0),
+    ],
+)
+def test_how_long_opening_may_take(took_s: float | None, tries: int, expected: float) -> None:
+    assert patience_s(30.0, took_s, tries) == expected
 
 
 def test_a_camera_that_was_never_there_is_an_error(rig: Rig) -> None:

@@ -1,7 +1,7 @@
 """The far side of process.py: a driver in a process of its own (edge/worker.py), whose frames go into shared memory.
 
 It answers three requests: {"find": true} with the source that `auto` stands for, {"open": true} with what the camera
-is, and {"read": SECONDS} with the newest frame's place and times, or null when none came.
+is and how long that took, and {"read": SECONDS} with the newest frame's place and times, or null when none came.
 """
 
 import ctypes
@@ -80,9 +80,10 @@ class Host:
 
             return find_source()
         if "open" in request:
+            begun_s = time.monotonic()
             self._camera = self._open(self._settings)
             self._warm_up(self._camera)
-            return {"description": self._camera.description}
+            return {"description": self._camera.description, "took_s": time.monotonic() - begun_s}
         assert self._camera, "open it first"
         try:
             frame = self._camera.read(request["read"])

@@ -27,6 +27,9 @@ HEARTBEAT_S = 3.0
 """How long the child may leave a request without an answer, be it only that there is no frame."""
 START_S = 30.0
 """How long the child may take until it has loaded its libraries; a Pi Zero 2 takes ten seconds for OpenCV."""
+REOPEN_FACTOR, WHOLE_EVERY = 4.0, 4
+"""A camera that has worked may take so many times as long to open again as before, and at least HEARTBEAT_S: one that
+hangs then would be waited for long after its fault has ended. Each fourth try in a row has the time of the first."""
 FIND_S = 10.0
 """How long looking for cameras may take."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
@@ -79,6 +82,10 @@ class ProcessCamera:
         """Whether it is lost, and `lost` has been told so."""
         self._retry_s = 0.0
         self._pause_s = FIRST_PAUSE_S
+        self._took_s: float | None = None
+        """How long opening took, the last time that it went well."""
+        self._tries = 0
+        """How often it was opened since it last gave a frame."""
         self._good_since_s: float | None = None
         self._empty_since_s = math.inf
         self._next_sequence = self._first_sequence = 0
@@ -164,8 +171,8 @@ class ProcessCamera:
             )
         except WorkerError as error:
             raise CameraError(f"{self.description}: {error}") from error
-        # the driver's own deadline comes first, and says more
-        self._worker.ask({"open": True}, self._settings.open_timeout_s + 2 * FIRST_PAUSE_S)
+        self._tries += 1
+        self._worker.ask({"open": True}, patience_s(self._settings.open_timeout_s, self._took_s, self._tries))
 
     def _look(self, timeout_s: float) -> tuple[Frame | None, str]:
         """Wait for what the child says; return a frame, or what is wrong, or neither."""
@@ -182,7 +189,7 @@ class ProcessCamera:
             return None, self._named(reply.error)
         if not self._opened:
             self._opened = True
-            self.description = reply.value["description"]
+            self.description, self._took_s = reply.value["description"], reply.value["took_s"]
             return None, ""
         if reply.value is None:
             return None, self._emptiness()
@@ -201,6 +208,7 @@ class ProcessCamera:
     def _frame(self, told: dict[str, Any]) -> Frame:
         now_s = time.monotonic()
         self._empty_since_s = math.inf
+        self._tries = 0
         if self._good_since_s is None:
             self._good_since_s = now_s
             self._first_sequence = self._next_sequence - told["sequence"]
@@ -232,6 +240,15 @@ class ProcessCamera:
         self._opened = self._asked = False
         if worker is not None:
             worker.close()
+
+
+def patience_s(open_timeout_s: float, took_s: float | None, tries: int) -> float:
+    """How long a camera may take to open that took `took_s` before (None: never opened), at which try in a row."""
+    # the driver's own deadline comes first, and says more
+    whole_s = open_timeout_s + 2 * FIRST_PAUSE_S
+    if took_s is None or tries % WHOLE_EVERY == 0:
+        return whole_s
+    return min(whole_s, max(HEARTBEAT_S, REOPEN_FACTOR * took_s))
 
 
 def find_in_child() -> str:
