@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -216,6 +217,12 @@ def test_paused_it_is_closed_and_resumed_it_is_opened(rig: Rig, camera: ProcessC
     camera.resume()
     next_frame(camera)
     assert (rig.lost, rig.back) == ([], [])
+
+
+def test_a_crash_leaves_no_picture_on_the_disk(camera: ProcessCamera) -> None:
+    next_frame(camera)
+    (child,) = workers(os.getpid())
+    assert resource.prlimit(child, resource.RLIMIT_CORE) == (0, 0)
 
 
 def test_a_picture_that_does_not_move_is_a_lost_camera(rig: Rig, camera: ProcessCamera) -> None:

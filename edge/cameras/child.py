@@ -8,6 +8,7 @@ import ctypes
 import importlib
 import mmap
 import os
+import resource
 import signal
 import time
 import traceback
@@ -119,6 +120,8 @@ class Host:
 def open_driver(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
     """See edge/worker.py. Only what every driver needs is loaded here: opening the camera has a deadline of its own."""
     die_with(options["daemon"])
+    # a driver's crash must not leave on the disk what the camera saw
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if options["settings"]["source"].startswith("csi"):
         picamera2.load()
     elif options["settings"]["source"] != "auto":
