@@ -176,6 +176,12 @@ def test_a_still_scene_is_looked_at_now_and_then_and_a_change_at_once(tmp_path: 
             wait_until(lambda: any(frame["looked"] for frame in named(read_events(events), "frame")[len(before) :]))
 
 
+def descriptors(pid: int) -> list[str]:
+    """What the file descriptors of a process are, without the numbers that the kernel gives."""
+    links = [entry.readlink() for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return sorted(str(link).partition(":[")[0] for link in links)
+
+
 def test_whoever_is_killed_nothing_is_left(tmp_path: Path, long: bool) -> None:
     """The daemon, its camera's child, or both, at any moment; a child that was killed alone is replaced."""
     dice = random.Random(50)
@@ -189,9 +195,10 @@ def test_whoever_is_killed_nothing_is_left(tmp_path: Path, long: bool) -> None:
             with daemon(temporary, *live(server, events)) as child:
                 session: int = child.session  # type: ignore[attr-defined]
                 whom = dice.choice(["daemon", "camera", "both"]) if number > 2 else ("daemon", "camera", "both")[number]
-                # a camera that fails when it is first opened is not waited for
-                wait_until(lambda: named(read_events(events), "ready") if whom == "camera" else server.watched)  # noqa: B023
+                # a camera that fails when it is first opened is not waited for; each shared memory is mapped by a frame
+                wait_until(lambda: named(read_events(events), "frame")[2:] if whom == "camera" else server.watched)  # noqa: B023
                 time.sleep(dice.uniform(0, 1.5))
+                open_files = descriptors(child.pid)
                 if whom in ("camera", "both"):
                     for worker in workers(child.pid):
                         os.kill(worker, signal.SIGKILL)
@@ -201,6 +208,7 @@ def test_whoever_is_killed_nothing_is_left(tmp_path: Path, long: bool) -> None:
                     wait_until(lambda: named(read_events(events), "camera_back"))  # noqa: B023
                     frames = len(named(read_events(events), "frame"))
                     wait_until(lambda: len(named(read_events(events), "frame")) > frames + 3)  # noqa: B023
+                    assert descriptors(child.pid) == open_files
                     child.terminate()
                 child.wait(30)
                 wait_until(lambda: group_of(session) == [])  # noqa: B023
