@@ -191,7 +191,7 @@ class FakePicamera2:
             def global_camera_info() -> list[dict[str, Any]]:
                 return [{"Id": name, "Model": name[-9:-3], "Num": 9} for name in library.ids]
 
-        self.Picamera2 = Picamera2
+        self.Picamera2, self.MappedArray = Picamera2, _FakeMapping
 
 
 class _FakeCamera:
@@ -260,8 +260,7 @@ class _FakeRequest:
         self.library = library
         self.format = configuration.main["format"]
 
-    def make_array(self, name: str) -> Pixels:
-        assert name == "main"
+    def mapped(self) -> Pixels:
         if self.library.broken:
             raise RuntimeError("failed to find buffer")
         pixels = scene(0)
@@ -275,3 +274,18 @@ class _FakeRequest:
 
     def release(self) -> None:
         self.library.lent -= 1
+
+
+class _FakeMapping:
+    """A buffer of the camera, which soon holds something else."""
+
+    def __init__(self, request: _FakeRequest, name: str, *, write: bool) -> None:
+        assert name == "main"
+        assert not write
+        self.array = request.mapped()
+
+    def __enter__(self) -> "_FakeMapping":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.array[...] = 0

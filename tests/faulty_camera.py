@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.cameras.images import Place, new_place
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Frame
@@ -86,6 +87,27 @@ def hang() -> None:
     ctypes.PyDLL(None).pause()
     while True:  # a signal ends pause()
         ctypes.PyDLL(None).pause()
+
+
+class PlacingCamera:
+    """Puts its pictures where it is told to."""
+
+    live = True
+    description = "a camera that is told where"
+
+    def __init__(self, settings: CameraSettings) -> None:
+        self.place: Place = new_place
+        self._size = (settings.height, settings.width, 3)
+        self._sequence = -1
+
+    def read(self, _timeout_s: float) -> Frame:
+        self._sequence += 1
+        there = self.place(self._size)
+        there[...] = picture(self._sequence, self._size)
+        return Frame(there, self._sequence, time.monotonic())
+
+    def close(self) -> None:
+        pass
 
 
 def open_faulty(settings: CameraSettings) -> FaultyCamera:

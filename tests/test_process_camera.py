@@ -18,7 +18,7 @@ import pytest
 from faulty_camera import FAULTS, RATE_HZ, picture
 from rigs.processes import command, wait_until, workers
 
-from edge.cameras.child import Slot
+from edge.cameras.child import Host, Slot
 from edge.cameras.process import HEARTBEAT_S, LONGEST_PAUSE_S, ProcessCamera, patience_s
 from edge.errors import CameraError
 from edge.settings import CameraSettings
@@ -248,6 +248,44 @@ def test_the_picture_is_turned_and_mirrored(rotation: int, mirror: bool) -> None
         os.close(memory)
 
 
+class ReadySlot(Slot):
+    """Into which nobody copies."""
+
+    def write(self, *_arguments: object, **_options: object) -> tuple[int, ...]:
+        raise AssertionError("a copy too many")
+
+
+def test_what_a_driver_puts_into_the_shared_memory_is_not_copied() -> None:
+    memories = [os.memfd_create("a slot") for _ in range(2)]
+    try:
+        host = Host(
+            CameraSettings(width=64, height=48), [ReadySlot(fd) for fd in memories], "faulty_camera:PlacingCamera"
+        )
+        host.answer({"open": True})
+        slots = []
+        for _ in range(4):
+            told = host.answer({"read": 1.0})
+            expected = picture(told["sequence"], told["shape"])
+            assert os.pread(memories[told["slot"]], expected.nbytes, 0) == expected.tobytes()
+            slots.append(told["slot"])
+        assert slots == [0, 1, 0, 1]
+    finally:
+        for memory in memories:
+            os.close(memory)
+
+
+def test_a_picture_to_be_turned_is_put_elsewhere_first() -> None:
+    memory = os.memfd_create("a slot")
+    try:
+        host = Host(CameraSettings(width=64, height=48, rotation=180), [Slot(memory)], "faulty_camera:PlacingCamera")
+        host.answer({"open": True})
+        told = host.answer({"read": 1.0})
+        expected = picture(told["sequence"], told["shape"])[::-1, ::-1]
+        assert os.pread(memory, expected.nbytes, 0) == expected.tobytes()
+    finally:
+        os.close(memory)
+
+
 def test_a_turned_picture_arrives(rig: Rig) -> None:
     camera = rig.open(width=64, height=48, rotation=90)
     try:
@@ -277,7 +315,7 @@ def test_closed_from_another_thread_while_it_is_read(rig: Rig) -> None:
 
 DAEMON = """
 import sys
-from edge.cameras.child import Slot
+from edge.cameras.child import Host, Slot
 from edge.cameras.process import ProcessCamera
 from edge.settings import CameraSettings
 camera = ProcessCamera(CameraSettings(source=sys.argv[1]), driver=sys.argv[2])

@@ -6,6 +6,7 @@ is and how long that took, and {"read": SECONDS} with the newest frame's place a
 
 import ctypes
 import importlib
+import math
 import mmap
 import os
 import resource
@@ -13,12 +14,12 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from edge.cameras import picamera2
-from edge.cameras.images import turn
+from edge.cameras.images import Place, turn
 from edge.errors import CameraError, one_line
 from edge.settings import CameraSettings
 from edge.stages import Camera, EndOfFrames, Frame, Pixels
@@ -39,18 +40,29 @@ class Slot:
 
     def write(self, pixels: Pixels, rotation: int, *, mirror: bool) -> tuple[int, ...]:
         """Put the pixels there, turned clockwise and then mirrored; return the shape that they have there."""
-        size = pixels.nbytes
-        if self._map is None or len(self._map) < size:
-            os.ftruncate(self._fd, size)
-            self._map = mmap.mmap(self._fd, size)
         height, width, depth = pixels.shape
         shape = (width, height, depth) if rotation in (90, 270) else pixels.shape
-        there = np.frombuffer(self._map, np.uint8, size).reshape(shape)
+        there = self.array(shape)
         if rotation or mirror:
             turn(pixels, rotation, mirror, there)
         else:
             np.copyto(there, pixels)
         return shape
+
+    def array(self, shape: tuple[int, ...]) -> Pixels:
+        """The memory, as a picture of that shape."""
+        size = math.prod(shape)
+        if self._map is None or len(self._map) < size:
+            os.ftruncate(self._fd, size)
+            self._map = mmap.mmap(self._fd, size)
+        return np.frombuffer(self._map, np.uint8, size).reshape(shape)
+
+
+@runtime_checkable
+class Placing(Protocol):
+    """A driver that puts a frame's pixels where it is told to, so that they need not be copied there."""
+
+    place: Place
 
 
 class Host:
@@ -63,6 +75,8 @@ class Host:
         self._open: Callable[[CameraSettings], Camera] = getattr(importlib.import_module(module), function)
         self._camera: Camera | None = None
         self._written = 0
+        self._placed: Pixels | None = None
+        """The memory that the driver was given last."""
 
     def answer(self, request: dict[str, Any]) -> Any:
         """Do what is asked. Raises CameraError, which names the camera."""
@@ -83,6 +97,8 @@ class Host:
         if "open" in request:
             begun_s = time.monotonic()
             self._camera = self._open(self._settings)
+            if isinstance(self._camera, Placing) and not (self._settings.rotation or self._settings.mirror):
+                self._camera.place = self._place
             self._warm_up(self._camera)
             return {"description": self._camera.description, "took_s": time.monotonic() - begun_s}
         assert self._camera, "open it first"
@@ -91,6 +107,10 @@ class Host:
         except EndOfFrames:
             raise CameraError(f"{self._camera.description}: it has ended") from None
         return None if frame is None else self._put(frame)
+
+    def _place(self, shape: tuple[int, ...]) -> Pixels:
+        there = self._placed = self._slots[self._written % len(self._slots)].array(shape)
+        return there
 
     def _warm_up(self, camera: Camera) -> None:
         until_s = time.monotonic() + WARM_UP_S
@@ -106,7 +126,10 @@ class Host:
             what = f"{getattr(pixels, 'dtype', type(pixels).__name__)} {getattr(pixels, 'shape', '')}"
             raise CameraError(f"{self._camera.description}: gave {what.strip()}, which is no picture")
         slot = self._written % len(self._slots)
-        shape = self._slots[slot].write(pixels, self._settings.rotation, mirror=self._settings.mirror)
+        if self._placed is not None and pixels is self._placed:
+            shape = self._placed.shape
+        else:
+            shape = self._slots[slot].write(pixels, self._settings.rotation, mirror=self._settings.mirror)
         self._written += 1
         return {
             "slot": slot,

@@ -3,7 +3,7 @@
 import logging
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from edge.stages import Pixels
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """What counts as an image in a folder, where other files may lie too."""
+
+Place = Callable[[tuple[int, ...]], Pixels]
+"""Gives the memory for a picture of that shape."""
 
 # How often a camera would see a picture that is held before it. The announcer believes no single frame, so showing
 # each image only once would leave it silent.
@@ -145,6 +148,11 @@ def _is_whole_png(data: bytes) -> bool:
             return True
         at = end
     return False
+
+
+def new_place(shape: tuple[int, ...]) -> Pixels:
+    """A `Place`: memory of its own for each picture."""
+    return np.empty(shape, np.uint8)
 
 
 def jpeg(pixels: Pixels) -> bytes:

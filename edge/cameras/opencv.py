@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cameras.holders import usb_user
+from edge.cameras.images import Place, new_place
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Camera, Frame, Pixels
@@ -143,6 +144,7 @@ class LiveCapture:
         is_present: Callable[[], bool] = lambda: True,
     ) -> None:
         self.description = description
+        self.place: Place = new_place
         self._connect = connect
         self._advice = advice
         self._is_present = is_present
@@ -189,7 +191,7 @@ class LiveCapture:
                 if now_s >= deadline_s:
                     return None
                 self._changed.wait(min(deadline_s, lost_s) - now_s)
-        return Frame(rgb(bgr), sequence, captured_s)
+        return Frame(rgb(bgr, self.place), sequence, captured_s)
 
     def close(self) -> None:
         """Give the device back; when it hangs, the thread does so as soon as it can."""
@@ -242,8 +244,11 @@ class LiveCapture:
             self._changed.notify_all()
 
 
-def rgb(bgr: object) -> Pixels:
-    """Return what OpenCV decoded with red first."""
+def rgb(bgr: object, place: Place = new_place) -> Pixels:
+    """Return what OpenCV decoded with red first, in the memory that `place` gives."""
     import cv2
 
-    return np.asarray(cv2.cvtColor(np.asarray(bgr), cv2.COLOR_BGR2RGB), np.uint8)
+    decoded = np.asarray(bgr)
+    there = place(decoded.shape)
+    cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB, dst=there)
+    return there

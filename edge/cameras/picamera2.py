@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cameras.holders import csi_user
+from edge.cameras.images import Place, new_place
 from edge.errors import CameraError, one_line
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
@@ -59,6 +60,8 @@ class PiCamera:
             )
         index, info = cameras[number]
         self.description = f"CSI camera {number} ({info['Model']})"
+        self.place: Place = new_place
+        self._library = library
         self._closed = False
         self._sequence = 0
         self._job: Any = None
@@ -104,8 +107,9 @@ class PiCamera:
         self._job = None
         self._silence_s = self._read_timeout_s
         try:
-            # make_array copies: the buffer goes back to the camera
-            pixels = self._rgb(request.make_array("main"))
+            # make_array would copy it once more
+            with self._library.MappedArray(request, "main", write=False) as mapped:
+                pixels = self._rgb(mapped.array)
             captured_s = request.get_metadata()["SensorTimestamp"] / 1e9
         except Exception as error:
             raise self._failed("gave a broken frame", error, "check its cable") from error
@@ -166,13 +170,15 @@ class PiCamera:
         return {control: value for control, value in wanted.items() if control in has}
 
     def _rgb(self, array: NDArray[np.uint8]) -> Pixels:
-        if self._format == _RGB:
-            return np.ascontiguousarray(array, np.uint8)
-        import cv2
+        """Copy the picture out of the camera's buffer, which goes back to it."""
+        if self._format != _RGB:
+            import cv2
 
-        # the rows of YUV are padded at their ends
-        rgb = cv2.cvtColor(array, getattr(cv2, _YUV[self._format]))[:, : self._width]
-        return np.ascontiguousarray(rgb, np.uint8)
+            # the rows of YUV are padded at their ends
+            array = np.asarray(cv2.cvtColor(array, getattr(cv2, _YUV[self._format])), np.uint8)[:, : self._width]
+        there = self.place(array.shape)
+        np.copyto(there, array)
+        return there
 
     def _drop_job(self) -> None:
         try:
