@@ -5,7 +5,7 @@
 
 Prints three things, each from one run, side by side:
 age: of the frames of a 30 fps camera in the daemon's camera process, when a network that takes half a second gets them;
-cost: of the copy through shared memory and of the glance at a frame, beside one forward;
+cost: of the copy into the shared memory and of the glance at a frame, beside one forward;
 still: the processor's time that `edge run` takes for a still scene at 10 fps, with the gate and without (two runs of
 --seconds), and how many frames after a change the network looks.
 --model is a name of scripts/make_random_checkpoint.py: weights are random, the work is the same.
@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.cameras.child import Slot
 from edge.cameras.process import ProcessCamera
 from edge.engines import open_classifier
 from edge.models.checkpoint import find_checkpoint
@@ -112,13 +113,13 @@ def measure_cost(prefix: str) -> None:
     """Print the time of a copy and of a glance, beside a forward's."""
     classifier = open_classifier(find_checkpoint(prefix))
     picture: Pixels = np.random.default_rng(2).integers(0, 255, SIZE, np.uint8)
-    shared = np.empty_like(picture)
+    slot = Slot(os.memfd_create("edge-benchmark"))
     copies: list[float] = []
     glances: list[float] = []
     forwards: list[float] = []
     for number in range(30):
         for kept, work in (
-            (copies, lambda: np.copyto(shared, picture)),
+            (copies, lambda: slot.write(picture, 0, mirror=False)),
             (glances, lambda: glance(picture)),
             (forwards, lambda: classifier.classify(Frame(picture, number, 0.0))),  # noqa: B023
         ):
