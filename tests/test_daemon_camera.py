@@ -15,7 +15,7 @@ import cv2
 import pytest
 from camera_rig import HEIGHT, WIDTH, MjpegServer, is_red, scene, serving
 from rigs.daemon import ROOT, daemon, group_of, named, read_events
-from rigs.processes import wait_until, workers
+from rigs.processes import left_in_shared_memory, shared_memory, wait_until, workers
 from rigs.systemd import Listener
 
 from edge.aloud import LOST, PAUSED, READY, RESUMED, SIGHT_AGAIN
@@ -189,8 +189,7 @@ def descriptors(pid: int) -> list[str]:
 def test_whoever_is_killed_nothing_is_left(tmp_path: Path, long: bool) -> None:
     """The daemon, its camera's child, or both, at any moment; a child that was killed alone is replaced."""
     dice = random.Random(50)
-    memory = Path("/dev/shm")
-    before = set(memory.iterdir()) if memory.is_dir() else set()
+    before, daemons = shared_memory(), set()
     temporary = tmp_path / "temporary"
     with serving(MjpegServer()) as server:
         for number in range(50 if long else 4):
@@ -198,6 +197,7 @@ def test_whoever_is_killed_nothing_is_left(tmp_path: Path, long: bool) -> None:
             events = temporary / "events"
             with daemon(temporary, *live(server, events)) as child:
                 session: int = child.session  # type: ignore[attr-defined]
+                daemons.add(child.pid)
                 whom = dice.choice(["daemon", "camera", "both"]) if number > 2 else ("daemon", "camera", "both")[number]
                 # a camera that fails when it is first opened is not waited for; each shared memory is mapped by a frame
                 wait_until(lambda: named(read_events(events), "frame")[2:] if whom == "camera" else server.watched)  # noqa: B023
@@ -218,4 +218,4 @@ def test_whoever_is_killed_nothing_is_left(tmp_path: Path, long: bool) -> None:
                 wait_until(lambda: group_of(session) == [])  # noqa: B023
             wait_until(lambda: server.watched == 0)
             shutil.rmtree(temporary)
-    assert (set(memory.iterdir()) if memory.is_dir() else set()) <= before
+    assert left_in_shared_memory(before, daemons) == set()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faulty_camera import FAULTS, RATE_HZ, picture
-from rigs.processes import command, wait_until, workers
+from rigs.processes import command, left_in_shared_memory, shared_memory, wait_until, workers
 
 from edge.cameras.child import Host, Slot
 from edge.cameras.process import HEARTBEAT_S, LONGEST_PAUSE_S, ProcessCamera, patience_s
@@ -327,7 +327,7 @@ while True:
 
 def test_whoever_is_killed_nothing_is_left(rig: Rig, long: bool) -> None:
     """The daemon, the child, or both, at any moment; also when the child holds Python's lock for ever."""
-    shared = {entry.name for entry in Path("/dev/shm").iterdir()}
+    before = shared_memory()
     dice = random.Random(9)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
     for _ in range(50 if long else 4):
@@ -350,7 +350,7 @@ def test_whoever_is_killed_nothing_is_left(rig: Rig, long: bool) -> None:
                 children = workers(daemon.pid)
                 daemon.kill()
         wait_until(none_of(children))
-        assert {entry.name for entry in Path("/dev/shm").iterdir()} == shared
+        assert left_in_shared_memory(before, {daemon.pid, *children}) == set()
 
 
 def none_of(children: list[int]) -> Callable[[], bool]:

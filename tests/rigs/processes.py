@@ -1,6 +1,7 @@
 """Looking at processes from outside, and waiting without sleeping too long."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,18 @@ def command(pid: int) -> str:
 def wait_until_gone(group: int) -> None:
     """Return when a process group has no living member."""
     wait_until(lambda: not members(group))
+
+
+def shared_memory() -> set[str]:
+    """The names in /dev/shm."""
+    memory = Path("/dev/shm")
+    return {entry.name for entry in memory.iterdir()} if memory.is_dir() else set()
+
+
+def left_in_shared_memory(before: set[str], daemons: set[int]) -> set[str]:
+    """What is new there, but for the folders of daemons that are not ours: other tests may run beside."""
+    owners = {name: re.match(r"edge-(\d+)-", name) for name in shared_memory() - before}
+    return {name for name, owner in owners.items() if owner is None or int(owner[1]) in daemons}
 
 
 def temp_folder(pid: int) -> Path:
