@@ -32,6 +32,8 @@ rate=$(od -An -tu4 -j24 -N4 "$1" | tr -d ' ')
 {{ head -c $((rate * {lead_in_ms} / 1000 * 2)) /dev/zero; tail -c +45 "$1"; }} |
     {player} -t raw -f S16_LE -c 1 -r "$rate" -"""
 """A WAV file has its rate at byte 24, and its samples from byte 44 on."""
+_TRIES = 20
+"""So often a setting is set that the library has lost."""
 _LONGEST_ERROR = 4096
 """Bytes; a pipe takes so many at once."""
 
@@ -79,12 +81,34 @@ class Pyttsx3:
         engine.connect("error", lambda name, exception: faults.append(exception))
         if self._voice:
             engine.setProperty("voice", self._voice)
-        engine.setProperty("rate", self._rate_wpm)
-        engine.setProperty("volume", self._volume)
-        engine.proxy.setBusy(False)  # else they'd be applied at the first utterance, too late to complain
+        engine.proxy.setBusy(False)  # else it would be applied at the first utterance, too late to complain
         if faults:
             raise SpeechError(f"pyttsx3 has no voice {self._voice!r}: see edge voices") from faults[0]
+        self._set_rate_and_volume(engine)
         return engine
+
+    def _set_rate_and_volume(self, engine: Any) -> None:
+        """Set both until they are set.
+
+        The eSpeak library queues them for a thread of its own, and on a busy machine one was lost now and then (with
+        four engines on two cores, one utterance of seventy had another rate). So each waits until the queue is empty,
+        and is looked at then: not with getProperty(), which calls the library with an argument too few.
+        """
+        from pyttsx3.drivers import _espeak
+
+        def is_set() -> bool:
+            _espeak.Synchronize()  # until the queue is empty
+            current = [_espeak.dll.espeak_GetParameter(key, 1) for key in (_espeak.RATE, _espeak.VOLUME)]
+            return current == [self._rate_wpm, int(round(100 * self._volume, 2))]
+
+        for _ in range(_TRIES):
+            _espeak.Synchronize()
+            engine.setProperty("rate", self._rate_wpm)
+            _espeak.Synchronize()
+            engine.setProperty("volume", self._volume)
+            if is_set():
+                return
+        raise SpeechError(f"pyttsx3 does not take the rate {self._rate_wpm} and the volume {self._volume}")
 
     def _say(self, text: str) -> None:
         engine = self._open()
