@@ -1,7 +1,8 @@
 """What edge says of itself: pure, with its clock as argument.
 
 A topic has a state, not a history: what is said is how things are now. So nothing is said of what was over before one
-may speak, and what lasts through quiet hours is said at their end.
+may speak, and what lasts through quiet hours is said at their end. A state that nobody could hear of does not count as
+said.
 """
 
 import math
@@ -41,6 +42,8 @@ class _Topic:
     """What there is to say at present; empty: all is well."""
     said: str = ""
     """What was said last of it; empty: nothing, or that all is well."""
+    heard: str = ""
+    """The same of what somebody could hear."""
     at_s: dict[str, float] = field(default_factory=dict)
     """When each sentence was said."""
 
@@ -50,6 +53,7 @@ class Aloud:
 
     def __init__(self, settings: AloudSettings) -> None:
         self._topics: dict[str, _Topic] = {}
+        self._in_the_air: list[_Topic] = []
         self.configure(settings)
 
     def configure(self, settings: AloudSettings) -> None:
@@ -62,12 +66,13 @@ class Aloud:
         one = self._topics.setdefault(topic, _Topic(well))
         one.now = sentence
         if not sentence and not one.well:  # nothing to say of it: the next time is a new one
-            one.said = ""
+            one.said = one.heard = ""
 
     def once(self, topic: str, sentence: str) -> None:
         """Something to be said one time, again if it was said before."""
         one = self._topics.setdefault(topic, _Topic())
-        one.now, one.said = sentence, ""
+        # an event, not a state: who could not hear it hears nothing of it later
+        one.now, one.said, one.heard = sentence, "", sentence
 
     def due(self, now_s: float) -> str:
         """The sentence to say now, or ''. The same until `told` is called."""
@@ -83,6 +88,23 @@ class Aloud:
             if self._sentence(topic) == sentence:
                 topic.said = topic.now
                 topic.at_s[sentence] = now_s
+                self._in_the_air.append(topic)
+
+    def ended(self, *, heard: bool, lasting: bool) -> None:
+        """What was told last is over. Unheard it is said again after `repeat_s`, or when what is `lasting` is gone."""
+        for topic in self._in_the_air:
+            if heard:
+                topic.heard = topic.said
+            elif not lasting:
+                topic.said = topic.heard
+        self._in_the_air = []
+
+    def audible_again(self) -> None:
+        """What kept everything from being heard is gone: a state that nobody has heard of is news."""
+        for topic in self._topics.values():
+            if topic.said != topic.heard and topic not in self._in_the_air:
+                topic.said = topic.heard
+                topic.at_s.clear()
 
     @staticmethod
     def _sentence(topic: _Topic) -> str:

@@ -16,7 +16,17 @@ from typing import Protocol
 from edge.aloud import SIGHT_AGAIN, Aloud
 from edge.etiquette import Moment
 from edge.picture import Glance, glance
-from edge.stages import Announcement, Camera, Classifier, EndOfFrames, Frame, Outcome, Prediction, Speaker
+from edge.stages import (
+    INTERRUPTED,
+    Announcement,
+    Camera,
+    Classifier,
+    EndOfFrames,
+    Frame,
+    Outcome,
+    Prediction,
+    Speaker,
+)
 
 TURN_S = 0.05
 """While it waits for the time of the next frame, outcomes and signals are looked at this often."""
@@ -253,6 +263,9 @@ def _hear(stages: Stages, summary: Summary) -> None:
     for outcome in stages.speaker.poll():
         summary.in_the_air -= 1
         stages.announcer.finished(outcome)
+        if not outcome.announcement.id:  # who breaks it off has listened
+            heard = outcome.delivered or outcome.reason == INTERRUPTED
+            stages.aloud.ended(heard=heard, lasting=outcome.lasting)
         stages.observer.spoken(outcome)
     problem = stages.speaker.problem
     if problem != summary.speech_problem:
@@ -260,6 +273,7 @@ def _hear(stages: Stages, summary: Summary) -> None:
         stages.observer.audible(problem)
         if not problem:
             stages.announcer.audible_again()
+            stages.aloud.audible_again()
 
 
 def moment(media_s: float | None = None) -> Moment:

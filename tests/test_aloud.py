@@ -60,6 +60,45 @@ def test_the_same_is_not_said_again_too_soon(aloud: Aloud) -> None:
     assert say_all(aloud, 1000) == [] or said[-1] == DARK
 
 
+def test_what_nobody_could_hear_is_said_when_there_is_sound_if_it_lasts(aloud: Aloud) -> None:
+    aloud.once("ready", READY)
+    for now_s, state in ((0, DARK), (1, ""), (2, COVERED), (3, COVERED)):
+        aloud.set("sight", state)
+        for _ in say_all(aloud, now_s):
+            aloud.ended(heard=False, lasting=True)
+    aloud.audible_again()
+    # neither what was once, nor what is over
+    assert say_all(aloud, 4) == [COVERED]
+    aloud.ended(heard=True, lasting=False)
+    aloud.audible_again()
+    assert say_all(aloud, 5) == []
+
+
+def test_what_was_well_again_before_there_was_sound_is_not_said(aloud: Aloud) -> None:
+    for now_s, state in ((0, DARK), (1, "")):
+        aloud.set("sight", state)
+        for _ in say_all(aloud, now_s):
+            aloud.ended(heard=False, lasting=True)
+    aloud.audible_again()
+    assert say_all(aloud, 100) == []
+
+
+def test_that_it_sees_again_is_still_to_be_said_when_only_that_was_not_heard(aloud: Aloud) -> None:
+    for now_s, state, heard in ((0, DARK, True), (10, "", False)):
+        aloud.set("sight", state)
+        assert len(say_all(aloud, now_s)) == 1
+        aloud.ended(heard=heard, lasting=not heard)
+    aloud.audible_again()
+    assert say_all(aloud, 11) == [SIGHT_AGAIN]
+
+
+def test_what_went_wrong_while_it_was_said_is_said_again_but_not_at_once(aloud: Aloud) -> None:
+    aloud.set("sight", DARK)
+    assert say_all(aloud, 0) == [DARK]
+    aloud.ended(heard=False, lasting=False)
+    assert [say_all(aloud, second) for second in (1, 59, 60)] == [[], [], [DARK]]
+
+
 def test_it_may_happen_again(aloud: Aloud) -> None:
     for now_s in (0, 100, 200):
         aloud.once("model", SMALLER)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from doubles import PlainWords, RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
 
-from edge.aloud import COVERED, DARK, SIGHT_AGAIN, Aloud
+from edge.aloud import COVERED, DARK, READY, SIGHT_AGAIN, Aloud
 from edge.announcer import Announcer
 from edge.errors import CameraError
 from edge.etiquette import Etiquette
@@ -207,6 +207,21 @@ class Pretended:
 
     def update(self, seen: Glance | None, now_s: float) -> bool:
         return seen is not None and not self.fault
+
+
+def test_blindness_that_nobody_could_hear_of_is_told_when_there_is_sound_again() -> None:
+    speaker = RecordingSpeaker()
+    speaker.problem = "no sound card"
+    house = House(frames(60), ["guitar"], speaker)
+    sight = Pretended()
+    house.stages = replace(house.stages, sight=sight)
+    house.aloud.once("ready", READY)
+    sight.fault = COVERED
+    house.run(limits=Limits(frames=20))
+    assert speaker.said == [READY, COVERED]  # once each, for who reads it
+    speaker.problem = ""
+    house.run(limits=Limits(frames=40))
+    assert speaker.said == [READY, COVERED, COVERED]
 
 
 def test_blindness_is_told_and_its_end_and_meanwhile_nobody_looks() -> None:
