@@ -152,11 +152,6 @@ class Wiring:
         self._sight = Sight(live=equipment.camera.live)
         self._wire()
 
-    @property
-    def wants_other_model(self) -> bool:
-        """Whether the memory asks for a smaller network, or allows a larger one again."""
-        return self._other_model
-
     def _wire(self) -> None:
         """Join what is open now."""
         equipment, settings = self._equipment, self._equipment.settings
@@ -167,7 +162,8 @@ class Wiring:
             *(self._sight, gate, self._aloud),
         )
         self._memory = MemoryGuard(equipment.loader, enabled=settings.model.step_down)
-        self._other_model = False
+        self.wants_other_model = False
+        """Whether the memory asks for a smaller network, or allows a larger one again."""
         self._freeze = FreezeGuard(equipment.camera, self._sight)
         self._know_the_network()
 
@@ -185,8 +181,8 @@ class Wiring:
         self._clerk.attend(self.stages, self._summary, frame)
         self._freeze.look(now_s)
         self._heat.look(now_s)
-        self._other_model = self._memory.look(now_s)
-        return self._other_model
+        self.wants_other_model = self._memory.look(now_s)
+        return self.wants_other_model
 
     def interval_s(self) -> float:
         """How far frames are to be apart."""
@@ -197,7 +193,7 @@ class Wiring:
 
     def change_model(self) -> None:
         """Take the network that the memory allows. Raises NoModelFits when there is none any more."""
-        self._other_model = False
+        self.wants_other_model = False
         loader, down = self._equipment.loader, self._memory.wanted == "down"
         before, why = loader.name, self._memory.reason
         self._equipment.classifier = loader.step_down() if down else loader.step_up()
@@ -213,7 +209,8 @@ class Wiring:
 
         Raises EdgeError when they could not be used, and what was used before cannot be had back either.
         """
-        old, camera = self._equipment.settings, self._equipment.camera
+        old, camera, loader = self._equipment.settings, self._equipment.camera, self._equipment.loader
+        before = loader.name
         try:
             settings = reread() if reread else old
             words = Words(settings.announce, settings.speech, self._reporter.tell)
@@ -227,6 +224,12 @@ class Wiring:
             self._etiquette.configure(settings.announce)
             self._aloud.configure(settings.aloud)
             self._reporter.reloaded(restart_needed=settings.service != old.service)
+        if self._equipment.loader is not loader:
+            loader = self._equipment.loader
+            if loader.name != before:
+                self._reporter.model_changed(before, loader.name, "the settings were read anew")
+            if loader.aloud:
+                self._aloud.once("model", loader.aloud)
         if self._equipment.camera is not camera:
             self._sight = Sight(live=self._equipment.camera.live, fault=self._sight.fault)
             self._announcer.forget()

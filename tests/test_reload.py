@@ -9,9 +9,11 @@ import pytest
 from camera_rig import MjpegServer, serving
 from rigs.daemon import daemon, named, read_events
 from rigs.processes import wait_until, workers
+from rigs.stores import store_of
 from rigs.systemd import Listener
 
 from edge.aloud import LOST, SIGHT_AGAIN
+from edge.machine import Machine
 
 pytestmark = pytest.mark.integration
 
@@ -118,6 +120,19 @@ def test_a_lost_camera_exchanged_for_one_that_works(tmp_path: Path, files: tuple
             assert running.reload(GOOD.replace("demo", second.url)) == "reloaded"
             wait_until(lambda: SIGHT_AGAIN in running.notices())
             assert running.notices().count(SIGHT_AGAIN) == running.notices().count(LOST) == 1
+
+
+def test_another_network_is_told(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    store_of(tmp_path / "data", Machine(), other=100.0)
+    with daemon(tmp_path, *command(*files), XDG_DATA_HOME=str(tmp_path / "data")) as child:
+        running = Reloading(child, *files)
+        wait_until(running.said)
+        assert named(read_events(running.events), "ready")[0]["model"] == "other"
+        assert running.reload(GOOD + '[model]\nname = "demo"\n') == "reloaded"
+        (changed,) = named(read_events(running.events), "model_changed")
+        assert (changed["before"], changed["model"]) == ("other", "demo")
+        said = len(running.said())
+        wait_until(lambda: len(running.said()) > said)
 
 
 def test_a_network_that_is_none_is_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
