@@ -71,13 +71,14 @@ class Clerk:
         present = {"text": looked.text, "label": looked.label or None, "probability": round(looked.probability, 4)}
         self._desk.show(status, present)
 
-    def shut_or_open(self, camera: Shutter, sight: Sight, aloud: Aloud) -> None:
-        """Close the camera while that is wanted. To be called once a turn, too."""
+    def shut_or_open(self, camera: Shutter, sight: Sight, aloud: Aloud) -> bool:
+        """Close the camera while that is wanted, and return whether that has changed. To be called once a turn, too."""
         paused = self._desk.paused
-        if paused != camera.shut:
+        changed = paused != camera.shut
+        if changed:
             camera.set_shut(paused)
-            self._announcer.forget()
             self._reporter.paused(paused)
         aloud.set("shutter", PAUSED if paused else "", RESUMED)
         if paused:
             sight.begin_anew()  # that nothing is seen is no fault now
+        return changed

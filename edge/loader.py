@@ -38,6 +38,8 @@ from edge.settings import Settings
 from edge.stages import Classifier
 
 ENGINE = "mxnet"
+MOST_KILLS = 3
+"""What has killed edge while it was loaded is tried again where there is nothing else, but not for ever."""
 START_FRAMES = 5
 """A network that nobody has measured here is measured before it is first loaded; its memory shows at once."""
 
@@ -82,6 +84,7 @@ class Loader:
         self.marker = Marker()
         self.budget = self._budget()
         self._catalogue = load_catalogue(store_folders())
+        self._kills = self.marker.struck()
         self._struck: set[str] = set()
         """Names of those whose loading has killed a daemon."""
         self.options, self._others = self._find_options()
@@ -139,6 +142,8 @@ class Loader:
             verdicts = self.verdicts
             chosen = next((verdict for verdict in verdicts if verdict.chosen), None)
             if chosen is None:
+                if self._spare_one():
+                    continue
                 raise no_model_fits(verdicts, self.budget)
             option = self._option(chosen.candidate.name)
             if self._is_a_guess(chosen):
@@ -246,30 +251,29 @@ class Loader:
 
     def _find_options(self) -> tuple[list[Option], list[Option]]:
         """(what may run, what else is installed)"""
-        struck = self.marker.struck()
         stored = []
         for one in installed(store_folders()):
             try:
                 checkpoint = find_checkpoint(one.name, self._overrides, self._synset)
-                stored.append(self._make_option(checkpoint, one, struck))
+                stored.append(self._make_option(checkpoint, one))
             except ModelError as error:
                 self._tell(f"{error}.")
         if self._named:
             checkpoint = find_checkpoint(self._settings.name, self._overrides, self._synset)
             named = next((option for option in stored if option.checkpoint == checkpoint), None)
             if self._settings.name == DEMO:
-                named = self._make_demo(struck)
-            named = named or self._make_option(checkpoint, None, struck)
+                named = self._make_demo()
+            named = named or self._make_option(checkpoint, None)
             return [named], [option for option in stored if option is not named]
         if stored:
             return stored, []
-        return [self._make_demo(struck)], []
+        return [self._make_demo()], []
 
-    def _make_demo(self, struck: set[str]) -> Option:
+    def _make_demo(self) -> Option:
         demo = find_checkpoint(DEMO, self._overrides, self._synset)
-        return self._make_option(demo, look_into(demo.symbol.parent), struck)
+        return self._make_option(demo, look_into(demo.symbol.parent))
 
-    def _make_option(self, checkpoint: Checkpoint, one: Installed | None, struck: set[str]) -> Option:
+    def _make_option(self, checkpoint: Checkpoint, one: Installed | None) -> Option:
         measured = None
         if one is not None:
             identity = measure.fingerprint(checkpoint, one.digests)
@@ -282,7 +286,7 @@ class Loader:
             file_mib = checkpoint.params.stat().st_size / 2**20
         measured = measured or measure.estimate(file_mib)
         why = ""
-        if str(checkpoint.params) in struck:
+        if str(checkpoint.params) in self._kills:
             why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
             self._struck.add(checkpoint.name)
         about = checkpoint.about
@@ -305,6 +309,18 @@ class Loader:
             measured = measure.measure(checkpoint, ENGINE, START_FRAMES, machine=self.machine)
             self.measurements.keep(identity, engine, measured)
         self._replace(option, dataclasses.replace(option.candidate, measurement=measured))
+
+    def _spare_one(self) -> bool:
+        """Let one that has killed edge try again: nothing else is left, and whatever killed it may be over."""
+        for option in self.options:
+            if option.name in self._struck and self._kills[str(option.checkpoint.params)] < MOST_KILLS:
+                self._tell(
+                    f"Loading {option.name} has killed edge before; there is no other model, so it is tried again."
+                )
+                self._struck.remove(option.name)
+                self._strike(option, "")
+                return True
+        return False
 
     def _strike(self, option: Option, why: str) -> None:
         self._replace(option, dataclasses.replace(option.candidate, struck=why))

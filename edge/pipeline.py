@@ -71,7 +71,7 @@ class Observer(Protocol):
     def notified(self, notice: Announcement) -> None: ...
     def spoken(self, outcome: Outcome) -> None: ...
     def audible(self, problem: str) -> None: ...
-    def sees(self, fault: str) -> None: ...
+    def sees(self, fault: str, note: str) -> None: ...
 
 
 class Ending(enum.Enum):
@@ -112,6 +112,8 @@ class Summary:
     """Why nothing can be heard for now."""
     sight_fault: str = ""
     """Why nothing can be seen for now."""
+    sight_note: str = ""
+    """What makes seeing hard for now."""
 
     @property
     def frames_per_second(self) -> float:
@@ -213,12 +215,12 @@ def say(stages: Stages, summary: Summary, announcement: Announcement, seen_s: fl
 def _see(stages: Stages, summary: Summary, seen: Glance | None) -> bool:
     """Whether there is anything in the frame; and what there is to say when there has not been for long."""
     something = stages.sight.update(seen, time.monotonic())
-    fault = stages.sight.fault
+    fault, note = stages.sight.fault, stages.sight.note
     stages.aloud.set("sight", fault, SIGHT_AGAIN)
-    stages.aloud.set("focus", stages.sight.note)
-    if fault != summary.sight_fault:
-        summary.sight_fault = fault
-        stages.observer.sees(fault)
+    stages.aloud.set("focus", note)
+    if (fault, note) != (summary.sight_fault, summary.sight_note):
+        summary.sight_fault, summary.sight_note = fault, note
+        stages.observer.sees(fault, note)
     return something
 
 

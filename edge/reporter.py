@@ -204,13 +204,17 @@ class Reporter:
             self.tell(line, event="sound", problem=problem or None, **({"priority": WARNING} if problem else {}))
             self._problem = problem
 
-    def sees(self, fault: str) -> None:
-        """Nothing can be seen for now, for this reason; or, when it is empty, something can again."""
-        self._events.emit("sight", problem=fault or None)
+    def sees(self, fault: str, note: str) -> None:
+        """Nothing can be seen for now, for this reason; or, when it is empty, something can again, but with a note."""
+        self._events.emit("sight", problem=fault or None, note=note or None)
+        if fault != self._fault:
+            why = fault.partition(": ")[2] or fault
+            line = f"Nothing can be seen: {why}" if fault else "Something can be seen again."
+        else:
+            line = note or "What is seen is sharp again."
         self._fault = fault
-        why = fault.partition(": ")[2] or fault
-        line = f"Nothing can be seen: {why}" if fault else "Something can be seen again."
-        self.tell(line, event="sight", problem=fault or None, **({"priority": WARNING} if fault else {}))
+        bad = {"priority": WARNING} if fault or note else {}
+        self.tell(line, event="sight", problem=fault or None, note=note or None, **bad)
         if fault:
             self._tell_ready()  # the wait for a camera is announced: more cannot be done
 

@@ -59,7 +59,7 @@ def run(
 
         def camera_back(description: str) -> None:
             reporter.camera_back(description)
-            announcer.forget()  # nobody knows what went by meanwhile
+            wiring.look_anew()
 
         def missed(what: Missed) -> None:
             reporter.missed(what)
@@ -156,10 +156,10 @@ class Wiring:
         """Join what is open now."""
         equipment, settings = self._equipment, self._equipment.settings
         # with --every-frame each is classified indeed
-        gate = Gate(0.0 if self._every_frame else settings.model.still_s)
+        self._gate = Gate(0.0 if self._every_frame else settings.model.still_s)
         self.stages = pipeline.Stages(
             *(equipment.camera, equipment.classifier, self._announcer, equipment.speaker, self._reporter),
-            *(self._sight, gate, self._aloud),
+            *(self._sight, self._gate, self._aloud),
         )
         self._memory = MemoryGuard(equipment.loader, enabled=settings.model.step_down)
         self.wants_other_model = False
@@ -177,12 +177,18 @@ class Wiring:
         progress = frame is not None or camera.waits
         self.watchdog.look(now_s, progress=progress, interval_s=self.interval_s())
         self._reporter.turn(self._summary, camera.description, paused=camera.shut, now_s=now_s)
-        self._clerk.shut_or_open(camera, self._sight, self._aloud)
+        if self._clerk.shut_or_open(camera, self._sight, self._aloud):
+            self.look_anew()
         self._clerk.attend(self.stages, self._summary, frame)
         self._freeze.look(now_s)
         self._heat.look(now_s)
         self.wants_other_model = self._memory.look(now_s)
         return self.wants_other_model
+
+    def look_anew(self) -> None:
+        """Believe nothing of before: nobody knows what went by while nobody looked."""
+        self._announcer.forget()
+        self._gate.reset()
 
     def interval_s(self) -> float:
         """How far frames are to be apart."""
@@ -232,7 +238,7 @@ class Wiring:
                 self._aloud.once("model", loader.aloud)
         if self._equipment.camera is not camera:
             self._sight = Sight(live=self._equipment.camera.live, fault=self._sight.fault)
-            self._announcer.forget()
+            self.look_anew()
         self._wire()
 
     def _know_the_network(self) -> None:

@@ -140,6 +140,7 @@ class RecordingObserver:
         self.outcomes: list[Outcome] = []
         self.problems: list[str] = []
         self.faults: list[str] = []
+        self.notes: list[str] = []
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
         self.frames.append(frame.sequence)
@@ -156,8 +157,9 @@ class RecordingObserver:
     def audible(self, problem: str) -> None:
         self.problems.append(problem)
 
-    def sees(self, fault: str) -> None:
+    def sees(self, fault: str, note: str) -> None:
         self.faults.append(fault)
+        self.notes.append(note)
 
 
 def after(calls: int) -> Callable[[], bool]:

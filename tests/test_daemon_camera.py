@@ -87,6 +87,23 @@ def test_paused_the_camera_is_closed_also_after_kill_9(tmp_path: Path) -> None:
         assert not (tmp_path / "state" / "edge" / "paused").exists()
 
 
+def test_after_a_pause_a_still_scene_is_looked_at_anew(tmp_path: Path) -> None:
+    """Or the answer of before the pause would be believed."""
+    events = tmp_path / "events"
+    with (
+        serving(MjpegServer()) as server,
+        daemon(tmp_path, *live(server, events), EDGE_MODEL_STILL_S="3600"),
+    ):
+        server.show = lambda _number: scene(5)
+        wait_until(lambda: not (named(read_events(events), "frame") or [{"looked": True}])[-1]["looked"])
+        assert say(tmp_path, "pause").returncode == 0
+        wait_until(lambda: PAUSED in notices(events))
+        frames = len(named(read_events(events), "frame"))
+        assert say(tmp_path, "resume").returncode == 0
+        wait_until(lambda: len(named(read_events(events), "frame")) > frames)
+        assert named(read_events(events), "frame")[frames]["looked"]
+
+
 def test_a_snapshot_shows_what_is_seen_now_and_nothing_else_is_written(tmp_path: Path) -> None:
     events = tmp_path / "events"
     picture = tmp_path / "now.jpg"

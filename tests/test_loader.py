@@ -15,7 +15,7 @@ from edge.aloud import ANOTHER, SMALLER
 from edge.config import load
 from edge.engines import engine_version
 from edge.errors import ModelError, NoModelFits
-from edge.loader import Loader
+from edge.loader import MOST_KILLS, Loader
 from edge.machine import Machine
 from edge.models.checkpoint import find_checkpoint
 from edge.models.measure import Measurements, examine, fingerprint
@@ -132,10 +132,29 @@ def test_what_killed_the_last_one_is_left_out_aloud(
     house = House(machine)
     assert (house.open(), house.loader.aloud) == ("small", SMALLER)
     assert "Not large: loading it has killed edge before" in house.told[0]
-    with pytest.raises(NoModelFits, match="edge models measure large"):
-        House(machine, name="large").open()
     house.loader.marker.forgive(find_checkpoint("large"))
     assert House(machine).open() == "large"
+
+
+def test_where_there_is_no_other_it_is_tried_again_but_not_for_ever(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever killed it may be over; a service that is not tried again would be silent until somebody comes."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    store_of(data(tmp_path), machine, only=100)
+    for name in ("auto", "only"):
+        house = House(machine, name=name)
+        assert (house.open(), house.told) == ("only", [])
+    for kills in range(1, MOST_KILLS):
+        subprocess.run([sys.executable, "-c", LOADING, "only"], check=False, timeout=60)
+        for name in ("auto", "only"):
+            house = House(machine, name=name)
+            assert (house.open(), kills, house.loader.aloud) == ("only", kills, "")
+            assert "has killed edge before" in house.told[0]
+    subprocess.run([sys.executable, "-c", LOADING, "only"], check=False, timeout=60)
+    for name in ("auto", "only"):
+        with pytest.raises(NoModelFits, match="edge models measure only"):
+            House(machine, name=name).open()
 
 
 def test_down_and_up_again(tmp_path: Path, machine: Machine) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from doubles import PlainWords, RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
 
-from edge.aloud import COVERED, DARK, READY, SIGHT_AGAIN, Aloud
+from edge.aloud import BLURRED, COVERED, DARK, READY, SIGHT_AGAIN, Aloud
 from edge.announcer import Announcer
 from edge.errors import CameraError
 from edge.etiquette import Etiquette
@@ -222,6 +222,17 @@ def test_blindness_that_nobody_could_hear_of_is_told_when_there_is_sound_again()
     speaker.problem = ""
     house.run(limits=Limits(frames=40))
     assert speaker.said == [READY, COVERED, COVERED]
+
+
+def test_what_makes_seeing_hard_is_told_and_it_goes_on_looking() -> None:
+    house = House(frames(60), ["guitar"], RecordingSpeaker())
+    sight = Pretended()
+    house.stages = replace(house.stages, sight=sight)
+    for note, until in ((BLURRED, 20), ("", 40)):
+        sight.note = note
+        house.run(limits=Limits(frames=until))
+    assert (house.observer.faults, house.observer.notes) == (["", ""], [BLURRED, ""])
+    assert house.observer.frames[-1] == 39
 
 
 def test_blindness_is_told_and_its_end_and_meanwhile_nobody_looks() -> None:

@@ -8,7 +8,8 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,14 +52,14 @@ class Marker:
             self._mark.unlink()
             self._folder.rmdir()
 
-    def struck(self) -> set[str]:
-        """Return the params files (as text) whose loading has killed a daemon since the machine started."""
-        found = set()
+    def struck(self) -> Mapping[str, int]:
+        """Return how often loading each params file (as text) has killed a daemon since the machine started."""
+        found: Counter[str] = Counter()
         for path in self._marks():
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 mark = json.loads(path.read_text(encoding="utf-8"))
                 if _began(int(path.stem.removeprefix("loading-"))) != mark["began"]:
-                    found.add(mark["params"])
+                    found[mark["params"]] += 1
         return found
 
     def forgive(self, checkpoint: Checkpoint) -> None:
