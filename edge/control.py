@@ -153,6 +153,7 @@ class ControlServer:
     def _answer_to(self, line: bytes) -> Mapping[str, Any]:
         try:
             request = json.loads(line) if len(line) <= LONGEST_LINE else None
+            json.dumps(request, ensure_ascii=False).encode()  # half a character (\ud800) could not be written down
         except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):

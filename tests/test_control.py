@@ -211,6 +211,20 @@ def hung_up(client: socket.socket) -> bool:
         return True
 
 
+def test_half_a_character_is_rubbish_too(path: Path, tmp_path: Path) -> None:
+    """Also while a network loads, when any label may be muted."""
+    server = ControlServer(path, Desk(tmp_path / "mutes.json").answer)
+    try:
+        for label in ("\\ud800", "\\udfff x"):
+            with connect(path) as client:
+                client.sendall(b'{"command": "mute", "label": "%s"}\n' % label.encode())
+                assert "error" in read_line(client)
+        assert ask([path], {"command": "mute", "label": "cat \U0001f408"})["lasting"]
+        assert ask([path], {"command": "mutes"}) == {"mutes": ["cat \U0001f408"]}
+    finally:
+        server.close()
+
+
 @pytest.mark.usefixtures("server")
 def test_a_client_that_does_not_read_its_answers_is_dropped(path: Path, desk: Desk) -> None:
     for _ in range(200):
