@@ -29,9 +29,9 @@ NOT_SURE = "not sure"
 class Wording(Protocol):
     """What the announcer needs of speech.words.Words."""
 
-    def sure(self, label: str) -> str: ...
-    def maybe(self, label: str, other: str = "") -> str: ...
-    def not_sure(self) -> str: ...
+    def sure(self, label: str, *, spoken: bool = True) -> str: ...
+    def maybe(self, label: str, other: str = "", *, spoken: bool = True) -> str: ...
+    def not_sure(self, *, spoken: bool = True) -> str: ...
     def notice(self, text: str) -> str: ...
 
 
@@ -177,8 +177,8 @@ class Announcer:
         """What is said when somebody asks what is in view now, whether it is news or not."""
         for claim in self._claims(something=True):
             if claim.kind is not Kind.NOT_SURE:
-                return replace(self._announcement(claim, now.s), interrupts=True)
-        return Announcement(NOT_SURE, "", 0.0, self._words.not_sure(), interrupts=True)
+                return replace(self._announcement(claim, now.s, spoken=False), interrupts=True)
+        return Announcement(NOT_SURE, "", 0.0, self._words.not_sure(spoken=False), interrupts=True)
 
     def notice(self, sentence: str, now: Moment) -> Announcement | None:
         """A sentence that edge says of itself, if one may speak."""
@@ -339,13 +339,13 @@ class Announcer:
             interrupts = True
         return replace(self._announcement(claim, seen_s), interrupts=interrupts)
 
-    def _announcement(self, claim: _Claim, seen_s: float) -> Announcement:
+    def _announcement(self, claim: _Claim, seen_s: float, *, spoken: bool = True) -> Announcement:
         if claim.kind is Kind.NOT_SURE:
-            text = self._words.not_sure()
+            text = self._words.not_sure(spoken=spoken)
         elif claim.kind is Kind.MAYBE:
-            text = self._words.maybe(claim.label, claim.other)
+            text = self._words.maybe(claim.label, claim.other, spoken=spoken)
         else:
-            text = self._words.sure(claim.label)
+            text = self._words.sure(claim.label, spoken=spoken)
         label = f"{claim.label} or {claim.other}" if claim.other else claim.label
         return Announcement(
             claim.id, label, min(claim.probability, 1.0), text, expires_s=seen_s + self._settings.expiry_s

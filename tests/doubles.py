@@ -29,13 +29,13 @@ def at(now_s: float, local: str = "12:00") -> Moment:
 class PlainWords:
     """Words without articles."""
 
-    def sure(self, label: str) -> str:
+    def sure(self, label: str, *, spoken: bool = True) -> str:
         return f"I see {label}"
 
-    def maybe(self, label: str, other: str = "") -> str:
+    def maybe(self, label: str, other: str = "", *, spoken: bool = True) -> str:
         return f"maybe {label} or {other}" if other else f"maybe {label}"
 
-    def not_sure(self) -> str:
+    def not_sure(self, *, spoken: bool = True) -> str:
         return "I'm not sure"
 
     def notice(self, text: str) -> str:

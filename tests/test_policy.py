@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from edge.aloud import DARK, SIGHT_AGAIN, SMALLER, Aloud
 from edge.announcer import NOT_SURE, Announcer, Knowledge, Missed
 from edge.etiquette import Etiquette, Moment
-from edge.settings import AloudSettings, AnnounceSettings
+from edge.settings import AloudSettings, AnnounceSettings, SpeechSettings
+from edge.speech.words import Words
 from edge.stages import Announcement, Group, Outcome, Prediction
 
 CALM = AnnounceSettings(persistence_s=0.5, smoothing_s=0.3, leave_s=1.5, cooldown_s=0.0)
@@ -168,6 +170,21 @@ def test_a_look_says_what_is_there_news_or_not() -> None:
     assert (looked.text, looked.interrupts) == ("I see cat", True)
     life.see(2, husky=0.45, malamute=0.45)
     assert life.subject.look(at(life.now_s)).text == "I see dog"
+
+
+def test_of_what_would_be_said_if_somebody_asked_no_missing_line_is_told(tmp_path: Path) -> None:
+    (tmp_path / "words.toml").write_text('[sentences]\n"I see {label}" = "Ich sehe {label}"')
+    told: list[str] = []
+    words = Words(AnnounceSettings(), SpeechSettings(translations=str(tmp_path / "words.toml")), told.append)
+    subject = Announcer(AnnounceSettings(), words, Etiquette(AnnounceSettings()), knowledge=Knowledge(calibrated=True))
+    assert subject.look(at(0)).text == "I'm not sure"
+    scenes = [((0.9, 0.05), "Ich sehe a cup"), ((0.5, 0.4), "maybe a cup or a mug"), ((0.5, 0.1), "maybe a cup")]
+    for now_s, (shares, text) in enumerate(scenes):
+        subject.forget()
+        seen = [Prediction(name, name, share) for name, share in zip(("cup", "mug"), shares, strict=True)]
+        assert subject.update(seen, now_s, at(now_s)) is None  # it has not lasted yet
+        assert subject.look(at(now_s)).text == text
+    assert told == []
 
 
 @pytest.mark.parametrize(

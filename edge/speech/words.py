@@ -53,40 +53,43 @@ class Words:
                 "[speech] translations names a file of them."
             )
 
-    def sure(self, label: str) -> str:
-        """What is said of a label that is clearly there."""
-        return self._sentence(self._announce.template).format(label=self._label(label))
+    # what is not `spoken`, but only would be, is no reason to tell of a missing line
 
-    def maybe(self, label: str, other: str = "") -> str:
+    def sure(self, label: str, *, spoken: bool = True) -> str:
+        """What is said of a label that is clearly there."""
+        return self._sentence(self._announce.template, spoken).format(label=self._label(label, spoken))
+
+    def maybe(self, label: str, other: str = "", *, spoken: bool = True) -> str:
         """What is said of one that is likely, or of two of which it is one."""
         if other:
-            template = self._sentence(self._announce.maybe_or_template)
-            return template.format(label=self._label(label), other=self._label(other))
-        return self._sentence(self._announce.maybe_template).format(label=self._label(label))
+            template = self._sentence(self._announce.maybe_or_template, spoken)
+            return template.format(label=self._label(label, spoken), other=self._label(other, spoken))
+        return self._sentence(self._announce.maybe_template, spoken).format(label=self._label(label, spoken))
 
-    def not_sure(self) -> str:
+    def not_sure(self, *, spoken: bool = True) -> str:
         """What is said when something is there."""
-        return self._sentence(self._announce.not_sure_text)
+        return self._sentence(self._announce.not_sure_text, spoken)
 
     def notice(self, text: str) -> str:
         """A sentence that edge says of itself."""
-        return self._sentence(text)
+        return self._sentence(text, spoken=True)
 
-    def _label(self, label: str) -> str:
+    def _label(self, label: str, spoken: bool) -> str:
         own = self._rename.get(_plain(label))
         for name in (own, label):
             if name is not None and (translated := self._labels.get(_plain(name))):
                 return translated
         if own is not None:
             return own if self._path else with_article(own)  # articles of other languages are the user's
-        self._lacks(label)
+        if spoken:
+            self._lacks(label)
         return with_article(label)
 
-    def _sentence(self, english: str) -> str:
+    def _sentence(self, english: str, spoken: bool) -> str:
         translated = self._sentences.get(english)
         if translated is not None:
             return translated
-        if english not in self._own_sentences:
+        if spoken and english not in self._own_sentences:
             self._lacks(english)
         return english
 
