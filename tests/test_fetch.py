@@ -1,5 +1,6 @@
 """Networks come over the loopback, with all that goes wrong on the way."""
 
+import errno
 import hashlib
 import io
 import os
@@ -21,7 +22,7 @@ from rigs.http import FileServer, serving
 from edge.cli import main
 from edge.errors import FetchError, ModelError
 from edge.models.catalogue import Entry, load_catalogue
-from edge.models.fetch import Fetched, Fetcher
+from edge.models.fetch import CutError, Fetched, Fetcher, read_piece
 from edge.models.store import installed, verify
 
 pytestmark = pytest.mark.integration
@@ -204,6 +205,18 @@ def test_a_host_that_says_nothing_is_left(server: FileServer, store: Path) -> No
         silent.stall_after = 0
         write_catalogue(store, silent.url, server.url)
         assert is_complete(Run(store, timeout_s=0.3).fetch())
+
+
+class BrokenResponse(io.BytesIO):
+    """What a connection says when its network is gone, which is no ConnectionError."""
+
+    def read(self, _size: int | None = -1) -> bytes:
+        raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+
+
+def test_a_network_that_is_gone_is_not_the_disks_fault() -> None:
+    with pytest.raises(CutError, match="No route to host"):
+        read_piece(BrokenResponse())
 
 
 def test_a_disk_without_room_is_said_before_it_starts(server: FileServer, store: Path) -> None:
@@ -413,14 +426,18 @@ def test_the_zoos_parameters_become_a_checkpoint(
     assert main(["classify", "--model", str(one.folder), str(DEMO.parent / "known.png")]) == 0
 
 
-@pytest.mark.parametrize("wrong", ["no zip", "another name", "a path"])
+@pytest.mark.parametrize("wrong", ["no zip", "another name", "a path", "a damaged one"])
 def test_a_zip_is_taken_only_for_what_it_should_be(
     server: FileServer, store: Path, gluon_params: bytes, wrong: str
 ) -> None:
     checksum = sha1(gluon_params)
     name = f"mobilenet0.25-{checksum[:8]}"
+    damaged = bytearray(zipped(f"{name}.params", gluon_params))
+    # the first byte after the file's header begins a block of a kind that there is not
+    damaged[30 + len(f"{name}.params")] = 0x07
     archive = {
         "no zip": b"PK nothing",
+        "a damaged one": bytes(damaged),
         "another name": zipped("else.params", gluon_params),
         "a path": zipped(f"../{name}.params", gluon_params),
     }[wrong]

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,7 +242,7 @@ class Fetcher:
                 with self._open(url, part, note) as (response, total):
                     self._save(response, part, total, target.name)
                 break
-            except (http.client.HTTPException, TimeoutError, ConnectionError, _CutError) as error:
+            except (http.client.HTTPException, TimeoutError, ConnectionError, CutError) as error:
                 if part.exists() and part.stat().st_size > before:
                     continue  # it came further: worth another try
                 raise _UnavailableError(_reason(error)) from error
@@ -289,20 +290,28 @@ class Fetcher:
     def _save(self, response: IO[bytes], part: Path, total: int | None, name: str) -> None:
         with part.open("ab") as file:
             done = file.tell()
-            while chunk := response.read(_CHUNK):
+            while chunk := read_piece(response):
                 file.write(chunk)
                 done += len(chunk)
                 self._progress(name, done, total)
         if total is not None and done != total:
-            raise _CutError(f"the connection was cut after {done} of {total} bytes")
+            raise CutError(f"the connection was cut after {done} of {total} bytes")
 
 
 class _UnavailableError(Exception):
     """This host does not have it; the next may."""
 
 
-class _CutError(Exception):
+class CutError(Exception):
     """The connection ended before the file did."""
+
+
+def read_piece(response: IO[bytes]) -> bytes:
+    """The next piece of a file. What the network does to it is a cut, whatever its errno: no fault of the disk's."""
+    try:
+        return response.read(_CHUNK)
+    except OSError as error:
+        raise CutError(_reason(error)) from error
 
 
 def target_name(part: Path) -> str:
@@ -323,7 +332,7 @@ def _unzip(archive: Path, plain: Path) -> None:
             with part.open("wb") as file:
                 shutil.copyfileobj(member, file, _CHUNK)
             part.replace(plain)
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
         archive.unlink()
         raise _UnavailableError(f"{archive.name} is no zip with {plain.name} in it") from error
     archive.unlink()
