@@ -32,7 +32,7 @@ class Wording(Protocol):
     def sure(self, label: str, *, spoken: bool = True) -> str: ...
     def maybe(self, label: str, other: str = "", *, spoken: bool = True) -> str: ...
     def not_sure(self, *, spoken: bool = True) -> str: ...
-    def notice(self, text: str) -> str: ...
+    def notice(self, text: str, *, spoken: bool = True) -> str: ...
 
 
 class Kind(enum.IntEnum):
@@ -173,8 +173,13 @@ class Announcer:
                 return None
         return None
 
-    def look(self, now: Moment) -> Announcement:
-        """What is said when somebody asks what is in view now, whether it is news or not."""
+    def look(self, now: Moment, fault: str = "") -> Announcement:
+        """What is said when somebody asks what is in view now, whether it is news or not.
+
+        `fault` is why nothing can be seen, as edge says it; empty when something can.
+        """
+        if fault:
+            return Announcement("", "", 0.0, self._words.notice(fault, spoken=False), interrupts=True)
         for claim in self._claims(something=True):
             if claim.kind is not Kind.NOT_SURE:
                 return replace(self._announcement(claim, now.s, spoken=False), interrupts=True)

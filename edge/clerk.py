@@ -1,6 +1,5 @@
 """Carries between the desk, where people ask, and the loop, where it is done."""
 
-import dataclasses
 import os
 
 from edge import __version__, pipeline
@@ -40,9 +39,7 @@ class Clerk:
             self._reporter.snapshot_taken()
         self._etiquette.snoozed_until_s = self._desk.snoozed_until_s
         self._announcer.muted = self._desk.muted
-        looked = self._announcer.look(now)
-        if summary.sight_fault:
-            looked = dataclasses.replace(looked, label="", probability=0.0, text=summary.sight_fault)
+        looked = self._announcer.look(now, summary.sight_fault)
         # who asks again while it is being said hears it anyway
         if (
             self._desk.take_look()

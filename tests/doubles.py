@@ -38,7 +38,7 @@ class PlainWords:
     def not_sure(self, *, spoken: bool = True) -> str:
         return "I'm not sure"
 
-    def notice(self, text: str) -> str:
+    def notice(self, text: str, *, spoken: bool = True) -> str:
         return text
 
 

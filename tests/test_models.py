@@ -140,6 +140,13 @@ def test_a_byte_order_mark_is_no_part_of_the_first_id(tmp_path: Path) -> None:
     assert [(label.id, label.name) for label in read_labels(path)] == [("n1", "a"), ("n2", "b")]
 
 
+def test_control_characters_of_labels_are_blanks(tmp_path: Path) -> None:
+    """A terminal would obey them."""
+    path = tmp_path / "synset.txt"
+    path.write_bytes("n1 red\x1b[31m \x00guitar\x9b, other\n".encode())
+    assert read_labels(path)[0].synonyms == ("red [31m  guitar", "other")
+
+
 def test_missing_labels_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="--synset"):
         read_labels(tmp_path / "none.txt")

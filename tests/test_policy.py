@@ -10,7 +10,7 @@ from doubles import PlainWords, at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.aloud import DARK, SIGHT_AGAIN, SMALLER, Aloud
+from edge.aloud import COVERED, DARK, SIGHT_AGAIN, SMALLER, Aloud
 from edge.announcer import NOT_SURE, Announcer, Knowledge, Missed
 from edge.etiquette import Etiquette, Moment
 from edge.settings import AloudSettings, AnnounceSettings, SpeechSettings
@@ -170,6 +170,16 @@ def test_a_look_says_what_is_there_news_or_not() -> None:
     assert (looked.text, looked.interrupts) == ("I see cat", True)
     life.see(2, husky=0.45, malamute=0.45)
     assert life.subject.look(at(life.now_s)).text == "I see dog"
+
+
+def test_a_look_while_blind_says_so_in_the_language_that_is_spoken(tmp_path: Path) -> None:
+    file = tmp_path / "words.toml"
+    file.write_text(f'[sentences]\n"{COVERED}" = "Ich sehe nichts."\n')
+    words = Words(AnnounceSettings(), SpeechSettings(translations=str(file)))
+    announcer = Announcer(AnnounceSettings(), words, Etiquette(AnnounceSettings()))
+    announcer.update([Prediction("n1", "guitar", 0.9)], 0.0, at(0.0))
+    looked = announcer.look(at(0.1), COVERED)
+    assert (looked.text, looked.label, looked.interrupts) == ("Ich sehe nichts.", "", True)
 
 
 def test_of_what_would_be_said_if_somebody_asked_no_missing_line_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The labels of a network: one line of synset.txt for each of its outputs."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def read_labels(path: Path) -> list[Label]:
     labels: dict[str, Label] = {}
     for number, line in enumerate(lines, start=1):
         identity, _, names = line.strip().partition(" ")
+        # a terminal would obey control characters
+        names = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", names)
         synonyms = tuple(name.strip() for name in names.split(",") if name.strip())
         if not synonyms:
             raise ModelError(f"{path}:{number}: {line!r} is not 'id label, synonym'")

@@ -70,9 +70,9 @@ class Words:
         """What is said when something is there."""
         return self._sentence(self._announce.not_sure_text, spoken)
 
-    def notice(self, text: str) -> str:
+    def notice(self, text: str, *, spoken: bool = True) -> str:
         """A sentence that edge says of itself."""
-        return self._sentence(text, spoken=True)
+        return self._sentence(text, spoken)
 
     def _label(self, label: str, spoken: bool) -> str:
         own = self._rename.get(_plain(label))
