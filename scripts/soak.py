@@ -122,8 +122,8 @@ def judge(readings: list[Reading], warm_up_minutes: float) -> list[str]:
     threads, files = {one.threads for one in minutes}, {one.files for one in minutes}
     written = after[-1].written - after[0].written
     print(
-        f"after the first {warm_up_minutes:g} minutes: {slope:+.2f} MiB an hour, from {mib[0]:.1f} to {mib[-1]:.1f} MiB; "
-        f"{sorted(threads)} threads, {sorted(files)} files, {written} bytes written"
+        f"after the first {warm_up_minutes:g} minutes: {slope:+.2f} MiB an hour (from {mib[0]:.1f} to "
+        f"{mib[-1]:.1f} MiB), {sorted(threads)} threads, {sorted(files)} files, {written} bytes written"
     )
     return [
         *([f"memory grows by {slope:.2f} MiB an hour"] if slope >= MOST_MIB_AN_HOUR else []),

@@ -140,10 +140,10 @@ def test_the_unit_is_understood_and_confined(machine: Booted) -> None:
     unit = "/etc/systemd/system/edge.service"
     verified = machine.run("systemd-analyze", "verify", unit)
     assert verified.stdout + verified.stderr == ""
-    machine.run("install", "-D", unit, "/run/as-delivered/edge.service")  # without the tests' own drop-ins
-    delivered = "/run/as-delivered/edge.service"
+    delivered = "/run/delivered/delivered.service"  # by this name it has none of the tests' drop-ins
+    machine.run("install", "-D", unit, delivered)
     told = machine.run("systemd-analyze", "security", "--offline=true", "--no-pager", delivered).stdout
-    exposure = float(told.rpartition("edge.service:")[2].split()[0])
+    exposure = float(told.rpartition("delivered.service:")[2].split()[0])
     print(f"exposure {exposure}")
     assert exposure <= 1.0
 
