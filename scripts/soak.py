@@ -15,6 +15,7 @@ written, or an announcement was wrong.
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -57,16 +58,12 @@ def own_mib(pid: int) -> float:
 
 def look(pid: int) -> Reading:
     """Raises OSError when it has ended."""
-    processes = [_look(process) for process in tree(pid) if process == pid or _is_worker(process)]
+    processes = [_look(pid)]
+    for process in tree(pid)[1:]:
+        with contextlib.suppress(OSError):  # a player, or what becomes one, comes and goes
+            if b"edge.worker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                processes.append(_look(process))
     return Reading(time.monotonic(), *(sum(one) for one in zip(*processes, strict=True)))
-
-
-def _is_worker(pid: int) -> bool:
-    """Others, as a player, come and go."""
-    try:
-        return b"edge.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def _look(pid: int) -> tuple[float, int, int, int]:
