@@ -6,6 +6,7 @@ import pytest
 
 from edge.errors import ModelError
 from edge.models.catalogue import load_catalogue
+from edge.models.labels import read_labels
 
 OWN = """
 [hosts]
@@ -88,3 +89,28 @@ def test_a_fault_is_named_in_one_line(store: Path, old: str, new: str, cause: st
     assert str(error.value).startswith(f"{store / 'catalogue.toml'}: ")
     assert cause in str(error.value)
     assert "\n" not in str(error.value)
+
+
+WORDNET = Path("/usr/share/wordnet/data.noun")
+
+
+def test_the_labels_of_all_come_with_edge() -> None:
+    """The hosts that had them are dead, or may be: without labels the best network is of no use."""
+    for entry in load_catalogue().values():
+        hosts, path = entry.labels
+        assert hosts == ()
+        labels = read_labels(Path(path))
+        assert len(labels) == 1000
+        # the order of the challenge, and so of the networks' outputs
+        assert [label.id for label in labels] == sorted(label.id for label in labels)
+    assert labels[402].name == "acoustic guitar"
+
+
+@pytest.mark.skipif(not WORDNET.exists(), reason="needs WordNet: apt install wordnet-base")
+def test_their_words_are_wordnet_s() -> None:
+    words = {}
+    for line in WORDNET.read_text(encoding="ascii").splitlines():
+        offset, _, _, count, *rest = line.split(" ") if not line.startswith(" ") else ["", "", "", "0"]
+        words[f"n{offset}"] = tuple(word.replace("_", " ") for word in rest[: 2 * int(count, 16) : 2])
+    for label in read_labels(Path(load_catalogue()["inception-v3"].labels[1])):
+        assert label.synonyms == words[label.id]

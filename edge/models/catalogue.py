@@ -75,7 +75,7 @@ class Entry:
     estimates: Mapping[str, Measurement] = field(default_factory=dict)
     """By kind of machine (Machine.kind)."""
     labels: tuple[tuple[str, ...], str] = ((), "")
-    """Hosts and path of the labels of sources that have none of their own."""
+    """Hosts and path of the labels of sources that have none of their own; without hosts it is a file here."""
 
     def estimate(self, kind: str) -> Measurement | None:
         """What it probably takes on such a machine; of a Pi that has no estimate, the Pi 4's, else the x86_64's."""
@@ -108,7 +108,11 @@ def _read(path: Path) -> dict[str, Entry]:
     hosts = table.pop("hosts", {})
     labels = table.pop("labels", {})
     try:
-        where = (_hosts(labels["hosts"], hosts), str(labels["synset"])) if labels else ((), "")
+        where: tuple[tuple[str, ...], str] = ((), "")
+        if "file" in labels:
+            where = ((), str(path.parent / labels["file"]))
+        elif labels:
+            where = (_hosts(labels["hosts"], hosts), str(labels["synset"]))
         return {name: _entry(name, values, hosts, where) for name, values in table.items()}
     except (ModelError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: {error}") from error

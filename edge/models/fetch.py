@@ -126,7 +126,7 @@ class Fetcher:
         self._check_room(entry)
         # first the small file: without labels the large one is of no use
         label_hosts, label_path = (source.hosts, source.synset) if source.synset else entry.labels
-        synset = self._get_labels(self._hosts(label_hosts), label_path, folder)
+        synset = self._get_labels(label_hosts, label_path, folder)
         params = self._get(host, source.params, folder, source.sha1)
         if source.kind == "gluon":
             self._tell(f"Converting {entry.name} from the Gluon zoo's form.")
@@ -140,8 +140,10 @@ class Fetcher:
         return Fetched(checkpoint, f"{_shown(host)}{source.params}")
 
     def _get_labels(self, hosts: tuple[str, ...], path: str, folder: Path) -> Path:
+        if not hosts:
+            return Path(shutil.copyfile(path, folder / "synset.txt"))
         faults = []
-        for host in hosts:
+        for host in self._hosts(hosts):
             try:
                 return self._get(host, path, folder)
             except _UnavailableError as error:

@@ -81,7 +81,7 @@ def why_not() -> str:
         return "this rig boots on control groups of version 1, or of both, and here are others"
     if not os.access(CGROUPS / "memory", os.W_OK):
         return "control groups cannot be written here"
-    missing = [name for name in ("debootstrap", "unshare", "nsenter") if shutil.which(name) is None]
+    missing = [name for name in ("debootstrap", "unshare", "nsenter", "setpriv") if shutil.which(name) is None]
     return f"{missing[0]} is not installed" if missing else ""
 
 
@@ -193,11 +193,13 @@ class Booted:
             "PLACE": str(self._folder / "place"),
         }
         join = "; ".join(f'echo $$ > "{hierarchy}/cgroup.procs"' for hierarchy in self._hierarchies())
+        # with whoever boots it, however that ends, the machine ends too
+        die_with_us = ["setpriv", "--pdeathsig", "KILL"]
         unshare = "unshare --mount --uts --ipc --net --cgroup --pid --fork --kill-child"
         console = (self._folder / "console").open("ab")
         with console:
             self._outer = subprocess.Popen(
-                ["bash", "-euc", f'{join}; exec {unshare} bash -euc "$0"', _BOOT],
+                [*die_with_us, "bash", "-euc", f'{join}; exec {unshare} bash -euc "$0"', _BOOT],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
