@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rigs import booted
 from rigs.systemd import Listener
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -13,6 +14,18 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="repeat each fault as often as the acceptance lists ask")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What the booted machines are made of takes a minute or two: it is made while the other tests run."""
+    items = [item for item in session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
+    names = {str(item.callspec.params["release"]) for item in items if "release" in item.callspec.params}
+    if names and not session.config.option.collectonly and not booted.why_not():
+        booted.prepare(sorted(names))
+
+
+def pytest_sessionfinish() -> None:
+    booted.end_preparing()
 
 
 @pytest.fixture

@@ -323,7 +323,7 @@ def test_a_hog_in_its_control_group_makes_the_network_smaller(service: Booted, t
         limit, used = (Path("/sys/fs/cgroup/memory/system.slice/edge.service") / f"memory.{name}_in_bytes"
                        for name in ("limit", "usage"))
         Path("/sys/fs/cgroup/memory/system.slice/edge.service/cgroup.procs").write_text("0")
-        blocks, until_s = [], time.monotonic() + 20
+        blocks, until_s = [], time.monotonic() + 14
         while time.monotonic() < until_s:
             if int(limit.read_text()) - int(used.read_text()) > 30 * 2**20:
                 blocks.append(b"x" * 2**23)
@@ -378,7 +378,7 @@ def test_in_steady_state_nothing_is_written(service: Booted, long: bool) -> None
     service.run("sync")
     files, written = listing(service.upper), bytes_written(service)
     assert written
-    time.sleep(600 if long else 20)
+    time.sleep(600 if long else 12)
     assert listing(service.upper) == files
     assert bytes_written(service) == written
 

@@ -85,12 +85,32 @@ def why_not() -> str:
     return f"{missing[0]} is not installed" if missing else ""
 
 
+_preparing: list["subprocess.Popen[bytes]"] = []
+
+
+def prepare(names: list[str]) -> None:
+    """Begin to make the bases in a process beside, while tests run that do not need them."""
+    command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "rigs.booted", *names]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    _preparing.append(subprocess.Popen(command, cwd=PROJECT / "tests", **quiet))  # type: ignore[call-overload]
+
+
+def end_preparing() -> None:
+    """Whether it is done or not."""
+    while _preparing:
+        process = _preparing.pop()
+        process.terminate()
+        process.wait()
+
+
 def base(name: str) -> Path:
     """The system of a Debian with what edge needs, but not edge; made where it is missing (a minute or two).
 
     `name` is a release, or a release with an architecture that this machine emulates: bookworm-arm64. For that
     qemu-user-static and binfmt-support must be there, and binfmt_misc must be mounted.
     """
+    while _preparing:
+        _preparing.pop().wait()  # if it could not, we shall see why
     release, _, architecture = name.partition("-")
     architecture = architecture or _ARCHITECTURES[platform.machine()]
     place = ROOTS / name
@@ -150,7 +170,8 @@ def _mirror() -> str:
 
 
 def _do(*command: str) -> str:
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with_us = ["setpriv", "--pdeathsig", "TERM", *command]
+    done = subprocess.run(with_us, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"{' '.join(command[:3])}...: {done.stdout[-2000:]}"
     return done.stdout
 
@@ -312,3 +333,8 @@ def booted(folder: Path, name: str) -> Iterator[Booted]:
         yield machine
     finally:
         machine.close()
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        base(argument)
