@@ -41,6 +41,8 @@ class Equipment:
         self._tell, self._lost, self._back = tell, lost, back
         self._every_frame = every_frame
         self._new_loader = functools.partial(Loader, machine=machine, overrides=overrides, synset=synset, tell=tell)
+        self._strict = False
+        """Whether a voice that cannot be opened is an error, and not only a silence that is told."""
         self._children: dict[str, Shutter | Speaker] = {}
         """What has processes, by what it is."""
 
@@ -59,15 +61,18 @@ class Equipment:
         """
         before, self.settings = self.settings, settings
         exchanged: list[Callable[[bool], None]] = []
+        self._strict = True
         try:
             for exchange in self._affected(before, settings):
                 exchanged.append(exchange)
                 exchange(paused)
         except EdgeError as error:
-            self.settings = before
+            self.settings, self._strict = before, False
             for exchange in exchanged:
                 exchange(paused)
             return str(error)
+        finally:
+            self._strict = False
         return ""
 
     def close(self) -> None:
@@ -147,6 +152,8 @@ class Equipment:
             try:
                 return open_speaker(settings)
             except SpeechError as error:
+                if self._strict:
+                    raise
                 self._tell(f"No sound ({error}): I print what I would say.")
         # a line is written for each announcement anyway
         return open_speaker(silent, printed=lambda _text: None)

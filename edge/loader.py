@@ -15,7 +15,7 @@ from typing import Any
 from edge.aloud import ANOTHER, SMALLER
 from edge.engines import engine_version, open_classifier
 from edge.engines.selftest import check_answer
-from edge.errors import ModelError, NoModelFits
+from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
 from edge.machine import Machine
 from edge.models import measure
 from edge.models.catalogue import load_catalogue
@@ -363,4 +363,6 @@ class Loader:
         try:
             return self._open(option)
         except ModelError as error:
-            raise NoModelFits(f"{error}; and no other model can be used either") from error
+            nothing = NoModelFits(f"{error}; and no other model can be used either")
+            nothing.exit_code = EX_UNAVAILABLE  # a new start may find memory, or tells what is damaged
+            raise nothing from error

@@ -178,3 +178,14 @@ def test_the_limit_of_a_control_group_is_a_budget(tmp_path: Path, version: int) 
     machine = Machine(root)
     found = budget(None, machine.memory_reading().available_mib, machine.cgroup_limit(), named=False)
     assert found == Budget(300, f"the limit of the control group, {folder / f'memory.{file}'}", ours=False)
+
+
+def test_what_other_programs_leave_may_be_more_in_a_moment_and_is_no_wrong_setting() -> None:
+    """A service is started again after 69, and never after 78."""
+    for within, code in (
+        (budget(None, 200.0, None, named=False), 69),
+        (budget(None, 5000.0, (200.0, "memory.max"), named=False), 78),
+        (budget(200.0, 5000.0, None, named=False), 78),
+    ):
+        verdicts = choose([INCEPTION, RESNET], within, COMPANIONS_MIB)
+        assert no_model_fits(verdicts, within).exit_code == code

@@ -20,6 +20,7 @@ from rigs.processes import command, left_in_shared_memory, shared_memory, wait_u
 
 from edge.cameras.child import Host, Slot
 from edge.cameras.process import HEARTBEAT_S, LONGEST_PAUSE_S, ProcessCamera, patience_s
+from edge.cameras.shutter import Shutter
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Frame
@@ -217,6 +218,22 @@ def test_paused_it_is_closed_and_resumed_it_is_opened(rig: Rig, camera: ProcessC
     camera.resume()
     next_frame(camera)
     assert (rig.lost, rig.back) == ([], [])
+
+
+def test_one_that_is_being_opened_is_waited_for(rig: Rig, camera: ProcessCamera) -> None:
+    """It has a deadline of its own, and systemd's watchdog is no second one."""
+    shutter = Shutter(camera)
+    assert not shutter.waits
+    shutter.set_shut(True)
+    shutter.set_shut(False)
+    seen = []
+    while (frame := shutter.read(0.01)) is None:
+        seen.append(shutter.waits)
+    # it has begun with the first read; once it is open the next frame is near
+    assert seen[0]
+    assert seen == sorted(seen, reverse=True)
+    assert frame
+    assert not shutter.waits
 
 
 def test_a_crash_leaves_no_picture_on_the_disk(camera: ProcessCamera) -> None:

@@ -122,6 +122,21 @@ def test_a_lost_camera_exchanged_for_one_that_works(tmp_path: Path, files: tuple
             assert running.notices().count(SIGHT_AGAIN) == running.notices().count(LOST) == 1
 
 
+def test_a_voice_that_there_is_not_is_refused_and_the_old_one_speaks_on(
+    tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    card = tmp_path / "asound.conf"
+    card.write_text("pcm.!default { type null }\n")
+    speaking = GOOD.replace('driver = "log"', 'driver = "espeak"')
+    files[0].write_text(speaking)
+    with daemon(tmp_path, *command(*files), ALSA_CONFIG_PATH=str(card)) as child:
+        running = Reloading(child, *files)
+        wait_until(lambda: any(event["heard"] for event in named(read_events(running.events), "spoken")))
+        assert running.reload(speaking + 'voice = "nobody"\n') == "reload_refused"
+        heard = sum(event["heard"] for event in named(read_events(running.events), "spoken"))
+        wait_until(lambda: sum(event["heard"] for event in named(read_events(running.events), "spoken")) > heard)
+
+
 def test_another_network_is_told(tmp_path: Path, files: tuple[Path, Path]) -> None:
     store_of(tmp_path / "data", Machine(), other=100.0)
     with daemon(tmp_path, *command(*files), XDG_DATA_HOME=str(tmp_path / "data")) as child:

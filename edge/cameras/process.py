@@ -103,6 +103,11 @@ class ProcessCamera:
             self.close()
             raise
 
+    @property
+    def opening(self) -> bool:
+        """Whether it is just being opened, which has a deadline of its own."""
+        return self._worker is not None and not self._opened
+
     def _wait_until_opened(self) -> None:
         while not self._opened:
             if fault := self._look(1.0)[1]:

@@ -17,8 +17,9 @@ class Shutter:
 
     @property
     def waits(self) -> bool:
-        """Whether no frame is to be expected now: it is shut, or lost and tried again, or plays at its own pace."""
-        return self.shut or not self.live or (isinstance(self._camera, ProcessCamera) and self._camera.missing)
+        """Whether no frame is to be expected now: shut, being opened, lost and tried again, or played at a pace."""
+        camera = self._camera
+        return self.shut or not self.live or (isinstance(camera, ProcessCamera) and (camera.missing or camera.opening))
 
     def read(self, timeout_s: float) -> Frame | None:
         if self.shut:

@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:  # argparse has said why
         return int(leaving.code or EX_OK)
     logging.basicConfig(level=logging.WARNING, format="edge: %(message)s", stream=sys.stderr)
+    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
         code = command(options)
         # here, where it is told that a disk is full; the daemon has printed line by line, and does not mind
         if command is not run:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         if options.debug:
             traceback.print_exc()
-        _tell_failure(str(error), error.exit_code)
+        _tell_failure(str(error), error.exit_code, is_run=command is run)
         return error.exit_code
     except BrokenPipeError:
         # whoever read the output has gone; nothing more can be said there, not even by the flush at exit
@@ -64,18 +64,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.debug:
             traceback.print_exc()
         what = f"{type(error).__name__}: {one_line(error)}"
-        _tell_failure(f"a bug: {what}; run it again with --debug and report it", EX_SOFTWARE)
+        what = f"a bug: {what}; run it again with --debug and report it"
+        _tell_failure(what, EX_SOFTWARE, is_run=command is run)
         return EX_SOFTWARE
     return code
 
 
-def _tell_failure(text: str, code: int) -> None:
-    """Why the command fails, on standard error; for a service also in the journal's way and in `systemctl status`."""
+def _tell_failure(text: str, code: int, *, is_run: bool) -> None:
+    """Why the command fails, on standard error; of a service also in the journal's way and in `systemctl status`."""
     tell = Teller(sys.stderr)
     lines = text.splitlines()
-    notify(f"STATUS={lines[0]}")
+    if is_run:
+        notify(f"STATUS={lines[0]}")
     for line in lines:
-        tell(f"edge: {line}", priority=ERROR, event="failed", exit_code=code)
+        tell(f"edge: {line}", priority=ERROR, event="failed" if is_run else None, exit_code=code)
 
 
 def run(options: argparse.Namespace) -> int:

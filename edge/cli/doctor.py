@@ -25,6 +25,7 @@ def doctor(options: argparse.Namespace) -> int:
     """edge doctor: a line for each thing looked at, and an exit code."""
     if options.service:
         arguments = ["doctor", *(["--speak"] if options.speak else []), *(["--json"] if options.json else [])]
+        arguments += ["--config", str(options.config.absolute())] if options.config else []
         sys.stdout.flush()
         return doctors.in_the_service(arguments)
     findings = []

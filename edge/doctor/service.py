@@ -28,7 +28,11 @@ def check_service() -> Iterator[Finding]:
         *("ExecMainStatus", "StatusText", "MemoryMax", "NeedDaemonReload"),
     ]
     done = subprocess.run(
-        [systemctl, "show", UNIT, f"--property={','.join(properties)}"], capture_output=True, text=True, check=False
+        [systemctl, "show", UNIT, f"--property={','.join(properties)}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
@@ -81,11 +85,13 @@ def in_the_service(arguments: Sequence[str]) -> int:
     if unit.returncode:
         raise ConfigError(f"--service: there is no {UNIT}; install it first, or leave --service out")
     properties = [f"--property={line}" for line in confinement(unit.stdout)]
+    # the service's own edge, not the one that is asked: its folder may be closed to the service
+    starts = [line.split()[0] for line in re.findall(r"(?m)^ExecStart=[-@:+!]*(\S.*)$", unit.stdout)]
     return subprocess.run(
         [
             *(run, "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"),
             *(*properties, "--property=RuntimeDirectoryPreserve=yes"),
-            *(sys.executable, "-P", "-m", "edge", *arguments),
+            *(starts[-1] if starts else sys.executable, "-P", "-m", "edge", *arguments),
         ],
         check=False,
     ).returncode

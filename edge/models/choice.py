@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.errors import NoModelFits
+from edge.errors import EX_UNAVAILABLE, NoModelFits
 from edge.models.measure import Measurement
 
 DEFAULT_BUDGET_MIB = 640
@@ -32,6 +32,8 @@ class Budget:
     """Where the number comes from, for people."""
     ours: bool = True
     """Whether a setting can raise it; False when the machine has no more."""
+    passing: bool = False
+    """Whether it may be another in a moment: what other programs leave."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def budget(
         budgets.append(Budget(limit[0], f"the limit of the control group, {limit[1]}", ours=False))
     if available_mib is not None:
         source = f"{AVAILABLE_SHARE:.0%} of the available memory"
-        budgets.append(Budget(AVAILABLE_SHARE * available_mib, source, ours=False))
+        budgets.append(Budget(AVAILABLE_SHARE * available_mib, source, ours=False, passing=True))
     # a machine that says nothing of itself gets what everybody gets
     return min(budgets or [Budget(DEFAULT_BUDGET_MIB, "the default")], key=lambda one: one.mib)
 
@@ -130,19 +132,24 @@ def smaller(verdicts: Sequence[Verdict], than: str) -> Verdict | None:
 
 def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
     """The error that says what each candidate needs: one line for one of them, else a line for each."""
+    error = NoModelFits(_needs(verdicts, within))
+    if within.passing:
+        error.exit_code = EX_UNAVAILABLE  # a service is to try again: memory comes back
+    return error
+
+
+def _needs(verdicts: Sequence[Verdict], within: Budget) -> str:
     more = "raise [model] memory_budget_mib (--budget-mib N)" if within.ours else "give edge more memory"
     if len(verdicts) == 1:
         (verdict,) = verdicts
         what = f"model {verdict.candidate.name}: {verdict.reason}"
         if verdict.candidate.struck:
-            return NoModelFits(what)
-        return NoModelFits(
-            f"{what}; the budget is {within.mib:.0f} MiB ({within.source}): {more}, or use a smaller model"
-        )
+            return what
+        return f"{what}; the budget is {within.mib:.0f} MiB ({within.source}): {more}, or use a smaller model"
     lines = [f"no model fits into {within.mib:.0f} MiB ({within.source}):"]
     lines += [f"  {verdict.candidate.name}: {verdict.reason}" for verdict in verdicts]
     lines.append(f"{more}, or install a smaller model (edge models list)")
-    return NoModelFits("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _rank(candidate: Candidate) -> tuple[float, float, str]:

@@ -19,6 +19,8 @@ CHARACTER_S = 0.15
 """A generous time for one character at 200 words a minute; ordinary speech needs a third of it."""
 LONGEST = 2000
 """Characters of one announcement: minutes of speech, and far less than the pipe to the process takes at once."""
+START_S = 30.0
+"""How long the synthesiser may take to start: a small board that has just booted is busy."""
 PROBE_S = 3.0
 """How long opening the card may take."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
@@ -42,7 +44,7 @@ class ProcessSpeaker:
         """time.monotonic() of the next try of the card; inf: none is needed."""
         options = dataclasses.asdict(settings) | {"voice": settings.spoken_voice}
         try:
-            self._worker = Worker(module, options, "the voice")
+            self._worker = Worker(module, options, "the voice", START_S)
         except WorkerError as error:
             raise SpeechError(str(error)) from error
         self._probe()
