@@ -4,7 +4,6 @@ import argparse
 import re
 import shutil
 import subprocess
-import time
 
 from edge.cli.common import settings_of
 from edge.cli.table import table
@@ -13,7 +12,7 @@ from edge.errors import EX_OK, SpeechError
 
 def say(options: argparse.Namespace) -> int:
     """edge say: the way of every announcement, for one text; or what can be played on."""
-    from edge.speech import open_speaker
+    from edge.speech import open_speaker, say_and_wait
     from edge.stages import Announcement
 
     if options.list_devices:
@@ -24,16 +23,11 @@ def say(options: argparse.Namespace) -> int:
         raise SpeechError("there is nothing to say: give a text, as in: edge say 'I see a guitar'")
     speaker = open_speaker(settings.speech, printed=print)
     try:
-        # it is busy for a moment, while it tries the card
-        while not speaker.say(Announcement(id="", label="", probability=1.0, text=text)):
-            speaker.poll()
-            time.sleep(0.01)
-        while not (outcomes := speaker.poll()):
-            time.sleep(0.01)
+        outcome = say_and_wait(speaker, Announcement(id="", label="", probability=1.0, text=text))
     finally:
         speaker.close()
-    if not outcomes[0].delivered:
-        raise SpeechError(f"not heard: {outcomes[0].reason}")
+    if not outcome.delivered:
+        raise SpeechError(f"not heard: {outcome.reason}")
     return EX_OK
 
 

@@ -16,7 +16,7 @@ from edge.errors import CameraError, SpeechError
 from edge.picture import glance
 from edge.settings import CameraSettings, SpeechSettings
 from edge.sight import fault as why_nothing_is_seen
-from edge.speech import open_speaker
+from edge.speech import open_speaker, say_and_wait
 from edge.speech.sound import find_aplay, find_cards, player, probe
 from edge.stages import Announcement, EndOfFrames, Frame, Pixels
 
@@ -129,15 +129,11 @@ def check_sound(settings: SpeechSettings, *, speak: bool) -> Iterator[Finding]:
     try:
         yield good("voice", speaker.description)
         if speak:
-            while not speaker.say(Announcement(id="", label="", probability=1.0, text=SENTENCE)):
-                speaker.poll()
-                time.sleep(0.01)
-            while not (outcomes := speaker.poll()):
-                time.sleep(0.01)
-            if outcomes[0].heard:
+            outcome = say_and_wait(speaker, Announcement(id="", label="", probability=1.0, text=SENTENCE))
+            if outcome.heard:
                 yield good("speaking", f'"{SENTENCE}" was played; did you hear it?')
             else:
-                yield fault("speaking", f"nothing could be heard: {outcomes[0].reason}")
+                yield fault("speaking", f"nothing could be heard: {outcome.reason}")
     finally:
         speaker.close()
 

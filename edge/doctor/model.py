@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.doctor.finding import Finding, fault, good, warning
-from edge.errors import ModelError
+from edge.errors import ModelError, one_line
 from edge.loader import Loader
 from edge.models.checkpoint import DEMO
 from edge.models.store import installed, verify
@@ -33,7 +33,7 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
         loader = Loader(settings, tell=told.append)
         classifier = loader.open()
     except ModelError as error:
-        yield fault("model", " ".join(str(error).split()))
+        yield fault("model", one_line(error))
         return
     try:
         for line in told:

@@ -1,11 +1,12 @@
 """Speakers: the words of an announcement become sound, or print."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # this package is loaded in the speech process too, which can do without numpy
     from edge.settings import SpeechSettings
-    from edge.stages import Speaker
+    from edge.stages import Announcement, Outcome, Speaker
 
 DRIVERS = {"pyttsx3": "edge.speech.pyttsx3", "espeak": "edge.speech.espeak"}
 """The drivers that make sound, each in a module of its own that a speech process imports."""
@@ -24,3 +25,14 @@ def open_speaker(settings: "SpeechSettings", printed: Callable[[str], object] = 
     from edge.speech.process import ProcessSpeaker
 
     return ProcessSpeaker(DRIVERS[settings.driver], settings)
+
+
+def say_and_wait(speaker: "Speaker", announcement: "Announcement") -> "Outcome":
+    """Say it as soon as the speaker is free, and return what became of it; the speaker's own deadline bounds this."""
+    # it is busy for a moment, while it tries the card
+    while not speaker.say(announcement):
+        speaker.poll()
+        time.sleep(0.01)
+    while not (outcomes := speaker.poll()):
+        time.sleep(0.01)
+    return outcomes[0]

@@ -91,8 +91,8 @@ _preparing: list["subprocess.Popen[bytes]"] = []
 def prepare(names: list[str]) -> None:
     """Begin to make the bases in a process beside, while tests run that do not need them."""
     command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "rigs.booted", *names]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    _preparing.append(subprocess.Popen(command, cwd=PROJECT / "tests", **quiet))  # type: ignore[call-overload]
+    null = subprocess.DEVNULL
+    _preparing.append(subprocess.Popen(command, cwd=PROJECT / "tests", stdin=null, stdout=null, stderr=null))
 
 
 def end_preparing() -> None:
