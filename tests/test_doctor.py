@@ -240,6 +240,24 @@ def test_what_a_unit_says_of_confinement() -> None:
 
 
 @pytest.mark.integration
+def test_before_it_is_used_it_is_asked_only_what_another_edge_does_not_hold(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_CAMERA_SOURCE", "/nowhere.mp4")
+    monkeypatch.setenv("EDGE_MODEL_NAME", "nobody")
+    assert main(["doctor", "--before-use", "--json"]) == 0
+    found = [one["check"] for one in json.loads(capsys.readouterr().out)]
+    assert found == ["settings", "system", "python", "packages", "disk", "model"]
+    monkeypatch.setenv("EDGE_CAMERA_WIDTH", "wide")
+    assert main(["doctor", "--before-use"]) == 1
+
+
+def test_a_unit_file_goes_with_the_service(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--unit", "edge.service"]) == 78
+    assert "--service" in capsys.readouterr().err
+
+
+@pytest.mark.integration
 def test_it_looks_at_everything_and_its_exit_code_says_whether_all_is_well(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,6 +235,14 @@ def _parser() -> _Parser:
 
     sub = command(doctor, "look at everything that edge depends on, and say what to do")
     sub.add_argument("--service", action="store_true", help="as the service's user, with its confinement (as root)")
+    sub.add_argument(
+        "--unit", type=Path, metavar="FILE", help="with --service: this unit file's confinement, and this very edge"
+    )
+    sub.add_argument(
+        "--before-use",
+        action="store_true",
+        help="only what an edge can be asked that does not run yet, beside one that does",
+    )
     sub.add_argument("--speak", action="store_true", help="say a sentence, to be heard")
     sub.add_argument("--json", action="store_true", help="a list of objects instead of lines")
     control.add_socket(sub)

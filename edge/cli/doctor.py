@@ -23,11 +23,14 @@ _CHECK_WIDTH = 14
 
 def doctor(options: argparse.Namespace) -> int:
     """edge doctor: a line for each thing looked at, and an exit code."""
+    if options.unit and not options.service:
+        raise ConfigError("--unit: goes with --service")
     if options.service:
-        arguments = ["doctor", *(["--speak"] if options.speak else []), *(["--json"] if options.json else [])]
+        flags = {"--speak": options.speak, "--json": options.json, "--before-use": options.before_use}
+        arguments = ["doctor", *(flag for flag, given in flags.items() if given)]
         arguments += ["--config", str(options.config.absolute())] if options.config else []
         sys.stdout.flush()
-        return doctors.in_the_service(arguments)
+        return doctors.in_the_service(arguments, options.unit)
     findings = []
     for finding in _findings(options):
         findings.append(finding)
@@ -43,7 +46,8 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
-    yield from doctors.examine_system()
+    if not options.before_use:
+        yield from doctors.examine_system()
     try:
         settings = settings_of(options)
     except ConfigError as error:
@@ -51,7 +55,10 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
             yield Finding("settings", Grade.FAULT, what, "edge config --check FILE tells whether a file is good")
         return
     yield Finding("settings", Grade.GOOD, "they can be used; edge config shows them")
-    yield from doctors.examine(settings, _running(options), speak=options.speak)
+    if options.before_use:
+        yield from doctors.examine_before_use(settings)
+    else:
+        yield from doctors.examine(settings, _running(options), speak=options.speak)
 
 
 def _running(options: argparse.Namespace) -> Mapping[str, Any] | None:

@@ -1,5 +1,6 @@
 """Every check that a person can ask for: `edge doctor`."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,10 +12,10 @@ from edge.doctor.model import check_model
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, in_the_service
 from edge.machine import Machine
-from edge.models.checkpoint import store_folders
+from edge.models.checkpoint import DEMO, store_folders
 from edge.settings import Settings
 
-__all__ = ["Finding", "Grade", "examine", "examine_system", "in_the_service"]
+__all__ = ["Finding", "Grade", "examine", "examine_before_use", "examine_system", "in_the_service"]
 
 
 def examine_system(machine: Machine | None = None) -> Iterator[Finding]:
@@ -34,6 +35,18 @@ def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: boo
     yield from _bounded("sound", check_sound(settings.speech, speak=speak))
     yield from _bounded("camera", check_camera(settings.camera, running))
     yield from _bounded("model", check_model(settings, stores, running))
+
+
+def examine_before_use(settings: Settings) -> Iterator[Finding]:
+    """What can be told of an edge that is to take another's place, while that one has camera, card and memory.
+
+    The demo network is small, and tells whether the engine computes here at all.
+    """
+    stores = store_folders()
+    yield from _bounded("packages", check_packages(on_a_pi=Machine().is_raspberry_pi))
+    yield from _bounded("disk", check_disk([state_file().parent, *stores]))
+    demo = dataclasses.replace(settings, model=dataclasses.replace(settings.model, name=DEMO))
+    yield from _bounded("model", check_model(demo, stores, None))
 
 
 def _bounded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:

@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import ConfigError
 
 UNIT = "edge.service"
+DROP_INS = Path("/etc/systemd/system/edge.service.d")
 _NOT_CONFINEMENT = re.compile(
     r"Type|NotifyAccess|Exec.*|Restart.*|Success.*|WatchdogSec|Timeout.*|KillMode|.*Signal|RemainAfterExit|PIDFile|"
     r"FileDescriptorStoreMax|RuntimeDirectoryPreserve|Standard.*|BusName"
@@ -73,20 +75,29 @@ def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
         yield warning("unit", "it was changed since systemd read it", "sudo systemctl daemon-reload")
 
 
-def in_the_service(arguments: Sequence[str]) -> int:
+def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> int:
     """Run `edge ARGUMENTS` as the service's user with its confinement, and return its exit code.
 
-    Raises ConfigError where there is no such service.
+    With `unit_file`, which need not be installed yet, the confinement is that of this file with the drop-ins that are
+    installed, and it is the edge that is asked which runs. Raises ConfigError where there is no such service or file.
     """
     run, show = shutil.which("systemd-run"), shutil.which("systemctl")
     if run is None or show is None:
         raise ConfigError("--service: this system has no systemd")
-    unit = subprocess.run([show, "cat", UNIT], capture_output=True, text=True, check=False)
-    if unit.returncode:
-        raise ConfigError(f"--service: there is no {UNIT}; install it first, or leave --service out")
-    properties = [f"--property={line}" for line in confinement(unit.stdout)]
-    # the service's own edge, not the one that is asked: its folder may be closed to the service
-    starts = [line.split()[0] for line in re.findall(r"(?m)^ExecStart=[-@:+!]*(\S.*)$", unit.stdout)]
+    if unit_file is None:
+        shown = subprocess.run([show, "cat", UNIT], capture_output=True, text=True, check=False)
+        if shown.returncode:
+            raise ConfigError(f"--service: there is no {UNIT}; install it first, or leave --service out")
+        unit = shown.stdout
+        # the service's own edge, not the one that is asked: its folder may be closed to the service
+        starts = [line.split()[0] for line in re.findall(r"(?m)^ExecStart=[-@:+!]*(\S.*)$", unit)]
+    else:
+        try:
+            unit = "\n".join(file.read_text() for file in (unit_file, *sorted(DROP_INS.glob("*.conf"))))
+        except OSError as error:
+            raise ConfigError(f"--unit: {error.filename}: {error.strerror}") from error
+        starts = []
+    properties = [f"--property={line}" for line in confinement(unit)]
     return subprocess.run(
         [
             *(run, "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"),

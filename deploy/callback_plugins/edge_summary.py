@@ -1,0 +1,83 @@
+"""A line for each machine when all is done: what runs there, or why not."""
+
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: edge_summary
+type: aggregate
+short_description: a table of the machines, what runs there, or why not
+description: Prints, after the recap, a line for each machine of the inventory's group edge.
+"""
+
+_COLUMNS = ("host", "version", "model", "camera", "sound", "state")
+_WIDTHS = {"camera": 32, "sound": 24}
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Listens to the fact edge_report, which the role sets, and to what fails."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "edge_summary"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hosts: list[str] = []
+        self._rows: dict[str, dict[str, str]] = {}
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Note every host that the play is for, so that those which are never reached are named too."""
+        names = [host.name for host in play.get_variable_manager()._inventory.get_hosts(play.hosts)]
+        self._hosts += [name for name in names if name not in self._hosts]
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Take what the role tells of a host."""
+        report = result._result.get("ansible_facts", {}).get("edge_report")
+        if report:
+            self._rows[result._host.name] = dict(report)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """The reason, in its first line; what comes later on the same host is a consequence."""
+        if not ignore_errors:
+            self._fail(result, f"failed: {result._task.get_name().partition(' : ')[2] or result._task.get_name()}")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Not even the connection."""
+        self._fail(result, "unreachable")
+
+    def _fail(self, result: Any, state: str) -> None:
+        row = self._rows.setdefault(result._host.name, {})
+        row["state"] = state
+        # of a loop, what went wrong in it
+        parts = [part for part in result._result.get("results", []) if part.get("failed")] or [result._result]
+        row["why"] = "\n".join(_reason(part) for part in parts)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Print the table, and below it each reason whole."""
+        if not any(self._rows.values()):
+            return
+        untouched = {"state": "not touched: an earlier host failed"}
+        rows = [{"host": name, **self._rows.get(name, untouched)} for name in self._hosts]
+        cells = [[name.upper() for name in _COLUMNS]]
+        cells += [[_shortened(row.get(name) or "-", _WIDTHS.get(name)) for name in _COLUMNS] for row in rows]
+        widths = [max(len(line[column]) for line in cells) for column in range(len(_COLUMNS))]
+        self._display.banner("EDGE")
+        for line in cells:
+            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            self._display.display("  ".join(padded).rstrip())
+        for row in rows:
+            if row.get("why"):
+                self._display.display(f"\n{row['host']}: {row['why']}")
+
+
+def _reason(result: Any) -> str:
+    """What a task says of its failure; of a command, what it printed last."""
+    printed = str(result.get("stderr") or result.get("stdout") or "").strip()
+    return printed if printed and "cmd" in result else str(result.get("msg") or "").strip()
+
+
+def _shortened(text: str, width: int | None) -> str:
+    return text if width is None or len(text) <= width else text[: width - 1] + "…"

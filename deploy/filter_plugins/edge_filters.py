@@ -1,0 +1,99 @@
+"""Filters of the playbooks: what the project's source is called, and a settings file from variables."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+_SOURCE = ("edge", "systemd", "setup.cfg", "pyproject.toml", "scripts/mend-mxnet")
+_SOURCE_OF_DEPLOY = "deploy/roles/edge/files"
+_DEFAULT = re.compile(r"# ([a-z0-9_]+) = ")
+
+
+def source_version(project: str) -> str:
+    """The version of the project in a folder, '0.1.0'."""
+    found = re.search(r'__version__ = "([^"]+)"', (Path(project) / "edge" / "__init__.py").read_text(encoding="utf-8"))
+    assert found, "edge/__init__.py has no __version__"
+    return found[1]
+
+
+def source_digest(project: str) -> str:
+    """SHA-256 of all that decides what is in a release, in hexadecimal; of two equal sources it is equal."""
+    root = Path(project)
+    whole = hashlib.sha256()
+    for name in (*_SOURCE, _SOURCE_OF_DEPLOY):
+        for file in sorted([root / name] if (root / name).is_file() else (root / name).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+                whole.update(f"{file.relative_to(root)} {digest}\n".encode())
+    return whole.hexdigest()
+
+
+def release_name(version: str, digest: str, python: str) -> str:
+    """What a release is called: '0.1.0-3f9c2a1b'. Other source or another Python of the system is another release."""
+    return f"{version}-{hashlib.sha256(f'{digest} {python}'.encode()).hexdigest()[:8]}"
+
+
+def settings_file(settings: Mapping[str, Mapping[str, Any]], defaults: str) -> str:
+    """A settings file with these values, made of the commented one with the defaults, so that it explains itself.
+
+    `settings` has the shape {table: {key: value}}. A table or key that the defaults do not have is written all the
+    same: edge itself tells what is wrong with it.
+    """
+    left = {table: dict(values) for table, values in settings.items()}
+    lines: list[str] = []
+    table = ""
+
+    def rest() -> None:
+        mine = left.pop(table, {})
+        if mine:
+            while lines and not lines[-1]:
+                lines.pop()
+            lines.extend(f"{key} = {_toml(value)}" for key, value in mine.items())
+            lines.append("")
+
+    for line in defaults.splitlines():
+        if line.startswith("["):
+            rest()
+            table = line.strip("[]")
+        found = _DEFAULT.match(line)
+        if found and found[1] in left.get(table, {}):
+            lines.append(f"{found[1]} = {_toml(left[table].pop(found[1]))}")
+        else:
+            lines.append(line)
+    rest()
+    for table in list(left):
+        lines += ["", f"[{table}]"]
+        rest()
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def doctor_faults(findings: str) -> list[str]:
+    """The faults in what `edge doctor --json` printed, with their advice, a line each; else what it printed instead."""
+    try:
+        faults = [one for one in json.loads(findings) if one["grade"] == "fault"]
+    except (ValueError, LookupError, TypeError):
+        return [findings.strip() or "edge doctor did not answer"]
+    return [f"{one['check']}: {one['text']}" + (f" -> {one['advice']}" if one["advice"] else "") for one in faults]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {_toml(one)}" for key, one in value.items()) + "}"
+    # JSON's strings, numbers, booleans and lists of them are TOML's too
+    return json.dumps(value, ensure_ascii=False)
+
+
+class FilterModule:
+    """How Ansible finds them."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "edge_source_version": source_version,
+            "edge_source_digest": source_digest,
+            "edge_release_name": release_name,
+            "edge_settings_file": settings_file,
+            "edge_doctor_faults": doctor_faults,
+        }

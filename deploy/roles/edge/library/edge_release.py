@@ -1,0 +1,61 @@
+"""Ansible's module around module_utils/edge_releases.py."""
+
+import base64
+import signal
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.edge_releases import ReleaseError, Releases, diff_of
+
+DOCUMENTATION = """
+module: edge_release
+short_description: Use a release of edge, or go back to the previous one
+description:
+  - Puts a release's unit, the settings and the links in place at once, starts the service and waits until it is active.
+  - When it does not become active, everything is as before, and the module fails with the reason.
+options:
+  release: {type: str, description: "the folder below /opt/edge/releases; empty for the previous release"}
+  settings_base64: {type: str, description: "the settings file that is offered; without it the settings are left alone"}
+  drop_ins: {type: dict, description: "text of each drop-in of the unit by its name; an empty text takes it away"}
+  start_timeout_s: {type: int, description: "seconds that the service may take to become active"}
+"""
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "release": {"type": "str", "default": ""},
+            # Not into the target's log, for a stream's URL may hold a password; and encoded, for Ansible hides all that
+            # equals a parameter which is not to be logged, and the difference is to be shown.
+            "settings_base64": {"type": "str", "no_log": True},
+            "drop_ins": {"type": "dict", "default": {}},
+            "start_timeout_s": {"type": "int", "default": 900},
+        },
+        supports_check_mode=True,
+    )
+    releases = Releases()
+    release = module.params["release"] or releases.used("previous")
+    if not release:
+        module.fail_json(msg="There is no release before this one to go back to.")
+    drop_ins = {name: text or None for name, text in module.params["drop_ins"].items()}
+    encoded = module.params["settings_base64"]
+    plan = releases.plan(release, base64.b64decode(encoded).decode() if encoded else None, drop_ins)
+    changed = bool(plan.changes) or not releases.running()
+    told = {"changed": changed, "diff": [diff_of(change) for change in plan.changes], "notes": plan.notes}
+    told |= {"release": release, "removed": []}
+    if changed and not module.check_mode:
+        # whoever started it may go: a trial is ended once it has begun
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            releases.check(plan)
+            releases.use(plan, module.params["start_timeout_s"])
+        except ReleaseError as error:
+            module.fail_json(msg=str(error), notes=plan.notes)
+    if not module.check_mode:
+        told["removed"] = releases.prune()
+        told["changed"] = changed or bool(told["removed"])
+    module.exit_json(**told)
+
+
+if __name__ == "__main__":
+    main()

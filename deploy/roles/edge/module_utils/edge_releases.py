@@ -1,0 +1,353 @@
+"""The releases of edge on a machine: which one is used, and how another takes its place, or does not.
+
+    /opt/edge/releases/NAME/      a virtual environment with the release's unit in share/edge/; `complete` comes last
+    /opt/edge/current, previous   links to two of them
+    /opt/edge/offered.toml        the settings that the deploy offered last
+    /opt/edge/undo.json           while a release is on trial: what was there before
+
+Everything that a release needs to be used is planned first, as a list of files and links; then it is put in place at
+once, and taken back in the same way when the service does not become active.
+"""
+
+import grp
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+UNIT = "edge.service"
+SETTLE_S = 8.0
+"""So long an active service must stay so before it is believed."""
+MOST_RESTARTS = 2
+"""A service that was started so many times again does not come up."""
+_POLL_S = 0.5
+_PASSWORD = re.compile(r"(\w+://[^/\s:@\"]*:)[^@\s\"]+@")
+
+
+class ReleaseError(Exception):
+    """A release cannot be used, with the reason and what to do in a few lines; the machine is as it was before."""
+
+
+@dataclass(frozen=True)
+class File:
+    """What a path is to be, or was: a text with a mode, or a link; neither: nothing."""
+
+    text: str | None = None
+    mode: int = 0o644
+    group: str = "root"
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path that is to become something else."""
+
+    path: str
+    before: File
+    after: File
+
+
+@dataclass
+class Plan:
+    """What using a release means on this machine."""
+
+    release: str
+    changes: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a person should know, a line each."""
+    settings: str = ""
+    """The settings that will be in force."""
+
+
+class Machine:
+    """The machine's files, below `root`, and its systemd."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    def place(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+    def read(self, path: str) -> File:
+        """What is there now."""
+        place = self.place(path)
+        if place.is_symlink():
+            return File(link=str(place.readlink()))
+        try:
+            status = place.stat()
+            text = place.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return File()
+        return File(text, stat.S_IMODE(status.st_mode), _group_name(status.st_gid))
+
+    def write(self, path: str, what: File) -> None:
+        """Make it so, at once and on the disk."""
+        place = self.place(path)
+        if what.text is None and what.link is None:
+            place.unlink(missing_ok=True)
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if what.link is not None:
+            beside = place.with_name(f".{place.name}.new")
+            beside.unlink(missing_ok=True)
+            beside.symlink_to(what.link)
+        else:
+            assert what.text is not None
+            handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+            beside = Path(name)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(what.text)
+                file.flush()
+                if os.geteuid() == 0:
+                    shutil.chown(beside, "root", what.group)
+                beside.chmod(what.mode)
+                os.fsync(file.fileno())
+        beside.replace(place)
+        folder = os.open(place.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def run(self, *command: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
+        """Run a command and return how it ended."""
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
+
+    def show(self) -> dict[str, str]:
+        """What systemd says of the service."""
+        keys = "ActiveState,SubState,NRestarts,Result,ExecMainStatus,StatusText,MainPID,UnitFileState"
+        told = self.run("systemctl", "show", UNIT, f"--property={keys}").stdout
+        return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+class Releases:
+    """The releases of one machine."""
+
+    def __init__(self, machine: Machine | None = None, base: str = "/opt/edge") -> None:
+        self.machine = machine or Machine()
+        self._base = base
+        self._undo = f"{base}/undo.json"
+        self.undo = self.machine.place(self._undo)
+        """There while a release is on trial."""
+
+    def folder(self, release: str) -> Path:
+        return self.machine.place(f"{self._base}/releases/{release}")
+
+    def used(self, name: str = "current") -> str:
+        """The release that a link names, current or previous; empty where there is none."""
+        link = self.machine.read(f"{self._base}/{name}").link
+        release = Path(link).name if link else ""
+        return release if release and (self.folder(release) / "complete").exists() else ""
+
+    def plan(self, release: str, settings: str | None, drop_ins: Mapping[str, str | None]) -> Plan:
+        """What it takes to use a release.
+
+        `settings` is the settings file that is offered, None to leave the settings alone. `drop_ins` has the text of
+        each drop-in of the unit by its name; None takes it away, and those that are not named are left alone.
+        """
+        share = self.folder(release) / "share" / "edge"
+        plan = Plan(release)
+        wanted: dict[str, File] = {}
+        if share.is_dir():
+            wanted[f"/etc/systemd/system/{UNIT}"] = File((share / "edge.service").read_text(encoding="utf-8"))
+            newer = share / "newer-systemd.conf"
+            wanted[f"/etc/systemd/system/{UNIT}.d/newer-systemd.conf"] = (
+                File(newer.read_text(encoding="utf-8")) if self._systemd() >= 254 else File()
+            )
+        for name, drop_in in drop_ins.items():
+            wanted[f"/etc/systemd/system/{UNIT}.d/{name}.conf"] = File(drop_in)
+        trusted = self._on_trial()["release"] if self.undo.exists() else self.used()
+        if trusted and trusted != release:
+            wanted[f"{self._base}/previous"] = File(link=f"releases/{trusted}")
+        wanted[f"{self._base}/current"] = File(link=f"releases/{release}")
+        wanted["/usr/local/bin/edge"] = File(link=f"{self._base}/current/bin/edge")
+        wanted |= self._settings(plan, settings)
+        for path, after in wanted.items():
+            before = self.machine.read(path)
+            if before != after:
+                plan.changes.append(Change(path, before, after))
+        return plan
+
+    def _settings(self, plan: Plan, offered: str | None) -> dict[str, File]:
+        """Never over what a person changed: as dpkg does it, what was offered last tells whether somebody did."""
+        path = "/etc/edge/edge.toml"
+        here = self.machine.read(path)
+        plan.settings = here.text or ""
+        if offered is None:
+            return {}
+        # a stream's URL may hold a password
+        mode, group = (0o640, "edge") if _PASSWORD.search(offered) else (0o644, "root")
+        last = self.machine.read(f"{self._base}/offered.toml").text
+        wanted = {f"{self._base}/offered.toml": File(offered, 0o600)}
+        if here.text in (None, last, offered):
+            wanted[f"{path}.new"] = File()
+            plan.settings = offered
+            if here.text != offered:
+                wanted[path] = File(offered, mode, group)
+        elif offered != last:
+            wanted[f"{path}.new"] = File(offered, mode, group)
+            plan.notes.append(
+                f"{path} was changed by hand and stays as it is; what this deploy would write is in {path}.new"
+            )
+        return wanted
+
+    def _systemd(self) -> int:
+        found = re.match(r"systemd (\d+)", self.machine.run("systemctl", "--version").stdout)
+        return int(found[1]) if found else 0
+
+    def check(self, plan: Plan) -> None:
+        """Let the new release judge the settings, its libraries and its engine, beside the one that runs.
+
+        Raises ReleaseError, with what is wrong and what to do about it.
+        """
+        edge = [str(self.folder(plan.release) / "bin" / "python"), "-P", "-m", "edge"]
+        # where the service's user may read it, and nobody else
+        candidate = "/etc/edge/.candidate.toml"
+        unit = str(self.folder(plan.release) / "share" / "edge" / "edge.service")
+        try:
+            self.machine.write(candidate, File(plan.settings, 0o640, "edge"))
+            settings = self.machine.run(*edge, "config", "--check", candidate)
+            if settings.returncode:
+                lines = settings.stderr.replace(candidate, "/etc/edge/edge.toml").strip()
+                raise ReleaseError(
+                    f"release {plan.release} cannot use the settings:\n{lines}\n"
+                    "Nothing was changed. Mend /etc/edge/edge.toml (or the variables of the deploy), and deploy again."
+                )
+            doctor = [*edge, "doctor", "--before-use", "--service", "--unit", unit, "--config", candidate, "--json"]
+            told = self.machine.run(*doctor, timeout_s=900)
+            if told.returncode:
+                faults = faults_of(told.stdout) or [told.stderr.strip() or f"exit code {told.returncode}"]
+                raise ReleaseError(f"release {plan.release} is not fit to be used:\n" + "\n".join(faults))
+        finally:
+            self.machine.write(candidate, File())
+
+    def use(self, plan: Plan, start_timeout_s: float) -> None:
+        """Put a plan in place, and wait until the service runs by it; otherwise take it back.
+
+        Raises ReleaseError when it was taken back, or when there was nothing to go back to.
+        """
+        files = {change.path: vars(change.before) for change in plan.changes}
+        undo: dict[str, Any] = {"release": self.used(), "files": files}
+        if self.undo.exists():
+            # of a trial that was not ended, what was there before it counts
+            trial = self._on_trial()
+            undo = {"release": trial["release"], "files": files | trial["files"]}
+        self.machine.write(self._undo, File(json.dumps(undo), 0o600))
+        for change in plan.changes:
+            self.machine.write(change.path, change.after)
+        try:
+            self._start(start_timeout_s)
+        except ReleaseError as error:
+            if not undo["release"]:
+                raise ReleaseError(
+                    f"{error}\nIt is the first release here, and stays: systemd goes on trying."
+                ) from None
+            for path, file in undo["files"].items():
+                self.machine.write(path, File(**file))
+            try:
+                self._start(start_timeout_s)
+                ending = f"Rolled back to {undo['release']}, which runs again."
+            except ReleaseError as second:
+                ending = f"Rolled back to {undo['release']}, which does not run either: {second}"
+            self.undo.unlink()
+            raise ReleaseError(f"{error}\n{ending}") from None
+        self.undo.unlink(missing_ok=True)
+
+    def _on_trial(self) -> dict[str, Any]:
+        """What was there before a trial that was not ended."""
+        what: dict[str, Any] = json.loads(self.undo.read_text(encoding="utf-8"))
+        return what
+
+    def _start(self, timeout_s: float) -> None:
+        """Start the service anew, and return when it is active and stays so; raise ReleaseError when it will not."""
+        systemctl = "systemctl"
+        self.machine.run(systemctl, "daemon-reload")
+        self.machine.run(systemctl, "stop", UNIT)
+        self.machine.run(systemctl, "reset-failed", UNIT)
+        enabled = self.machine.run(systemctl, "enable", UNIT)
+        if enabled.returncode:
+            raise ReleaseError(f"systemctl enable {UNIT}: {enabled.stderr.strip()}")
+        since_s = time.time()
+        self.machine.run(systemctl, "start", "--no-block", UNIT)
+        deadline_s = time.monotonic() + timeout_s
+        active_since_s = None
+        while True:
+            told = self.machine.show()
+            now_s = time.monotonic()
+            if int(told.get("NRestarts") or 0) >= MOST_RESTARTS or told.get("ActiveState") == "failed":
+                raise ReleaseError(f"the service does not run: {self._why(told, since_s)}")
+            if told.get("ActiveState") != "active":
+                active_since_s = None
+            elif active_since_s is None:
+                active_since_s = now_s
+            elif now_s - active_since_s >= SETTLE_S:
+                return
+            if now_s > deadline_s:
+                raise ReleaseError(f"the service is not active after {timeout_s:.0f} s: {self._why(told, since_s)}")
+            time.sleep(_POLL_S)
+
+    def _why(self, told: Mapping[str, str], since_s: float) -> str:
+        """The last that the service said, for a person."""
+        # by this match, and not by --unit, without what systemd itself says of it
+        command = ["journalctl", f"_SYSTEMD_UNIT={UNIT}", f"--since=@{since_s:.0f}", "--output=cat", "--no-pager"]
+        lines = [line for line in self.machine.run(*command).stdout.splitlines() if line.strip()]
+        status = told.get("StatusText") or f"{told.get('Result')}, exit status {told.get('ExecMainStatus')}"
+        return f"{status}; its last line: {lines[-1].strip()}" if lines else status
+
+    def running(self) -> bool:
+        """Whether the service is active and starts at boot, and no trial is left unended."""
+        told = self.machine.show()
+        return told.get("ActiveState") == "active" and told.get("UnitFileState") == "enabled" and not self.undo.exists()
+
+    def prune(self) -> list[str]:
+        """Delete all releases but the current and the previous one, and return their names."""
+        kept = {self.used(), self.used("previous")}
+        gone = []
+        for folder in sorted(self.machine.place(f"{self._base}/releases").iterdir()):
+            if folder.name not in kept:
+                # first what says that it is whole
+                (folder / "complete").unlink(missing_ok=True)
+                shutil.rmtree(folder)
+                gone.append(folder.name)
+        return gone
+
+
+def faults_of(findings: str) -> list[str]:
+    """The faults in what `edge doctor --json` printed, with their advice, a line each."""
+    try:
+        found: Sequence[Mapping[str, str]] = json.loads(findings)
+        faults = [one for one in found if one["grade"] == "fault"]
+    except (ValueError, LookupError, TypeError):
+        return []
+    return [f"{one['check']}: {one['text']}" + (f" -> {one['advice']}" if one["advice"] else "") for one in faults]
+
+
+def diff_of(change: Change) -> dict[str, str]:
+    """A change as Ansible shows it with --diff; passwords are not shown."""
+
+    def shown(what: File) -> str:
+        if what.link is not None:
+            return f"link to {what.link}\n"
+        return _PASSWORD.sub(r"\1***@", what.text or "")
+
+    return {
+        "before_header": change.path,
+        "after_header": change.path,
+        "before": shown(change.before),
+        "after": shown(change.after),
+    }
