@@ -78,8 +78,8 @@ def to_toml(settings: Settings) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + "}"
-    # JSON's strings, numbers, booleans and lists of them are TOML's too
-    return json.dumps(value, ensure_ascii=False)
+    # JSON's strings, numbers, booleans and lists of them are TOML's too, but for one character
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _read_file(path: Path | None) -> tuple[str, Mapping[str, Any]]:

@@ -103,7 +103,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_printed_settings_read_back_to_the_same(tmp_path: Path) -> None:
     environment = {
-        "EDGE_SPEECH_VOICE": 'a "quoted" ñ\\voice',
+        "EDGE_SPEECH_VOICE": 'a "quoted" ñ\\voice\x7f',
         "EDGE_CAMERA_LOOP": "true",
         "EDGE_ANNOUNCE_MUTED": '["Cat", "a \\"b\\""]',
         "EDGE_ANNOUNCE_RENAME": '{"web site": "Seite"}',

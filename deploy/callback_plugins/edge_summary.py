@@ -51,6 +51,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _fail(self, result: Any, state: str) -> None:
         row = self._rows.setdefault(result._host.name, {})
         row["state"] = state
+        if result._result.get("runs"):
+            row["version"] = result._result["runs"]
         # of a loop, what went wrong in it
         parts = [part for part in result._result.get("results", []) if part.get("failed")] or [result._result]
         row["why"] = "\n".join(_reason(part) for part in parts)
@@ -76,7 +78,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 def _reason(result: Any) -> str:
     """What a task says of its failure; of a command, what it printed last."""
     printed = str(result.get("stderr") or result.get("stdout") or "").strip()
-    return printed if printed and "cmd" in result else str(result.get("msg") or "").strip()
+    said = str(result.get("msg") or "").strip()
+    for prefix in ("Task failed: ", "Module failed: ", "Action failed: "):
+        said = said.removeprefix(prefix)
+    return printed if printed and "cmd" in result else said
 
 
 def _shortened(text: str, width: int | None) -> str:

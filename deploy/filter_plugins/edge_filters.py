@@ -82,8 +82,8 @@ def doctor_faults(findings: str) -> list[str]:
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{json.dumps(str(key))} = {_toml(one)}" for key, one in value.items()) + "}"
-    # JSON's strings, numbers, booleans and lists of them are TOML's too
-    return json.dumps(value, ensure_ascii=False)
+    # JSON's strings, numbers, booleans and lists of them are TOML's too, but for one character
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class FilterModule:

@@ -50,7 +50,7 @@ def main() -> None:
             releases.check(plan)
             releases.use(plan, module.params["start_timeout_s"])
         except ReleaseError as error:
-            module.fail_json(msg=str(error), notes=plan.notes)
+            module.fail_json(msg=str(error), runs=releases.used())
     if not module.check_mode:
         told["removed"] = releases.prune()
         told["changed"] = changed or bool(told["removed"])

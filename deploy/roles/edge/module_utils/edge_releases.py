@@ -106,8 +106,7 @@ class Machine:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(what.text)
                 file.flush()
-                if os.geteuid() == 0:
-                    shutil.chown(beside, "root", what.group)
+                self.own(beside, what.group)
                 beside.chmod(what.mode)
                 os.fsync(file.fileno())
         beside.replace(place)
@@ -116,6 +115,10 @@ class Machine:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def own(self, place: Path, group: str) -> None:
+        """Give a file to root and a group."""
+        shutil.chown(place, "root", group)
 
     def run(self, *command: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
         """Run a command and return how it ended."""
@@ -265,6 +268,7 @@ class Releases:
             except ReleaseError as second:
                 ending = f"Rolled back to {undo['release']}, which does not run either: {second}"
             self.undo.unlink()
+            self.prune()
             raise ReleaseError(f"{error}\n{ending}") from None
         self.undo.unlink(missing_ok=True)
 
@@ -307,7 +311,8 @@ class Releases:
         command = ["journalctl", f"_SYSTEMD_UNIT={UNIT}", f"--since=@{since_s:.0f}", "--output=cat", "--no-pager"]
         lines = [line for line in self.machine.run(*command).stdout.splitlines() if line.strip()]
         status = told.get("StatusText") or f"{told.get('Result')}, exit status {told.get('ExecMainStatus')}"
-        return f"{status}; its last line: {lines[-1].strip()}" if lines else status
+        last = lines[-1].strip() if lines else ""
+        return f"{status}; its last line: {last}" if last and status not in last else last or status
 
     def running(self) -> bool:
         """Whether the service is active and starts at boot, and no trial is left unended."""

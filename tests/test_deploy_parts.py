@@ -1,0 +1,233 @@
+"""The deploy's parts that need no machine: its filters, its table, its variables, and ansible-lint's judgement."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import bundle
+import edge_filters
+import pytest
+import yaml
+from edge_filters import doctor_faults, release_name, settings_file, source_digest, source_version
+from hypothesis import given
+from hypothesis import strategies as st
+
+import edge
+from edge.config import load
+
+ROOT = Path(__file__).resolve().parents[1]
+DEPLOY = ROOT / "deploy"
+ROLE = DEPLOY / "roles" / "edge"
+DEFAULTS = (ROOT / "edge/data/edge.toml").read_text()
+
+
+def loaded(tmp_path: Path, text: str) -> Any:
+    file = tmp_path / "edge.toml"
+    file.write_text(text)
+    return load(file, environment={})
+
+
+# ---- the settings file
+
+
+def test_with_no_settings_it_is_the_commented_file_of_the_defaults(tmp_path: Path) -> None:
+    assert settings_file({}, DEFAULTS) == DEFAULTS
+    assert loaded(tmp_path, DEFAULTS) == load(None, environment={})
+
+
+def test_a_setting_takes_its_default_s_place(tmp_path: Path) -> None:
+    settings: dict[str, dict[str, Any]] = {
+        "camera": {"source": "usb", "loop": True},
+        "announce": {"muted": ["web site", 'a "b"'], "rename": {"notebook": "a laptop"}, "floor": 0.5},
+        "model": {"memory_budget_mib": 900},
+    }
+    text = settings_file(settings, DEFAULTS)
+    assert len(text.splitlines()) == len(DEFAULTS.splitlines())
+    effective = loaded(tmp_path, text)
+    assert (effective.camera.source, effective.camera.loop) == ("usb", True)
+    assert list(effective.announce.muted) == ["web site", 'a "b"']
+    assert effective.announce.rename == {"notebook": "a laptop"}
+    assert effective.model.memory_budget_mib == 900
+
+
+def test_a_key_that_there_is_not_is_written_for_edge_to_refuse(tmp_path: Path) -> None:
+    text = settings_file({"camera": {"sauce": 1}, "cook": {"x": 1}}, DEFAULTS)
+    with pytest.raises(Exception, match=r"unknown key sauce = 1 in \[camera\]") as told:
+        loaded(tmp_path, text)
+    assert "[cook]" in str(told.value)
+
+
+@given(st.text())
+def test_any_text_survives(text: str) -> None:
+    written = settings_file({"announce": {"not_sure_text": text}}, DEFAULTS)
+    (line,) = [line for line in written.split("\n") if line.startswith("not_sure_text = ")]
+    assert tomllib.loads(line)["not_sure_text"] == text
+
+
+# ---- what a release is called
+
+
+def test_the_version_is_edge_s() -> None:
+    assert source_version(str(ROOT)) == edge.__version__
+
+
+def test_other_source_or_another_python_is_another_release(tmp_path: Path) -> None:
+    for name in ("edge", "systemd", "scripts", "deploy/roles/edge/files"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.npz", "*.params", "*.mp4"))
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    digest = source_digest(str(tmp_path))
+    (tmp_path / "edge/__pycache__").mkdir(exist_ok=True)
+    (tmp_path / "edge/__pycache__/x.pyc").touch()
+    (tmp_path / "README.md").touch()
+    assert source_digest(str(tmp_path)) == digest
+    unit = tmp_path / "systemd/edge.service"
+    unit.write_text(unit.read_text() + "\n")
+    assert source_digest(str(tmp_path)) != digest
+    names = {release_name("1", one, python) for one in (digest, "x") for python in ("3.11", "3.13")}
+    assert len(names) == 4
+    assert all(re.fullmatch(r"1-[0-9a-f]{8}", name) for name in names)
+
+
+# ---- variables, packages, files
+
+
+def test_every_variable_is_described_has_a_default_and_stands_in_the_table() -> None:
+    described = set(yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"])
+    defaults = set(yaml.safe_load((ROLE / "defaults/main.yml").read_text())) - {"edge_purge"}
+    table = set(re.findall(r"(?m)^\| `(edge_\w+)` \|", (ROOT / "docs/deploy.md").read_text()))
+    assert described == defaults == table
+    example = re.findall(r"edge_\w+", (DEPLOY / "inventory.example.yml").read_text())
+    assert set(example) <= described
+
+
+def test_a_bundle_has_what_the_role_installs() -> None:
+    listed = yaml.safe_load((ROLE / "vars/main.yml").read_text())["edge_packages"]
+    role = set(re.findall(r"'([a-z][a-z0-9.+-]+)'", listed)) - {"trixie", "arm64", "python3-picamera2"}
+    ours = {*bundle.PACKAGES, *bundle.GLIB.values(), *(name for names in bundle.FOR_MXNET.values() for name in names)}
+    assert role == ours
+
+
+def test_no_file_of_the_deploy_names_a_package_index_or_keeps_a_secret() -> None:
+    for file in DEPLOY.rglob("*"):
+        if file.is_file() and ".venv" not in file.parts and ".cache" not in file.parts:
+            assert not re.search(r"--(extra-)?index-url|find-links http|password:", file.read_text()), file
+
+
+@pytest.mark.integration
+def test_ansible_lint_finds_nothing() -> None:
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+    lint = [
+        sys.executable,
+        "-m",
+        "ansiblelint",
+        "--offline",
+        "-q",
+        "--nocolor",
+        "--profile",
+        "production",
+        "deploy",
+    ]
+    done = subprocess.run(lint, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == ""
+
+
+# ---- the table at the end
+
+
+class Shown:
+    """Ansible's display."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def banner(self, text: str) -> None:
+        self.lines.append(text)
+
+    def display(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def result(host: str, **values: Any) -> Any:
+    task = SimpleNamespace(get_name=lambda: "edge : Use the release")
+    return SimpleNamespace(_host=SimpleNamespace(name=host), _result=values, _task=task)
+
+
+def test_the_table_has_a_line_for_each_and_the_reasons_whole() -> None:
+    import edge_summary
+
+    table = edge_summary.CallbackModule()
+    table._display = shown = Shown()
+    hosts = [SimpleNamespace(name=name) for name in ("one", "two", "three", "four")]
+    inventory = SimpleNamespace(get_hosts=lambda _pattern: hosts)
+    table.v2_playbook_on_play_start(
+        SimpleNamespace(hosts="edge", get_variable_manager=lambda: SimpleNamespace(_inventory=inventory))
+    )
+    report = {"version": "1-ab", "model": "demo", "camera": "x" * 50, "sound": "pyttsx3", "state": "active"}
+    table.v2_runner_on_ok(result("one", ansible_facts={"edge_report": report}))
+    table.v2_runner_on_failed(result("two", msg="Task failed: Module failed: bad key\nmend it", runs="1-aa"))
+    table.v2_runner_on_failed(result("two", msg="ignored"), ignore_errors=True)
+    table.v2_runner_on_unreachable(result("three", msg="no route"))
+    table.v2_playbook_on_stats(None)
+    banner, header, *rows = shown.lines
+    assert banner == "EDGE"
+    assert header.split() == ["HOST", "VERSION", "MODEL", "CAMERA", "SOUND", "STATE"]
+    assert rows[0].split() == ["one", "1-ab", "demo", "x" * 31 + "…", "pyttsx3", "active"]
+    assert rows[1].split()[:2] == ["two", "1-aa"]
+    assert rows[1].endswith("failed: Use the release")
+    assert rows[2].endswith("unreachable")
+    assert rows[3].endswith("not touched: an earlier host failed")
+    assert rows[4:] == ["\ntwo: bad key\nmend it", "\nthree: no route"]
+
+
+def test_of_a_command_what_it_printed_is_told_and_of_a_loop_what_failed() -> None:
+    import edge_summary
+
+    table = edge_summary.CallbackModule()
+    table._display = shown = Shown()
+    table._hosts = ["one"]
+    parts = [
+        {"failed": False, "msg": "fine"},
+        {"failed": True, "cmd": ["edge"], "stderr": "edge: no such model\n", "msg": "x"},
+    ]
+    table.v2_runner_on_failed(result("one", msg="One or more items failed", results=parts))
+    table.v2_playbook_on_stats(None)
+    assert shown.lines[-1] == "\none: edge: no such model"
+
+
+def test_faults_of_the_doctor_and_what_it_prints_when_it_fails() -> None:
+    fault = {"check": "camera", "grade": "fault", "text": "none", "advice": "plug one in"}
+    assert doctor_faults(json.dumps([fault, {**fault, "grade": "warning"}])) == ["camera: none -> plug one in"]
+    assert doctor_faults("edge: --service: no systemd\n") == ["edge: --service: no systemd"]
+    assert set(edge_filters.FilterModule().filters()) == {
+        "edge_source_version", "edge_source_digest", "edge_release_name", "edge_settings_file", "edge_doctor_faults"
+    }  # fmt: skip
+
+
+# ---- the scripts
+
+
+@pytest.mark.parametrize("script", ["install", "uninstall", "rollback", "bundle"])
+def test_each_script_tells_what_it_does(script: str) -> None:
+    if script == "bundle":  # it needs its environment for that
+        with pytest.raises(SystemExit) as ended:
+            bundle.main(["--help"])
+        assert ended.value.code == 0
+        return
+    done = subprocess.run([DEPLOY / script, "--help"], capture_output=True, text=True, check=True)
+    assert f"deploy/{script}" in done.stdout
+
+
+def test_a_bundle_that_cannot_be_made_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bundle.main(["--model-folder", str(tmp_path), "-o", str(tmp_path)]) == 69
+    assert "has no checkpoint" in capsys.readouterr().err
+    assert bundle.main(["--keyring", str(tmp_path / "none"), "-o", str(tmp_path)]) == 69
+    assert "debian-archive-keyring" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
