@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rigs import booted
+from rigs import bases, booted
 from rigs.systemd import Listener
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -16,16 +16,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="repeat each fault as often as the acceptance lists ask")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The machines of tests that ask for a base with what edge needs (`debian`), or for a fresh one (`fresh`).
+
+    The older Debian; the newer one too with --long; or those that EDGE_TEST_MACHINES names: bookworm-arm64.
+    """
+    releases = ["bookworm", "trixie"] if metafunc.config.getoption("--long") else ["bookworm"]
+    releases = os.environ.get("EDGE_TEST_MACHINES", "").split() or releases
+    if "debian" in metafunc.fixturenames:
+        metafunc.parametrize("debian", releases, scope="module")
+    if "fresh" in metafunc.fixturenames:
+        metafunc.parametrize("fresh", [f"fresh-{name}" for name in releases], scope="module")
+
+
+def _bases_of(item: pytest.Item) -> set[str]:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return {str(parameters[name]) for name in ("debian", "fresh") if name in parameters}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is only for --long is skipped; the tests in booted machines come last."""
+    for item in items:
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="only with ./scripts/test --long"))
+    items.sort(key=lambda item: bool(_bases_of(item)))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What the booted machines are made of takes a minute or two: it is made while the other tests run."""
-    items = [item for item in session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
-    names = {str(item.callspec.params["release"]) for item in items if "release" in item.callspec.params}
+    names = sorted({name for item in session.items for name in _bases_of(item)})
     if names and not session.config.option.collectonly and not booted.why_not():
-        booted.prepare(sorted(names))
+        bases.prepare(names)
 
 
 def pytest_sessionfinish() -> None:
-    booted.end_preparing()
+    bases.end_preparing()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -15,7 +14,8 @@ from typing import Any
 
 import pytest
 from rigs.audio.card import samples_of
-from rigs.booted import PROJECT, Booted, booted, wheel, why_not
+from rigs.bases import PROJECT, wheel
+from rigs.booted import Booted, booted, why_not
 from rigs.processes import wait_until
 from rigs.stores import store_of
 
@@ -51,13 +51,6 @@ EDGE = ["/opt/edge/current/bin/python", "-P", "-m", "edge"]
 LABELS = ["anchor", "banana", "cactus", "pizza", "snail"]
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The older Debian; the newer one too with --long; or those that EDGE_TEST_MACHINES names: bookworm-arm64."""
-    if "release" in metafunc.fixturenames:
-        releases = ["bookworm", "trixie"] if metafunc.config.getoption("--long") else ["bookworm"]
-        metafunc.parametrize("release", os.environ.get("EDGE_TEST_MACHINES", "").split() or releases, scope="module")
-
-
 @pytest.fixture(scope="module")
 def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel(tmp_path_factory.mktemp("wheel"))
@@ -76,9 +69,9 @@ def lay_out(machine: Booted, wheel_file: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def machine(release: str, wheel_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+def machine(debian: str, wheel_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     folder = tmp_path_factory.mktemp("machine")
-    with booted(folder, release) as one:
+    with booted(folder, debian) as one:
         lay_out(one, wheel_file)
         one.run("systemd-sysusers")
         one.run("systemd-tmpfiles", "--create")
@@ -359,8 +352,8 @@ def test_what_is_killed_while_it_loads_comes_back_with_the_smaller_network(servi
     assert "Using a smaller model." in notices
 
 
-def test_the_optional_reboot_comes_after_failed_recoveries(release: str, wheel_file: Path, tmp_path: Path) -> None:
-    with booted(tmp_path, release) as one:
+def test_the_optional_reboot_comes_after_failed_recoveries(debian: str, wheel_file: Path, tmp_path: Path) -> None:
+    with booted(tmp_path, debian) as one:
         lay_out(one, wheel_file)
         drop_in = (PROJECT / "systemd" / "drop-ins" / "reboot.conf").read_text()
         one.drop_in("reboot", drop_in.replace("StartLimitBurst=10", "StartLimitBurst=3"))
@@ -408,9 +401,9 @@ def bytes_written(machine: Booted) -> dict[str, str]:
     return found
 
 
-def test_a_power_cut_at_any_moment_costs_nothing(release: str, wheel_file: Path, tmp_path: Path, long: bool) -> None:
+def test_a_power_cut_at_any_moment_costs_nothing(debian: str, wheel_file: Path, tmp_path: Path, long: bool) -> None:
     generator = random.Random(6)
-    with booted(tmp_path, release) as one:
+    with booted(tmp_path, debian) as one:
         lay_out(one, wheel_file)
         one.run("systemd-sysusers")  # the folders are made at each boot
         one.run("systemctl", "enable", "edge")

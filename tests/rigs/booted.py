@@ -1,47 +1,47 @@
 """A Debian with systemd as its first process, booted in a folder: where the service is tested for real.
 
-The system below is made once with debootstrap and kept in `.roots/` of this checkout; each machine writes into a layer
-of its own (overlayfs), so that it can be thrown away, or booted again after a power cut.
+The system below is made once (bases.py); each machine writes into a layer of its own (overlayfs), so that it can be
+thrown away, or booted again after a power cut.
 """
 
 import contextlib
 import functools
 import json
 import os
-import platform
 import shutil
 import signal
+import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rigs.bases import PROJECT, base, install, parts_of
+from rigs.network import Cable, Network, host_key, lay_the_way_out
 from rigs.processes import wait_until
 
-PROJECT = Path(__file__).resolve().parents[2]
-ROOTS = PROJECT / ".roots"
 CGROUPS = Path("/sys/fs/cgroup")
-PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 BOOT_S = 60.0
 
-_PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "python3-systemd", "espeak-ng", "alsa-utils"]
-_PACKAGES += ["libgl1", "libgomp1"]
-_GLIB = {"bookworm": "libglib2.0-0", "trixie": "libglib2.0-0t64"}
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-# what stands in for the Arm Performance Libraries (scripts/mend-mxnet)
-_ARM = ["libopenblas0-pthread", "liblapacke", "libgfortran5"]
-# what mxnet, with metadata of 2022, would resolve to cannot be had for each Python: they are named one by one
-_WHEELS = ["mxnet==1.9.1", "opencv-python", "pyttsx3", "graphviz", "requests", "urllib3", "certifi", "idna"]
-_WHEELS += ["charset-normalizer"]
-_NUMPY = {"bookworm": "numpy<2", "trixie": "numpy"}
+_TOOLS = ["debootstrap", "unshare", "nsenter", "setpriv", "ip", "ssh-keygen"]
+_GROUP = "edge-test-"
 
 _BOOT = r"""
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=$BASE,upperdir=$UPPER,workdir=$WORK" "$PLACE"
 cd "$PLACE"
+while IFS= read -r folder; do
+  [ -n "$folder" ] || continue
+  mkdir -p ".$folder"
+  mount --bind "$folder" ".$folder"
+  mount -o remount,bind,ro ".$folder"
+done <<<"$FOLDERS"
 mount -t proc proc proc
+if [ -n "$SHARED" ]; then  # its settings of the network would be this machine's
+  mount --bind proc/sys proc/sys
+  mount -o remount,bind,ro proc/sys
+fi
 mount -t sysfs -o ro sysfs sys
 mount -t tmpfs -o mode=755 tmpfs sys/fs/cgroup
 for hierarchy in $(ls /sys/fs/cgroup); do
@@ -60,6 +60,9 @@ for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 kmsg:1:11 
 done
 ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
+ln -s /proc/self/fd/0 dev/stdin
+ln -s /proc/self/fd/1 dev/stdout
+ln -s /proc/self/fd/2 dev/stderr
 mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts
 mount -t tmpfs -o nosuid,nodev tmpfs dev/shm
 mount -t tmpfs -o mode=755,nosuid,nodev,noexec tmpfs run
@@ -68,8 +71,9 @@ mkdir run/.outside
 pivot_root . run/.outside
 umount -l /run/.outside
 rmdir /run/.outside
-hostname booted
-exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd
+hostname "$HOST"
+# its modules would be this machine's
+exec setpriv --bounding-set=-sys_module env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd
 """
 
 
@@ -81,119 +85,43 @@ def why_not() -> str:
         return "this rig boots on control groups of version 1, or of both, and here are others"
     if not os.access(CGROUPS / "memory", os.W_OK):
         return "control groups cannot be written here"
-    missing = [name for name in ("debootstrap", "unshare", "nsenter", "setpriv") if shutil.which(name) is None]
+    missing = [name for name in _TOOLS if shutil.which(name) is None]
     return f"{missing[0]} is not installed" if missing else ""
-
-
-_preparing: list["subprocess.Popen[bytes]"] = []
-
-
-def prepare(names: list[str]) -> None:
-    """Begin to make the bases in a process beside, while tests run that do not need them."""
-    command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "rigs.booted", *names]
-    null = subprocess.DEVNULL
-    _preparing.append(subprocess.Popen(command, cwd=PROJECT / "tests", stdin=null, stdout=null, stderr=null))
-
-
-def end_preparing() -> None:
-    """Whether it is done or not."""
-    while _preparing:
-        process = _preparing.pop()
-        process.terminate()
-        process.wait()
-
-
-def base(name: str) -> Path:
-    """The system of a Debian with what edge needs, but not edge; made where it is missing (a minute or two).
-
-    `name` is a release, or a release with an architecture that this machine emulates: bookworm-arm64. For that
-    qemu-user-static and binfmt-support must be there, and binfmt_misc must be mounted.
-    """
-    while _preparing:
-        _preparing.pop().wait()  # if it could not, we shall see why
-    release, _, architecture = name.partition("-")
-    architecture = architecture or _ARCHITECTURES[platform.machine()]
-    place = ROOTS / name
-    packages = [*_PACKAGES, _GLIB[release], *(_ARM if architecture == "arm64" else ["libquadmath0"])]
-    recipe = json.dumps([packages, _WHEELS, _NUMPY])
-    stamp = place / "etc" / "recipe"
-    if stamp.exists() and stamp.read_text() == recipe:
-        return place
-    shutil.rmtree(place, ignore_errors=True)
-    ROOTS.mkdir(exist_ok=True)
-    include = f"--include={','.join(packages)}"
-    _do("debootstrap", "--variant=minbase", f"--arch={architecture}", include, release, str(place), _mirror())
-    venv = "/opt/edge/releases/tested"
-    _do("chroot", str(place), "python3", "-m", "venv", "--without-pip", "--system-site-packages", venv)
-    (place / "opt/edge/current").symlink_to("releases/tested")
-    _install(name, place, *_WHEELS, _NUMPY[release])
-    if architecture == "arm64":
-        shutil.copy(PROJECT / "scripts" / "mend-mxnet", place / "opt")
-        _do("chroot", str(place), "/opt/mend-mxnet", f"{venv}/bin/python")
-    stamp.write_text(recipe)
-    return place
-
-
-def _install(name: str, root: Path, *what: str) -> None:
-    """Put Python packages into the machine's environment, from outside: it has no network."""
-    release, _, architecture = name.partition("-")
-    target = site_packages(root, release)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--upgrade"]
-    pip += ["--python-version", PYTHONS[release], "--only-binary", ":all:", "--no-compile", "--target", str(target)]
-    if architecture == "arm64":
-        pip += [f"--platform=manylinux{tag}_aarch64" for tag in ("2014", "_2_17", "_2_27", "_2_28")]
-    _do(*pip, *what)
-
-
-def site_packages(root: Path, release: str) -> Path:
-    """Where the machine's Python packages are, below `root`."""
-    return root / "opt/edge/releases/tested/lib" / f"python{PYTHONS[release]}" / "site-packages"
-
-
-def wheel(folder: Path) -> Path:
-    """Build edge's wheel from a copy, so that nothing is left in the checkout."""
-    source = folder / "source"
-    source.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(PROJECT / name, source)
-    shutil.copytree(PROJECT / "edge", source / "edge", ignore=shutil.ignore_patterns("__pycache__"))
-    _do(*(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)))
-    (built,) = folder.glob("edge-*.whl")
-    return built
-
-
-def _mirror() -> str:
-    """The first Debian archive that this machine's apt uses."""
-    listed = _do("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages")
-    (*_, site) = (line.split()[0] for line in reversed(listed.splitlines()) if line.split()[1] in PYTHONS)
-    return site
-
-
-def _do(*command: str) -> str:
-    with_us = ["setpriv", "--pdeathsig", "TERM", *command]
-    done = subprocess.run(with_us, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, f"{' '.join(command[:3])}...: {done.stdout[-2000:]}"
-    return done.stdout
 
 
 class Booted:
     """One machine. `root` is its file system as seen from outside while it runs, `upper` what it has written."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        """`name` is that of a base. Nothing is booted yet; files may be laid into `upper`."""
+    def __init__(
+        self, folder: Path, name: str, *, network: Network = "none", host: str = "booted", on: Path | None = None
+    ) -> None:
+        """Nothing is booted yet; files may be laid into `upper`.
+
+        `name` is that of a base. `network`, which may be another at the next boot: "none" is only itself, "host" that
+        of this machine, for apt and pip, a cable whatever else is plugged into it. `on` is the `upper` of another
+        machine of this base, which does not run: this one has all that that one wrote.
+        """
         self.name = name
-        self.release, _, architecture = name.partition("-")
+        fresh, self.release, architecture = parts_of(name)
         self.slowness = 15.0 if architecture else 1.0
         """How much slower it may be than this machine."""
-        self._base = base(name)
+        self.network = network
+        self.host = host
+        self.address = ""
+        """On the cable."""
+        self._lower = [str(layer) for layer in (on, base(name)) if layer]
         self._folder = folder
-        self._group = f"edge-test-{os.getpid()}-{id(self)}"
+        self._group = f"{_GROUP}{os.getpid()}-{id(self)}"
+        folder.mkdir(parents=True, exist_ok=True)
         for part in ("upper", "work", "place"):
             (folder / part).mkdir()
         self.upper = folder / "upper"
         self._outer: subprocess.Popen[bytes] | None = None
         self.init = 0
         """The process id, outside, of its first process."""
+        if fresh:
+            self.write("/etc/hostname", f"{host}\n")
+            self.write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {host}\n")
 
     @property
     def root(self) -> Path:
@@ -201,6 +129,8 @@ class Booted:
 
     def boot(self) -> None:
         """Start it, and return when systemd has done so."""
+        _remove_stale_groups()
+        folders = lay_the_way_out(self.write) if self.network == "host" else []
         for hierarchy in self._hierarchies():
             hierarchy.mkdir(exist_ok=True)
             for name in ("cpuset.cpus", "cpuset.mems"):
@@ -208,15 +138,19 @@ class Booted:
                     (hierarchy / name).write_text((hierarchy.parent / name).read_text())
         environment = {
             **os.environ,
-            "BASE": str(self._base),
+            "BASE": ":".join(self._lower),
             "UPPER": str(self.upper),
             "WORK": str(self._folder / "work"),
             "PLACE": str(self._folder / "place"),
+            "HOST": self.host,
+            "FOLDERS": "\n".join(str(folder) for folder in folders),
+            "SHARED": "yes" if self.network == "host" else "",
         }
         join = "; ".join(f'echo $$ > "{hierarchy}/cgroup.procs"' for hierarchy in self._hierarchies())
         # with whoever boots it, however that ends, the machine ends too
         die_with_us = ["setpriv", "--pdeathsig", "KILL"]
-        unshare = "unshare --mount --uts --ipc --net --cgroup --pid --fork --kill-child"
+        net = "" if self.network == "host" else "--net"
+        unshare = f"unshare --mount --uts --ipc {net} --cgroup --pid --fork --kill-child"
         console = (self._folder / "console").open("ab")
         with console:
             self._outer = subprocess.Popen(
@@ -232,6 +166,9 @@ class Booted:
             assert self._outer.poll() is None, (self._folder / "console").read_text(errors="replace")[-2000:]
             assert time.monotonic() < deadline_s, (self._folder / "console").read_text(errors="replace")[-2000:]
             time.sleep(0.1)
+        if isinstance(self.network, Cable):
+            self.address = self.address or self.network.free_address()
+            self.network.plug_in(self.init, self.address)
 
     def _is_up(self) -> bool:
         assert self._outer
@@ -246,13 +183,24 @@ class Booted:
 
     def run(self, *command: str, check: bool = True, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a command in it as root."""
+        return self.run_as("root", *command, check=check, timeout_s=timeout_s)
+
+    def run_as(
+        self, user: str, *command: str, check: bool = True, timeout_s: float = 120.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in it as a user, in the user's home, and as root in /."""
+        home = "/" if user == "root" else f"/home/{user}"
+        enter = ["nsenter", "--target", str(self.init), "--all", "env", f"--chdir={home}"]
+        if user != "root":
+            enter += [f"HOME={home}", f"USER={user}", f"LOGNAME={user}"]
+            enter += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
         done = subprocess.run(
-            ["nsenter", "--target", str(self.init), "--all", "--wd=/", *command],
+            [*enter, *command],
             check=False,
             capture_output=True,
             text=True,
+            stdin=subprocess.DEVNULL,
             timeout=timeout_s * self.slowness,
-            cwd="/",
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"},
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -284,9 +232,60 @@ class Booted:
         place.write_text(text)
         place.chmod(mode)
 
+    def copy_in(self, folder: Path, path: str, owner: str = "root") -> None:
+        """Copy a folder to where `path` does not exist yet; of a checkout what git would not ignore, and no .git."""
+        if (folder / ".git").exists():
+            listed = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+            told = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+            names = [Path(name) for name in told.split("\0") if name]
+        else:
+            names = [file.relative_to(folder) for file in folder.rglob("*") if file.is_symlink() or not file.is_dir()]
+        place = self.root / path.lstrip("/")
+        place.mkdir(parents=True)
+        for name in names:
+            if os.path.lexists(folder / name):  # git also lists what has been removed since
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(folder / name, place / name, follow_symlinks=False)
+        self.run("chown", "-R", "-h", f"{owner}:{owner}", path)
+
+    def files(self) -> dict[str, str]:
+        """What every path in it is: type, mode, owner, and size or target of a link; not what is in other mounts.
+
+        Those are /proc, /sys, /dev, /run, /tmp, and folders that it shares with this machine.
+        """
+        found = {}
+        root = self.root
+        device = root.stat().st_dev
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            with os.scandir(f"{root}/{folder}") as entries:
+                for entry in entries:
+                    path = f"{folder}/{entry.name}"
+                    status = entry.stat(follow_symlinks=False)
+                    about = f"{stat.filemode(status.st_mode)} {status.st_uid}:{status.st_gid}"
+                    if entry.is_symlink():
+                        about += f" -> {os.readlink(entry.path)}"  # noqa: PTH115
+                    elif not entry.is_dir():
+                        about += f" {status.st_size}"
+                    elif status.st_dev == device:
+                        folders.append(path)
+                    found[path] = about
+        return found
+
+    def let_in(self) -> None:
+        """Start sshd, now and at each boot; the controller at the other end of the cable may enter as pi."""
+        assert isinstance(self.network, Cable)
+        self.network.know(self.host, self.address, host_key(self.root))
+        home = "/home/pi/.ssh"
+        self.write(f"{home}/authorized_keys", self.network.key.with_suffix(".pub").read_text(), 0o600)
+        self.run("chown", "-R", "pi:pi", home)
+        self.run("chmod", "700", home)
+        self.run("systemctl", "enable", "--now", "ssh")
+
     def install(self, wheel_file: Path) -> None:
         """Put edge into it, as a deployment would; not started."""
-        _install(self.name, self.upper, str(wheel_file))
+        install(self.name, self.upper, str(wheel_file))
         units = PROJECT / "systemd"
         self.write("/etc/systemd/system/edge.service", (units / "edge.service").read_text())
         self.write("/usr/lib/sysusers.d/edge.conf", (units / "edge.sysusers").read_text())
@@ -324,17 +323,21 @@ def _remove_groups(place: Path) -> bool:
     return not place.exists()
 
 
+def _remove_stale_groups() -> None:
+    """Those of machines whose tests were killed; the machines themselves ended with them."""
+    for place in CGROUPS.glob(f"*/{_GROUP}*-*"):
+        if not Path("/proc", place.name.removeprefix(_GROUP).partition("-")[0]).exists():
+            wait_until(functools.partial(_remove_groups, place))
+
+
 @contextlib.contextmanager
-def booted(folder: Path, name: str) -> Iterator[Booted]:
-    """A machine that runs; at the end nothing of it is left but its folder."""
-    machine = Booted(folder, name)
+def booted(
+    folder: Path, name: str, *, network: Network = "none", host: str = "booted", on: Path | None = None
+) -> Iterator[Booted]:
+    """A machine that runs (Booted.__init__); at the end nothing of it is left but its folder."""
+    machine = Booted(folder, name, network=network, host=host, on=on)
     try:
         machine.boot()
         yield machine
     finally:
         machine.close()
-
-
-if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        base(argument)
