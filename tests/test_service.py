@@ -60,8 +60,6 @@ def lay_out(machine: Booted, wheel_file: Path) -> None:
     """What a deployment puts into a machine, and what tests need."""
     machine.install(wheel_file)
     machine.drop_in("tested", TESTED.format(watchdog_s=round(WATCHDOG_S * machine.slowness)))
-    if machine.slowness > 1:  # qemu cannot make network namespaces
-        machine.drop_in("emulated", "[Service]\nPrivateNetwork=no\n")
     machine.write("/etc/edge/edge.toml", SETTINGS)
     machine.write("/etc/tmpfiles.d/recorded.conf", CARD)
     for file in (*(RIGS / "unit").glob("*.py"), RIGS / "audio" / "sink.py", RIGS / "audio" / "asound.conf"):

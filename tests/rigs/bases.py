@@ -46,6 +46,18 @@ def parts_of(name: str) -> tuple[bool, str, str]:
     return name.startswith("fresh-"), release, architecture
 
 
+EMULATION = """arm64 needs the packages qemu-user-static and binfmt-support, and what follows: by Debian's own entry no
+program can become another user, as sudo must.
+mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+sed 's/^:qemu-/:edge-/; s/$/C/' /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register
+To undo it:  echo -1 >/proc/sys/fs/binfmt_misc/edge-aarch64; umount /proc/sys/fs/binfmt_misc"""
+
+
+def _emulates_sudo() -> bool:
+    entries = [entry for entry in Path("/proc/sys/fs/binfmt_misc").glob("*aarch64") if entry.is_file()]
+    return any("C" in line for entry in entries for line in entry.read_text().splitlines() if line.startswith("flags"))
+
+
 _preparing: list["subprocess.Popen[bytes]"] = []
 
 
@@ -67,12 +79,13 @@ def end_preparing() -> None:
 def base(name: str) -> Path:
     """The folder with a system; made where it is missing (a minute or two).
 
-    `name` is a release, after `fresh-` or not, or one with an architecture that this machine emulates: bookworm-arm64.
-    For that qemu-user-static and binfmt-support must be there, and binfmt_misc must be mounted.
+    `name` is a release, after `fresh-` or not, or one with an architecture that this machine emulates: bookworm-arm64
+    (EMULATION tells what that needs).
     """
     while _preparing:
         _preparing.pop().wait()  # if it could not, we shall see why
     fresh, release, architecture = parts_of(name)
+    assert not architecture or _emulates_sudo(), EMULATION
     architecture = architecture or _ARCHITECTURES[platform.machine()]
     place = ROOTS / name
     packages = [*_PACKAGES, _GLIB[release], *(_ARM if architecture == "arm64" else ["libquadmath0"])]

@@ -26,6 +26,7 @@ BOOT_S = 60.0
 
 _TOOLS = ["debootstrap", "unshare", "nsenter", "setpriv", "ip", "ssh-keygen"]
 _GROUP = "edge-test-"
+_EMULATED = "[Service]\nPrivateNetwork=no\nLoadCredential=\nSetCredential=\n"
 
 _BOOT = r"""
 mount --make-rprivate /
@@ -119,6 +120,8 @@ class Booted:
         self._outer: subprocess.Popen[bytes] | None = None
         self.init = 0
         """The process id, outside, of its first process."""
+        if architecture:  # qemu can make neither network namespaces nor what credentials are mounted in
+            self.write("/etc/systemd/system/service.d/emulated.conf", _EMULATED)
         if fresh:
             self.write("/etc/hostname", f"{host}\n")
             self.write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {host}\n")
