@@ -166,7 +166,7 @@ def test_the_table_has_a_line_for_each_and_the_reasons_whole() -> None:
     table = edge_summary.CallbackModule()
     table._display = shown = Shown()
     hosts = [SimpleNamespace(name=name) for name in ("one", "two", "three", "four")]
-    inventory = SimpleNamespace(get_hosts=lambda _pattern: hosts)
+    inventory = SimpleNamespace(get_hosts=lambda _pattern, ignore_restrictions: hosts)
     table.v2_playbook_on_play_start(
         SimpleNamespace(hosts="edge", get_variable_manager=lambda: SimpleNamespace(_inventory=inventory))
     )

@@ -30,7 +30,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Note every host that the play is for, so that those which are never reached are named too."""
-        names = [host.name for host in play.get_variable_manager()._inventory.get_hosts(play.hosts)]
+        inventory = play.get_variable_manager()._inventory
+        # of a rollout in batches only one is told
+        names = [host.name for host in inventory.get_hosts(play.hosts, ignore_restrictions=True)]
         self._hosts += [name for name in names if name not in self._hosts]
 
     def v2_runner_on_ok(self, result: Any) -> None:

@@ -1,0 +1,569 @@
+"""deploy/ in booted machines that have nothing of ours: install, upgrade, rollback, uninstall, a fleet over SSH."""
+
+import contextlib
+import json
+import platform
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from edge_filters import source_digest
+from rigs.audio.card import samples_of
+from rigs.bases import PROJECT, parts_of
+from rigs.booted import Booted, booted, why_not
+from rigs.network import cabled
+from rigs.processes import wait_until
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.system,
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
+]
+
+RIGS = PROJECT / "tests" / "rigs"
+# the recording card stands in for a sound card
+CARD = """
+[Service]
+Environment=ALSA_CONFIG_PATH=/opt/test/asound.conf SINK=/opt/test/sink.py SINK_DIR=/run/recorded
+ReadWritePaths=/run/recorded
+"""
+DROP_INS = "/etc/systemd/system/edge.service.d"
+DEMO = {"edge_models": [], "edge_settings": {"camera": {"source": "demo", "loop": True}}}
+VARIABLES = "project/deploy/host_vars/this-pi.yml"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+# ---- machines
+
+
+def lay_card(machine: Booted) -> None:
+    """What a test needs to hear, before the machine boots."""
+    machine.write("/etc/systemd/system/edge.service.d/tested.conf", CARD)
+    machine.write("/etc/tmpfiles.d/recorded.conf", "d /run/recorded 0777 root root -\n")
+    for file in (RIGS / "audio" / "sink.py", RIGS / "audio" / "asound.conf"):
+        machine.write(f"/opt/test/{file.name}", file.read_text())
+    machine.write(
+        "/etc/tmpfiles.d/recorded.conf",
+        "d /run/recorded 0777 root root -\nf /run/recorded/pace 0644 root root - instant\n",
+    )
+    if machine.slowness > 1:  # qemu cannot make network namespaces
+        machine.write("/etc/systemd/system/edge.service.d/emulated.conf", "[Service]\nPrivateNetwork=no\n")
+
+
+def announced(machine: Booted) -> list[str]:
+    """The labels that the process which runs now has announced."""
+    pid = machine.show("MainPID")["MainPID"]
+    return [one["EDGE_LABEL"] for one in machine.journal("EDGE_EVENT=announced", f"_PID={pid}")]
+
+
+def wait_for_words(machine: Booted, patience_s: float = 60.0) -> list[str]:
+    deadline_s = time.monotonic() + patience_s * machine.slowness
+    while not (words := announced(machine)):
+        assert time.monotonic() < deadline_s, machine.run("systemctl", "status", "edge", check=False).stdout
+        time.sleep(0.5)
+    return words
+
+
+def used(machine: Booted) -> str:
+    """The name of the release that runs."""
+    return machine.run("readlink", "/opt/edge/current").stdout.strip().removeprefix("releases/")
+
+
+def recap(told: str) -> dict[str, int]:
+    """What Ansible counts at the end, of the last host."""
+    (*_, line) = re.findall(r"(?m)^\S+ +: (ok=.*)$", told)
+    return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
+
+
+def deploy(machine: Booted, folder: str, *arguments: str, check: bool = True, script: str = "install") -> str:
+    """Run a script of deploy/ as a person would; returns what it printed."""
+    done = machine.run_as("pi", f"{folder}/{script}", *arguments, check=False, timeout_s=600)
+    told = done.stdout + done.stderr
+    assert not check or done.returncode == 0, told[-6000:]
+    assert check or done.returncode != 0, told[-6000:]
+    return told
+
+
+# ---- bundles
+
+
+@pytest.fixture(scope="module")
+def bundle(fresh: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An archive for the machines of this release."""
+    _, release, architecture = parts_of(fresh)
+    folder = tmp_path_factory.mktemp("bundle")
+    options = [
+        "--release",
+        release,
+        "--arch",
+        architecture or ARCHITECTURES[platform.machine()],
+        "--output",
+        str(folder),
+    ]
+    done = subprocess.run([PROJECT / "deploy/bundle", *options], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (archive,) = folder.glob("*.tar")
+    yield archive
+    shutil.rmtree(folder)
+
+
+def unpack(machine: Booted, archive: Path) -> str:
+    """Bring an archive into a machine as its user would, and return the folder."""
+    shutil.copy(archive, machine.root / "home/pi")
+    shutil.copy(f"{archive}.sha256", machine.root / "home/pi")
+    name = archive.stem
+    machine.run_as(
+        "pi",
+        "sh",
+        "-euc",
+        f"sha256sum --quiet --check {archive.name}.sha256; tar xf {archive.name}; rm {archive.name}*",
+    )
+    machine.write(f"/home/pi/{name}/{VARIABLES}", json.dumps(DEMO))
+    return f"/home/pi/{name}"
+
+
+def other_version(machine: Booted, folder: str, tmp_path: Path, name: str, edits: dict[str, tuple[str, str]]) -> str:
+    """A second project beside the bundle's, with edits (a pattern and what takes its place, by file), and its deploy/.
+
+    Its wheel is built here, for the machine has no network.
+    """
+    project = tmp_path / name
+    listed = ["git", "-C", str(PROJECT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
+    for one in filter(None, names):
+        if not one.startswith("tests/") and (PROJECT / one).exists():
+            (project / one).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / one, project / one)
+    for file, (pattern, text) in edits.items():
+        before = (project / file).read_text()
+        after, count = re.subn(pattern, text, before)
+        assert count, f"{file} has no {pattern}"
+        (project / file).write_text(after)
+    # as the playbook would
+    wheels = project / "deploy/.cache" / source_digest(str(project))[:16]
+    build = project / "deploy/roles/edge/files/build-wheel"
+    subprocess.run([build, project, wheels, sys.executable], check=True)
+    machine.copy_in(project, f"{folder}/{name}", owner="pi")
+    shutil.rmtree(project)
+    machine.write(f"{folder}/{name}/deploy/host_vars/this-pi.yml", json.dumps({**DEMO, "edge_bundle": folder}))
+    return f"{folder}/{name}/deploy"
+
+
+CRASHES = {
+    "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.0.0"'),
+    "edge/pipeline.py": (r"(?m)^from ", 'raise RuntimeError("boom")\nfrom '),
+}
+KNOWS_NO_PER_MINUTE = {
+    "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.1.0"'),
+    "edge/settings.py": (r"\bper_minute\b", "words_per_minute"),
+    "edge/etiquette.py": (r"\bper_minute\b", "words_per_minute"),
+    "edge/data/edge.toml": (r"\bper_minute\b", "words_per_minute"),
+}
+
+
+@pytest.fixture(scope="module")
+def laid(fresh: str, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """(what a machine wrote that has a bundle unpacked and a card, the bundle's folder in it)"""
+    place = tmp_path_factory.mktemp("laid")
+    machine = Booted(place, fresh)
+    lay_card(machine)
+    try:
+        machine.boot()
+        folder = unpack(machine, bundle)
+    finally:
+        machine.close()
+    yield machine.upper, folder
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def installed(
+    fresh: str, laid: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, str]]:
+    """(what a machine wrote on which edge was installed from a bundle, the bundle's folder in it)"""
+    place = tmp_path_factory.mktemp("installed")
+    machine = Booted(place, fresh)
+    subprocess.run(["cp", "-a", f"{laid[0]}/.", machine.upper], check=True)
+    try:
+        machine.boot()
+        begun_s = time.monotonic()
+        told = deploy(machine, laid[1])
+        print(f"{fresh}: installed in {time.monotonic() - begun_s:.0f} s")
+        assert re.search(r"(?m)^this-pi +\S+ +demo +the demo clip +pyttsx3 +active$", told), told[-3000:]
+        wait_for_words(machine)
+    finally:
+        machine.close()
+    yield machine.upper, laid[1]
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def pi(fresh: str, installed: tuple[Path, str], tmp_path: Path) -> Iterator[Booted]:
+    """A machine on which edge was installed, and has just booted."""
+    with booted(tmp_path / "pi", fresh, on=installed[0]) as machine:
+        yield machine
+    shutil.rmtree(tmp_path / "pi", ignore_errors=True)
+
+
+# ---- as it is delivered
+
+
+def test_after_a_boot_it_speaks_and_only_root_may_change_it(pi: Booted) -> None:
+    assert wait_for_words(pi)[0] == "guitar"
+    assert pi.show("UnitFileState")["UnitFileState"] == "enabled"
+    wait_until(lambda: list((pi.root / "run/recorded").glob("*.wav")))
+    pi.run("sh", "-c", 'espeak-ng -v en -s 200 -w /tmp/oracle.wav "I see a guitar"')
+    oracle = samples_of(pi.root / "tmp/oracle.wav")
+    heard = [samples_of(file) for file in sorted((pi.root / "run/recorded").glob("*.wav"))]
+    assert any(samples.startswith(oracle) for samples in heard)
+    # no file that others may write, or that runs as somebody else; and no way for the service's own user to its code
+    listed = pi.files()
+    ours = {path: about for path, about in listed.items() if path.startswith("/opt/edge/")}
+    assert len(ours) > 1000
+    user = pi.run("id", "-u", "edge").stdout.strip()
+    for path, about in ours.items():
+        mode, owner, *_ = about.split()
+        assert owner == "0:0", (path, about)
+        assert mode.startswith("l") or (mode[8] != "w" and mode[5] != "w" and not set("sStT") & set(mode[1:])), (
+            path,
+            about,
+        )
+    outside = {
+        path: about for path, about in listed.items() if "edge" in path.split("/")[-1] and not path.startswith("/home")
+    }
+    for path, about in outside.items():
+        mode, owner, *_ = about.split()
+        assert mode.startswith("l") or mode[8] != "w", (path, about)
+        if owner.startswith(f"{user}:"):
+            assert path.startswith(("/var/lib/edge", "/run/edge")), (path, about)
+    tried = pi.run("runuser", "-u", "edge", "--", "sh", "-c", "echo x > /opt/edge/current/bin/edge", check=False)
+    assert "Permission denied" in tried.stderr
+
+
+def test_a_second_run_changes_nothing_and_a_preview_tells_what_would_change(
+    pi: Booted, installed: tuple[Path, str]
+) -> None:
+    wait_for_words(pi)
+    before = pi.files()
+    pid = pi.show("MainPID")["MainPID"]
+    told = deploy(pi, installed[1])
+    assert recap(told)["changed"] == 0
+    assert re.search(r"(?m)^this-pi .*active$", told)
+    loud = {**DEMO, "edge_settings": {"camera": {"source": "demo", "loop": True}, "speech": {"rate_wpm": 250}}}
+    pi.write(f"{installed[1]}/{VARIABLES}", json.dumps(loud))
+    told = deploy(pi, installed[1], "--check", "--diff")
+    assert recap(told)["changed"] == 1
+    assert "-# rate_wpm = 200" in told
+    assert "+rate_wpm = 250" in told
+    assert pi.show("MainPID")["MainPID"] == pid
+    changed = {path for path, about in pi.files().items() if before.get(path) != about}
+    assert {
+        path for path in changed if not path.startswith(("/home/pi/", "/var/log/", "/var/lib/systemd/", "/var/tmp/"))
+    } == set()
+
+
+# ---- upgrades
+
+
+def test_an_upgrade_that_crashes_is_taken_back(pi: Booted, installed: tuple[Path, str], tmp_path: Path) -> None:
+    wait_for_words(pi)
+    pi.write("/var/lib/edge/models/kept", "mine")
+    before = {
+        path: about
+        for path, about in pi.files().items()
+        if path.startswith(("/etc/edge", "/etc/systemd", "/var/lib/edge"))
+    }
+    first = used(pi)
+    folder = other_version(pi, installed[1], tmp_path, "crashing", CRASHES)
+    told = deploy(pi, folder, check=False)
+    ended_s = time.time()
+    assert "boom" in told
+    assert f"Rolled back to {first}, which runs again." in told
+    assert re.search(rf"(?m)^this-pi +{re.escape(first)} .*failed: Use the release", told)
+    assert used(pi) == first
+    wait_for_words(pi)
+    # from the moment the old one was stopped until the first word after it
+    stopped = [float(one["__REALTIME_TIMESTAMP"]) / 1e6 for one in pi.journal("EDGE_EVENT=stopped")]
+    spoken = [float(one["__REALTIME_TIMESTAMP"]) / 1e6 for one in pi.journal("EDGE_EVENT=announced")]
+    silent_s = next(at for at in spoken if at > max(stopped)) - max(stopped)
+    print(f"silent for {silent_s:.1f} s; the deploy ended {ended_s - max(stopped):.1f} s after the old one stopped")
+    assert silent_s < 60 * pi.slowness
+    after = {
+        path: about
+        for path, about in pi.files().items()
+        if path.startswith(("/etc/edge", "/etc/systemd", "/var/lib/edge"))
+    }
+    assert after == before
+    assert pi.run("ls", "/opt/edge/releases").stdout.split() == [first]
+
+
+def test_settings_changed_by_hand_survive_and_a_removed_key_is_named(
+    pi: Booted, installed: tuple[Path, str], tmp_path: Path
+) -> None:
+    first = used(pi)
+    settings = pi.root / "etc/edge/edge.toml"
+    mine = settings.read_text().replace("# per_minute = 12", "per_minute = 30")
+    settings.write_text(mine)
+    folder = other_version(pi, installed[1], tmp_path, "next", KNOWS_NO_PER_MINUTE)
+    told = deploy(pi, folder, check=False)
+    assert "/etc/edge/edge.toml: unknown key per_minute = 30 in [announce]; did you mean words_per_minute?" in told
+    assert "Nothing was changed." in told
+    assert used(pi) == first
+    assert pi.show("ActiveState")["ActiveState"] == "active"
+    assert settings.read_text() == mine
+    # the person does what it says
+    mine = mine.replace("per_minute", "words_per_minute")
+    settings.write_text(mine)
+    told = deploy(pi, folder)
+    assert "was changed by hand and stays as it is" in told
+    assert settings.read_text() == mine
+    assert "words_per_minute = 12" in (pi.root / "etc/edge/edge.toml.new").read_text()
+    assert used(pi).startswith("9.1.0-")
+    wait_for_words(pi)
+    assert recap(deploy(pi, folder))["changed"] == 0
+    # and back, by hand: what the older release does not know is named there too
+    told = deploy(pi, folder, check=False, script="rollback")
+    assert "unknown key words_per_minute" in told
+    settings.write_text(mine.replace("words_per_minute", "per_minute"))
+    deploy(pi, folder, script="rollback")
+    assert used(pi) == first
+    wait_for_words(pi)
+
+
+# ---- bundles
+
+
+def test_a_damaged_bundle_is_refused_before_anything_is_changed(
+    fresh: str, laid: tuple[Path, str], tmp_path: Path
+) -> None:
+    dice = random.Random(7)
+    with booted(tmp_path / "pi", fresh, on=laid[0]) as machine:
+        before = machine.files()
+        place = machine.root / laid[1].lstrip("/")
+        wheel_file = dice.choice(sorted((place / "controller").iterdir())).name
+        files = ["target.tar", "SHA256SUMS", "project/deploy/site.yml", f"controller/{wheel_file}"]
+        for name in files:
+            with (place / name).open("r+b") as file:
+                at = dice.randrange((place / name).stat().st_size)
+                file.seek(at)
+                byte = file.read(1)
+                file.seek(at)
+                file.write(bytes([byte[0] ^ 1 << dice.randrange(8)]))
+            done = machine.run_as("pi", f"{laid[1]}/install", check=False)
+            assert done.returncode == 78, (name, at, done.stdout, done.stderr)
+            assert "nothing was changed" in done.stderr
+            with (place / name).open("r+b") as file:
+                file.seek(at)
+                file.write(byte)
+        after = machine.files()
+        changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+        assert not {path for path in changed if not path.startswith(("/var/log/", "/var/lib/systemd/"))}
+        # one for another kind of machine
+        machine.write(f"{laid[1]}/kind", "sid riscv64\n")
+        machine.run("sh", "-c", f"cd {laid[1]} && sed -i '/  kind$/d' SHA256SUMS && sha256sum kind >> SHA256SUMS")
+        done = machine.run_as("pi", f"{laid[1]}/install", check=False)
+        assert done.returncode == 78
+        assert "This bundle is for sid riscv64" in done.stderr
+    shutil.rmtree(tmp_path / "pi", ignore_errors=True)
+
+
+# ---- taking it away
+
+STAYS = r"""
+/var/log(/.*)? | /var/lib/systemd(/.*)? | /var/lib/(dpkg|apt)(/.*)? | /var/cache(/.*)?  # logs, and apt's own state
+| /etc/(passwd|group|shadow|gshadow|subuid|subgid)-? | /etc/\.pwd\.lock  # rewritten with the same users
+| /etc/ld\.so\.cache | /etc/modules  # of packages
+| /var/tmp/systemd-private-.* | /home/pi/\.sudo_as_admin_successful  # of any boot, and of anybody's first sudo
+"""
+
+
+def test_purge_leaves_what_it_names(
+    fresh: str, laid: tuple[Path, str], pi: Booted, installed: tuple[Path, str], tmp_path: Path
+) -> None:
+    with booted(tmp_path / "before", fresh, on=laid[0]) as untouched:
+        before = untouched.files()
+    wait_for_words(pi)
+    pi.write("/var/lib/edge/models/kept", "mine")
+    told = deploy(pi, f"{installed[1]}/project/deploy", script="uninstall")
+    left = {
+        path
+        for path in pi.files()
+        if "edge" in path.lower() and not path.startswith(("/home/", "/var/log", "/opt/test"))
+    }
+    assert {"/etc/edge/edge.toml", "/var/lib/edge/models/kept", "/usr/lib/sysusers.d/edge.conf"} <= left
+    ours = {path for path in left if path.startswith(("/opt/", "/usr/local/", "/etc/systemd/", "/run/"))}
+    # what a test laid out is as a person's own
+    assert ours <= {DROP_INS, *(f"{DROP_INS}/{name}.conf" for name in ("tested", "emulated"))}
+    for words in ("/var/lib/edge (models", "/etc/edge (settings)", "the user edge"):
+        assert words in told
+    assert pi.run("systemctl", "is-active", "edge", check=False).stdout == "inactive\n"
+    told = deploy(pi, f"{installed[1]}/project/deploy", "--purge", script="uninstall")
+    (named,) = re.findall(r"Debian packages that came with edge \(sudo apt remove them\): ([^']*)", told)
+    after = pi.files()
+    packages = set(re.sub(r"\s+", " ", named).split())
+    assert {"espeak-ng", "alsa-utils", "python3-venv", "python3-apt"} <= packages
+    assert not pi.run("getent", "passwd", "edge", check=False).stdout
+    assert not pi.run("getent", "group", "edge", check=False).stdout
+    # what else is there now belongs to packages of Debian
+    owned = set()
+    for file in (pi.root / "var/lib/dpkg/info").glob("*.list"):
+        owned |= set(file.read_text().splitlines())
+    usr_merged = {path.removeprefix("/usr") for path in owned} | {f"/usr{path}" for path in owned} | owned
+    stays = re.compile(STAYS, re.VERBOSE)
+    unexplained = {
+        path
+        for path in after
+        if path not in before
+        and path not in usr_merged
+        and not stays.fullmatch(path)
+        and not path.startswith("/home/pi/edge-")
+    }
+    unexplained = {path for path in unexplained if "__pycache__" not in path and not made_by_a_package(path)}
+    assert unexplained == set()
+    gone = {path for path in before if path not in after and not stays.fullmatch(path)}
+    assert gone <= {
+        "/etc/systemd/system/edge.service.d",
+        *(f"/etc/systemd/system/edge.service.d/{name}.conf" for name in ("tested", "emulated")),
+    }
+
+
+def made_by_a_package(path: str) -> bool:
+    """What packages' own scripts make, and no list of files names: alternatives, links of enabled units, caches."""
+    places = (
+        "/etc/alternatives/",
+        "/etc/systemd/system/",
+        "/usr/share/",
+        "/usr/lib/",
+        "/usr/bin/",
+        "/var/lib/",
+        "/etc/rc",
+        "/etc/init",
+        "/etc/alsa",
+    )
+    return path.startswith(places) and "edge" not in path
+
+
+# ---- a fleet
+
+
+def inventory(place: Path, config: Path, hosts: dict[str, dict[str, object]]) -> Path:
+    file = place / "inventory.json"
+    common = {**DEMO, "ansible_user": "pi", "ansible_ssh_common_args": f"-F {config}"}
+    file.write_text(json.dumps({"edge": {"vars": common, "hosts": hosts}}))
+    return file
+
+
+def row(told: str, host: str) -> str:
+    (found,) = re.findall(rf"(?m)^{host}  .*$", told.partition("EDGE ***")[2])
+    return str(found)
+
+
+def test_a_fleet_over_ssh_with_a_canary(fresh: str, bundle: Path, tmp_path: Path) -> None:
+    subprocess.run(["tar", "xf", bundle, "-C", tmp_path], check=True)
+    folder = tmp_path / bundle.stem
+    with contextlib.ExitStack() as stack:
+        cable = stack.enter_context(cabled(tmp_path / "cable"))
+        machines = {}
+        for host in ("kitchen", "workshop"):
+            machine = Booted(tmp_path / host, fresh, network=cable, host=host)
+            lay_card(machine)
+            stack.callback(machine.close)
+            machine.boot()
+            machine.let_in()
+            machines[host] = machine
+
+        def install(hosts: dict[str, dict[str, object]], *arguments: str) -> tuple[int, str]:
+            listed = inventory(tmp_path, cable.config, hosts)
+            done = cable.run(str(folder / "install"), "-i", str(listed), *arguments, check=False, timeout=900)
+            return done.returncode, done.stdout + done.stderr
+
+        code, told = install({"kitchen": {}, "workshop": {"edge_muted": ["guitar"]}})
+        assert code == 0, told[-6000:]
+        for host in machines:
+            assert re.search(r" demo +the demo clip +pyttsx3 +active$", row(told, host))
+        assert wait_for_words(machines["kitchen"])[0] == "guitar"
+        assert wait_for_words(machines["workshop"])[0] != "guitar"
+        code, told = install({"kitchen": {}, "workshop": {"edge_muted": ["guitar"]}})
+        assert code == 0
+        assert not re.search(r"changed=[1-9]", told)
+        assert "WARNING" not in told
+
+        # one that is wrong fails alone, with the reason
+        broken: dict[str, object] = {"edge_settings": {"camera": {"max_fps": -1}}}
+        code, told = install({"kitchen": {"edge_muted": ["cat"]}, "workshop": broken})
+        assert code != 0
+        assert row(told, "kitchen").endswith("active")
+        assert "failed: Use the release" in row(told, "workshop")
+        assert re.search(
+            r"(?m)^workshop: release \S+ cannot use the settings:\nedge: /etc/edge/edge.toml: .*max_fps", told
+        )
+        assert 'muted = ["cat"]' in (machines["kitchen"].root / "etc/edge/edge.toml").read_text()
+
+        # as the canary it stops the rest
+        code, told = install({"workshop": broken, "kitchen": {}})
+        assert code != 0
+        assert "not touched: an earlier host failed" in row(told, "kitchen")
+        assert 'muted = ["cat"]' in (machines["kitchen"].root / "etc/edge/edge.toml").read_text()
+        for machine in machines.values():
+            assert machine.show("ActiveState")["ActiveState"] == "active"
+
+
+# ---- interrupted
+
+
+def test_a_deploy_that_is_killed_at_any_moment_is_completed_by_the_next(
+    fresh: str, laid: tuple[Path, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    times = 10 if request.config.getoption("--long") else 1
+    dice = random.Random(20)
+    for number in range(times):
+        with booted(tmp_path / f"pi{number}", fresh, on=laid[0]) as machine:
+            # with all that it has started, or alone
+            mode = dice.choice(["control-group", "process"])
+            run = ["systemd-run", "--unit=deploying", "--uid=pi", "--gid=pi", f"--property=KillMode={mode}"]
+            run += ["--property=StandardOutput=file:/tmp/deploying", "--setenv=HOME=/home/pi", f"{laid[1]}/install"]
+            machine.run(*run)
+            time.sleep(dice.uniform(2, 45) * machine.slowness)
+            machine.run(
+                "systemctl",
+                "kill",
+                "--signal=KILL",
+                "--kill-whom=main" if mode == "process" else "--kill-whom=all",
+                "deploying",
+                check=False,
+            )
+            at = re.findall(r"TASK \[(.*?)\]", (machine.root / "tmp/deploying").read_text())
+            print(f"{number}: killed ({mode}) in: {at[-1] if at else 'before the first task'}")
+            deploy(machine, laid[1])
+            wait_for_words(machine)
+            assert recap(deploy(machine, laid[1]))["changed"] == 0
+            assert len(machine.run("ls", "/opt/edge/releases").stdout.split()) == 1
+        shutil.rmtree(tmp_path / f"pi{number}", ignore_errors=True)
+
+
+# ---- with the network of this machine
+
+
+@pytest.mark.long
+def test_from_a_checkout_with_a_network(fresh: str, tmp_path: Path) -> None:
+    machine = Booted(tmp_path / "pi", fresh, network="host")
+    lay_card(machine)
+    try:
+        machine.boot()
+        machine.copy_in(PROJECT, "/home/pi/edge", owner="pi")
+        machine.write("/home/pi/edge/deploy/host_vars/this-pi.yml", json.dumps(DEMO))
+        told = deploy(machine, "/home/pi/edge/deploy", "--check", "--diff")
+        assert re.search(r"(?m)^this-pi .*would change$", told)
+        assert not (machine.root / "opt/edge").exists()
+        deploy(machine, "/home/pi/edge/deploy")
+        assert wait_for_words(machine)[0] == "guitar"
+        assert recap(deploy(machine, "/home/pi/edge/deploy"))["changed"] == 0
+    finally:
+        machine.close()
+        shutil.rmtree(tmp_path / "pi", ignore_errors=True)
