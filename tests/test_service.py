@@ -10,13 +10,12 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rigs.audio.card import samples_of
 from rigs.bases import PROJECT, wheel
 from rigs.booted import Booted, booted, why_not
 from rigs.processes import wait_until
+from rigs.service import PATIENCE_S, SETTINGS, events, heard, lay_card, pid, start, until, wait_for_announcement
 from rigs.stores import store_of
 
 from edge.doctor.service import confinement
@@ -28,25 +27,15 @@ pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
 ]
 
-PATIENCE_S = 20.0
-"""Within this, and the watchdog's period, everything must be well again."""
 WATCHDOG_S = 6
-SETTINGS = '[camera]\nsource = "demo"\nloop = true\n'
-# the recording card, and a watchdog whose period a test can wait for
-TESTED = """
-[Service]
-WatchdogSec={watchdog_s}
-Environment=ALSA_CONFIG_PATH=/opt/test/asound.conf SINK=/opt/test/sink.py SINK_DIR=/run/recorded
-ReadWritePaths=/run/recorded
-"""
-CARD = "d /run/recorded 0777 root root -\nf /run/recorded/pace 0644 root root - instant\n"
+# a watchdog whose period a test can wait for
+TESTED = "[Service]\nWatchdogSec={watchdog_s}\n"
 FAULTY = """
 [Service]
 Environment=PYTHONPATH=/opt/test
 ExecStart=
 ExecStart=/opt/edge/current/bin/python -P /opt/test/faulty.py run
 """
-RIGS = PROJECT / "tests" / "rigs"
 EDGE = ["/opt/edge/current/bin/python", "-P", "-m", "edge"]
 LABELS = ["anchor", "banana", "cactus", "pizza", "snail"]
 
@@ -61,8 +50,8 @@ def lay_out(machine: Booted, wheel_file: Path) -> None:
     machine.install(wheel_file)
     machine.drop_in("tested", TESTED.format(watchdog_s=round(WATCHDOG_S * machine.slowness)))
     machine.write("/etc/edge/edge.toml", SETTINGS)
-    machine.write("/etc/tmpfiles.d/recorded.conf", CARD)
-    for file in (*(RIGS / "unit").glob("*.py"), RIGS / "audio" / "sink.py", RIGS / "audio" / "asound.conf"):
+    lay_card(machine)
+    for file in (PROJECT / "tests" / "rigs" / "unit").glob("*.py"):
         machine.write(f"/opt/test/{file.name}", file.read_text())
 
 
@@ -90,34 +79,6 @@ def service(machine: Booted) -> Iterator[Booted]:
     machine.run("systemd-tmpfiles", "--create")
     machine.run("systemctl", "daemon-reload")
     machine.write("/etc/edge/edge.toml", SETTINGS)
-
-
-def start(machine: Booted) -> None:
-    """Start it anew, and wait until it has announced something."""
-    machine.run("systemctl", "restart", "edge")
-    wait_for_announcement(machine)
-
-
-def pid(machine: Booted) -> str:
-    return machine.show("MainPID")["MainPID"]
-
-
-def events(machine: Booted, name: str) -> list[dict[str, Any]]:
-    """The journal's entries of an event of the process that runs now."""
-    return machine.journal(f"EDGE_EVENT={name}", f"_PID={pid(machine)}")
-
-
-def wait_for_announcement(machine: Booted, more_than: int = 0) -> None:
-    until(machine, lambda: len(events(machine, "announced")) > more_than)
-
-
-def until(machine: Booted, condition: Any, patience_s: float = 3 * PATIENCE_S) -> Any:
-    """Return what the condition returns as soon as that counts as true; it costs a process each time."""
-    deadline_s = time.monotonic() + patience_s * machine.slowness
-    while not (result := condition()):
-        assert time.monotonic() < deadline_s, "did not happen in time"
-        time.sleep(0.3)
-    return result
 
 
 def edge(machine: Booted, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -156,12 +117,7 @@ def test_it_starts_sees_speaks_and_tells(service: Booted) -> None:
     assert 0.5 < float(first["EDGE_PROBABILITY"]) <= 1
     status = service.run("systemctl", "status", "edge", "--no-pager", check=False).stdout
     assert 'last words: "I see' in status
-    # what was heard is what espeak-ng itself says of it
-    sound = service.root / "run/recorded"
-    recorded = [samples_of(file) for file in sorted(sound.glob("*.wav"))]
-    service.run("sh", "-c", 'espeak-ng -v en -s 200 -w /tmp/oracle.wav "I see a guitar"')
-    oracle = samples_of(service.root / "tmp/oracle.wav")
-    assert any(samples.startswith(oracle) and not any(samples[len(oracle) :]) for samples in recorded)
+    assert heard(service, "I see a guitar")
 
 
 def test_the_group_may_ask_it_and_nobody_else(service: Booted) -> None:
