@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 from edge_filters import source_digest
-from rigs.audio.card import samples_of
 from rigs.bases import PROJECT, parts_of
 from rigs.booted import Booted, booted, why_not
 from rigs.network import cabled
-from rigs.processes import wait_until
+from rigs.service import events, heard, lay_card, until, wait_for_announcement
 
 pytestmark = [
     pytest.mark.integration,
@@ -26,15 +25,9 @@ pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
 ]
 
-RIGS = PROJECT / "tests" / "rigs"
-# the recording card stands in for a sound card
-CARD = """
-[Service]
-Environment=ALSA_CONFIG_PATH=/opt/test/asound.conf SINK=/opt/test/sink.py SINK_DIR=/run/recorded
-ReadWritePaths=/run/recorded
-"""
 DROP_INS = "/etc/systemd/system/edge.service.d"
-DEMO = {"edge_models": [], "edge_settings": {"camera": {"source": "demo", "loop": True}}}
+# the bundled network by another name, as a model that the deploy has to bring
+DEMO = {"edge_models": ["mine"], "edge_settings": {"camera": {"source": "demo", "loop": True}}}
 VARIABLES = "project/deploy/host_vars/this-pi.yml"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -42,32 +35,17 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # ---- machines
 
 
-def lay_card(machine: Booted) -> None:
-    """What a test needs to hear, before the machine boots."""
-    machine.write("/etc/systemd/system/edge.service.d/tested.conf", CARD)
-    machine.write("/etc/tmpfiles.d/recorded.conf", "d /run/recorded 0777 root root -\n")
-    for file in (RIGS / "audio" / "sink.py", RIGS / "audio" / "asound.conf"):
-        machine.write(f"/opt/test/{file.name}", file.read_text())
-    machine.write(
-        "/etc/tmpfiles.d/recorded.conf",
-        "d /run/recorded 0777 root root -\nf /run/recorded/pace 0644 root root - instant\n",
-    )
+def lay_out(machine: Booted) -> None:
+    """What a test needs in a machine before edge is installed."""
+    lay_card(machine)
     if machine.slowness > 1:  # qemu cannot make network namespaces
-        machine.write("/etc/systemd/system/edge.service.d/emulated.conf", "[Service]\nPrivateNetwork=no\n")
+        machine.write("/usr/lib/systemd/system/edge.service.d/emulated.conf", "[Service]\nPrivateNetwork=no\n")
 
 
-def announced(machine: Booted) -> list[str]:
-    """The labels that the process which runs now has announced."""
-    pid = machine.show("MainPID")["MainPID"]
-    return [one["EDGE_LABEL"] for one in machine.journal("EDGE_EVENT=announced", f"_PID={pid}")]
-
-
-def wait_for_words(machine: Booted, patience_s: float = 60.0) -> list[str]:
-    deadline_s = time.monotonic() + patience_s * machine.slowness
-    while not (words := announced(machine)):
-        assert time.monotonic() < deadline_s, machine.run("systemctl", "status", "edge", check=False).stdout
-        time.sleep(0.5)
-    return words
+def words(machine: Booted) -> list[str]:
+    """The labels that the process which runs now has announced; waits for the first."""
+    wait_for_announcement(machine)
+    return [one["EDGE_LABEL"] for one in events(machine, "announced")]
 
 
 def used(machine: Booted) -> str:
@@ -98,6 +76,7 @@ def bundle(fresh: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     """An archive for the machines of this release."""
     _, release, architecture = parts_of(fresh)
     folder = tmp_path_factory.mktemp("bundle")
+    lay_model(folder / "mine")
     options = [
         "--release",
         release,
@@ -111,6 +90,11 @@ def bundle(fresh: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     (archive,) = folder.glob("*.tar")
     yield archive
     shutil.rmtree(folder)
+
+
+def lay_model(folder: Path) -> None:
+    """A folder with a checkpoint, as people have them."""
+    shutil.copytree(PROJECT / "edge/data/demo", folder, ignore=shutil.ignore_patterns("clip.*", "manifest.json"))
 
 
 def unpack(machine: Booted, archive: Path) -> str:
@@ -172,7 +156,7 @@ def laid(fresh: str, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """(what a machine wrote that has a bundle unpacked and a card, the bundle's folder in it)"""
     place = tmp_path_factory.mktemp("laid")
     machine = Booted(place, fresh)
-    lay_card(machine)
+    lay_out(machine)
     try:
         machine.boot()
         folder = unpack(machine, bundle)
@@ -195,8 +179,8 @@ def installed(
         begun_s = time.monotonic()
         told = deploy(machine, laid[1])
         print(f"{fresh}: installed in {time.monotonic() - begun_s:.0f} s")
-        assert re.search(r"(?m)^this-pi +\S+ +demo +the demo clip +pyttsx3 +active$", told), told[-3000:]
-        wait_for_words(machine)
+        assert re.search(r"(?m)^this-pi +\S+ +mine +the demo clip +pyttsx3 +active$", told), told[-3000:]
+        words(machine)
     finally:
         machine.close()
     yield machine.upper, laid[1]
@@ -215,13 +199,9 @@ def pi(fresh: str, installed: tuple[Path, str], tmp_path: Path) -> Iterator[Boot
 
 
 def test_after_a_boot_it_speaks_and_only_root_may_change_it(pi: Booted) -> None:
-    assert wait_for_words(pi)[0] == "guitar"
+    assert words(pi)[0] == "guitar"
     assert pi.show("UnitFileState")["UnitFileState"] == "enabled"
-    wait_until(lambda: list((pi.root / "run/recorded").glob("*.wav")))
-    pi.run("sh", "-c", 'espeak-ng -v en -s 200 -w /tmp/oracle.wav "I see a guitar"')
-    oracle = samples_of(pi.root / "tmp/oracle.wav")
-    heard = [samples_of(file) for file in sorted((pi.root / "run/recorded").glob("*.wav"))]
-    assert any(samples.startswith(oracle) for samples in heard)
+    until(pi, lambda: heard(pi, "I see a guitar"))
     # no file that others may write, or that runs as somebody else; and no way for the service's own user to its code
     listed = pi.files()
     ours = {path: about for path, about in listed.items() if path.startswith("/opt/edge/")}
@@ -249,7 +229,7 @@ def test_after_a_boot_it_speaks_and_only_root_may_change_it(pi: Booted) -> None:
 def test_a_second_run_changes_nothing_and_a_preview_tells_what_would_change(
     pi: Booted, installed: tuple[Path, str]
 ) -> None:
-    wait_for_words(pi)
+    words(pi)
     before = pi.files()
     pid = pi.show("MainPID")["MainPID"]
     told = deploy(pi, installed[1])
@@ -272,7 +252,7 @@ def test_a_second_run_changes_nothing_and_a_preview_tells_what_would_change(
 
 
 def test_an_upgrade_that_crashes_is_taken_back(pi: Booted, installed: tuple[Path, str], tmp_path: Path) -> None:
-    wait_for_words(pi)
+    words(pi)
     pi.write("/var/lib/edge/models/kept", "mine")
     before = {
         path: about
@@ -287,7 +267,7 @@ def test_an_upgrade_that_crashes_is_taken_back(pi: Booted, installed: tuple[Path
     assert f"Rolled back to {first}, which runs again." in told
     assert re.search(rf"(?m)^this-pi +{re.escape(first)} .*failed: Use the release", told)
     assert used(pi) == first
-    wait_for_words(pi)
+    words(pi)
     # from the moment the old one was stopped until the first word after it
     stopped = [float(one["__REALTIME_TIMESTAMP"]) / 1e6 for one in pi.journal("EDGE_EVENT=stopped")]
     spoken = [float(one["__REALTIME_TIMESTAMP"]) / 1e6 for one in pi.journal("EDGE_EVENT=announced")]
@@ -325,7 +305,7 @@ def test_settings_changed_by_hand_survive_and_a_removed_key_is_named(
     assert settings.read_text() == mine
     assert "words_per_minute = 12" in (pi.root / "etc/edge/edge.toml.new").read_text()
     assert used(pi).startswith("9.1.0-")
-    wait_for_words(pi)
+    words(pi)
     assert recap(deploy(pi, folder))["changed"] == 0
     # and back, by hand: what the older release does not know is named there too
     told = deploy(pi, folder, check=False, script="rollback")
@@ -333,7 +313,7 @@ def test_settings_changed_by_hand_survive_and_a_removed_key_is_named(
     settings.write_text(mine.replace("words_per_minute", "per_minute"))
     deploy(pi, folder, script="rollback")
     assert used(pi) == first
-    wait_for_words(pi)
+    words(pi)
 
 
 # ---- bundles
@@ -388,7 +368,7 @@ def test_purge_leaves_what_it_names(
 ) -> None:
     with booted(tmp_path / "before", fresh, on=laid[0]) as untouched:
         before = untouched.files()
-    wait_for_words(pi)
+    words(pi)
     pi.write("/var/lib/edge/models/kept", "mine")
     told = deploy(pi, f"{installed[1]}/project/deploy", script="uninstall")
     left = {
@@ -398,10 +378,9 @@ def test_purge_leaves_what_it_names(
     }
     assert {"/etc/edge/edge.toml", "/var/lib/edge/models/kept", "/usr/lib/sysusers.d/edge.conf"} <= left
     ours = {path for path in left if path.startswith(("/opt/", "/usr/local/", "/etc/systemd/", "/run/"))}
-    # what a test laid out is as a person's own
-    assert ours <= {DROP_INS, *(f"{DROP_INS}/{name}.conf" for name in ("tested", "emulated"))}
-    for words in ("/var/lib/edge (models", "/etc/edge (settings)", "the user edge"):
-        assert words in told
+    assert ours <= {DROP_INS}
+    for part in ("/var/lib/edge (models", "/etc/edge (settings)", "the user edge"):
+        assert part in told
     assert pi.run("systemctl", "is-active", "edge", check=False).stdout == "inactive\n"
     told = deploy(pi, f"{installed[1]}/project/deploy", "--purge", script="uninstall")
     (named,) = re.findall(r"Debian packages that came with edge \(sudo apt remove them\): ([^']*)", told)
@@ -427,10 +406,7 @@ def test_purge_leaves_what_it_names(
     unexplained = {path for path in unexplained if "__pycache__" not in path and not made_by_a_package(path)}
     assert unexplained == set()
     gone = {path for path in before if path not in after and not stays.fullmatch(path)}
-    assert gone <= {
-        "/etc/systemd/system/edge.service.d",
-        *(f"/etc/systemd/system/edge.service.d/{name}.conf" for name in ("tested", "emulated")),
-    }
+    assert gone == set()
 
 
 def made_by_a_package(path: str) -> bool:
@@ -454,7 +430,12 @@ def made_by_a_package(path: str) -> bool:
 
 def inventory(place: Path, config: Path, hosts: dict[str, dict[str, object]]) -> Path:
     file = place / "inventory.json"
-    common = {**DEMO, "ansible_user": "pi", "ansible_ssh_common_args": f"-F {config}"}
+    common = {
+        **DEMO,
+        "edge_models_from": str(PROJECT / "edge/data"),
+        "ansible_user": "pi",
+        "ansible_ssh_common_args": f"-F {config}",
+    }
     file.write_text(json.dumps({"edge": {"vars": common, "hosts": hosts}}))
     return file
 
@@ -466,13 +447,14 @@ def row(told: str, host: str) -> str:
 
 def test_a_fleet_over_ssh_with_a_canary(fresh: str, bundle: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "xf", bundle, "-C", tmp_path], check=True)
+    lay_model(tmp_path / "models" / "mine")
     folder = tmp_path / bundle.stem
     with contextlib.ExitStack() as stack:
         cable = stack.enter_context(cabled(tmp_path / "cable"))
         machines = {}
         for host in ("kitchen", "workshop"):
             machine = Booted(tmp_path / host, fresh, network=cable, host=host)
-            lay_card(machine)
+            lay_out(machine)
             stack.callback(machine.close)
             machine.boot()
             machine.let_in()
@@ -486,9 +468,9 @@ def test_a_fleet_over_ssh_with_a_canary(fresh: str, bundle: Path, tmp_path: Path
         code, told = install({"kitchen": {}, "workshop": {"edge_muted": ["guitar"]}})
         assert code == 0, told[-6000:]
         for host in machines:
-            assert re.search(r" demo +the demo clip +pyttsx3 +active$", row(told, host))
-        assert wait_for_words(machines["kitchen"])[0] == "guitar"
-        assert wait_for_words(machines["workshop"])[0] != "guitar"
+            assert re.search(r" mine +the demo clip +pyttsx3 +active$", row(told, host))
+        assert words(machines["kitchen"])[0] == "guitar"
+        assert words(machines["workshop"])[0] != "guitar"
         code, told = install({"kitchen": {}, "workshop": {"edge_muted": ["guitar"]}})
         assert code == 0
         assert not re.search(r"changed=[1-9]", told)
@@ -541,7 +523,7 @@ def test_a_deploy_that_is_killed_at_any_moment_is_completed_by_the_next(
             at = re.findall(r"TASK \[(.*?)\]", (machine.root / "tmp/deploying").read_text())
             print(f"{number}: killed ({mode}) in: {at[-1] if at else 'before the first task'}")
             deploy(machine, laid[1])
-            wait_for_words(machine)
+            words(machine)
             assert recap(deploy(machine, laid[1]))["changed"] == 0
             assert len(machine.run("ls", "/opt/edge/releases").stdout.split()) == 1
         shutil.rmtree(tmp_path / f"pi{number}", ignore_errors=True)
@@ -553,16 +535,16 @@ def test_a_deploy_that_is_killed_at_any_moment_is_completed_by_the_next(
 @pytest.mark.long
 def test_from_a_checkout_with_a_network(fresh: str, tmp_path: Path) -> None:
     machine = Booted(tmp_path / "pi", fresh, network="host")
-    lay_card(machine)
+    lay_out(machine)
     try:
         machine.boot()
         machine.copy_in(PROJECT, "/home/pi/edge", owner="pi")
-        machine.write("/home/pi/edge/deploy/host_vars/this-pi.yml", json.dumps(DEMO))
+        machine.write("/home/pi/edge/deploy/host_vars/this-pi.yml", json.dumps({**DEMO, "edge_models": []}))
         told = deploy(machine, "/home/pi/edge/deploy", "--check", "--diff")
         assert re.search(r"(?m)^this-pi .*would change$", told)
         assert not (machine.root / "opt/edge").exists()
         deploy(machine, "/home/pi/edge/deploy")
-        assert wait_for_words(machine)[0] == "guitar"
+        assert words(machine)[0] == "guitar"
         assert recap(deploy(machine, "/home/pi/edge/deploy"))["changed"] == 0
     finally:
         machine.close()

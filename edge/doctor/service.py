@@ -11,7 +11,7 @@ from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import ConfigError
 
 UNIT = "edge.service"
-DROP_INS = Path("/etc/systemd/system/edge.service.d")
+DROP_INS = [Path(f"/{place}/systemd/system/{UNIT}.d") for place in ("usr/lib", "run", "etc")]
 _NOT_CONFINEMENT = re.compile(
     r"Type|NotifyAccess|Exec.*|Restart.*|Success.*|WatchdogSec|Timeout.*|KillMode|.*Signal|RemainAfterExit|PIDFile|"
     r"FileDescriptorStoreMax|RuntimeDirectoryPreserve|Standard.*|BusName"
@@ -92,8 +92,12 @@ def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> i
         # the service's own edge, not the one that is asked: its folder may be closed to the service
         starts = [line.split()[0] for line in re.findall(r"(?m)^ExecStart=[-@:+!]*(\S.*)$", unit)]
     else:
+        # of two with the same name the later folder's counts
+        drop_ins = [
+            found[1] for found in sorted({one.name: one for place in DROP_INS for one in place.glob("*.conf")}.items())
+        ]
         try:
-            unit = "\n".join(file.read_text() for file in (unit_file, *sorted(DROP_INS.glob("*.conf"))))
+            unit = "\n".join(file.read_text() for file in (unit_file, *drop_ins))
         except OSError as error:
             raise ConfigError(f"--unit: {error.filename}: {error.strerror}") from error
         starts = []
