@@ -83,10 +83,12 @@ class Cable:
         self.key = folder / "id_ed25519"
         self._known_hosts = folder / "known_hosts"
         _make_key(self.key)
-        self.config.write_text(
+        self._hosts: dict[str, tuple[str, str]] = {}
+        self._options = (
             f"User pi\nIdentityFile {self.key}\nIdentitiesOnly yes\nUserKnownHostsFile {self._known_hosts}\n"
             "GlobalKnownHostsFile none\nStrictHostKeyChecking yes\nBatchMode yes\nConnectTimeout 20\n"
         )
+        self._write_hosts()
         self._numbers = itertools.count(2)
         # its processes have a process namespace: all of them end with the first
         hold = ["unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child", "bash", "-c"]
@@ -147,11 +149,18 @@ class Cable:
         return f"{_NETWORK}.{next(self._numbers)}"
 
     def know(self, host: str, address: str, host_key: str) -> None:
-        """Make the controller know a host by name, and its key (a line as of ssh_host_..._key.pub)."""
-        with self._known_hosts.open("a") as file:
-            file.write(f"{host},{address} {host_key}\n")
-        with self.config.open("a") as file:
-            file.write(f"Host {host}\n    HostName {address}\n")
+        """Make the controller know a host by name, and its key, as in ssh_host_..._key.pub.
+
+        Another that it knew by this name is forgotten.
+        """
+        self._hosts[host] = address, host_key
+        self._write_hosts()
+
+    def _write_hosts(self) -> None:
+        named = [f"Host {host}\n    HostName {address}\n" for host, (address, _) in self._hosts.items()]
+        self.config.write_text(self._options + "".join(named))
+        known = [f"{host},{address} {key}\n" for host, (address, key) in self._hosts.items()]
+        self._known_hosts.write_text("".join(known))
 
     def close(self) -> None:
         """End all that the controller still runs, and with it the network."""
