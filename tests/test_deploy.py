@@ -27,7 +27,7 @@ pytestmark = [
 
 DROP_INS = "/etc/systemd/system/edge.service.d"
 # the bundled network by another name, as a model that the deploy has to bring
-DEMO = {"edge_models": ["mine"], "edge_settings": {"camera": {"source": "demo", "loop": True}}}
+DEMO = {"edge_settings": {"camera": {"source": "demo", "loop": True}}}
 VARIABLES = "project/deploy/host_vars/this-pi.yml"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -85,6 +85,7 @@ def bundle(fresh: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         "--output",
         str(folder),
     ]
+    options += ["--model-folder", str(folder / "mine")]
     done = subprocess.run([PROJECT / "deploy/bundle", *options], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (archive,) = folder.glob("*.tar")
@@ -432,7 +433,9 @@ def inventory(place: Path, config: Path, hosts: dict[str, dict[str, object]]) ->
     file = place / "inventory.json"
     common = {
         **DEMO,
-        "edge_models_from": str(PROJECT / "edge/data"),
+        # the controller brings it, and not the bundle
+        "edge_models": ["theirs"],
+        "edge_models_from": f"{place}/models/",
         "ansible_user": "pi",
         "ansible_ssh_common_args": f"-F {config}",
     }
@@ -447,7 +450,7 @@ def row(told: str, host: str) -> str:
 
 def test_a_fleet_over_ssh_with_a_canary(fresh: str, bundle: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "xf", bundle, "-C", tmp_path], check=True)
-    lay_model(tmp_path / "models" / "mine")
+    lay_model(tmp_path / "models" / "theirs")
     folder = tmp_path / bundle.stem
     with contextlib.ExitStack() as stack:
         cable = stack.enter_context(cabled(tmp_path / "cable"))
@@ -468,7 +471,7 @@ def test_a_fleet_over_ssh_with_a_canary(fresh: str, bundle: Path, tmp_path: Path
         code, told = install({"kitchen": {}, "workshop": {"edge_muted": ["guitar"]}})
         assert code == 0, told[-6000:]
         for host in machines:
-            assert re.search(r" mine +the demo clip +pyttsx3 +active$", row(told, host))
+            assert re.search(r" theirs +the demo clip +pyttsx3 +active$", row(told, host))
         assert words(machines["kitchen"])[0] == "guitar"
         assert words(machines["workshop"])[0] != "guitar"
         code, told = install({"kitchen": {}, "workshop": {"edge_muted": ["guitar"]}})

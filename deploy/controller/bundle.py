@@ -115,6 +115,8 @@ def make(options: argparse.Namespace) -> Path:
                 fetch_model(model, target / "models", options.origin)
         for folder in options.model_folder:
             shutil.copytree(folder, target / "models" / folder.resolve().name)
+        models = sorted(folder.name for folder in (target / "models").iterdir())
+        (whole / "models").write_text("".join(f"{model}\n" for model in models))
         write_apt_settings(target)
         with step("checksums, and the archive"):
             note_checksums(target)
