@@ -1,0 +1,11 @@
+"""MXNet's checkpoints become ONNX graphs, without MXNet: what other engines run.
+
+    symbol.py     the structure, NAME-symbol.json of every release
+    params.py     the weights, NAME-0000.params of every release
+    operators.py  what each operator of MXNet means in ONNX, and which shapes it makes
+    graph.py      the two together: a graph with the weights beside it
+    onnx.py       the bytes of an ONNX file
+
+The files may come from anywhere. Nothing in them is executed; nothing is allocated that is larger than what the files
+hold; and what is not understood is refused, with the name of the layer.
+"""

@@ -1,0 +1,144 @@
+"""What the operators (operators.py) build a graph with: earlier values, parameters, and new layers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+from edge.importer import onnx
+from edge.importer.params import Params
+from edge.importer.symbol import Node, Symbol
+from edge.models.checkpoint import Checkpoint
+
+Floats = NDArray[np.float32]
+DATA = "data"
+"""What MXNet calls the picture."""
+_MOST_ELEMENTS = 2**28
+"""Of what one layer gives: 1 GiB. VGG-16 has 3 million at most."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a layer gives."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class Builder:
+    """A graph as it grows, layer by layer."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, symbol: Symbol, params: Params, weights: onnx.Weights, most: int
+    ) -> None:
+        """`most` bytes of parameters may be prepared."""
+        self.symbol = symbol
+        self.spec = self.left = checkpoint.input
+        """How a picture becomes the input, without what the first layer does of it."""
+        self.folded: set[int] = set()
+        """Nodes that another does the work of."""
+        self.nodes: list[bytes] = []
+        self.initializers: list[bytes] = []
+        self.data = Value(DATA, (1, 3, self.spec.size, self.spec.size))
+        self.values: dict[int, Value] = {}
+        self._params, self._params_file, self._weights = params, checkpoint.params, weights
+        self._left = most
+        self._constants: dict[int, Value] = {}
+        self.readers: Counter[int] = Counter({symbol.head: 1})
+        """How many inputs each node is."""
+        for index in symbol.used:
+            self.readers.update(symbol.nodes[index].inputs)
+        self._reader_of = {source: index for index in symbol.used for source in symbol.nodes[index].inputs}
+
+    def only_reader(self, index: int) -> int | None:
+        """The index of the node that takes this one as its first input, when nothing else takes it."""
+        reader = self._reader_of.get(index)
+        if self.readers[index] != 1 or reader is None or self.symbol.nodes[reader].inputs[0] != index:
+            return None
+        return reader
+
+    def value(self, node: Node, number: int) -> Value:
+        """What the node's input of that number gives."""
+        index = self._input(node, number)
+        source = self.symbol.nodes[index]
+        if source.op != "null":
+            return self.values[index]
+        if source.name == DATA:
+            return self.data
+        if index not in self._constants:
+            self._constants[index] = self.constant(self.parameter(node, number))
+        return self._constants[index]
+
+    def reads_data(self, node: Node) -> bool:
+        """Whether the picture is the node's first input, and no other node's."""
+        index = self._input(node, 0)
+        source = self.symbol.nodes[index]
+        return source.op == "null" and source.name == DATA and self.readers[index] == 1
+
+    def parameter(self, node: Node, number: int, shape: tuple[int, ...] | None = None) -> Floats:
+        """The parameter that is the node's input of that number: read-only, of that shape, and finite or not."""
+        source = self.symbol.nodes[self._input(node, number)]
+        if source.op != "null" or source.name == DATA:
+            raise ModelError(f"{node.where}: its input {number} must be a parameter, and is {source.name[:80]!r}")
+        arrays = self._params.arrays
+        array = arrays.get(f"arg:{source.name}", arrays.get(f"aux:{source.name}"))
+        if array is None:
+            raise ModelError(
+                f"{self._params_file}: the parameter {source.name[:80]!r} is missing; "
+                "are both files of the same checkpoint?"
+            )
+        if shape is not None and array.shape != shape:
+            raise ModelError(
+                f"{self._params_file}: {source.name[:80]!r} has the shape {array.shape}, but the network with an input "
+                f"of {self.spec.size} pixels needs {shape}; check the input size, and that the files belong together"
+            )
+        self._left -= array.nbytes
+        if self._left < 0:
+            raise ModelError(f"{node.where}: the same parameters are used again and again")
+        return array.astype(np.float32, copy=False)
+
+    def shared(self, node: Node, number: int, shape: tuple[int, ...]) -> Value:
+        """The same parameter as a value; one that several nodes take is written once."""
+        index = self._input(node, number)
+        if index not in self._constants:
+            self._constants[index] = self.constant(self.parameter(node, number, shape))
+            self._params.drop()
+        found = self._constants[index]
+        if found.shape != shape:
+            raise ModelError(f"{node.where}: its input {number} has the shape {found.shape}, and must have {shape}")
+        return found
+
+    def constant(self, array: NDArray[Any]) -> Value:
+        """Write numbers (float32 or int64) into the graph."""
+        value = Value(f"w{len(self.initializers)}", array.shape)
+        self.initializers.append(self._weights.tensor(value.name, array))
+        return value
+
+    def add(
+        self, op: str, node: Node, inputs: Sequence[Value], shape: tuple[int, ...], **attributes: onnx.Attribute
+    ) -> Value:
+        """Add a layer of ONNX's that gives a value of that shape; return the value."""
+        if min(shape) < 1 or prod(shape) > _MOST_ELEMENTS:
+            raise ModelError(
+                f"{node.where}: gives {' x '.join(map(str, shape))} from an input of {self.spec.size} pixels; "
+                "check the input size"
+            )
+        value = Value(f"v{len(self.nodes)}", shape)
+        # of two layers with the same name the number tells which
+        name = f"{node.name[:80]}#{len(self.nodes)}"
+        self.nodes.append(onnx.node(op, name, [one.name for one in inputs], value.name, attributes))
+        return value
+
+    def drop(self) -> None:
+        """Take the parameters that were read so far out of memory."""
+        self._params.drop()
+
+    def _input(self, node: Node, number: int) -> int:
+        if number >= len(node.inputs):
+            raise ModelError(f"{node.where}: has {len(node.inputs)} inputs, and needs one more")
+        return node.inputs[number]

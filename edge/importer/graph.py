@@ -1,0 +1,115 @@
+"""A checkpoint becomes a graph: network.onnx with the layers, weights.bin with the parameters, in a folder.
+
+The graph takes `data`, float32 1 x 3 x size x size, and gives `probabilities` and `scores` (what the softmax makes them
+of), float32 1 x N each. A network that ends without a softmax gets one.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.durable import to_disk
+from edge.errors import ModelError
+from edge.importer import onnx
+from edge.importer.builder import DATA, Builder, Value
+from edge.importer.operators import OPERATORS, SHAPE_ONLY, SOFTMAX, softmax_input, unknown
+from edge.importer.params import open_params
+from edge.importer.symbol import Symbol, read_symbol
+from edge.models.checkpoint import Checkpoint, InputSpec
+
+GRAPH, WEIGHTS = "network.onnx", "weights.bin"
+PROBABILITIES, SCORES = "probabilities", "scores"
+VERSION = 1
+"""Goes up when the same checkpoint becomes another graph."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph in a folder."""
+
+    folder: Path
+    input: InputSpec
+    """How a picture becomes `data`: the checkpoint's, without what the first layer does itself."""
+    parameters: int
+    """How many numbers the network has learnt."""
+
+    @property
+    def file(self) -> Path:
+        """What an engine loads; it finds the weights beside it."""
+        return self.folder / GRAPH
+
+
+def make_graph(checkpoint: Checkpoint, folder: Path) -> Graph:
+    """Write the graph of a checkpoint into an empty folder, and down to the disk.
+
+    Raises ModelError for a checkpoint that is damaged or not understood, OSError when the folder cannot be written to.
+    """
+    symbol = read_symbol(checkpoint.symbol)
+    params = open_params(checkpoint.params)
+    # of float16 they get twice as large, and one layer's are padded to a page
+    most = 2 * checkpoint.params.stat().st_size + 2**20
+    with (folder / WEIGHTS).open("wb") as file:
+        weights = onnx.Weights(file, WEIGHTS, most)
+        builder = Builder(checkpoint, symbol, params, weights, most)
+        try:
+            # whether what comes out is a number is for who runs it to look at: a damaged checkpoint has others
+            with np.errstate(all="ignore"):
+                scores = _translate(symbol, builder)
+        except ValueError as error:
+            raise ModelError(f"{checkpoint.symbol}: {error}") from error
+        _end(symbol, builder, scores)
+        file.flush()
+        os.fsync(file.fileno())
+    row = (1, scores.shape[1])
+    outputs = {PROBABILITIES: row, SCORES: row}
+    data = onnx.model("edge", builder.nodes, builder.initializers, {DATA: builder.data.shape}, outputs)
+    (folder / GRAPH).write_bytes(data)
+    to_disk(folder / GRAPH)
+    return Graph(folder, builder.left, _parameters(symbol, {name: one.size for name, one in params.arrays.items()}))
+
+
+def _translate(symbol: Symbol, builder: Builder) -> Value:
+    """Add all layers; return what the last softmax takes, or would."""
+    ends = _end_of(symbol)
+    scores = None
+    for index in sorted(symbol.used):
+        node = symbol.nodes[index]
+        if node.op == "null":
+            continue
+        translate = OPERATORS.get(node.op) or unknown(node)
+        if index in ends and node.op in SOFTMAX:
+            # this one and what is behind it makes the outputs, which have their own names
+            scores = builder.values[index] = softmax_input(builder, node)
+        else:
+            builder.values[index] = translate(builder, index, node, node.attributes)
+    head = symbol.nodes[symbol.head]
+    if head.op == "null":
+        raise ModelError(f"{head.where}: the network has no layers")
+    last = builder.values[symbol.head]
+    if len(last.shape) != 2 or last.shape[0] != 1:
+        raise ModelError(f"{head.where}: gives {' x '.join(map(str, last.shape))}; a classifier gives a row of numbers")
+    return last if scores is None else scores
+
+
+def _end_of(symbol: Symbol) -> set[int]:
+    """The head and what stands before it, back to the first that is more than a change of shape."""
+    index = symbol.head
+    found = {index}
+    while symbol.nodes[index].op in SHAPE_ONLY and symbol.nodes[index].inputs:
+        index = symbol.nodes[index].inputs[0]
+        found.add(index)
+    return found
+
+
+def _end(symbol: Symbol, builder: Builder, scores: Value) -> None:
+    head = symbol.nodes[symbol.head]
+    builder.nodes.append(onnx.node("Flatten", f"{head.name[:80]}#scores", [scores.name], SCORES, {"axis": 1}))
+    builder.nodes.append(onnx.node("Softmax", f"{head.name[:80]}#probabilities", [SCORES], PROBABILITIES, {"axis": 1}))
+
+
+def _parameters(symbol: Symbol, sizes: dict[str, int]) -> int:
+    """The numbers in all parameters that the network uses, BatchNorm's states among them."""
+    names = {symbol.nodes[index].name for index in symbol.used if symbol.nodes[index].op == "null"}
+    return sum(sizes.get(f"arg:{name}", sizes.get(f"aux:{name}", 0)) for name in names if name != DATA)

@@ -1,0 +1,210 @@
+"""The structure of a network, NAME-symbol.json, as every release of MXNet since 0.8 has written it.
+
+A list of nodes, each with an operator, a name, attributes (all of them texts) and the nodes it takes its inputs from. A
+node without operator ("null") is a variable: the picture, or a parameter of that name. What differs:
+
+    0.8   an operator's attributes are in `param`, other ones in `attr`; inputs are pairs; BatchNorm's mean and variance
+          are no inputs yet, but known by name
+    0.9   all attributes are in `attr`; inputs have a version as third number
+    1.0   ... in `attrs`
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ModelError
+
+_MOST_BYTES = 4 * 2**20
+"""The largest of the zoo, DenseNet-201, has half a MiB."""
+_COSTS = {b"{": 600, b"[": 120, b'"': 40, b",": 40}
+"""Bytes that such a character stands for at most: a node, a list, half a text, a value."""
+_LEAST_ROOM = 12 * 2**20
+_MOST_INPUTS = 1024
+_HINTS = re.compile(r"__.*__|(.*_)?(lr_mult|wd_mult)|ctx_group|force_mirroring|mirror_stage")
+"""Attributes that any node may have, and that are about training or where it computes."""
+_STATES = ("moving_mean", "moving_var")
+_BATCH_NORM_INPUTS = 3
+"""In 0.8, without its states: what it normalises, gamma and beta."""
+
+
+class Attributes:
+    """What is set of an operator: each value is looked up once, and one that nobody asked for is an error."""
+
+    def __init__(self, where: str, values: Mapping[str, str]) -> None:
+        self.where = where
+        self._values = {key: value for key, value in values.items() if not _HINTS.fullmatch(key)}
+
+    def text(self, key: str, default: str) -> str:
+        """Return a value as it is."""
+        return self._values.pop(key, default)
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        """Return a whole number, 0 or more."""
+        return int(self._matched(key, default, r"\d{1,9}"))
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """Return a number; never nan or infinity."""
+        return float(self._matched(key, default, r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?"))
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Return a truth value."""
+        return self._matched(key, default, "True|true|1|False|false|0") in ("True", "true", "1")
+
+    def tuple(self, key: str, default: tuple[int, ...] | None = None, *, low: int = 0) -> tuple[int, ...]:
+        """Return whole numbers from `low`, as in (3, 3)."""
+        number = r"-?\d{1,9}L?"  # L: from Python 2
+        text = self._matched(key, default, rf"[(\[]\s*({number}(\s*,\s*{number})*\s*,?)?\s*[)\]]")
+        numbers = tuple(int(one) for one in re.findall(r"-?\d+", text))
+        if numbers and min(numbers) < low:
+            raise ModelError(f"{self.where}: {key} = {text[:60]!r} has a number below {low}")
+        return numbers
+
+    def choice(self, key: str, *choices: str) -> str:
+        """Return one of these; the first is the default."""
+        value = self.text(key, choices[0])
+        if value not in choices:
+            raise ModelError(f"{self.where}: {key} = {value[:60]!r} is not supported; it may be {', '.join(choices)}")
+        return value
+
+    def ignore(self, *keys: str) -> None:
+        """Let these have any value: they change nothing when a network is only used."""
+        for key in keys:
+            self._values.pop(key, None)
+
+    def end(self) -> None:
+        """Raise ModelError when something was set that nobody has asked for."""
+        for key, value in self._values.items():
+            raise ModelError(f"{self.where}: {key[:60]!r} = {value[:60]!r} is not known")
+
+    def _matched(self, key: str, default: object, pattern: str) -> str:
+        if key not in self._values and default is None:
+            raise ModelError(f"{self.where}: {key} is not set")
+        value = self._values.pop(key, None)
+        if value is None:
+            return str(default)
+        if not re.fullmatch(pattern, value.strip()):
+            raise ModelError(f"{self.where}: {key} = {value[:60]!r} cannot be read")
+        return value.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation, or a variable."""
+
+    op: str
+    """MXNet's name of the operator; "null" for a variable."""
+    name: str
+    values: Mapping[str, str]
+    inputs: tuple[int, ...]
+    """Indices of earlier nodes."""
+    file: Path
+
+    @property
+    def where(self) -> str:
+        """File, operator and name, for people."""
+        return f"{self.file}: {self.op} {self.name[:80]!r}"
+
+    @property
+    def attributes(self) -> Attributes:
+        """Its attributes, to be looked up."""
+        return Attributes(self.where, self.values)
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A network: nodes, each after those that it takes its inputs from, and the one that is the output."""
+
+    nodes: tuple[Node, ...]
+    head: int
+    used: frozenset[int]
+    """Indices of what the output depends on."""
+
+
+def read_symbol(path: Path) -> Symbol:
+    """Read the structure of a network. Raises ModelError, naming file and node, for what is not one."""
+    try:
+        graph = json.loads(_text(path))
+        nodes = [_node(path, number, node) for number, node in enumerate(graph["nodes"])]
+        heads = _sources(graph["heads"], len(nodes))
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; copy it again") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise ModelError(f"{path}: not a symbol of MXNet (JSON with nodes and heads): {said}; copy it again") from error
+    if len(heads) != 1:
+        raise ModelError(f"{path}: a classifier has one output, this has {len(heads)}")
+    nodes, head = _with_states(path, nodes, heads[0])
+    return Symbol(tuple(nodes), head, _ancestors(nodes, head))
+
+
+def _text(path: Path) -> str:
+    """The file as text; raises ValueError when Python would need far more memory for it than it has bytes."""
+    with path.open("rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"more than {_MOST_BYTES >> 20} MiB")
+    # a list of a million empty lists is 3 MB of text, and a hundred in memory
+    if sum(cost * data.count(character) for character, cost in _COSTS.items()) > 4 * len(data) + _LEAST_ROOM:
+        raise ValueError("too many things for its size")
+    # other encodings, which json knows too, would not have these characters as bytes
+    return data.decode("utf-8-sig")
+
+
+def _node(path: Path, number: int, node: Mapping[str, Any]) -> Node:
+    op, name = node["op"], node["name"]
+    if not isinstance(op, str) or not isinstance(name, str):
+        raise TypeError(f"node {number} has no operator or no name")
+    if not re.fullmatch(r"[A-Za-z_]\w{0,63}", op, re.ASCII):
+        raise ValueError(f"node {number} has the operator {op[:80]!r}")
+    if "attrs" in node and ("attr" in node or "param" in node):
+        raise ValueError(f"{name[:80]!r} has its attributes twice")
+    values: dict[str, str] = {}
+    for key in ("attr", "param", "attrs"):
+        values |= node.get(key) or {}
+    if not all(isinstance(value, str) for value in values.values()):
+        raise TypeError(f"an attribute of {name[:80]!r} is not a text")
+    inputs = _sources(node["inputs"], number)
+    if len(inputs) > _MOST_INPUTS:
+        raise ValueError(f"{name[:80]!r} has {len(inputs)} inputs")
+    return Node(op, name, values, inputs, path)
+
+
+def _sources(entries: Any, below: int) -> tuple[int, ...]:
+    """The nodes in a list of [node, output, version]: earlier ones, and of each the first output."""
+    found = []
+    for entry in entries:
+        index, output = entry[0], entry[1]
+        if type(index) is not int or not 0 <= index < below:
+            raise ValueError(f"a layer feeds itself, or takes its input from node {str(index)[:20]}")
+        if output != 0:
+            raise ValueError(f"another than the first output of node {index} is used, which is not supported")
+        found.append(index)
+    return tuple(found)
+
+
+def _with_states(path: Path, nodes: list[Node], head: int) -> tuple[list[Node], int]:
+    """Give each BatchNorm of MXNet 0.8 the two inputs that it gets by name."""
+    result: list[Node] = []
+    places: list[int] = []
+    for node in nodes:
+        inputs = tuple(places[index] for index in node.inputs)
+        if node.op.startswith("BatchNorm") and len(inputs) == _BATCH_NORM_INPUTS:
+            for state in _STATES:
+                inputs += (len(result),)
+                result.append(Node("null", f"{node.name}_{state}", {}, (), path))
+        places.append(len(result))
+        result.append(Node(node.op, node.name, node.values, inputs, path))
+    return result, places[head]
+
+
+def _ancestors(nodes: list[Node], head: int) -> frozenset[int]:
+    used = {head}
+    # whatever feeds a node stands before it
+    for index in range(head, -1, -1):
+        if index in used:
+            used.update(nodes[index].inputs)
+    return frozenset(used)
