@@ -49,7 +49,7 @@ ALLOWED = {
     "models/groups.py": {"edge.stages"},
     "models/fetch.py": {"edge", "edge.models", "edge.errors"},
     "models/measure.py": {"edge.footprint", "edge.machine", "edge.models", "edge.errors", "edge.worker"},
-    "importer": {"edge.durable", "edge.errors", "edge.importer", "edge.models.checkpoint"},
+    "importer": {"edge.durable", "edge.errors", "edge.importer", "edge.models"},
     "engines": {f"edge.{name}" for name in ("engines", "errors", "importer", "libraries", "models", "stages")},
     "engines/selftest.py": {"edge.cameras", "edge.engines", "edge.models", "edge.errors", "edge.stages"},
     "engines/trial.py": {"edge.engines", "edge.footprint", "edge.models"},
@@ -85,6 +85,8 @@ ALLOWED = {
 # vendor library -> the only modules that may import it, inside a function
 DOORS = {
     "mxnet": {"engines/mxnet_compat.py"},
+    "onnxruntime": {"engines/onnx.py"},
+    "openvino": {"engines/openvino.py"},
     "picamera2": {"cameras/picamera2.py", "cameras/__init__.py"},
     "libcamera": {"cameras/picamera2.py"},
     "pyttsx3": {"speech/pyttsx3.py"},

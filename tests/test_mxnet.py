@@ -424,7 +424,7 @@ def test_another_epoch_is_loaded_the_tutorials_way_too(tmp_path: Path) -> None:
 def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
     checkpoint = make_net(tmp_path)
     for refused in (lambda: open_classifier(checkpoint, engine="caffe"), lambda: engine_version("caffe")):
-        with pytest.raises(ModelError, match="there is no engine caffe; known: mxnet, module"):
+        with pytest.raises(ModelError, match="there is no engine caffe; known: mxnet, onnx, openvino, module"):
             refused()
     assert "there is no engine caffe" in engine_problem("caffe")
 

@@ -235,7 +235,7 @@ def _ask(
                         "right folder?"
                     ) from error
                 continue
-            outputs.append(log_of(network.probabilities(to_input(pixels, checkpoint.input))).astype(np.float32))
+            outputs.append(log_of(network.probabilities(to_input(pixels, network.input))).astype(np.float32))
             accepted.append(np.isin(np.arange(len(outputs[-1])), one.accepted))
     finally:
         network.close()

@@ -212,7 +212,7 @@ def _bench_table(rows: list[dict[str, Any]], frames: int) -> str:
                     f"{row['first_ms']:.0f}",
                     f"{row['median_ms']:.1f}",
                     f"{row['p95_ms']:.1f}",
-                    f"{row['enqueue_ms']:.2f}",
+                    f"{row['enqueue_ms']:.2f}" if row["enqueue_ms"] else "-",
                 ]
             )
     text = table(header, [units, *lines], numbers=range(2, 10))
@@ -221,5 +221,6 @@ def _bench_table(rows: list[dict[str, Any]], frames: int) -> str:
     if any(row["random_weights"] for row in rows):
         notes.append("* random weights: memory and speed are true, labels are not")
     notes.append(f"memory: the process at its largest. median and p95: of {frames} frames, from pixels to result.")
-    notes.append("queued: when forward() comes back. It only queues the work, so this is no time of a frame.")
+    if any(row.get("enqueue_ms") for row in rows):
+        notes.append("queued: when forward() comes back. It only queues the work, so this is no time of a frame.")
     return "\n".join([text, *(textwrap.fill(note, WIDTH) for note in notes)])

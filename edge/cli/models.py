@@ -257,7 +257,7 @@ def remove(options: argparse.Namespace) -> int:
 
 def measure(options: argparse.Namespace) -> int:
     """edge models measure: load and run networks in a throw-away child, and keep what they took."""
-    from edge.engines import ENGINES, engine_problem, engine_version
+    from edge.engines import ENGINES, engine_problem, engine_version, installed_engines
     from edge.machine import Machine
     from edge.models import measure as measuring
     from edge.models.checkpoint import store_folders
@@ -269,7 +269,7 @@ def measure(options: argparse.Namespace) -> int:
     unkept = False
     with Progress() as progress:
         for checkpoint in models:
-            for engine in ENGINES:
+            for engine in installed_engines() or ENGINES[:1]:
                 row: dict[str, Any] = {"model": checkpoint.name, "engine": engine, "problem": engine_problem(engine)}
                 rows.append(row)
                 if row["problem"]:

@@ -9,14 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.models.checkpoint import Checkpoint
+from edge.importer import params
+from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.stages import Classifier, Frame, Prediction
 
-ENGINES = ("mxnet",)
-"""What a daemon may run."""
-_DRIVERS = {"mxnet": ("mxnet", "MxnetClassifier"), "module": ("module", "ModuleClassifier")}
+ENGINES = ("mxnet", "onnx", "openvino")
+"""What a daemon may run; the first is the default."""
+_DRIVERS = {
+    "mxnet": ("mxnet", "MxnetClassifier"),
+    "onnx": ("onnx", "OnnxClassifier"),
+    "openvino": ("openvino", "OpenvinoClassifier"),
+    "module": ("module", "ModuleClassifier"),
+}
 """Module here and its class, by engine; `module` is only for comparison."""
-_PACKAGES = {"mxnet": "mxnet", "module": "mxnet"}
+_PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino", "module": "mxnet"}
+
+_ADVICE = {engine: f"pip install 'edge[{engine}]' installs it" for engine in ENGINES[1:]}
 
 
 class Network(Classifier, Protocol):
@@ -26,6 +34,8 @@ class Network(Classifier, Protocol):
     """How long the first forward took, in which the engine prepares its kernels."""
     parameters: int
     """How many numbers the network has learnt."""
+    input: InputSpec
+    """How a picture becomes what `probabilities` takes: the checkpoint's, or less where the network does the rest."""
 
     def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
         """Return what `classify` does, with the probabilities as they are before calibration."""
@@ -34,7 +44,10 @@ class Network(Classifier, Protocol):
         """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
 
     def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
-        """Return how long the engine takes to accept one input (float32 1 x 3 x size x size), not to compute it."""
+        """Return how long the engine takes to accept one input (float32 1 x 3 x size x size), not to compute it.
+
+        0 for one that computes before it returns.
+        """
 
 
 def open_classifier(checkpoint: Checkpoint, top: int = 5, engine: str = "mxnet") -> Network:
@@ -50,12 +63,30 @@ def open_classifier(checkpoint: Checkpoint, top: int = 5, engine: str = "mxnet")
     return network
 
 
+def check_finite(checkpoint: Checkpoint, engine: str) -> None:
+    """Raise ModelError, naming the array, when a parameter is nan or infinite, or the file cannot be read.
+
+    Reads all of them, keeps none. What only MXNet can read it is asked for.
+    """
+    if engine in ENGINES[1:]:
+        params.check_finite(params.open_params(checkpoint.params), checkpoint.params)
+    else:
+        importlib.import_module("edge.engines.mxnet").check_finite(checkpoint)
+
+
 def engine_problem(engine: str) -> str:
     """Return why an engine cannot run, in one line; empty when it can. Does not import it."""
     if engine not in _DRIVERS:
         return f"there is no engine {engine}; known: {', '.join(_DRIVERS)}"
     package = _PACKAGES[engine]
-    return "" if find_spec(package) else f"{package} is not installed; run ./scripts/run, which installs it"
+    if find_spec(package):
+        return ""
+    return f"{package} is not installed; {_ADVICE.get(engine, 'run ./scripts/run, which installs it')}"
+
+
+def installed_engines() -> list[str]:
+    """Return those that a daemon may run and whose package is here, the default first. Imports none."""
+    return [engine for engine in ENGINES if not engine_problem(engine)]
 
 
 def engine_version(engine: str) -> str:

@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import mmap
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
@@ -47,12 +49,46 @@ def give_back_code(library: str) -> None:
 
     The kernel would do it too, but only when memory is already tight. `library` is the name of the file.
     """
+    # code is never written to, so nothing can be lost; relocated data must not be touched
+    _drop(f"/{library}", "r-xp")
+
+
+def give_back_file(path: Path) -> None:
+    """Drop the pages of a file that is mapped to be read and shared; those in use come back from the page cache.
+
+    Nothing may unmap it meanwhile.
+    """
+    _drop(str(path.resolve()), "r--s")
+
+
+@contextlib.contextmanager
+def giving_back_file(path: Path, every_s: float) -> Iterator[None]:
+    """Do that again and again while something goes through the file, so that its pages never add up."""
+    done = threading.Event()
+
+    def drop() -> None:
+        while not done.wait(every_s):
+            give_back_file(path)
+
+    thread = threading.Thread(target=drop, name="give-back", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise MemoryError(f"{error}") from error
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        give_back_file(path)
+
+
+def _drop(file: str, permissions: str) -> None:
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
             fields = line.split(maxsplit=5)
-            # code is never written to, so nothing can be lost; relocated data must not be touched
-            if len(fields) == 6 and fields[1] == "r-xp" and fields[5].endswith(f"/{library}"):
+            if len(fields) == 6 and fields[1] == permissions and fields[5].endswith(file):
                 start, end = (int(address, 16) for address in fields[0].split("-"))
                 madvise(start, end - start, mmap.MADV_DONTNEED)

@@ -14,7 +14,7 @@ class ModuleClassifier(MxnetClassifier):
 
     engine = "module"
 
-    def _open(self, mx: Any, checkpoint: Checkpoint) -> NDArray[np.float32]:
+    def _load(self, mx: Any, checkpoint: Checkpoint) -> NDArray[np.float32]:
         symbol, weights, states = mx.model.load_checkpoint(checkpoint.prefix, checkpoint.epoch)
         self.parameters = sum(int(array.size) for array in (*weights.values(), *states.values()))
         self._module = mx.mod.Module(symbol, label_names=None)
@@ -22,7 +22,6 @@ class ModuleClassifier(MxnetClassifier):
         self._module.bind(for_training=False, data_shapes=[("data", (1, 3, size, size))])
         # the label of a training head is in no file
         self._module.set_params(weights, states, allow_missing=True)
-        self._mx = mx
         return self._run_first()
 
     def _feed(self, network_input: NDArray[np.float32]) -> None:

@@ -4,35 +4,29 @@ import contextlib
 import gc
 import io
 import json
-import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines.classifier import EngineClassifier, first_line, lacks_memory
 from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.mxnet_params import MappedParams
-from edge.engines.preprocess import to_input
 from edge.errors import ModelError
-from edge.models.calibration import in_force, tempered, void
+from edge.importer import params
 from edge.models.checkpoint import Checkpoint
-from edge.models.labels import read_labels
-from edge.stages import Frame, Prediction, Timing
 
 _SOFTMAX = ("SoftmaxOutput", "softmax", "SoftmaxActivation", "Softmax")
 _SHAPE_ONLY = ("Flatten", "flatten", "Reshape", "reshape", "identity", "_copy", "Cast")
 _LIBRARY = "libmxnet.so"
-_NO_MEMORY = ("Failed to allocate", "AlignedMalloc", "bad_alloc", "Cannot allocate", "Resource temporarily unavailable")
-_log = logging.getLogger(__name__)
 _SMALL = 64 * 1024
 """Bytes. Arrays below it stay in memory: together they are little, and some are read at each frame."""
 
 
-class MxnetClassifier:
+class MxnetClassifier(EngineClassifier):
     """A checkpoint bound for inference, its weights in memory once.
 
     What keeps memory low, with the largest resident memory for Inception v3, ResNet-152, VGG-16 (x86_64, MiB):
@@ -49,54 +43,8 @@ class MxnetClassifier:
     """
 
     engine = "mxnet"
-
-    def __init__(self, checkpoint: Checkpoint, top: int) -> None:
-        """Load, bind and warm up. Raises ModelError, naming the file, for whatever does not fit together."""
-        self.name = checkpoint.name
-        self.timing = Timing(0.0, 0.0)
-        calibration = in_force(checkpoint)
-        self.calibrated = calibration is not None
-        self._temperature = calibration.temperature if calibration else 1.0
-        if checkpoint.calibration and not calibration:
-            _log.warning("%s", void(self.name))
-        self._spec = checkpoint.input
-        self._labels = read_labels(checkpoint.synset)
-        self._top = min(top, len(self._labels))
-        if unknown := checkpoint.background - {label.id for label in self._labels}:
-            raise ModelError(
-                f"model {self.name}: background id {min(unknown)} of model.toml is not in {checkpoint.synset}"
-            )
-        self._has_softmax = _ends_in_softmax(checkpoint.symbol)
-        mx = import_mxnet()
-        self._vendor_errors = (mx.MXNetError, MemoryError)
-        try:
-            with self._translated_errors():
-                outputs = self._open(mx, checkpoint)
-            self._check(outputs, checkpoint)
-        except ModelError:
-            self.close()
-            raise
-
-    def classify(self, frame: Frame) -> list[Prediction]:
-        """Return the `top` most probable labels, best first, their probabilities calibrated where they can be."""
-        return self._classify(frame, self._temperature)
-
-    def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
-        """Return the same with the probabilities as the network has them: no calibration can change these."""
-        return self._classify(frame, temperature=1.0)
-
-    def _classify(self, frame: Frame, temperature: float) -> list[Prediction]:
-        start = time.perf_counter()
-        network_input = to_input(frame.pixels, self._spec)
-        ready = time.perf_counter()
-        probabilities = self.probabilities(network_input)
-        self.timing = Timing(ready - start, time.perf_counter() - ready)
-        # stable, so that labels of the same probability keep the network's order; no temperature changes it
-        best = np.argsort(-probabilities, kind="stable")[: self._top]
-        probabilities = tempered(probabilities, temperature)
-        return [
-            Prediction(self._labels[index].id, self._labels[index].name, float(probabilities[index])) for index in best
-        ]
+    vendor = "MXNet"
+    _mx: Any = None
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
@@ -127,14 +75,22 @@ class MxnetClassifier:
         """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
         self._forget()
         gc.collect()
-        # MXNet frees in a thread of its own, after what is queued before; what was amiss there has been told
-        with contextlib.suppress(*self._vendor_errors):
-            import_mxnet().nd.waitall()
+        if self._mx is not None:
+            # MXNet frees in a thread of its own, after what is queued before; what was amiss there has been told
+            with contextlib.suppress(*self._vendor_errors):
+                self._mx.nd.waitall()
         give_back_free_memory()
+
+    def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
+        self._has_softmax = _ends_in_softmax(checkpoint.symbol)
+        self._mx = import_mxnet()
+        self._vendor_errors = (self._mx.MXNetError, MemoryError)
+        with self._translated_errors():
+            return self._load(self._mx, checkpoint)
 
     # What an engine that uses MXNet in another way replaces (engines/module.py).
 
-    def _open(self, mx: Any, checkpoint: Checkpoint) -> NDArray[np.float32]:
+    def _load(self, mx: Any, checkpoint: Checkpoint) -> NDArray[np.float32]:
         """Load, bind and run once; return the probabilities for a black picture. Sets `parameters` and `first_s`."""
         give_back_large_blocks()
         give_back_code(_LIBRARY)
@@ -161,58 +117,20 @@ class MxnetClassifier:
         """Drop all that belongs to the network."""
         self._executor = self._input = None
 
-    # For them all.
-
-    def _run_first(self) -> NDArray[np.float32]:
-        """Run a black picture through the network, which also makes MXNet prepare the layers."""
-        start = time.perf_counter()
-        outputs = self.probabilities(np.zeros((1, 3, self._spec.size, self._spec.size), np.float32))
-        self.first_s = time.perf_counter() - start
-        return outputs
-
-    def _check(self, outputs: NDArray[np.float32], checkpoint: Checkpoint) -> None:
-        if outputs.shape != (len(self._labels),):
-            raise ModelError(
-                f"model {self.name}: {checkpoint.synset} has {len(self._labels)} labels, but the network has "
-                f"{' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
-            )
-        if not np.isfinite(outputs).all():
-            raise ModelError(
-                f"model {self.name}: a black picture gives nan; {checkpoint.params} is damaged, copy it again"
-            )
-
-    @contextlib.contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except self._vendor_errors as error:
-            said = _first_line(error)
-            if _lacks_memory(error):
-                raise ModelError(
-                    f"model {self.name}: there is not enough memory for it ({said}); choose a smaller model, or end "
-                    "other programs"
-                ) from error
-            raise ModelError(f"model {self.name}: MXNet cannot run it: {said}") from error
-
 
 def check_finite(checkpoint: Checkpoint) -> None:
     """Raise ModelError, naming the array, when a parameter is nan or infinite. Reads all of them, keeps none."""
     mapped = MappedParams.open(checkpoint.params)
-    if mapped is None:
-        arrays = {name: array.asnumpy() for name, array in _read_params(import_mxnet(), checkpoint).items()}
-    else:
-        arrays = dict(mapped.arrays)
-    for name, array in arrays.items():
-        # both are nan when one value is; no array of the same size is needed for it
-        if not (np.isfinite(np.min(array)) and np.isfinite(np.max(array))):
-            raise ModelError(f"{checkpoint.params}: {name} holds nan or infinity; it is damaged, copy it again")
-        if mapped is not None:
-            mapped.drop()
+    if mapped is not None:
+        params.check_finite(mapped, checkpoint.params)
+        return
+    for name, array in _read_params(import_mxnet(), checkpoint).items():
+        params.check_array(name, array.asnumpy(), checkpoint.params)
 
 
 def _bind(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None = None) -> tuple[Any, Any]:
     """Return (executor, its input array). The parameters are those of `mapped`, or are read from the file."""
-    symbol, weights, states = _load(mx, checkpoint, mapped)
+    symbol, weights, states = _read(mx, checkpoint, mapped)
     if len(symbol.list_outputs()) != 1:
         raise ModelError(f"{checkpoint.symbol}: a classifier has one output, this has {len(symbol.list_outputs())}")
     missing = [name for name in symbol.list_arguments() if name not in weights and not _is_fed(name)]
@@ -229,7 +147,7 @@ def _bind(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None = None) -
             shapes, _, state_shapes = symbol.infer_shape(data=(1, 3, size, size))
     except mx.MXNetError as error:
         raise ModelError(
-            f"{checkpoint.symbol}: does not take a picture of {size} x {size} pixels: {_first_line(error)}; "
+            f"{checkpoint.symbol}: does not take a picture of {size} x {size} pixels: {first_line(error)}; "
             "check the input size"
         ) from error
     arguments: dict[str, Any] = {}
@@ -248,7 +166,7 @@ def _bind(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None = None) -
     return executor, arguments["data"]
 
 
-def _load(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def _read(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Return (symbol, weights by name, auxiliary states by name).
 
     This is mx.model.load_checkpoint in its two halves, so that an error can name the file.
@@ -256,7 +174,7 @@ def _load(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None) -> tuple
     try:
         symbol = mx.sym.load(str(checkpoint.symbol))
     except mx.MXNetError as error:
-        raise ModelError(f"{checkpoint.symbol}: not a symbol of MXNet: {_first_line(error)}; copy it again") from error
+        raise ModelError(f"{checkpoint.symbol}: not a symbol of MXNet: {first_line(error)}; copy it again") from error
     if mapped is None:
         arrays = _read_params(mx, checkpoint)
     else:
@@ -275,10 +193,10 @@ def _read_params(mx: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         arrays = mx.nd.load(str(checkpoint.params))
     except (mx.MXNetError, UnicodeDecodeError) as error:
-        if _lacks_memory(error):
+        if lacks_memory(error):
             raise
         raise ModelError(
-            f"{checkpoint.params}: truncated, or not parameters of MXNet: {_first_line(error)}; copy it again"
+            f"{checkpoint.params}: truncated, or not parameters of MXNet: {first_line(error)}; copy it again"
         ) from error
     if not isinstance(arrays, dict):
         raise ModelError(f"{checkpoint.params}: its arrays have no names; save it with mx.model.save_checkpoint")
@@ -328,14 +246,3 @@ def _ends_in_softmax(symbol: Path) -> bool:
         return nodes[index]["op"] in _SOFTMAX
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ModelError(f"{symbol}: not a symbol of MXNet (JSON with nodes and heads); copy it again") from error
-
-
-def _lacks_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
-
-
-def _first_line(error: Exception) -> str:
-    """The sentence in an MXNetError, without its stack trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if "Check failed" in line or "Error" in line] or lines or ["unknown reason"]
-    return said[0].split("Check failed: ")[-1].rstrip(":")[:160]

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge.engines import open_classifier
+from edge.engines import check_finite, open_classifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of, known_picture
 from edge.footprint import peak_rss_mib
@@ -36,9 +36,7 @@ class _Trial:
         self._engine = engine
 
     def finite(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        from edge.engines.mxnet import check_finite
-
-        check_finite(self._checkpoint)
+        check_finite(self._checkpoint, self._engine)
         return {}
 
     def load(self, _request: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +58,7 @@ class _Trial:
             times_ms.append(1000 * (time.perf_counter() - start_s))
         return {
             "times_ms": times_ms,
-            "enqueue_ms": 1000 * self._classifier.enqueue_s(to_input(frame.pixels, self._checkpoint.input)),
+            "enqueue_ms": 1000 * self._classifier.enqueue_s(to_input(frame.pixels, self._classifier.input)),
             "answer": asdict(answer_of(self._classifier)),
             "peak_mib": peak_rss_mib(),
         }

@@ -71,7 +71,7 @@ class Builder:
         if source.name == DATA:
             return self.data
         if index not in self._constants:
-            self._constants[index] = self.constant(self.parameter(node, number))
+            self._constants[index] = self.constant(node, self.parameter(node, number))
         return self._constants[index]
 
     def reads_data(self, node: Node) -> bool:
@@ -106,17 +106,22 @@ class Builder:
         """The same parameter as a value; one that several nodes take is written once."""
         index = self._input(node, number)
         if index not in self._constants:
-            self._constants[index] = self.constant(self.parameter(node, number, shape))
+            self._constants[index] = self.constant(node, self.parameter(node, number, shape))
             self._params.drop()
         found = self._constants[index]
         if found.shape != shape:
             raise ModelError(f"{node.where}: its input {number} has the shape {found.shape}, and must have {shape}")
         return found
 
-    def constant(self, array: NDArray[Any]) -> Value:
-        """Write numbers (float32 or int64) into the graph."""
+    def constant(self, node: Node, array: NDArray[Any]) -> Value:
+        """Write numbers (float32 or int64) of a layer into the graph."""
         value = Value(f"w{len(self.initializers)}", array.shape)
-        self.initializers.append(self._weights.tensor(value.name, array))
+        try:
+            self.initializers.append(self._weights.tensor(value.name, array))
+        except ValueError as error:
+            raise ModelError(
+                f"{self._params_file}: the parameters of {node.name[:80]!r} hold {error}; it is damaged, copy it again"
+            ) from error
         return value
 
     def add(

@@ -51,14 +51,11 @@ def make_graph(checkpoint: Checkpoint, folder: Path) -> Graph:
     # of float16 they get twice as large, and one layer's are padded to a page
     most = 2 * checkpoint.params.stat().st_size + 2**20
     with (folder / WEIGHTS).open("wb") as file:
-        weights = onnx.Weights(file, WEIGHTS, most)
+        weights = onnx.Weights(file, WEIGHTS, most, params.drop)
         builder = Builder(checkpoint, symbol, params, weights, most)
-        try:
-            # whether what comes out is a number is for who runs it to look at: a damaged checkpoint has others
-            with np.errstate(all="ignore"):
-                scores = _translate(symbol, builder)
-        except ValueError as error:
-            raise ModelError(f"{checkpoint.symbol}: {error}") from error
+        # a damaged checkpoint gives nan, which is looked for when it is written
+        with np.errstate(all="ignore"):
+            scores = _translate(symbol, builder)
         _end(symbol, builder, scores)
         file.flush()
         os.fsync(file.fileno())

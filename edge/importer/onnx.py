@@ -9,7 +9,7 @@ instead of reading them.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_INTS = 1, 2, 7
 _INLINE = 1024
 """Bytes. Smaller arrays are in the graph: engines look at some of them while they load it."""
 _PAGE = 4096
-_CHUNK = 2**22
+_CHUNK = 2**20
 
 Attribute = float | int | tuple[int, ...]
 
@@ -31,33 +31,47 @@ Attribute = float | int | tuple[int, ...]
 class Weights:
     """The file of weights, as it grows."""
 
-    def __init__(self, file: IO[bytes], name: str, most_bytes: int) -> None:
-        """`name` is what the graph calls it. Raises ValueError when more than `most_bytes` are to be written."""
+    def __init__(self, file: IO[bytes], name: str, most_bytes: int, pause: Callable[[], None]) -> None:
+        """`name` is what the graph calls it, `most_bytes` what may be written; `pause` is called every few MiB."""
         self._file = file
+        self._pause = pause
         self._name = name
         self._left = most_bytes
         self._offset = 0
 
     def tensor(self, name: str, array: NDArray[Any]) -> bytes:
-        """Write an array (float32 or int64) and return the TensorProto that stands for it."""
+        """Write an array (float32 or int64) and return the TensorProto that stands for it.
+
+        Raises ValueError for nan and infinity, and when it is too much.
+        """
         kind = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}[array.dtype]
         head = b"".join(_number(1, size) for size in array.shape) + _number(2, kind) + _text(8, name)
         self._left -= array.nbytes
         if self._left < 0:
-            raise ValueError("the same parameters are used again and again")
+            raise ValueError("more than the file has: they are used again and again")
         if array.nbytes < _INLINE:
+            _check_finite(array)
             return head + _bytes(9, array.tobytes())
         # where a page begins: else they cannot be mapped
         padding = -self._offset % _PAGE
         self._file.write(bytes(padding))
         self._offset += padding
         place = {"location": self._name, "offset": str(self._offset), "length": str(array.nbytes)}
-        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        for start in range(0, array.nbytes, _CHUNK):
-            self._file.write(data[start : start + _CHUNK].data)
+        flat = np.ascontiguousarray(array).reshape(-1)
+        for start in range(0, len(flat), _CHUNK):
+            chunk = flat[start : start + _CHUNK]
+            _check_finite(chunk)
+            self._file.write(chunk.data)
+            self._pause()
         self._offset += array.nbytes
         entries = b"".join(_bytes(13, _text(1, key) + _text(2, value)) for key, value in place.items())
         return head + entries + _number(14, _EXTERNAL)
+
+
+def _check_finite(array: NDArray[Any]) -> None:
+    # both are nan when one value is; no array of the same size is needed for it
+    if not (np.isfinite(np.min(array)) and np.isfinite(np.max(array))):
+        raise ValueError("nan or infinity")
 
 
 def node(op: str, name: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute]) -> bytes:

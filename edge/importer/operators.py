@@ -60,7 +60,7 @@ def convolution(net: Builder, index: int, node: Node, attributes: Attributes) ->
         if scale is not None and shift is not None:
             weights *= scale.astype(np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
             bias = bias * scale + shift
-        inputs += [net.constant(weights), net.constant(bias.astype(np.float32))]
+        inputs += [net.constant(node, weights), net.constant(node, bias.astype(np.float32))]
     strides = {"kernel_shape": kernel, "strides": stride, "pads": (*pad, *pad), "dilations": dilate}
     return net.add("Conv", node, inputs, (x.shape[0], filters, *sides), group=groups, **strides)
 
@@ -122,7 +122,7 @@ def batch_norm(net: Builder, _index: int, node: Node, attributes: Attributes) ->
         scale, shift = scale / spec.std, shift - scale * spec.mean / np.array(spec.std)
         net.left = dataclasses.replace(spec, mean=_NO_MEAN, std=_NO_STD)
     zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
-    numbers = [net.constant(one.astype(np.float32)) for one in (scale, shift, zeros, ones)]
+    numbers = [net.constant(node, one.astype(np.float32)) for one in (scale, shift, zeros, ones)]
     return net.add("BatchNormalization", node, [x, *numbers], x.shape, epsilon=0.0)
 
 
@@ -172,7 +172,7 @@ def leaky_relu(net: Builder, _index: int, node: Node, attributes: Attributes) ->
     _need(node, len(x.shape) > 1, "a prelu of what has no channels is not supported")
     gamma = net.parameter(node, 1)
     _need(node, gamma.shape in ((1,), (x.shape[1],)), f"gamma has the shape {gamma.shape}")
-    slopes = net.constant(gamma.reshape(-1, *[1] * (len(x.shape) - 2)))
+    slopes = net.constant(node, gamma.reshape(-1, *[1] * (len(x.shape) - 2)))
     return net.add("PRelu", node, [x, slopes], x.shape)
 
 
@@ -217,7 +217,7 @@ def pooling(net: Builder, _index: int, node: Node, attributes: Attributes) -> Va
         return net.add("AveragePool", node, [x], shape, count_include_pad=0, pads=(*pad, *ends), **window)
     if not any(beyond):
         return net.add("AveragePool", node, [x], shape, count_include_pad=1, pads=(*pad, *pad), **window)
-    pads = net.constant(np.array([0, 0, *pad, 0, 0, *pad], np.int64))
+    pads = net.constant(node, np.array([0, 0, *pad, 0, 0, *pad], np.int64))
     padded = tuple(side + 2 * p for side, p in zip(x.shape[2:], pad, strict=True))
     x = net.add("Pad", node, [x, pads], (*x.shape[:2], *padded))
     return net.add("AveragePool", node, [x], shape, count_include_pad=0, pads=(0, 0, *beyond), **window)
@@ -307,7 +307,7 @@ def clip(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value
 def _scalar(net: Builder, node: Node, number: float) -> Value:
     array = np.array(number, np.float32)
     _need(node, bool(np.isfinite(array)), f"{number} is too large")
-    return net.constant(array)
+    return net.constant(node, array)
 
 
 def flatten(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
@@ -336,7 +336,7 @@ def reshape(net: Builder, _index: int, node: Node, attributes: Attributes) -> Va
     if sizes.count(-1) == 1 and prod(x.shape) % known == 0:
         sizes[sizes.index(-1)] = prod(x.shape) // known
     _need(node, -1 not in sizes and prod(sizes) == prod(x.shape), f"{x.shape} cannot become {wanted}")
-    return net.add("Reshape", node, [x, net.constant(np.array(sizes, np.int64))], tuple(sizes))
+    return net.add("Reshape", node, [x, net.constant(node, np.array(sizes, np.int64))], tuple(sizes))
 
 
 def same(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:

@@ -60,10 +60,15 @@ def open_params(path: Path) -> Params:
 def check_finite(params: Params, path: Path) -> None:
     """Raise ModelError, naming the array, when a parameter is nan or infinite. Reads all of them, keeps none."""
     for name, array in params.arrays.items():
-        # both are nan when one value is; no array of the same size is needed for it
-        if not (np.isfinite(np.min(array)) and np.isfinite(np.max(array))):
-            raise ModelError(f"{path}: {name} holds nan or infinity; it is damaged, copy it again")
+        check_array(name, array, path)
         params.drop()
+
+
+def check_array(name: str, array: NDArray[Any], path: Path) -> None:
+    """The same for one array of the file."""
+    # both are nan when one value is; no array of the same size is needed for it
+    if not (np.isfinite(np.min(array)) and np.isfinite(np.max(array))):
+        raise ModelError(f"{path}: {name} holds nan or infinity; it is damaged, copy it again")
 
 
 def _arrays(data: mmap.mmap) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -1,0 +1,139 @@
+"""What all engines have in common: a picture becomes the input, and the outputs become labels."""
+
+import contextlib
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines.preprocess import to_input
+from edge.errors import ModelError
+from edge.models.calibration import in_force, tempered, void
+from edge.models.checkpoint import Checkpoint, InputSpec
+from edge.models.labels import read_labels
+from edge.stages import Frame, Prediction, Timing
+
+_log = logging.getLogger(__name__)
+_NO_MEMORY = (
+    *("Failed to allocate", "AlignedMalloc", "bad_alloc", "Cannot allocate", "Resource temporarily unavailable"),
+    "not enough memory",
+)
+
+
+class EngineClassifier(ABC):
+    """A checkpoint that an engine runs. The engine's part is `_open`, `probabilities`, `enqueue_s` and `close`."""
+
+    engine: str
+    vendor: str
+    """What people call the engine."""
+    first_s: float
+    parameters: int
+    input: InputSpec
+    """How a picture becomes what `probabilities` takes: the checkpoint's, or less where the network does the rest."""
+    _vendor_errors: tuple[type[Exception], ...] = (MemoryError,)
+
+    def __init__(self, checkpoint: Checkpoint, top: int) -> None:
+        """Load and warm up. Raises ModelError, naming the file, for whatever does not fit together."""
+        self.name = checkpoint.name
+        self.timing = Timing(0.0, 0.0)
+        self.input = checkpoint.input
+        calibration = in_force(checkpoint)
+        self.calibrated = calibration is not None
+        self._temperature = calibration.temperature if calibration else 1.0
+        if checkpoint.calibration and not calibration:
+            _log.warning("%s", void(self.name))
+        self._labels = read_labels(checkpoint.synset)
+        self._top = min(top, len(self._labels))
+        if unknown := checkpoint.background - {label.id for label in self._labels}:
+            raise ModelError(
+                f"model {self.name}: background id {min(unknown)} of model.toml is not in {checkpoint.synset}"
+            )
+        try:
+            outputs = self._open(checkpoint)
+            self._check(outputs, checkpoint)
+        except ModelError:
+            self.close()
+            raise
+
+    def classify(self, frame: Frame) -> list[Prediction]:
+        """Return the `top` most probable labels, best first, their probabilities calibrated where they can be."""
+        return self._classify(frame, self._temperature)
+
+    def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
+        """Return the same with the probabilities as the network has them: no calibration can change these."""
+        return self._classify(frame, temperature=1.0)
+
+    def _classify(self, frame: Frame, temperature: float) -> list[Prediction]:
+        start = time.perf_counter()
+        network_input = to_input(frame.pixels, self.input)
+        ready = time.perf_counter()
+        probabilities = self.probabilities(network_input)
+        self.timing = Timing(ready - start, time.perf_counter() - ready)
+        # stable, so that labels of the same probability keep the network's order; no temperature changes it
+        best = np.argsort(-probabilities, kind="stable")[: self._top]
+        probabilities = tempered(probabilities, temperature)
+        return [
+            Prediction(self._labels[index].id, self._labels[index].name, float(probabilities[index])) for index in best
+        ]
+
+    @abstractmethod
+    def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
+
+    @abstractmethod
+    def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
+        """Return how long the engine takes to accept one input; 0 for one that computes before it returns."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
+
+    @abstractmethod
+    def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
+        """Load and run once; return the probabilities for a black picture. Sets `parameters` and `first_s`."""
+
+    def _run_first(self) -> NDArray[np.float32]:
+        """Run a black picture through the network, which also makes the engine prepare the layers."""
+        start = time.perf_counter()
+        outputs = self.probabilities(np.zeros((1, 3, self.input.size, self.input.size), np.float32))
+        self.first_s = time.perf_counter() - start
+        return outputs
+
+    def _check(self, outputs: NDArray[np.float32], checkpoint: Checkpoint) -> None:
+        if outputs.shape != (len(self._labels),):
+            raise ModelError(
+                f"model {self.name}: {checkpoint.synset} has {len(self._labels)} labels, but the network has "
+                f"{' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
+            )
+        if not np.isfinite(outputs).all():
+            raise ModelError(
+                f"model {self.name}: a black picture gives nan; {checkpoint.params} is damaged, copy it again"
+            )
+
+    @contextlib.contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._vendor_errors as error:
+            said = first_line(error)
+            if lacks_memory(error):
+                raise ModelError(
+                    f"model {self.name}: there is not enough memory for it ({said}); choose a smaller model, or end "
+                    "other programs"
+                ) from error
+            raise ModelError(f"model {self.name}: {self.vendor} cannot run it: {said}") from error
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an engine has failed for lack of memory."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
+def first_line(error: Exception) -> str:
+    """The sentence in an engine's error, without its stack trace."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if "Check failed" in line or "Error" in line] or lines or ["unknown reason"]
+    return said[0].split("Check failed: ")[-1].rstrip(":")[:160]

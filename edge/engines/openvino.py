@@ -1,0 +1,93 @@
+"""OpenVINO runs the graph that the importer makes of a checkpoint."""
+
+import gc
+import importlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines.classifier import EngineClassifier
+from edge.engines.memory import (
+    give_back_free_memory,
+    give_back_large_blocks,
+    giving_back_file,
+    keep_large_blocks,
+)
+from edge.errors import ModelError
+from edge.importer.cache import graph_of
+from edge.importer.graph import PROBABILITIES, SCORES, WEIGHTS
+from edge.models.checkpoint import Checkpoint
+
+_SETTINGS = {
+    "PERFORMANCE_HINT": "LATENCY",
+    # some CPUs would compute in bfloat16, and ARM's in float16: faster, and no longer the same
+    "INFERENCE_PRECISION_HINT": "f32",
+}
+_GIVE_BACK_EVERY_S = 0.01
+
+
+def import_openvino() -> Any:
+    """Return the module openvino. Raises ModelError, in one line, when it cannot be imported."""
+    try:
+        return importlib.import_module("openvino")
+    except (ImportError, OSError, AttributeError) as error:
+        raise ModelError(f"OpenVINO cannot be imported: {error}; pip install 'edge[openvino]'") from error
+
+
+class OpenvinoClassifier(EngineClassifier):
+    """A checkpoint's graph compiled by OpenVINO, its weights mapped and given back once they are prepared.
+
+    Its layers keep copies in an order that the CPU likes, and OpenVINO keeps the file mapped beside them. To give back
+    its pages while they are copied brings the largest memory from 331 to 240 MiB for Inception v3, from 1207 to 679 for
+    VGG-16 (x86_64). OpenVINO's own cache of compiled networks loads no faster, and takes 414 and 1727.
+    """
+
+    engine = "openvino"
+    vendor = "OpenVINO"
+    _request: Any = None
+    _model: Any = None
+
+    def scores(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the softmax makes the probabilities of (float32, N)."""
+        return self._run(SCORES, network_input)
+
+    def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
+        return self._run(PROBABILITIES, network_input)
+
+    def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
+        """Return 0: it computes before it returns."""
+        self.probabilities(network_input)
+        return 0.0
+
+    def close(self) -> None:
+        """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
+        self._request = self._model = None
+        gc.collect()
+        give_back_free_memory()
+
+    def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
+        ov = import_openvino()
+        self._ov = ov
+        self._vendor_errors = (RuntimeError, MemoryError)
+        give_back_large_blocks()
+        with graph_of(checkpoint) as graph, self._translated_errors():
+            self.input, self.parameters = graph.input, graph.parameters
+            with giving_back_file(graph.folder / WEIGHTS, _GIVE_BACK_EVERY_S):
+                # the mapping of the weights lives as long as what is read here
+                read = ov.Core().read_model(str(graph.file))
+                self._model = ov.compile_model(read, "CPU", _SETTINGS)
+                self._request = self._model.create_infer_request()
+                outputs = self._run_first()
+        give_back_free_memory()
+        keep_large_blocks()
+        return outputs
+
+    def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
+        with self._translated_errors():
+            tensor = self._ov.Tensor(network_input, shared_memory=True)
+            self._request.infer({0: tensor})
+            # a copy: the request's own array is written to again at the next frame
+            found: NDArray[np.float32] = np.array(self._request.get_tensor(output).data[0])
+        return found

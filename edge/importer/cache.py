@@ -1,0 +1,146 @@
+"""Graphs that were made, so that a checkpoint is translated once: STORE/.graphs/KEY, one folder each.
+
+The key is the checkpoint's fingerprint (all bytes of both files), its normalisation, which may be folded into the
+weights, and the importer's version: a graph of anything else is never found. Beside the graph, about.json has the
+checksums of its files, so that one that a disk has damaged is made anew. The folder is that of the first store that can
+be written to, as with measurements; where none can, a graph lives in a temporary folder until the engine has loaded it.
+
+Nothing half done is ever seen: a graph is made in a hidden folder, which gets its name when it is on the disk.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edge.durable import to_disk, write_text
+from edge.errors import ModelError
+from edge.importer.graph import GRAPH, VERSION, WEIGHTS, Graph, make_graph
+from edge.models.checkpoint import Checkpoint, InputSpec, store_folders
+from edge.models.measure import fingerprint
+
+FOLDER = ".graphs"
+_ABOUT = "about.json"
+_CHUNK = 2**20
+
+
+@contextmanager
+def graph_of(checkpoint: Checkpoint, stores: Sequence[Path] | None = None) -> Iterator[Graph]:
+    """The graph of a checkpoint: kept from before, or made now. It is there until the context ends.
+
+    Raises ModelError for a checkpoint that is damaged or not understood, or when no disk has room for its graph.
+    """
+    key = _key(checkpoint)
+    folders = [store / FOLDER for store in (store_folders() if stores is None else stores)]
+    for folder in folders:
+        if (graph := _kept(folder / key, checkpoint)) is not None:
+            yield graph
+            return
+    if (graph := _make_in_one_of(folders, key, checkpoint)) is not None:
+        yield graph
+        return
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            # what an engine has mapped stays when its file is removed
+            place = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="edge-graph-"))
+            graph = make_graph(checkpoint, Path(place))
+        except OSError as error:
+            raise ModelError(
+                f"model {checkpoint.name}: no room for its graph: {error.strerror} ({error.filename or folders[0]}); "
+                "free some space, or run it with mxnet ([model] engine)"
+            ) from error
+        yield graph
+
+
+def _make_in_one_of(folders: Sequence[Path], key: str, checkpoint: Checkpoint) -> Graph | None:
+    for folder in folders:
+        # it belongs to somebody else, or its disk is full
+        with contextlib.suppress(OSError):
+            return _make(folder, key, checkpoint)
+    return None
+
+
+def _key(checkpoint: Checkpoint) -> str:
+    parts = (VERSION, fingerprint(checkpoint), checkpoint.input.mean, checkpoint.input.std)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _kept(folder: Path, checkpoint: Checkpoint) -> Graph | None:
+    """The graph in a folder, when it is whole."""
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        for name in (GRAPH, WEIGHTS):
+            size, checksum = about["files"][name]
+            path = folder / name
+            if path.stat().st_size != size or _checksum(path) != checksum:
+                return None
+        spec = {**about["input"], "mean": tuple(about["input"]["mean"]), "std": tuple(about["input"]["std"])}
+        graph = Graph(folder, InputSpec(**spec), int(about["parameters"]))
+        if not Path(about["params"]).exists():
+            # the one that it was made of has gone; this one is the same, and keeps it
+            with contextlib.suppress(OSError):
+                write_text(folder / _ABOUT, json.dumps({**about, "params": str(checkpoint.params.absolute())}))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    # how a picture is cut is not in the graph
+    left = dataclasses.replace(checkpoint.input, mean=graph.input.mean, std=graph.input.std)
+    return dataclasses.replace(graph, input=left)
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32: against a bad disk, and several times as fast on a Pi as what withstands an attacker."""
+    found = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            found = zlib.crc32(chunk, found)
+    return found
+
+
+def _make(folder: Path, key: str, checkpoint: Checkpoint) -> Graph:
+    """Make a graph in a folder of graphs, and remove those of checkpoints that have gone or changed."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # while this one waited another may have made it
+        if (graph := _kept(folder / key, checkpoint)) is not None:
+            return graph
+        for left in folder.glob(".new-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+        try:
+            new.chmod(0o755)
+            graph = make_graph(checkpoint, new)
+            about: dict[str, Any] = {
+                "params": str(checkpoint.params.absolute()),
+                "parameters": graph.parameters,
+                "input": dataclasses.asdict(graph.input),
+                "files": {name: [(new / name).stat().st_size, _checksum(new / name)] for name in (GRAPH, WEIGHTS)},
+            }
+            write_text(new / _ABOUT, json.dumps(about, indent=1))
+            _clear(folder, checkpoint.params)
+            shutil.rmtree(folder / key, ignore_errors=True)  # a damaged one
+            new.rename(folder / key)
+            to_disk(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    return dataclasses.replace(graph, folder=folder / key)
+
+
+def _clear(folder: Path, params: Path) -> None:
+    """Remove the graphs of a checkpoint that is translated anew, and of those that are no longer there."""
+    for about in folder.glob(f"[!.]*/{_ABOUT}"):
+        try:
+            noted = Path(json.loads(about.read_text(encoding="utf-8"))["params"])
+            stale = noted == params.absolute() or not noted.exists()
+        except (OSError, ValueError, LookupError, TypeError):
+            stale = True
+        if stale:
+            shutil.rmtree(about.parent, ignore_errors=True)

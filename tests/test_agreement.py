@@ -1,0 +1,137 @@
+"""All engines say the same of the same weights as MXNet, and a wrong one would be told from a right one."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zoo
+from numpy.typing import NDArray
+
+from edge.cameras.images import read_image
+from edge.engines import engine_problem, open_classifier
+from edge.engines.onnx import OnnxClassifier
+from edge.engines.openvino import OpenvinoClassifier
+from edge.engines.preprocess import to_input
+from edge.models.checkpoint import Checkpoint, InputSpec
+
+pytestmark = pytest.mark.integration
+Floats = NDArray[np.float32]
+OTHERS = ("onnx", "openvino")
+INPUTS = 50
+TOLERANCE = 1e-3
+"""Of the logits' standard deviation over the inputs."""
+SMALL = ("mobilenet0_25", "squeezenet1_1")
+"""What is compared each time; all of the zoo with --long."""
+REAL = {
+    "mobilenet0.5": InputSpec(224, mean=(123.68, 116.779, 103.939), std=(58.393, 57.12, 57.375)),
+    "squeezenet_v1.0": InputSpec(227, "bgr", mean=(104.0, 117.0, 123.0), short_side=256),
+    "mobilenet_v2_1.0": InputSpec(224, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
+}
+
+
+def other(checkpoint: Checkpoint, engine: str) -> OnnxClassifier | OpenvinoClassifier:
+    if problem := engine_problem(engine):
+        pytest.skip(problem)
+    network = open_classifier(checkpoint, engine=engine)
+    assert isinstance(network, OnnxClassifier | OpenvinoClassifier)
+    return network
+
+
+def agrees(found: Floats, expected: Floats, *, of: float) -> bool:
+    """Whether scores (inputs x labels) are the same to `of`, and the top five of each input too.
+
+    Two labels nearer to each other than that may change places.
+    """
+    if np.abs(found - expected).max() > of:
+        return False
+    best, right = (np.argsort(-scores, axis=1, kind="stable")[:, :5] for scores in (found, expected))
+    gaps = np.take_along_axis(expected, best, 1) - np.take_along_axis(expected, right, 1)
+    return bool(np.abs(gaps).max() <= 2 * of)
+
+
+@pytest.fixture(scope="module", params=zoo.NAMES)
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoint]:
+    if request.param not in SMALL and not request.config.getoption("--long"):
+        pytest.skip("the whole zoo is compared with --long")
+    folder = tmp_path_factory.mktemp("zoo")
+    checkpoint = zoo.make(request.param, folder)
+    yield checkpoint
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def test_the_zoo_with_random_weights(network: Checkpoint) -> None:
+    pictures = zoo.pictures(INPUTS, network.input.size)
+    expected = zoo.scores_of_mxnet(network, list(zoo.normalised(pictures, network.input)))
+    spread = float(expected.std(0).mean())
+    assert len(set(expected.argmax(1))) >= 5, "it says the same of all inputs, and this could not fail"
+    for engine in OTHERS:
+        classifier = other(network, engine)
+        inputs = zoo.normalised(pictures, classifier.input)
+        found = np.array([classifier.scores(one[np.newaxis]) for one in inputs])
+        swapped = np.array([classifier.scores(np.ascontiguousarray(one[np.newaxis, ::-1])) for one in inputs[:5]])
+        classifier.close()
+        difference = np.abs(found - expected).max() / spread
+        print(f"{network.name}, {engine}: {difference:.1e} of the logits' standard deviation")
+        assert agrees(found, expected, of=TOLERANCE * spread), f"{engine}: off by {difference:.1e}"
+        assert not agrees(swapped, expected[:5], of=TOLERANCE * spread), "swapped channels are not noticed"
+
+    text = network.symbol.read_text()
+    wrong = (
+        text.replace('"eps": "1e-05"', '"eps": "0.001"') if '"1e-05"' in text else text.replace('"0.001"', '"1e-05"')
+    )
+    if wrong != text:
+        changed = dataclasses.replace(network, symbol=network.symbol.with_name("wrong-symbol.json"))
+        changed.symbol.write_text(wrong)
+        for engine in OTHERS:
+            classifier = other(changed, engine)
+            inputs = zoo.normalised(pictures[:5], classifier.input)
+            found = np.array([classifier.scores(one[np.newaxis]) for one in inputs])
+            classifier.close()
+            assert not agrees(found, expected[:5], of=TOLERANCE * spread), "a wrong epsilon is not noticed"
+    else:
+        assert "BatchNorm" not in text
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_networks_on_photos(name: str, shared: Path) -> None:
+    folder = shared / "checkpoints"
+    files = (folder / name / f"{name}-symbol.json", folder / name / f"{name}-0000.params")
+    checkpoint = Checkpoint(name, *files, folder / "synset.txt", REAL[name])
+    pictures = list(views(shared / "images"))[:INPUTS]
+    expected = zoo.scores_of_mxnet(checkpoint, [to_input(one, checkpoint.input)[0] for one in pictures])
+    spread = float(expected.std(0).mean())
+    for engine in OTHERS:
+        classifier = other(checkpoint, engine)
+        found = np.array([classifier.scores(to_input(one, classifier.input)) for one in pictures])
+        probabilities = classifier.probabilities(to_input(pictures[0], classifier.input))
+        # as a picture whose red is blue
+        swapped = np.array([classifier.scores(to_input(one[:, :, ::-1], classifier.input)) for one in pictures])
+        classifier.close()
+        difference = np.abs(found - expected).max() / spread
+        print(f"{name}, {engine}: {difference:.1e} of the logits' standard deviation")
+        assert agrees(found, expected, of=TOLERANCE * spread), f"{engine}: off by {difference:.1e}"
+        assert not agrees(swapped, expected, of=TOLERANCE * spread)
+        exponentials = np.exp(expected[0] - expected[0].max())
+        np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), atol=1e-5)
+
+
+def views(folder: Path) -> Iterator[NDArray[np.uint8]]:
+    """Each photo as it is, then mirrored, then its middle half."""
+    photos = [read_image(path) for path in sorted(folder.iterdir()) if path.suffix != ".csv"]
+    yield from photos
+    yield from (photo[:, ::-1] for photo in photos)
+    for photo in photos:
+        height, width = photo.shape[:2]
+        yield photo[height // 4 : -(height // 4), width // 4 : -(width // 4)]
+
+
+def test_what_differs_is_noticed() -> None:
+    right = np.array([[5.0, 4, 3, 2, 1, 0]], np.float32)
+    assert agrees(right + 0.001, right, of=0.01)
+    assert not agrees(right + 0.1, right, of=0.01)
+    near = np.array([[5.0, 4.999, 3, 2, 1, 0]], np.float32)
+    assert agrees(near[:, [1, 0, 2, 3, 4, 5]], near, of=0.01)
+    assert not agrees(right[:, [1, 0, 2, 3, 4, 5]], right, of=0.6)
