@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from edge.aloud import ANOTHER, SMALLER
-from edge.engines import engine_version, open_classifier
+from edge.engines import (
+    ENGINES,
+    engine_version,
+    engines_for,
+    import_problem,
+    installed_engines,
+    open_classifier,
+    stands_in,
+)
 from edge.engines.selftest import check_answer
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
 from edge.machine import Machine
@@ -27,21 +35,23 @@ from edge.models.choice import (
     budget,
     choose,
     companions_mib,
+    fastest,
     no_model_fits,
     smaller,
 )
 from edge.models.labels import read_labels
 from edge.models.marker import Marker
-from edge.models.measure import Measurements
+from edge.models.measure import Measurement, Measurements
 from edge.models.store import Installed, installed, look_into, verify
 from edge.settings import Settings
 from edge.stages import Classifier
 
-ENGINE = "mxnet"
 MOST_KILLS = 3
 """What has killed edge while it was loaded is tried again where there is nothing else, but not for ever."""
 START_FRAMES = 5
 """A network that nobody has measured here is measured before it is first loaded; its memory shows at once."""
+COMPARED_FRAMES = 15
+"""Engines that are compared are measured for longer: it is their times that count."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,13 @@ class Option:
     installed: Installed | None
     """None for a checkpoint outside the store."""
     candidate: Candidate
+    measured: Mapping[str, Measurement] = dataclasses.field(default_factory=dict)
+    """What each engine takes for it, as far as it was measured."""
+
+    @property
+    def engine(self) -> str:
+        """What runs it."""
+        return self.candidate.engine
 
     @property
     def name(self) -> str:
@@ -85,6 +102,12 @@ class Loader:
         self.budget = self._budget()
         self._catalogue = load_catalogue(store_folders())
         self._kills = self.marker.struck()
+        self._engines, line = engines_for(settings.model.engine)
+        """Those that may be taken; of several the fastest that fits."""
+        if line:
+            tell(line)
+        self._useless: set[tuple[str, str]] = set()
+        """Names of networks, each with an engine that cannot run it."""
         self._struck: set[str] = set()
         """Names of those whose loading has killed a daemon."""
         self.options, self._others = self._find_options()
@@ -107,6 +130,11 @@ class Loader:
         return self.option.name
 
     @property
+    def running(self) -> tuple[str, str]:
+        """Its name, and the engine that runs it."""
+        return self.name, self.option.engine
+
+    @property
     def background(self) -> frozenset[str]:
         """Its ids that say nothing."""
         return self.option.checkpoint.background
@@ -121,7 +149,7 @@ class Loader:
     def description(self) -> str:
         """It, for people."""
         weights = ", random weights: its labels mean nothing" if self.option.candidate.random_weights else ""
-        return f"{self.name}, run by {ENGINE}{weights}"
+        return f"{self.name}, run by {self.option.engine}{weights}"
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -146,12 +174,14 @@ class Loader:
                     continue
                 raise no_model_fits(verdicts, self.budget)
             option = self._option(chosen.candidate.name)
-            if self._is_a_guess(chosen):
-                self._measure(option)
-                continue
             try:
+                if self._is_a_guess(chosen) or self._unmeasured(option):
+                    self._measure(option)
+                    continue
                 classifier = self._open(option)
             except ModelError as error:
+                if self._another_engine():
+                    continue
                 if len(self.options) == 1:
                     raise
                 self._strike(option, str(error))
@@ -274,24 +304,62 @@ class Loader:
         return self._make_option(demo, look_into(demo.symbol.parent))
 
     def _make_option(self, checkpoint: Checkpoint, one: Installed | None) -> Option:
-        measured = None
+        measured = {}
         if one is not None:
             identity = measure.fingerprint(checkpoint, one.digests)
-            measured = self.measurements.find(identity, engine_version(ENGINE))
+            found = {engine: self.measurements.find(identity, engine_version(engine)) for engine in self._engines}
+            measured = {engine: measurement for engine, measurement in found.items() if measurement is not None}
         entry = self._catalogue.get(checkpoint.name)
-        if measured is None and one is not None and entry is not None:
-            measured = entry.estimate(self.machine.kind)
+        estimate = entry.estimate(self.machine.kind) if one is not None and entry is not None else None
         file_mib = 0.0
         with contextlib.suppress(OSError):  # opening it will tell what is wrong
             file_mib = checkpoint.params.stat().st_size / 2**20
-        measured = measured or measure.estimate(file_mib)
+        estimate = estimate or measure.estimate(file_mib)
         why = ""
         if str(checkpoint.params) in self._kills:
             why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
             self._struck.add(checkpoint.name)
         about = checkpoint.about
-        candidate = Candidate(checkpoint.name, about.top1, measured, file_mib, why, about.random_weights)
-        return Option(checkpoint, one, candidate)
+        candidate = Candidate(
+            *(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, self._engines[0])
+        )
+        return self._with_engine(Option(checkpoint, one, candidate, measured))
+
+    def _with_engine(self, option: Option) -> Option:
+        """With the best engine, by what was measured; as long as that does not fit, what was not may."""
+        if not option.measured:
+            return option
+        candidates = [
+            dataclasses.replace(option.candidate, engine=engine, measurement=measurement, struck="")
+            for engine, measurement in option.measured.items()
+        ]
+        best, fits = fastest(candidates, self.budget, self.companions_mib, self._settings.max_latency_ms or None)
+        if not fits and self._unmeasured(option):
+            return option
+        return dataclasses.replace(option, candidate=dataclasses.replace(best, struck=option.candidate.struck))
+
+    def _unmeasured(self, option: Option) -> list[str]:
+        """Where there is a choice of engines: those that were not measured with this network."""
+        if len(self._engines) == 1:
+            return []
+        return [
+            engine
+            for engine in self._engines
+            if engine not in option.measured and (option.name, engine) not in self._useless
+        ]
+
+    def _another_engine(self) -> bool:
+        """Let another engine serve where the default one is installed and cannot be imported."""
+        default, others = ENGINES[0], installed_engines()
+        if self._engines != [default] or default not in others or others == [default]:
+            return False
+        if not (problem := import_problem(default)):
+            return False
+        self._engines = [next(engine for engine in others if engine != default)]
+        self._tell(stands_in(self._engines[0], problem))
+        for options in (self.options, self._others):
+            options[:] = [self._make_option(one.checkpoint, one.installed) for one in options]
+        return True
 
     def _is_a_guess(self, verdict: Verdict) -> bool:
         """Whether its memory is only estimated, and the budget not so large that it does not matter."""
@@ -301,14 +369,31 @@ class Loader:
         return measured.estimated and 2 * verdict.need_mib > self.budget.mib
 
     def _measure(self, option: Option) -> None:
-        checkpoint, engine = option.checkpoint, engine_version(ENGINE)
+        """Measure a network with each engine that may run it, one after the other: together they might not fit."""
+        checkpoint, found = option.checkpoint, dict(option.measured)
         identity = measure.fingerprint(checkpoint, option.installed.digests if option.installed else None)
-        measured = self.measurements.find(identity, engine)
-        if measured is None:
-            self._tell(f"Measuring what {option.name} takes on this machine, once.")
-            measured = measure.measure(checkpoint, ENGINE, START_FRAMES, machine=self.machine)
-            self.measurements.keep(identity, engine, measured)
-        self._replace(option, dataclasses.replace(option.candidate, measurement=measured))
+        frames = START_FRAMES if len(self._engines) == 1 else COMPARED_FRAMES
+        problems = []
+        for engine in self._unmeasured(option) or [option.engine]:
+            measured = self.measurements.find(identity, engine_version(engine))
+            try:
+                if measured is None:
+                    what = f" with {engine}" if len(self._engines) > 1 else ""
+                    self._tell(f"Measuring what {option.name} takes on this machine{what}, once.")
+                    measured = measure.measure(checkpoint, engine, frames, machine=self.machine)
+                    self.measurements.keep(identity, engine_version(engine), measured)
+            except ModelError as error:
+                problems.append(error)
+                self._useless.add((option.name, engine))
+                continue
+            found[engine] = measured
+        if not found:
+            raise problems[0]
+        for problem in problems:
+            self._tell(f"{problem}.")
+        renewed = self._with_engine(dataclasses.replace(option, measured=found))
+        for options in (self.options, self._others):
+            options[:] = [renewed if one.name == option.name else one for one in options]
 
     def _spare_one(self) -> bool:
         """Let one that has killed edge try again: nothing else is left, and whatever killed it may be over."""
@@ -345,7 +430,7 @@ class Loader:
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
         with self.marker.loading(option.checkpoint):
-            classifier = open_classifier(option.checkpoint, self._settings.top, ENGINE)
+            classifier = open_classifier(option.checkpoint, self._settings.top, option.engine)
             self._classifier = classifier
             try:
                 answer = option.installed.manifest.answer if option.installed and option.installed.manifest else None

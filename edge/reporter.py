@@ -37,11 +37,14 @@ class Reporter:
         """The stages are open, or opened anew; the first classified frame of all makes it ready."""
         self._classifier, self._speaker = classifier, speaker
 
-    def model_changed(self, before: str, now: str, why: str) -> None:
-        """Another network looks from here on."""
-        line = f"Now {now} looks instead of {before}: {why}."
-        self.tell(line, priority=WARNING, event="model_changed", model=now, reason=why)
-        self._events.emit("model_changed", before=before, model=now, reason=why)
+    def model_changed(self, before: tuple[str, str], now: tuple[str, str], why: str) -> None:
+        """Another network looks from here on, or the same with another engine: each with what runs it."""
+        if before[0] == now[0]:
+            line = f"Now {now[1]} runs {now[0]} instead of {before[1]}: {why}."
+        else:
+            line = f"Now {now[0]} looks instead of {before[0]}: {why}."
+        self.tell(line, priority=WARNING, event="model_changed", model=now[0], reason=why)
+        self._events.emit("model_changed", before=before[0], model=now[0], engine=now[1], reason=why)
 
     def camera_lost(self, why: str) -> None:
         """A live camera gives nothing any more; it is opened again and again."""

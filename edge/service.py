@@ -201,10 +201,10 @@ class Wiring:
         """Take the network that the memory allows. Raises NoModelFits when there is none any more."""
         self.wants_other_model = False
         loader, down = self._equipment.loader, self._memory.wanted == "down"
-        before, why = loader.name, self._memory.reason
+        before, why = loader.running, self._memory.reason
         self._equipment.classifier = loader.step_down() if down else loader.step_up()
-        if loader.name != before:
-            self._reporter.model_changed(before, loader.name, why)
+        if loader.running != before:
+            self._reporter.model_changed(before, loader.running, why)
             if down:
                 self._aloud.once("model", SMALLER)
         self.stages = dataclasses.replace(self.stages, classifier=self._equipment.classifier)
@@ -216,7 +216,7 @@ class Wiring:
         Raises EdgeError when they could not be used, and what was used before cannot be had back either.
         """
         old, camera, loader = self._equipment.settings, self._equipment.camera, self._equipment.loader
-        before = loader.name
+        before = loader.running
         try:
             settings = reread() if reread else old
             words = Words(settings.announce, settings.speech, self._reporter.tell)
@@ -232,8 +232,8 @@ class Wiring:
             self._reporter.reloaded(restart_needed=settings.service != old.service)
         if self._equipment.loader is not loader:
             loader = self._equipment.loader
-            if loader.name != before:
-                self._reporter.model_changed(before, loader.name, "the settings were read anew")
+            if loader.running != before:
+                self._reporter.model_changed(before, loader.running, "the settings were read anew")
             if loader.aloud:
                 self._aloud.once("model", loader.aloud)
         if self._equipment.camera is not camera:

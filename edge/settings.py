@@ -89,6 +89,9 @@ class ModelSettings:
     name: str = _setting("auto")
     """auto (the most accurate installed model that fits the memory budget; the demo where none is installed), the name
     of an installed model, or a checkpoint: DIR/NAME for epoch 0, DIR/NAME-0126.params for another."""
+    engine: str = _setting("mxnet", choices=("mxnet", "onnx", "openvino", "auto"))
+    """What computes: mxnet (where it cannot be imported, another that is installed), onnx (ONNX Runtime), openvino, or
+    auto (of those that are installed and fit the budget, the one that was measured to be fastest on this machine)."""
     memory_budget_mib: int = _setting(0, low=0, high=1_000_000)
     """What the daemon and all its processes may take together, in MiB. 0: 640 for a model that edge chooses, and no
     bound but the machine's own for one that is named. A cgroup's limit and the available memory bound it too."""

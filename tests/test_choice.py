@@ -17,6 +17,7 @@ from edge.models.choice import (
     budget,
     choose,
     companions_mib,
+    fastest,
     no_model_fits,
     smaller,
 )
@@ -189,3 +190,27 @@ def test_what_other_programs_leave_may_be_more_in_a_moment_and_is_no_wrong_setti
     ):
         verdicts = choose([INCEPTION, RESNET], within, COMPANIONS_MIB)
         assert no_model_fits(verdicts, within).exit_code == code
+
+
+def with_engines(**figures: tuple[float, float]) -> list[Candidate]:
+    """The same network, with peak and median by engine."""
+    return [Candidate("one", 0.7, measured(*both), engine=engine) for engine, both in figures.items()]
+
+
+def test_the_fastest_engine_that_fits_is_taken() -> None:
+    three = with_engines(mxnet=(240, 55), onnx=(190, 39), openvino=(330, 27))
+    for budget_mib, engine in ((1000, "openvino"), (330, "onnx"), (270, "onnx"), (50, "onnx")):
+        best, fits = fastest(three, of(budget_mib), COMPANIONS_MIB)
+        assert (best.engine, fits) == (engine, budget_mib > 50)
+    quick = with_engines(mxnet=(240, 55), onnx=(400, 39))
+    assert fastest(quick, of(360), COMPANIONS_MIB)[0].engine == "mxnet"
+    assert fastest(quick, of(1000), COMPANIONS_MIB, max_latency_ms=45)[0].engine == "onnx"
+    assert fastest(quick, of(1000), COMPANIONS_MIB, max_latency_ms=10)[1] is False
+
+
+def test_an_engine_that_was_ended_for_lack_of_memory_is_the_last_that_is_taken() -> None:
+    ended, larger = with_engines(onnx=(100, 0), mxnet=(500, 55))
+    assert ended.measurement is not None
+    ended = replace(ended, measurement=replace(ended.measurement, killed=True))
+    assert fastest([ended, larger], of(1000), COMPANIONS_MIB)[0].engine == "mxnet"
+    assert fastest([ended, larger], of(100), COMPANIONS_MIB)[0].engine == "mxnet"

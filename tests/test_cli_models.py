@@ -10,6 +10,7 @@ from rigs.stores import DEMO, store_of
 
 from edge.cli import main
 from edge.cli.table import WIDTH
+from edge.engines import ENGINES
 from edge.machine import Machine
 
 pytestmark = pytest.mark.integration
@@ -185,6 +186,30 @@ def test_bench_weighs_and_times(terminal: Terminal) -> None:
     assert "there is no engine nothing" in missing["problem"]
     assert terminal.run("bench", "--frames", 3, "--engines", "nothing") == 0
     assert "there is no engine nothing" in terminal.out
+
+
+def test_bench_and_compare_take_the_engine_of_the_settings(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_MODEL_ENGINE", "onnx")
+    (row,) = terminal.json("bench", "--frames", 1)["rows"]
+    assert (row["engine"], row["problem"], row["enqueue_ms"]) == ("onnx", "", 0)
+    assert terminal.run("bench", "--frames", 1) == 0
+    assert "only queues" not in terminal.out
+    (result,) = terminal.json("compare", KNOWN)
+    assert result["models"]["demo"]["engine"] == "onnx"
+    (one,) = terminal.json("classify", KNOWN, "--engine", "openvino")
+    assert (one["engine"], one["predictions"][0]["label"]) == ("openvino", "guitar")
+    monkeypatch.setenv("EDGE_MODEL_ENGINE", "auto")
+    rows = terminal.json("bench", "--frames", 1)["rows"]
+    assert [row["engine"] for row in rows] == list(ENGINES)
+
+
+def test_models_are_added_and_chosen_with_another_engine(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_MODEL_ENGINE", "openvino")
+    assert terminal.run("models", "add", DEMO / "demo", "--name", "mine") == 0
+    (model,) = terminal.json("models", "choose")["models"]
+    assert (model["name"], model["engine"], model["estimated"]) == ("mine", "openvino", False)
+    found = terminal.json("models", "measure", "mine")
+    assert [row["engine"] for row in found["rows"]] == list(ENGINES)
 
 
 def test_random_weights_are_said_everywhere(terminal: Terminal, tmp_path: Path) -> None:

@@ -177,7 +177,8 @@ def test_sound_without_a_card() -> None:
 @pytest.mark.integration
 def test_libraries_are_loaded_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     found = by_check(check_packages(on_a_pi=False))
-    assert "mxnet 1.9.1" in found["packages"].text
+    for package in ("mxnet 1.9.1", "onnxruntime 1.", "openvino 20"):
+        assert package in found["packages"].text
     broken = {
         "absent": "import nobody_s_module",
         "crashing": "import os; os.abort()",
@@ -191,6 +192,22 @@ def test_libraries_are_loaded_in_processes_of_their_own(monkeypatch: pytest.Monk
     assert "within 2 s" in found["slow"].text
     assert {found[name].grade for name in broken} == {Grade.FAULT}
     assert found["picamera2"].grade is Grade.WARNING
+
+
+@pytest.mark.parametrize(
+    ("broken", "grade"), [(("mxnet",), Grade.WARNING), (("mxnet", "onnxruntime", "openvino"), Grade.FAULT), ((), None)]
+)
+def test_one_engine_is_enough(broken: tuple[str, ...], grade: Grade | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = {
+        name: "import nobody_s_module" if name in broken else "" for name in ("mxnet", "onnxruntime", "openvino")
+    }
+    monkeypatch.setattr("edge.doctor.packages._ENGINES", engines)
+    monkeypatch.setattr("edge.doctor.packages._LOAD", {})
+    found = by_check(check_packages(on_a_pi=False))
+    assert {name: found[name].grade for name in engines if name in found} == dict.fromkeys(broken, grade)
+    if grade is Grade.WARNING:
+        assert "can serve instead" in found["mxnet"].text
+        assert "onnxruntime" in found["packages"].text
 
 
 # ---- the service

@@ -13,12 +13,12 @@ from rigs.stores import DEMO, store_of, unexamined
 
 from edge.aloud import ANOTHER, SMALLER
 from edge.config import load
-from edge.engines import engine_version
+from edge.engines import ENGINES, engine_for, engine_problem, engine_version, engines_for, import_problem
 from edge.errors import ModelError, NoModelFits
 from edge.loader import MOST_KILLS, Loader
 from edge.machine import Machine
 from edge.models.checkpoint import find_checkpoint
-from edge.models.measure import Measurements, examine, fingerprint
+from edge.models.measure import Measurement, Measurements, examine, fingerprint
 from edge.models.store import Store, look_into
 
 pytestmark = pytest.mark.integration
@@ -222,3 +222,144 @@ def test_a_checkpoint_outside_of_the_store_runs_by_its_path(tmp_path: Path, mach
     shutil.copytree(DEMO, tmp_path / "mine")
     (tmp_path / "mine" / "manifest.json").unlink()
     assert House(machine, name=str(tmp_path / "mine" / "demo")).open() == "demo"
+
+
+# ---- engines
+
+
+def note(tmp_path: Path, machine: Machine, name: str, **figures: tuple[float, float]) -> None:
+    """Let a network count as measured: peak and median by engine."""
+    store = data(tmp_path) / "edge" / "models"
+    identity = fingerprint(find_checkpoint(str(store / name)))
+    for engine, (peak_mib, median_ms) in figures.items():
+        measured = Measurement(peak_mib, 1.0, 10.0, median_ms, 6.0, 30)
+        assert Measurements([store], machine.key).keep(identity, engine_version(engine), measured)
+
+
+def absent(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    from importlib.util import find_spec
+
+    monkeypatch.setattr("edge.engines.find_spec", lambda name: None if name in packages else find_spec(name))
+
+
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ModelError("MXNet cannot be imported: libarmpl_lp64_mp.so: no such file")
+
+    for module in ("mxnet", "mxnet_compat"):
+        monkeypatch.setattr(f"edge.engines.{module}.import_mxnet", fail)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_engine_of_the_settings_runs_it(engine: str, machine: Machine) -> None:
+    house = House(machine, engine=engine)
+    assert house.open() == "demo"
+    assert house.loader.description == f"demo, run by {engine}"
+    assert house.loader.running == ("demo", engine)
+
+
+def test_auto_takes_the_fastest_that_fits(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, one=300)
+    note(tmp_path, machine, "one", mxnet=(240, 55), onnx=(190, 39), openvino=(330, 27))
+    for budget_mib, engine in ((1000, "openvino"), (300, "onnx")):
+        house = House(machine, engine="auto", memory_budget_mib=budget_mib)
+        house.open()
+        assert (house.loader.option.engine, house.told) == (engine, [])
+        (verdict,) = house.loader.verdicts
+        assert verdict.candidate.engine == engine
+    house = House(machine, engine="onnx", memory_budget_mib=1000)
+    house.open()
+    assert house.loader.option.engine == "onnx"
+    with pytest.raises(NoModelFits, match="one: needs 232 MiB, 132 too many"):
+        House(machine, engine="auto", memory_budget_mib=100).open()
+
+
+def test_a_network_that_fits_with_another_engine_only_is_chosen_with_auto(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, large=700, small=100)
+    note(tmp_path, machine, "large", onnx=(300, 20), openvino=(900, 10))
+    note(tmp_path, machine, "small", onnx=(90, 2), openvino=(130, 1))
+    assert House(machine, memory_budget_mib=400).open() == "small"
+    house = House(machine, memory_budget_mib=400, engine="auto")
+    assert house.open() == "large"
+    assert house.loader.running == ("large", "onnx")
+    house.loader.step_down()
+    assert house.loader.running == ("small", "openvino")
+    house.loader.close()
+
+
+def test_auto_measures_what_was_not_measured_once(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, one=300)
+    house = House(machine, engine="auto", memory_budget_mib=1000)
+    house.open()
+    assert [line for line in house.told if "Measuring" in line] == [
+        f"Measuring what one takes on this machine with {engine}, once." for engine in ENGINES[1:]
+    ]
+    assert set(house.loader.option.measured) == set(ENGINES)
+    times = {engine: one.median_ms for engine, one in house.loader.option.measured.items()}
+    assert house.loader.option.engine == min(times, key=lambda engine: times[engine])
+    again = House(machine, engine="auto", memory_budget_mib=1000)
+    again.open()
+    assert again.told == []
+    assert again.loader.option.engine == house.loader.option.engine
+
+
+def test_an_engine_that_cannot_run_a_network_is_left_out_with_auto(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, one=300)
+    symbol = data(tmp_path) / "edge" / "models" / "one" / "one-symbol.json"
+    table = json.loads(symbol.read_text())
+    head = table["nodes"][-1]
+    assert head["op"] == "softmax"
+    # what MXNet knows and the importer does not
+    head["attrs"] = {"temperature": "2.0"}
+    symbol.write_text(json.dumps(table))
+    note(tmp_path, machine, "one", mxnet=(200, 10))
+    house = House(machine, engine="auto", memory_budget_mib=1000)
+    assert house.open() == "one"
+    assert house.loader.option.engine == "mxnet"
+    assert len([line for line in house.told if "temperature = '2.0' is not supported" in line]) == len(ENGINES[1:])
+    with pytest.raises(ModelError, match=r"temperature = '2.0' is not supported"):
+        House(machine, engine="onnx").open()
+
+
+def test_another_serves_where_mxnet_is_not_installed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent(monkeypatch, "mxnet")
+    house = House(machine)
+    assert house.open() == "demo"
+    assert house.loader.option.engine == "onnx"
+    assert house.told == [
+        "onnx runs the models: mxnet is not installed; run ./scripts/run, which installs it.",
+    ]
+    absent(monkeypatch, "mxnet", "onnxruntime")
+    assert engines_for("mxnet")[0] == ["openvino"]
+    assert engines_for("auto") == (["openvino"], "")
+    absent(monkeypatch, "mxnet", "onnxruntime", "openvino")
+    assert engines_for("mxnet") == engines_for("auto") == (["mxnet"], "")
+    assert engine_problem("mxnet") == "mxnet is not installed; run ./scripts/run, which installs it"
+
+
+def test_who_names_another_engine_gets_that_or_hears_why_not(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ModelError, match=r"ONNX Runtime cannot be imported: .*; pip install 'edge\[onnx\]'"):
+        House(machine, engine="onnx").open()
+    assert "pip install 'edge[onnx]'" in import_problem("onnx")
+    assert import_problem("openvino") == ""
+    assert "there is no engine caffe" in import_problem("caffe")
+
+
+def test_another_serves_where_mxnet_cannot_be_imported(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_of(data(tmp_path), machine, one=300)
+    note(tmp_path, machine, "one", onnx=(190, 39))
+    broken(monkeypatch)
+    house = House(machine)
+    assert house.open() == "one"
+    assert house.loader.option.engine == "onnx"
+    assert house.told == [
+        "onnx runs the models: MXNet cannot be imported: libarmpl_lp64_mp.so: no such file.",
+    ]
+    told: list[str] = []
+    assert engine_for("mxnet", told.append) == "onnx"
+    assert told == house.told
+    assert engine_for("openvino", told.append) == "openvino"
+    assert len(told) == 1

@@ -150,6 +150,19 @@ def test_another_network_is_told(tmp_path: Path, files: tuple[Path, Path]) -> No
         wait_until(lambda: len(running.said()) > said)
 
 
+def test_another_engine_is_told(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    with daemon(tmp_path, *command(*files)) as child:
+        running = Reloading(child, *files)
+        wait_until(running.said)
+        assert named(read_events(running.events), "ready")[0]["engine"] == "mxnet"
+        assert running.reload(GOOD + '[model]\nengine = "onnx"\n') == "reloaded"
+        (changed,) = named(read_events(running.events), "model_changed")
+        assert (changed["before"], changed["model"], changed["engine"]) == ("demo", "demo", "onnx")
+        assert running.reload(GOOD + '[model]\nengine = "onyx"\n') == "reload_refused"
+        said = len(running.said())
+        wait_until(lambda: len(running.said()) > said)
+
+
 def test_a_network_that_is_none_is_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
     with daemon(tmp_path, *command(*files)) as child:
         running = Reloading(child, *files)

@@ -165,6 +165,9 @@ def _parser() -> _Parser:
     model = _Parser(add_help=False)
     model.add_argument("--model", dest="model.name", metavar="NAME|PREFIX", help="a name, DIR/NAME or ...-0126.params")
     model.add_argument(
+        "--engine", dest="model.engine", metavar="ENGINE", help="what computes: mxnet, onnx, openvino or auto"
+    )
+    model.add_argument(
         "--budget-mib",
         dest="model.memory_budget_mib",
         type=_positive_whole,
@@ -214,7 +217,7 @@ def _parser() -> _Parser:
 
     sub = command(bench, "time and weigh networks side by side")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all that are installed)")
-    sub.add_argument("--engines", default="mxnet", metavar="A,B,...", help="default: mxnet")
+    sub.add_argument("--engines", metavar="A,B,...", help="default: [model] engine; auto: all that are installed")
     sub.add_argument("--against", choices=("module",), help="the tutorials' way, mx.mod.Module, for comparison")
     sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help="how many to time (default: 60)")
     sub.add_argument("--json", action="store_true", help="objects instead of a table")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.cli.common import settings_of
 from edge.cli.progress import Progress
 from edge.cli.table import table
 from edge.errors import EX_OK, CameraError, ModelError, one_line
@@ -61,8 +62,9 @@ def calibrate(options: argparse.Namespace) -> int:
             raise ModelError(f"{flag} is missing: pictures, and what they show, are what a network is calibrated with")
     labelled = read_labelled(options.labels, options.images, read_labels(checkpoint.synset))
     identity = fitted_to(checkpoint)
+    engine = settings_of(options).model.engine
     with Progress() as progress:
-        logs, accepted, left_out = _ask(checkpoint, labelled, progress)
+        logs, accepted, left_out = _ask(checkpoint, labelled, engine, progress)
         progress.show(f"{checkpoint.name}: fitting")
         fitted = fit(logs, accepted)
     after = fitted.after
@@ -203,11 +205,11 @@ class _Names:
 
 
 def _ask(
-    checkpoint: "Checkpoint", labelled: Sequence[Labelled], progress: Progress
+    checkpoint: "Checkpoint", labelled: Sequence[Labelled], engine: str, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
     """Return (log-probabilities, accepted outputs, how many pictures could not be used), uncalibrated."""
     from edge.cameras.images import read_image
-    from edge.engines import open_classifier
+    from edge.engines import engine_for, open_classifier
     from edge.engines.preprocess import to_input
     from edge.models.calibration import LEAST_PICTURES, log_of
 
@@ -219,7 +221,9 @@ def _ask(
     most_left_out = max(_FEW, len(labelled) // _FEW_SHARE)
     left_out = 0
     # what it is calibrated with by now does not matter, not even that it is void
-    network = open_classifier(dataclasses.replace(checkpoint, calibration=None))
+    network = open_classifier(
+        dataclasses.replace(checkpoint, calibration=None), engine=engine_for(engine, progress.line)
+    )
     try:
         outputs, accepted = [], []
         for number, one in enumerate(labelled, start=1):

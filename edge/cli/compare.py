@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.cli.common import settings_of
 from edge.cli.progress import Progress
 from edge.cli.table import WIDTH, milliseconds, table
 from edge.errors import EX_OK, CameraError, ModelError
@@ -34,7 +35,7 @@ def checkpoints(names: str | None) -> list[Checkpoint]:
 def compare(options: argparse.Namespace) -> int:
     """edge compare: what several networks say of the same pictures, one after the other in memory."""
     from edge.cameras.images import read_image
-    from edge.engines import open_classifier
+    from edge.engines import engine_for, open_classifier
     from edge.stages import Frame
 
     code = EX_OK
@@ -47,8 +48,9 @@ def compare(options: argparse.Namespace) -> int:
             code = error.exit_code
     models = checkpoints(options.models)
     found: dict[str, dict[str, dict[str, Any]]] = {image: {} for image in frames}
+    engine = engine_for(settings_of(options).model.engine, functools.partial(print, file=sys.stderr))
     for checkpoint in models if frames else []:
-        classifier = open_classifier(checkpoint, top=TOP)
+        classifier = open_classifier(checkpoint, TOP, engine)
         for image, frame in frames.items():
             classifier.classify(frame)  # the first of its size is slower
             predictions = classifier.classify(frame)
@@ -134,11 +136,17 @@ def _cell(prediction: dict[str, Any], width: int) -> str:
 
 def bench(options: argparse.Namespace) -> int:
     """edge bench: each network with each engine in a child of its own, in one run, side by side."""
-    from edge.engines import engine_problem
+    from edge.engines import engine_problem, engines_for
     from edge.models.measure import measure_side_by_side
 
     models = checkpoints(options.models)
-    engines = options.engines.split(",")
+    if options.engines is None:
+        engines, line = engines_for(settings_of(options).model.engine)
+        if line:
+            print(line, file=sys.stderr)
+    else:
+        engines = options.engines.split(",")
+    ours = list(engines)
     if options.against:
         engines.append(options.against)
     rows: list[dict[str, Any]] = []
@@ -162,7 +170,7 @@ def bench(options: argparse.Namespace) -> int:
                     row["problem"] = str(result)
                 elif result is not None:
                     row |= {key: value for key, value in vars(result).items() if key != "estimated"}
-    ratios = _ratios(rows, options.engines.split(","), options.against)
+    ratios = _ratios(rows, ours, options.against)
     if options.json:
         print(json.dumps({"frames": options.frames, "rows": rows, "ratios": ratios}, indent=2))
     else:

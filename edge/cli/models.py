@@ -193,8 +193,7 @@ def _convert(name: str, params: Path, prefix: Path) -> None:
 
 
 def _install(options: argparse.Namespace, checkpoint: Checkpoint, name: str, origin: str) -> int:
-    from edge.engines import engine_version
-    from edge.loader import ENGINE
+    from edge.engines import engine_version, engines_for
     from edge.machine import Machine
     from edge.models.checkpoint import find_checkpoint, store_folders
     from edge.models.marker import Marker
@@ -202,10 +201,13 @@ def _install(options: argparse.Namespace, checkpoint: Checkpoint, name: str, ori
     from edge.models.store import Examined, Store, default_store
 
     store = options.store or default_store()
+    engines, line = engines_for(settings_of(options).model.engine)
+    if line:
+        print(line)
     measured: list[Measurement] = []
 
     def run(copy: Checkpoint) -> Examined:
-        examined, measurement = examine(copy, ENGINE, lambda step: progress.show(f"{name}: {step}"))
+        examined, measurement = examine(copy, engines[0], lambda step: progress.show(f"{name}: {step}"))
         measured.append(measurement)
         return examined
 
@@ -213,7 +215,7 @@ def _install(options: argparse.Namespace, checkpoint: Checkpoint, name: str, ori
         one = Store(store).add(checkpoint, name, run, origin, progress=lambda step: progress.show(f"{name}: {step}"))
     installed_one = find_checkpoint(str(one.folder))
     kept = Measurements([store, *store_folders()], Machine().key)
-    kept.keep(fingerprint(installed_one, one.digests), engine_version(ENGINE), measured[0])
+    kept.keep(fingerprint(installed_one, one.digests), engine_version(engines[0]), measured[0])
     Marker().forgive(installed_one)
     print(f"Installed {name} in {one.folder}.")
     if checkpoint.about.random_weights:
@@ -340,6 +342,7 @@ def choose(options: argparse.Namespace) -> int:
                 "fits": verdict.fits,
                 "chosen": verdict.chosen,
                 "reason": verdict.reason,
+                "engine": verdict.candidate.engine or None,
             }
             for verdict in verdicts
         ]

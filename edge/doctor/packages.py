@@ -8,14 +8,21 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
+from importlib.util import find_spec
 
 from edge.doctor.finding import Finding, fault, good, warning
 
 LOAD_S = 120.0
 """How long a library may take to load: MXNet on a Pi Zero takes half a minute."""
+_DEFAULT = "mxnet"
 _ADVICE = "run ./scripts/run, or deploy edge again: both install what is missing"
-_LOAD = {
+_ENGINES = {
     "mxnet": "from edge.engines.mxnet_compat import import_mxnet; import_mxnet()",
+    "onnxruntime": "from edge.engines.onnx import import_onnxruntime; import_onnxruntime()",
+    "openvino": "from edge.engines.openvino import import_openvino; import_openvino()",
+}
+"""What runs networks; one of them is enough."""
+_LOAD = {
     "numpy": "import numpy",
     "opencv-python": "import cv2",
     "pyttsx3": "import pyttsx3",
@@ -39,7 +46,8 @@ def check_packages(*, on_a_pi: bool) -> Iterator[Finding]:
     """The interpreter, the architecture and the libraries."""
     yield _architecture()
     yield good("python", f"Python {platform.python_version()}, {sys.executable}")
-    found = []
+    found: list[str] = []
+    yield from _engines(found)
     for name, code in _LOAD.items():
         if reason := _why_not(code):
             yield fault(name, f"cannot be loaded: {reason}", _ADVICE)
@@ -52,6 +60,22 @@ def check_packages(*, on_a_pi: bool) -> Iterator[Finding]:
             found.append(f"{name} {_version(name)}")
     if found:
         yield good("packages", ", ".join(found))
+
+
+def _engines(found: list[str]) -> Iterator[Finding]:
+    """Those that are installed and do not load, and whether any does; `found` gets those that do."""
+    broken = []
+    for name, code in _ENGINES.items():
+        reason = _why_not(code)
+        if not reason:
+            found.append(f"{name} {_version(name)}")
+        elif find_spec(name) or name == _DEFAULT:
+            broken.append((name, reason))
+    for name, reason in broken:
+        if not found:
+            yield fault(name, f"cannot be loaded: {reason}", _ADVICE)
+        elif find_spec(name):
+            yield warning(name, f"cannot be loaded: {reason}; {found[0]} can serve instead", _ADVICE)
 
 
 def _architecture() -> Finding:

@@ -1,6 +1,7 @@
 """The engines that run networks."""
 
 import importlib
+from collections.abc import Callable
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Protocol
@@ -24,6 +25,12 @@ _DRIVERS = {
 """Module here and its class, by engine; `module` is only for comparison."""
 _PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino", "module": "mxnet"}
 
+_IMPORTS = {
+    "mxnet": ("mxnet_compat", "import_mxnet"),
+    "onnx": ("onnx", "import_onnxruntime"),
+    "openvino": ("openvino", "import_openvino"),
+    "module": ("mxnet_compat", "import_mxnet"),
+}
 _ADVICE = {engine: f"pip install 'edge[{engine}]' installs it" for engine in ENGINES[1:]}
 
 
@@ -87,6 +94,52 @@ def engine_problem(engine: str) -> str:
 def installed_engines() -> list[str]:
     """Return those that a daemon may run and whose package is here, the default first. Imports none."""
     return [engine for engine in ENGINES if not engine_problem(engine)]
+
+
+def engines_for(setting: str) -> tuple[list[str], str]:
+    """Return the engines that [model] engine stands for, at least one, and a line for people where one stands in.
+
+    Imports none. An engine that is asked for by name and not installed is returned all the same: opening it says why.
+    """
+    here = installed_engines()
+    if setting == "auto":
+        return here or [ENGINES[0]], ""
+    if setting == ENGINES[0] and here and setting not in here:
+        return here[:1], stands_in(here[0], engine_problem(setting))
+    return [setting], ""
+
+
+def engine_for(setting: str, tell: Callable[[str], None]) -> str:
+    """Return the first of these that can be imported, and import it; `tell` hears of one that stands in."""
+    engines, line = engines_for(setting)
+    if line:
+        tell(line)
+    first = engines[0]
+    problem = import_problem(first)
+    # who asks for another than the default by name gets that, or hears why not
+    others = installed_engines() if problem and setting in (ENGINES[0], "auto") else []
+    for engine in others:
+        if engine != first and not import_problem(engine):
+            tell(stands_in(engine, problem))
+            return engine
+    return first
+
+
+def stands_in(engine: str, problem: str) -> str:
+    """Return the line that tells why another engine serves."""
+    return f"{engine} runs the models: {problem}."
+
+
+def import_problem(engine: str) -> str:
+    """Import what the engine needs, and return why that fails; empty when it does not."""
+    if problem := engine_problem(engine):
+        return problem
+    try:
+        module, name = _IMPORTS[engine]
+        getattr(importlib.import_module(f"edge.engines.{module}"), name)()
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def engine_version(engine: str) -> str:

@@ -50,6 +50,8 @@ class Candidate:
     struck: str = ""
     """Why it must not run, for people; empty when it may."""
     random_weights: bool = False
+    engine: str = ""
+    """What would run it."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,27 @@ def choose(
             reason = f"{'best fit' if chosen else 'fits'}: needs {need:.0f} of {within.mib:.0f} MiB{guess}"
         verdicts.append(Verdict(candidate, need, not fault, chosen, reason))
     return verdicts
+
+
+def fastest(
+    candidates: Sequence[Candidate], within: Budget, companions: float, max_latency_ms: float | None = None
+) -> tuple[Candidate, bool]:
+    """Return the same network with the engine that is best for it, and whether that fits.
+
+    It is the fastest of those that fit; where none does, the one that takes the least memory.
+    """
+    verdicts = choose(candidates, within, companions, max_latency_ms)
+    measured = [
+        (one.candidate, one.candidate.measurement) for one in verdicts if one.fits and one.candidate.measurement
+    ]
+    if measured:
+        return min(measured, key=lambda one: one[1].median_ms or float("inf"))[0], True
+
+    def memory(one: Candidate) -> tuple[bool, float]:
+        found = one.measurement
+        return (True, float("inf")) if found is None else (found.killed, found.peak_mib)
+
+    return min(candidates, key=memory), False
 
 
 def smaller(verdicts: Sequence[Verdict], than: str) -> Verdict | None:

@@ -119,8 +119,12 @@ def _lay_environment(name: str, place: Path) -> None:
 
 def install(name: str, root: Path, *what: str) -> None:
     """Put Python packages into the machine's environment, from outside: it has no network."""
+    install_into(site_packages(root, parts_of(name)[1]), name, *what)
+
+
+def install_into(target: Path, name: str, *what: str) -> None:
+    """Put Python packages into a folder, for the Python of a machine of that name."""
     _, release, architecture = parts_of(name)
-    target = site_packages(root, release)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--upgrade"]
     pip += ["--python-version", PYTHONS[release], "--only-binary", ":all:", "--no-compile", "--target", str(target)]
     if architecture == "arm64":
