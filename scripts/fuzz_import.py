@@ -475,6 +475,62 @@ def changed(seed: int, runs: int, folder: Path) -> Iterator[tuple[int, str, Chec
         yield number, what, checkpoint
 
 
+def large_files() -> Iterator[tuple[str, str, bytes]]:
+    """Structures and parameters that would take far more memory than they have bytes: (what it is, both files)."""
+    plain = Tiny()
+    plain.dense(0, 3 * SIZE * SIZE)
+    for token in (
+        "{},",
+        '{"a":0},',
+        "[],",
+        '"",',
+        '"abcdefgh",',
+        "0,",
+        "1e5,",
+        "[[0,0,0]],",
+        '{"op":"null","name":"","inputs":[]},',
+    ):
+        for times in (20_000, 300_000):
+            yield token, f'{{"nodes": [{token * times}0], "heads": [[0, 0]]}}', plain.params()
+    deep = Tiny()
+    x = 0
+    for _ in range(4000):
+        x = deep.add("Activation", x, act_type="relu")
+    deep.dense(x, 3 * SIZE * SIZE)
+    yield "deep", deep.symbol("0.9"), deep.params()
+    many = {**plain.arrays, **{f"arg:{number}": np.zeros(1, np.float32) for number in range(19_000)}}
+    yield "many arrays", plain.symbol(), written_by("0.8", many)
+    for normalised in (True, False):
+        wide = Tiny()
+        x = wide.convolution(wide.convolution(0, 3, 512, kernel=1), 512, 1024, pad=(1, 1), no_bias=True)
+        if normalised:
+            x = wide.batch_norm(x, 1024)
+        wide.dense(wide.add("Pooling", x, global_pool=True, pool_type="avg", kernel=(1, 1)), 1024)
+        for dtype in (np.float16, np.float32, np.float64):
+            data = written_by("1.9", {name: array.astype(dtype) for name, array in wide.arrays.items()})
+            yield f"wide, {dtype.__name__}", wide.symbol(), data
+
+
+def try_large_files() -> int:
+    """Import all of them; return how many. Raises FailureError."""
+    count = 0
+    for what, symbol, params in large_files():
+        with tempfile.TemporaryDirectory(prefix="edge-fuzz-") as folder:
+            checkpoint = checkpoint_in(Path(folder))
+            checkpoint.symbol.write_text(symbol)
+            checkpoint.params.write_bytes(params)
+            out = Path(folder) / "graph"
+            out.mkdir()
+            try:
+                graph = examine(checkpoint, out)
+            except FailureError as error:
+                raise FailureError(f"{what}, {len(symbol)} and {len(params)} bytes: {error}") from error
+            if graph is None and not what.startswith(("{", "[", '"', "0", "1")):
+                raise FailureError(f"{what}: a good network is refused")
+        count += 1
+    return count
+
+
 def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> Counter[str]:
     """Do so many runs; return what became of them. Raises FailureError, and leaves the files that caused it."""
     import onnxruntime  # noqa: F401 - its memory is no growth then
@@ -567,11 +623,12 @@ def main() -> int:
         fuzz_with_atheris(options.runs)
     start = time.monotonic()
     try:
+        large = try_large_files()
         counts = fuzz(options.runs, options.seed, against_mxnet=options.against_mxnet, check_every=20)
     except FailureError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    print(f"{options.runs} checkpoints in {time.monotonic() - start:.0f} s:")
+    print(f"{large} large files, and {options.runs} checkpoints in {time.monotonic() - start:.0f} s:")
     for what, count in counts.most_common():
         print(f"{count:8}  {what}")
     return 0

@@ -81,7 +81,10 @@ class Builder:
         return source.op == "null" and source.name == DATA and self.readers[index] == 1
 
     def parameter(self, node: Node, number: int, shape: tuple[int, ...] | None = None) -> Floats:
-        """The parameter that is the node's input of that number: read-only, of that shape, and finite or not."""
+        """The parameter that is the node's input of that number, of that shape, finite or not.
+
+        It can be written to when it is a copy, because the file has it in another type.
+        """
         source = self.symbol.nodes[self._input(node, number)]
         if source.op != "null" or source.name == DATA:
             raise ModelError(f"{node.where}: its input {number} must be a parameter, and is {source.name[:80]!r}")

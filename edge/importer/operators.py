@@ -50,13 +50,15 @@ def convolution(net: Builder, index: int, node: Node, attributes: Attributes) ->
         if not no_bias:
             inputs.append(net.shared(node, 2, (filters,)))
     else:
-        weights = np.array(net.parameter(node, 1, shape), np.float32)
+        weights = net.parameter(node, 1, shape)
+        if not weights.flags.writeable:  # those of other types are a copy already
+            weights = weights.copy()
         net.drop()
         bias = np.zeros(filters) if no_bias else net.parameter(node, 2, (filters,)).astype(np.float64)
         if std is not None:
             weights /= std.astype(np.float32)[:, np.newaxis, np.newaxis]
         if mean is not None:
-            bias -= weights.astype(np.float64).sum((2, 3)) @ mean
+            bias -= weights.sum((2, 3), dtype=np.float64) @ mean
         if scale is not None and shift is not None:
             weights *= scale.astype(np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
             bias = bias * scale + shift
