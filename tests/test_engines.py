@@ -13,6 +13,7 @@ import pytest
 from fuzz_import import Tiny
 
 from edge.engines import ENGINES, Network, engine_problem, engine_version, open_classifier
+from edge.engines.classifier import EngineClassifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import check_answer, known_picture
 from edge.errors import ModelError
@@ -75,6 +76,16 @@ def test_a_result_is_not_written_over_by_the_next(engine: str) -> None:
     assert np.abs(first - second).max() > 0
     assert network.enqueue_s(to_input(black, network.input)) >= 0
     network.close()
+
+
+@pytest.mark.parametrize("graph_engine", ENGINES[1:])
+def test_what_the_engine_refuses_is_told_once(graph_engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first run that fails, as for lack of memory."""
+    wrong = np.ones((1, 3, 9, 8), np.float32)
+    monkeypatch.setattr(EngineClassifier, "_run_first", lambda network: network.probabilities(wrong))
+    with pytest.raises(ModelError, match=r"^model demo: (ONNX Runtime|OpenVINO) cannot run it: ") as refused:
+        opened(graph_engine, find_checkpoint("demo"))
+    assert str(refused.value).count("model demo") == 1
 
 
 def test_files_that_do_not_fit_together_are_named(engine: str, tmp_path: Path) -> None:

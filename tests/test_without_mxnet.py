@@ -113,7 +113,8 @@ def test_a_python_that_never_had_it(engine: str, tmp_path: Path, long: bool) -> 
 
 def _in_the_root(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # the system's own Python, which knows nothing of the environment with MXNet; what it mounts ends with it
-    inside = 'mount -t proc proc /proc; mount -t tmpfs tmpfs /tmp; exec python3 -m edge "$@"'
+    mounts = "mount -t proc proc /proc; mount -t sysfs -o ro sysfs /sys; mount -t tmpfs tmpfs /tmp"
+    inside = f'{mounts}; exec python3 -m edge "$@"'
     command = ["unshare", "--mount", "--propagation", "private", "chroot", str(root), "sh", "-c", inside, "sh"]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "/mnt/without-mxnet", "HOME": "/tmp", "LANG": "C.UTF-8"}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"

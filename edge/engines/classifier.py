@@ -117,6 +117,8 @@ class EngineClassifier(ABC):
     def _translated_errors(self) -> Iterator[None]:
         try:
             yield
+        except ModelError:
+            raise
         except self._vendor_errors as error:
             said = first_line(error)
             if lacks_memory(error):
