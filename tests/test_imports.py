@@ -62,7 +62,7 @@ ALLOWED = {
     },
     "doctor": {
         *(f"edge.{name}" for name in ("cameras", "desk", "doctor", "errors", "health", "loader", "machine", "models")),
-        *(f"edge.{name}" for name in ("picture", "settings", "sight", "speech", "stages")),
+        *(f"edge.{name}" for name in ("libraries", "picture", "settings", "sight", "speech", "stages")),
     },
     "service.py": {
         "edge",

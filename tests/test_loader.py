@@ -237,9 +237,7 @@ def note(tmp_path: Path, machine: Machine, name: str, **figures: tuple[float, fl
 
 
 def absent(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    from importlib.util import find_spec
-
-    monkeypatch.setattr("edge.engines.find_spec", lambda name: None if name in packages else find_spec(name))
+    monkeypatch.setattr("edge.engines.is_installed", lambda name: name not in packages)
 
 
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:

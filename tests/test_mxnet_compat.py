@@ -76,13 +76,13 @@ assert LooseVersion("1.9") == "1.9"
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True, timeout=60)
 
 
-def test_no_mxnet_is_one_line() -> None:
+def test_no_engine_at_all_is_one_line() -> None:
     code = """
 import sys
 class Gone:
     def find_spec(self, name, path=None, target=None):
-        if name == "mxnet":
-            raise ModuleNotFoundError("No module named 'mxnet'")
+        if name in ("mxnet", "onnxruntime", "openvino"):
+            raise ModuleNotFoundError(f"No module named '{name}'")
 sys.meta_path.insert(0, Gone())
 from edge.cli import main
 sys.exit(main(["classify", "nothing.jpg"]))

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from importlib.util import find_spec
 
 from edge.doctor.finding import Finding, fault, good, warning
+from edge.libraries import is_installed
 
 LOAD_S = 120.0
 """How long a library may take to load: MXNet on a Pi Zero takes half a minute."""
@@ -69,12 +69,12 @@ def _engines(found: list[str]) -> Iterator[Finding]:
         reason = _why_not(code)
         if not reason:
             found.append(f"{name} {_version(name)}")
-        elif find_spec(name) or name == _DEFAULT:
+        elif is_installed(name) or name == _DEFAULT:
             broken.append((name, reason))
     for name, reason in broken:
         if not found:
             yield fault(name, f"cannot be loaded: {reason}", _ADVICE)
-        elif find_spec(name):
+        elif is_installed(name):
             yield warning(name, f"cannot be loaded: {reason}; {found[0]} can serve instead", _ADVICE)
 
 

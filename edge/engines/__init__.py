@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Callable
 from importlib import metadata
-from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.importer import params
+from edge.libraries import is_installed
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.stages import Classifier, Frame, Prediction
 
@@ -86,7 +86,7 @@ def engine_problem(engine: str) -> str:
     if engine not in _DRIVERS:
         return f"there is no engine {engine}; known: {', '.join(_DRIVERS)}"
     package = _PACKAGES[engine]
-    if find_spec(package):
+    if is_installed(package):
         return ""
     return f"{package} is not installed; {_ADVICE.get(engine, 'run ./scripts/run, which installs it')}"
 
