@@ -3,6 +3,8 @@
 tests/test_deploy.py does the same with a real systemd in a booted machine."""
 
 import dataclasses
+import errno
+import fcntl
 import json
 import subprocess
 from pathlib import Path
@@ -172,7 +174,81 @@ def test_a_trial_that_was_cut_off_is_known_to_the_next(machine: OneMachine, monk
     assert files(machine) == before
 
 
+def test_one_that_ends_soon_after_it_was_ready_is_not_said_to_be_a_success(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(machine, release(machine, "1"))
+    show = machine.show
+    monkeypatch.setattr(machine, "show", lambda: {**show(), "Result": "success", "ExecMainStatus": "0"})
+    with pytest.raises(ReleaseError, match=r"does not run: it ended 2 times soon after its start; its last line"):
+        use(machine, release(machine, "2", "crashes"))
+
+
+def test_a_disk_that_becomes_full_in_the_middle_of_the_switch_puts_everything_back(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(machine, release(machine, "1"))
+    before = files(machine)
+    write = machine.write
+
+    def full(path: str, what: File) -> None:
+        if what.link == "releases/2":
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write(path, what)
+
+    monkeypatch.setattr(machine, "write", full)
+    with pytest.raises(ReleaseError, match=r"No space left on device.*\nRolled back to 1"):
+        use(machine, release(machine, "2"))
+    assert files(machine) == before
+
+
+def test_one_that_becomes_active_in_the_last_moment_has_its_time_to_stay_so(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_releases, "SETTLE_S", 0.05)
+    releases = Releases(machine)
+    plan = releases.plan(release(machine, "1"), OFFERED, {})
+    releases.use(plan, 0.0)
+    assert releases.running()
+
+
+def test_a_release_that_another_deploy_has_cleared_away_is_not_used(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    before = files(machine)
+    with pytest.raises(ReleaseError, match="release 2 is gone"):
+        use(machine, "2")
+    assert files(machine) == before
+
+
+def test_two_deploys_wait_for_each_other(machine: OneMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(machine, release(machine, "1"))
+    monkeypatch.setattr(edge_releases, "LOCK_S", 0.0)
+    # as make-release takes it
+    with machine.place("/opt/edge/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ReleaseError, match="another deploy is at work"), Releases(machine).alone():
+            raise AssertionError
+    with Releases(machine).alone():
+        pass
+
+
+def test_where_there_is_no_edge_there_is_nothing_to_go_back_to(machine: OneMachine) -> None:
+    with pytest.raises(ReleaseError, match="no edge here"), Releases(machine).alone():
+        raise AssertionError
+
+
 # ---- the settings
+
+
+def test_settings_in_another_encoding_come_back_byte_for_byte(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    machine.place(SETTINGS).write_bytes('[announce]\nnot_sure_text = "weiß nicht"\n'.encode("latin-1"))
+    before = machine.place(SETTINGS).read_bytes()
+    read = machine.read(SETTINGS)
+    machine.write(SETTINGS, File("x"))
+    machine.write(SETTINGS, read)
+    assert machine.place(SETTINGS).read_bytes() == before
+    json.dumps(diff_of(Change(SETTINGS, read, File())), ensure_ascii=False).encode()
 
 
 def test_untouched_settings_follow_what_is_offered(machine: OneMachine) -> None:
@@ -217,14 +293,22 @@ def test_settings_that_the_new_release_does_not_know_stop_it_before_anything_is_
     assert machine.checked[-1] == "[announce]\nper_minute = 20\n"
 
 
-def test_a_password_is_kept_from_others_and_not_shown(machine: OneMachine) -> None:
-    text = '[camera]\nsource = "rtsp://me:secret@camera/stream"\n'
+@pytest.mark.parametrize(
+    ("url", "shown_as"),
+    [
+        ("rtsp://me:secret@camera/stream", "rtsp://***@camera/stream"),
+        ('rtsp://me:se/c\\"re@secret@camera/stream', "rtsp://***@camera/stream"),
+        ("http://camera/video?pwd=secret", "http://camera/video?***"),
+    ],
+)
+def test_a_password_is_kept_from_others_and_not_shown(machine: OneMachine, url: str, shown_as: str) -> None:
+    text = f'[camera]\nsource = "{url}"\n'
     plan = Releases(machine).plan(release(machine, "1"), text, {})
     (written,) = [change.after for change in plan.changes if change.path == SETTINGS]
     assert (written.mode, written.group) == (0o640, "edge")
     shown = [json.dumps(diff_of(change)) for change in plan.changes]
     assert not any("secret" in one for one in shown)
-    assert any("rtsp://me:***@camera/stream" in one for one in shown)
+    assert any(shown_as in one for one in shown)
 
 
 def test_what_changes_is_shown() -> None:

@@ -1,7 +1,9 @@
 """Ansible's module around module_utils/edge_releases.py."""
 
 import base64
+import os
 import signal
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.edge_releases import ReleaseError, Releases, diff_of
@@ -32,29 +34,45 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # whatever the mask of whoever deploys: folders that are made on the way are for all to read
+    os.umask(0o022)
     releases = Releases()
+    try:
+        if module.check_mode:
+            told = work(module, releases)
+        else:
+            with releases.alone():
+                told = work(module, releases)
+    except ReleaseError as error:
+        module.fail_json(msg=str(error), runs=releases.used())
+    except OSError as error:
+        # a full disk, or one that cannot be written to
+        module.fail_json(msg=f"{error.filename or 'this machine'}: {error.strerror}", runs=releases.used())
+    module.exit_json(**told)
+
+
+def work(module: AnsibleModule, releases: Releases) -> dict[str, Any]:
+    """Do it, or only plan it, and return what is told. Raises ReleaseError and OSError."""
     release = module.params["release"] or releases.used("previous")
     if not release:
-        module.fail_json(msg="There is no release before this one to go back to.")
+        raise ReleaseError("There is no release before this one to go back to.")
     drop_ins = {name: text or None for name, text in module.params["drop_ins"].items()}
     encoded = module.params["settings_base64"]
     plan = releases.plan(release, base64.b64decode(encoded).decode() if encoded else None, drop_ins)
     changed = bool(plan.changes) or not releases.running()
     told = {"changed": changed, "diff": [diff_of(change) for change in plan.changes], "notes": plan.notes}
     told |= {"release": release, "removed": []}
-    if changed and not module.check_mode:
+    if module.check_mode:
+        return told
+    if changed:
         # whoever started it may go: a trial is ended once it has begun
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        try:
-            releases.check(plan)
-            releases.use(plan, module.params["start_timeout_s"])
-        except ReleaseError as error:
-            module.fail_json(msg=str(error), runs=releases.used())
-    if not module.check_mode:
-        told["removed"] = releases.prune()
-        told["changed"] = changed or bool(told["removed"])
-    module.exit_json(**told)
+        releases.check(plan)
+        releases.use(plan, module.params["start_timeout_s"])
+    told["removed"] = releases.prune()
+    told["changed"] = changed or bool(told["removed"])
+    return told
 
 
 if __name__ == "__main__":

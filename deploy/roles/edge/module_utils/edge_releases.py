@@ -4,11 +4,14 @@
     /opt/edge/current, previous   links to two of them
     /opt/edge/offered.toml        the settings that the deploy offered last
     /opt/edge/undo.json           while a release is on trial: what was there before
+    /opt/edge/.lock               held by whoever makes a release or tries one
 
 Everything that a release needs to be used is planned first, as a list of files and links; then it is put in place at
 once, and taken back in the same way when the service does not become active.
 """
 
+import contextlib
+import fcntl
 import grp
 import json
 import os
@@ -18,7 +21,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,8 +31,11 @@ SETTLE_S = 8.0
 """So long an active service must stay so before it is believed."""
 MOST_RESTARTS = 2
 """A service that was started so many times again does not come up."""
+START_TIMEOUT_S = 900.0
+"""So long a release that has run before may take to become active."""
+LOCK_S = 1800.0
+"""So long another deploy is waited for."""
 _POLL_S = 0.5
-_PASSWORD = re.compile(r"(\w+://[^/\s:@\"]*:)[^@\s\"]+@")
 
 
 class ReleaseError(Exception):
@@ -83,7 +89,8 @@ class Machine:
             return File(link=str(place.readlink()))
         try:
             status = place.stat()
-            text = place.read_text(encoding="utf-8")
+            # whatever a person has written there must come back as it was
+            text = place.read_text(encoding="utf-8", errors="surrogateescape")
         except FileNotFoundError:
             return File()
         return File(text, stat.S_IMODE(status.st_mode), _group_name(status.st_gid))
@@ -103,7 +110,7 @@ class Machine:
             assert what.text is not None
             handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
             beside = Path(name)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(what.text)
                 file.flush()
                 self.own(beside, what.group)
@@ -157,6 +164,26 @@ class Releases:
         release = Path(link).name if link else ""
         return release if release and (self.folder(release) / "complete").exists() else ""
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other deploy is at work on this machine, and keep others waiting. Raises ReleaseError.
+
+        One that was cut off may still be ending its trial; the lock is that of make-release.
+        """
+        if not self.machine.place(self._base).is_dir():
+            raise ReleaseError("There is no edge here: deploy/install brings it.")
+        with self.machine.place(f"{self._base}/.lock").open("w") as lock:
+            deadline_s = time.monotonic() + LOCK_S
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline_s:
+                        raise ReleaseError("another deploy is at work on this machine: wait for it") from None
+                    time.sleep(_POLL_S)
+            yield
+
     def plan(self, release: str, settings: str | None, drop_ins: Mapping[str, str | None]) -> Plan:
         """What it takes to use a release.
 
@@ -194,7 +221,7 @@ class Releases:
         if offered is None:
             return {}
         # a stream's URL may hold a password
-        mode, group = (0o640, "edge") if _PASSWORD.search(offered) else (0o644, "root")
+        mode, group = (0o640, "edge") if hide_secrets(offered) != offered else (0o644, "root")
         last = self.machine.read(f"{self._base}/offered.toml").text
         wanted = {f"{self._base}/offered.toml": File(offered, 0o600)}
         if here.text in (None, last, offered):
@@ -218,6 +245,8 @@ class Releases:
 
         Raises ReleaseError, with what is wrong and what to do about it.
         """
+        if not (self.folder(plan.release) / "complete").exists():
+            raise ReleaseError(f"release {plan.release} is gone: another deploy has taken its place. Deploy again.")
         edge = [str(self.folder(plan.release) / "bin" / "python"), "-P", "-m", "edge"]
         # where the service's user may read it, and nobody else
         candidate = "/etc/edge/.candidate.toml"
@@ -251,11 +280,11 @@ class Releases:
             trial = self._on_trial()
             undo = {"release": trial["release"], "files": files | trial["files"]}
         self.machine.write(self._undo, File(json.dumps(undo), 0o600))
-        for change in plan.changes:
-            self.machine.write(change.path, change.after)
         try:
+            for change in plan.changes:
+                self.machine.write(change.path, change.after)
             self._start(start_timeout_s)
-        except ReleaseError as error:
+        except (ReleaseError, OSError) as error:
             if not undo["release"]:
                 raise ReleaseError(
                     f"{error}\nIt is the first release here, and stays: systemd goes on trying."
@@ -263,7 +292,8 @@ class Releases:
             for path, file in undo["files"].items():
                 self.machine.write(path, File(**file))
             try:
-                self._start(start_timeout_s)
+                # what is short for a release on trial is no reason to give up the one that ran
+                self._start(max(start_timeout_s, START_TIMEOUT_S))
                 ending = f"Rolled back to {undo['release']}, which runs again."
             except ReleaseError as second:
                 ending = f"Rolled back to {undo['release']}, which does not run either: {second}"
@@ -301,7 +331,8 @@ class Releases:
                 active_since_s = now_s
             elif now_s - active_since_s >= SETTLE_S:
                 return
-            if now_s > deadline_s:
+            # one that is active has SETTLE_S to prove it, however little time it had to become so
+            if active_since_s is None and now_s > deadline_s:
                 raise ReleaseError(f"the service is not active after {timeout_s:.0f} s: {self._why(told, since_s)}")
             time.sleep(_POLL_S)
 
@@ -311,6 +342,9 @@ class Releases:
         command = ["journalctl", f"_SYSTEMD_UNIT={UNIT}", f"--since=@{since_s:.0f}", "--output=cat", "--no-pager"]
         lines = [line for line in self.machine.run(*command).stdout.splitlines() if line.strip()]
         status = told.get("StatusText") or f"{told.get('Result')}, exit status {told.get('ExecMainStatus')}"
+        if told.get("Result") == "success" and int(told.get("NRestarts") or 0):
+            # it is just being started once more, and what it ended by is forgotten
+            status = f"it ended {told['NRestarts']} times soon after its start"
         last = lines[-1].strip() if lines else ""
         return f"{status}; its last line: {last}" if last and status not in last else last or status
 
@@ -342,13 +376,18 @@ def faults_of(findings: str) -> list[str]:
     return [f"{one['check']}: {one['text']}" + (f" -> {one['advice']}" if one["advice"] else "") for one in faults]
 
 
+def hide_secrets(settings: str) -> str:
+    """Settings for people to read: of URLs no user, password or query, which may be a password too."""
+    return re.sub(r"(\w+://[^?\n]*\?)[^\s\"]+", r"\1***", re.sub(r"(\w+://).*@", r"\1***@", settings))
+
+
 def diff_of(change: Change) -> dict[str, str]:
     """A change as Ansible shows it with --diff; passwords are not shown."""
 
     def shown(what: File) -> str:
         if what.link is not None:
             return f"link to {what.link}\n"
-        return _PASSWORD.sub(r"\1***@", what.text or "")
+        return hide_secrets(what.text or "").encode("utf-8", "replace").decode()
 
     return {
         "before_header": change.path,
