@@ -4,6 +4,8 @@ A message is one line and names what is wrong, where (file, key, value), and wha
 translated where they occur with `raise ... from`. The numbers are those of sysexits.h.
 """
 
+import re
+
 EX_OK = 0
 EX_FAULT = 1  # what was looked at is not as it should be: `edge doctor`
 EX_USAGE = 2  # what argparse, and so every Python command, leaves with; sysexits.h has 64
@@ -15,6 +17,14 @@ EX_CONFIG = 78
 def one_line(error: BaseException) -> str:
     """Return what an error of somebody else says, without its line breaks."""
     return " ".join(str(error).split())
+
+
+def hide_secrets(url: str) -> str:
+    """Return the URL for people to read: without user, password and query, which often carries a password too.
+
+    Everything up to the last @ goes, lest half of a password that was not percent-encoded stays.
+    """
+    return re.sub(r"//.*@", "//***@", url).partition("?")[0]
 
 
 class EdgeError(Exception):

@@ -15,7 +15,7 @@ from camera_rig import FakePicamera2, MjpegServer, is_red, serving, write_clip, 
 
 from edge.cameras import demo, open_camera, opencv
 from edge.cameras.picamera2 import PiCamera, is_present
-from edge.errors import CameraError
+from edge.errors import CameraError, hide_secrets
 from edge.settings import CameraSettings
 from edge.stages import Camera
 
@@ -227,6 +227,6 @@ def test_the_libraries_print_nothing(tmp_path: Path) -> None:
 
 
 def test_passwords_are_not_shown() -> None:
-    assert opencv.hide_secrets("rtsp://me:secret@cam:554/live") == "rtsp://***@cam:554/live"
-    assert opencv.hide_secrets("rtsp://me:se/c?re@t@cam/live") == "rtsp://***@cam/live"
-    assert opencv.hide_secrets("http://cam/video?user=me&pwd=secret") == "http://cam/video"
+    assert hide_secrets("rtsp://me:secret@cam:554/live") == "rtsp://***@cam:554/live"
+    assert hide_secrets("rtsp://me:se/c?re@t@cam/live") == "rtsp://***@cam/live"
+    assert hide_secrets("http://cam/video?user=me&pwd=secret") == "http://cam/video"

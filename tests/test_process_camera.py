@@ -162,6 +162,15 @@ def test_a_camera_that_was_never_there_is_an_error(rig: Rig) -> None:
     assert belongings() == before
 
 
+def test_no_password_is_told_before_the_camera_has_said_its_own_name() -> None:
+    settings = CameraSettings(source="rtsp://me:secret@127.0.0.1:9/x", wait=True)
+    camera = ProcessCamera(settings, lambda _why: None, lambda _name: None, DRIVER, paused=True)
+    try:
+        assert camera.description == "camera rtsp://***@127.0.0.1:9/x"
+    finally:
+        camera.close()
+
+
 def test_what_a_driver_lacks_is_said_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     if importlib.util.find_spec("picamera2"):
         pytest.skip("picamera2 is installed")

@@ -20,7 +20,7 @@ import numpy as np
 
 from edge.cameras import picamera2
 from edge.cameras.images import Place, turn
-from edge.errors import CameraError, one_line
+from edge.errors import CameraError, hide_secrets, one_line
 from edge.settings import CameraSettings
 from edge.stages import Camera, EndOfFrames, Frame, Pixels
 
@@ -86,7 +86,7 @@ class Host:
             raise
         except Exception as error:
             traceback.print_exc()
-            name = self._camera.description if self._camera else f"camera {self._settings.source}"
+            name = self._camera.description if self._camera else f"camera {hide_secrets(self._settings.source)}"
             raise CameraError(f"{name}: {type(error).__name__}: {one_line(error)}") from error
 
     def _answer(self, request: dict[str, Any]) -> Any:

@@ -1,7 +1,6 @@
 """USB cameras and network streams, through OpenCV. CSI cameras it cannot read: see picamera2.py."""
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.cameras.holders import usb_user
 from edge.cameras.images import Place, new_place
-from edge.errors import CameraError
+from edge.errors import CameraError, hide_secrets
 from edge.settings import CameraSettings
 from edge.stages import Camera, Frame, Pixels
 
@@ -115,14 +114,6 @@ def check_name(name: str) -> None:
         name.encode()
     except UnicodeEncodeError as error:
         raise CameraError(f"camera {hide_secrets(name)}: OpenCV needs a name in UTF-8; rename it") from error
-
-
-def hide_secrets(url: str) -> str:
-    """Return the URL for people to read: without user, password and query, which often carries a password too.
-
-    Everything up to the last @ goes, lest half of a password that was not percent-encoded stays.
-    """
-    return re.sub(r"//.*@", "//***@", url).partition("?")[0]
 
 
 class LiveCapture:

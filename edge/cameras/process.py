@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import CameraError
+from edge.errors import CameraError, hide_secrets
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
 from edge.worker import Worker, WorkerError
@@ -73,7 +73,7 @@ class ProcessCamera:
         """
         self._settings, self._driver = settings, driver
         self._tell_lost, self._tell_back = lost, back
-        self.description = f"camera {settings.source}"
+        self.description = f"camera {hide_secrets(settings.source)}"
         self._slots = [_Slot() for _ in range(SLOTS)]
         self._worker: Worker | None = None
         self._opened = self._asked = self._closed = False
