@@ -14,7 +14,7 @@ import bundle
 import edge_filters
 import pytest
 import yaml
-from edge_filters import doctor_faults, release_name, settings_file, source_digest, source_version
+from edge_filters import doctor_faults, release_name, settings_file, source_digest, source_version, type_mistakes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +105,41 @@ def test_every_variable_is_described_has_a_default_and_stands_in_the_table() -> 
     assert described == defaults == table
     example = re.findall(r"edge_\w+", (DEPLOY / "inventory.example.yml").read_text())
     assert set(example) <= described
+
+
+OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+
+
+def test_the_defaults_and_the_example_have_the_types_of_their_variables() -> None:
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    assert type_mistakes(defaults, OPTIONS) == []
+    group = yaml.safe_load((DEPLOY / "inventory.example.yml").read_text())["edge"]
+    for host in group["hosts"].values():
+        assert type_mistakes({**defaults, **group["vars"], **(host or {})}, OPTIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "form"),
+    [
+        ("edge_memory_budget_mib", "900", "900"),
+        ("edge_memory_budget_mib", True, "900"),
+        ("edge_memory_cgroup", "yes", "true"),
+        ("edge_members", "pi", "[one, two]"),
+        ("edge_muted", [1], "[one, two]"),
+        ("edge_camera", None, "text"),
+        ("edge_settings", {"camera": 1}, "{table: {key: value}}"),
+        ("edge_settings", {"camera": None}, "{table: {key: value}}"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_what_to_write(name: str, value: object, form: str) -> None:
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    (told,) = type_mistakes({**defaults, name: value}, OPTIONS)
+    assert told.startswith(f"{name} cannot be {json.dumps(value)}; write {name}: {form}, ")
+
+
+def test_nothing_is_copied_with_a_backup_where_windows_rules_for_names_hold() -> None:
+    # Ansible's names of backups have colons, which the file system of /boot/firmware refuses
+    assert "backup" not in (ROLE / "tasks/board.yml").read_text().replace("Ansible's own backup", "")
 
 
 def test_a_bundle_has_what_the_role_installs() -> None:
@@ -207,7 +242,8 @@ def test_faults_of_the_doctor_and_what_it_prints_when_it_fails() -> None:
     assert doctor_faults(json.dumps([fault, {**fault, "grade": "warning"}])) == ["camera: none -> plug one in"]
     assert doctor_faults("edge: --service: no systemd\n") == ["edge: --service: no systemd"]
     assert set(edge_filters.FilterModule().filters()) == {
-        "edge_source_version", "edge_source_digest", "edge_release_name", "edge_settings_file", "edge_doctor_faults"
+        "edge_source_version", "edge_source_digest", "edge_release_name", "edge_settings_file", "edge_type_mistakes",
+        "edge_doctor_faults",
     }  # fmt: skip
 
 

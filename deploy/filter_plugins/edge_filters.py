@@ -70,6 +70,28 @@ def settings_file(settings: Mapping[str, Mapping[str, Any]], defaults: str) -> s
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def type_mistakes(values: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Which variables have a value of another type than the role's argument_specs say, a line each with what to do.
+
+    Ansible itself takes the text "900" for a number and the text "cat" for a list here, and uses it as a text later.
+    """
+    types = {"str": str, "int": int, "bool": bool, "list": list, "dict": dict}
+    examples = {"int": "900", "bool": "true", "list": "[one, two]", "dict": "{table: {key: value}}", "str": "text"}
+    mistakes = []
+    for name, option in options.items():
+        value, kind = values[name], option["type"]
+        good = isinstance(value, types[kind]) and (kind != "int" or not isinstance(value, bool))
+        if kind == "list" and option["elements"] == "str":
+            good = good and all(isinstance(one, str) for one in value)
+        if kind == "dict":
+            good = good and all(isinstance(one, dict) for one in value.values())
+        if not good:
+            shown = json.dumps(value, default=str)
+            form = f"{name}: {examples[kind]}"
+            mistakes.append(f"{name} cannot be {shown}; write {form}, or on the command line: -e '{{{form}}}'")
+    return mistakes
+
+
 def doctor_faults(findings: str) -> list[str]:
     """The faults in what `edge doctor --json` printed, with their advice, a line each; else what it printed instead."""
     try:
@@ -95,5 +117,6 @@ class FilterModule:
             "edge_source_digest": source_digest,
             "edge_release_name": release_name,
             "edge_settings_file": settings_file,
+            "edge_type_mistakes": type_mistakes,
             "edge_doctor_faults": doctor_faults,
         }
