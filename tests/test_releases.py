@@ -184,6 +184,16 @@ def test_one_that_ends_soon_after_it_was_ready_is_not_said_to_be_a_success(
         use(machine, release(machine, "2", "crashes"))
 
 
+def test_one_that_never_becomes_active_is_not_said_to_be_a_success(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = machine.show
+    never = {"ActiveState": "activating", "NRestarts": "0", "Result": "success", "ExecMainStatus": "0"}
+    monkeypatch.setattr(machine, "show", lambda: {**show(), **never})
+    with pytest.raises(ReleaseError, match="not active after 0 s: it is activating and has said nothing"):
+        Releases(machine).use(Releases(machine).plan(release(machine, "1"), OFFERED, {}), 0.0)
+
+
 def test_a_disk_that_becomes_full_in_the_middle_of_the_switch_puts_everything_back(
     machine: OneMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -345,6 +345,8 @@ class Releases:
         if told.get("Result") == "success" and int(told.get("NRestarts") or 0):
             # it is just being started once more, and what it ended by is forgotten
             status = f"it ended {told['NRestarts']} times soon after its start"
+        elif told.get("Result") == "success" and not told.get("StatusText"):
+            status = f"it is {told.get('ActiveState')} and has said nothing of itself"
         last = lines[-1].strip() if lines else ""
         return f"{status}; its last line: {last}" if last and status not in last else last or status
 
