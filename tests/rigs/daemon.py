@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-START = [sys.executable, "-m", "edge", "run"]
+# started by nohup, the tests would have it ignore SIGHUP
+START = ["env", "--default-signal=HUP", sys.executable, "-m", "edge", "run"]
 RUN = [*START, "--camera", "demo", "--loop"]
 
 
