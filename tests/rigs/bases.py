@@ -4,6 +4,7 @@ Two kinds of each Debian: `bookworm` has what edge needs, but not edge; `fresh-b
 just written an SD card, with a user `pi` who may use sudo, and nothing of ours.
 """
 
+import fcntl
 import json
 import platform
 import shutil
@@ -84,6 +85,14 @@ def base(name: str) -> Path:
     """
     while _preparing:
         _preparing.pop().wait()  # if it could not, we shall see why
+    ROOTS.mkdir(exist_ok=True)
+    # held until it is made: another run of the tests may want the same one
+    with (ROOTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _made(name)
+
+
+def _made(name: str) -> Path:
     fresh, release, architecture = parts_of(name)
     assert not architecture or _emulates_sudo(), EMULATION
     architecture = architecture or _ARCHITECTURES[platform.machine()]
@@ -94,7 +103,6 @@ def base(name: str) -> Path:
     if stamp.exists() and stamp.read_text() == recipe:
         return place
     shutil.rmtree(place, ignore_errors=True)
-    ROOTS.mkdir(exist_ok=True)
     include = f"--include={','.join(_FRESH_PACKAGES if fresh else packages)}"
     _do("debootstrap", "--variant=minbase", f"--arch={architecture}", include, release, str(place), _mirror())
     if fresh:
