@@ -18,12 +18,11 @@ pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
 ]
 
-PORT = 8765
 # a fresh machine has nothing else that can do either
-LISTEN = f"""
+LISTEN = """
 import socket
-server = socket.create_server(("", {PORT}))
-print("listens", flush=True)
+server = socket.create_server(("", 0))
+print(server.getsockname()[1], flush=True)
 while True:
     server.accept()[0].close()
 """
@@ -67,14 +66,13 @@ def hindrance(machine: Booted, address: str, port: int) -> str:
 
 
 @contextlib.contextmanager
-def listening(cable: Cable | None = None) -> Iterator[None]:
-    """A server on this machine, or on the controller of a cable."""
+def listening(cable: Cable | None = None) -> Iterator[int]:
+    """The port of a server on this machine, or on the controller of a cable."""
     run = [sys.executable, "-c", LISTEN]
     with subprocess.Popen(cable.entered(*run) if cable else run, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout
-            assert server.stdout.readline() == b"listens\n"
-            yield
+            yield int(server.stdout.readline())
         finally:
             server.kill()
 
@@ -164,10 +162,10 @@ def test_a_machine_begins_with_what_another_has_written(fresh: str, tmp_path: Pa
 def test_without_a_network_it_reaches_nothing(alone: Booted) -> None:
     assert alone.run("sh", "-c", "echo /sys/class/net/*").stdout == "/sys/class/net/lo\n"
     assert alone.run("ip", "route").stdout == ""
-    with listening():
+    with listening() as port:
         for address in this_machine():
-            assert "unreachable" in hindrance(alone, address, PORT)
-        assert "refused" in hindrance(alone, "127.0.0.1", PORT)
+            assert "unreachable" in hindrance(alone, address, port)
+        assert "refused" in hindrance(alone, "127.0.0.1", port)
 
 
 def this_machine() -> list[str]:
@@ -184,11 +182,11 @@ def test_a_controller_reaches_cabled_machines_over_ssh_and_they_nothing_else(
             machine.let_in()
             assert cable.ssh(machine.host, "hostname; id -un; sudo -n id -un").stdout == f"{machine.host}\npi\nroot\n"
         assert hindrance(one, two.address, 22) == hindrance(two, one.address, 22) == ""
-    with listening(cable), listening():
-        assert hindrance(one, cable.address, PORT) == ""
-        assert "refused" in hindrance(one, "127.0.0.1", PORT)
+    with listening(cable) as port, listening() as ours:
+        assert hindrance(one, cable.address, port) == ""
+        assert "refused" in hindrance(one, "127.0.0.1", port)
         for address in [*this_machine(), "203.0.113.1"]:
-            assert "unreachable" in hindrance(one, address, PORT)
+            assert "unreachable" in hindrance(one, address, ours)
     assert one.run("ip", "route", "show", "default").stdout == ""
     assert cable.run("ip", "route", "show", "default").stdout == ""
 

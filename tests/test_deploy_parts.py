@@ -27,6 +27,10 @@ ROLE = DEPLOY / "roles" / "edge"
 DEFAULTS = (ROOT / "edge/data/edge.toml").read_text()
 
 
+# large files, and what other tests may be writing at this moment
+IGNORED = ("*.npz", "*.params", "*.mp4", "__pycache__")
+
+
 def loaded(tmp_path: Path, text: str) -> Any:
     file = tmp_path / "edge.toml"
     file.write_text(text)
@@ -79,7 +83,7 @@ def test_the_version_is_edge_s() -> None:
 
 def test_other_source_or_another_python_is_another_release(tmp_path: Path) -> None:
     for name in ("edge", "systemd", "scripts", "deploy/roles/edge/files"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.npz", "*.params", "*.mp4"))
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns(*IGNORED))
     for name in ("setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     digest = source_digest(str(tmp_path))
