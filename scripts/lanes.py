@@ -3,7 +3,7 @@
 
 The tests mostly wait: for machines that boot, for watchdogs, for daemons at real pace. A lane is a pytest of its own
 with some of the test files; what makes that safe is that a file is in one lane, and a base of booted machines is
-used in one lane (docs/decisions/0014-lanes.md).
+used in one lane (docs/decisions/0016-lanes.md).
 """
 
 import contextlib
