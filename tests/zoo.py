@@ -111,8 +111,8 @@ def _scaled(mx: Any, symbol: Any, inputs: Floats, seed: int) -> dict[str, Any]:
             factor: Floats = wanted / (np.std(made, axis=1) + np.float32(1e-6))
             arrays[names[1]] = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
             for name in names[2:]:
-                # half of them alive, whatever comes
-                arrays[name] = (-np.mean(made, axis=1) * factor).astype(np.float32)
+                # most of them above zero, as below
+                arrays[name] = (wanted - np.mean(made, axis=1) * factor).astype(np.float32)
         elif op == "BatchNorm":
             seen = channels(x)
             count = len(seen)
