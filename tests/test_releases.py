@@ -291,6 +291,29 @@ def test_changed_settings_are_never_written_over(machine: OneMachine) -> None:
     assert files(machine)["etc/edge/edge.toml"] == OFFERED
 
 
+def test_for_what_the_service_does_not_read_it_is_not_started_again(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    machine.place(SETTINGS).write_text('[camera]\nsource = "csi"\n')
+    use(machine, "1", OFFERED + "# more\n")
+    assert files(machine)["etc/edge/edge.toml.new"] == OFFERED + "# more\n"
+    assert files(machine)["opt/edge/offered.toml"] == OFFERED + "# more\n"
+    assert len(machine.starts) == 1
+    assert Releases(machine).running()
+
+
+def test_a_masked_unit_is_named_and_left_alone(machine: OneMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "show", lambda: {"UnitFileState": "masked"})
+    with pytest.raises(ReleaseError, match="systemctl unmask edge"):
+        use(machine, release(machine, "1"))
+    assert files(machine) == {}
+
+
+def test_a_command_that_does_not_answer_has_failed(tmp_path: Path) -> None:
+    done = Machine(tmp_path).run("sleep", "5", timeout_s=0.1)
+    assert done.returncode != 0
+    assert "no answer" in done.stderr
+
+
 def test_settings_that_the_new_release_does_not_know_stop_it_before_anything_is_changed(machine: OneMachine) -> None:
     use(machine, release(machine, "1"))
     machine.place(SETTINGS).write_text("[announce]\nper_minute = 20\n")

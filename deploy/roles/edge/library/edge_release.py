@@ -54,7 +54,7 @@ def main() -> None:
 def work(module: AnsibleModule, releases: Releases) -> dict[str, Any]:
     """Do it, or only plan it, and return what is told. Raises ReleaseError and OSError."""
     release = module.params["release"] or releases.used("previous")
-    if not release:
+    if not release or (not module.params["release"] and release == releases.used()):
         raise ReleaseError("There is no release before this one to go back to.")
     drop_ins = {name: text or None for name, text in module.params["drop_ins"].items()}
     encoded = module.params["settings_base64"]

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 UNIT = "edge.service"
+SETTINGS = "/etc/edge/edge.toml"
 SETTLE_S = 8.0
 """So long an active service must stay so before it is believed."""
 MOST_RESTARTS = 2
@@ -129,7 +130,10 @@ class Machine:
 
     def run(self, *command: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
         """Run a command and return how it ended."""
-        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
+        try:
+            return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", f"{command[0]}: no answer within {timeout_s:.0f} s")
 
     def show(self) -> dict[str, str]:
         """What systemd says of the service."""
@@ -154,6 +158,8 @@ class Releases:
         self._undo = f"{base}/undo.json"
         self.undo = self.machine.place(self._undo)
         """There while a release is on trial."""
+        self._silent = {f"{base}/offered.toml", f"{base}/previous", f"{SETTINGS}.new"}
+        """What may change without the service knowing."""
 
     def folder(self, release: str) -> Path:
         return self.machine.place(f"{self._base}/releases/{release}")
@@ -215,7 +221,7 @@ class Releases:
 
     def _settings(self, plan: Plan, offered: str | None) -> dict[str, File]:
         """Never over what a person changed: as dpkg does it, what was offered last tells whether somebody did."""
-        path = "/etc/edge/edge.toml"
+        path = SETTINGS
         here = self.machine.read(path)
         plan.settings = here.text or ""
         if offered is None:
@@ -247,6 +253,8 @@ class Releases:
         """
         if not (self.folder(plan.release) / "complete").exists():
             raise ReleaseError(f"release {plan.release} is gone: another deploy has taken its place. Deploy again.")
+        if self.machine.show().get("UnitFileState", "").startswith("masked"):
+            raise ReleaseError(f"somebody has masked {UNIT}, so that it never starts; run: sudo systemctl unmask edge")
         edge = [str(self.folder(plan.release) / "bin" / "python"), "-P", "-m", "edge"]
         # where the service's user may read it, and nobody else
         candidate = "/etc/edge/.candidate.toml"
@@ -273,6 +281,10 @@ class Releases:
 
         Raises ReleaseError when it was taken back, or when there was nothing to go back to.
         """
+        if self.running() and all(change.path in self._silent for change in plan.changes):
+            for change in plan.changes:
+                self.machine.write(change.path, change.after)
+            return
         files = {change.path: vars(change.before) for change in plan.changes}
         undo: dict[str, Any] = {"release": self.used(), "files": files}
         if self.undo.exists():
