@@ -2,8 +2,7 @@
 """Runs all tests in lanes side by side, with one report and one exit code: what scripts/test does without a selection.
 
 The tests mostly wait: for machines that boot, for watchdogs, for daemons at real pace. A lane is a pytest of its own
-with some of the test files; what makes that safe is that a file is in one lane, and a base of booted machines is
-used in one lane (docs/decisions/0016-lanes.md).
+with some of the test files; why it is these, and what makes it safe, is in docs/decisions/0016-lanes.md.
 """
 
 import contextlib
@@ -29,12 +28,12 @@ TYPES = [str(BIN / "mypy")]
 FILES = {
     # machines to which edge is deployed: Ansible, pip and archives, which need a whole core again and again. The parts
     # of the deploy look through deploy/, which the machines' tests write into: one after the other
-    "deploy": ["test_deploy_parts.py", "test_booted.py", "test_deploy.py"],
-    # daemons, cameras and voices at real pace: little work and much waiting
+    "deploy": ["test_deploy_parts.py", "test_deploy.py"],
+    # daemons, cameras and voices at real pace, and machines that boot: little work and much waiting
     "pace": [
         *("test_daemon.py", "test_daemon_aloud.py", "test_daemon_camera.py", "test_reload.py", "test_pressure.py"),
         *("test_process_camera.py", "test_cameras_live.py", "test_streams.py", "test_worker.py", "test_speech.py"),
-        *("test_doctor.py", "test_control.py"),
+        *("test_doctor.py", "test_control.py", "test_booted.py"),
     ],
 }
 REST = "rest"
@@ -120,7 +119,7 @@ class Lane:
             # from the first failure on it is a text to be read in one piece
             if tail or (title and title[1] != "test session starts"):
                 tail.append(line)
-            elif line.strip() and not title:
+            elif line.strip() and not title and "generated xml file" not in line:
                 self._write(f"{self.name:7} {line}")
         code = self._process.wait()
         took_s = time.monotonic() - self._begun_s
@@ -189,7 +188,7 @@ def run(commands: dict[str, list[str]]) -> dict[str, int]:
 
 
 def main(options: list[str]) -> int:
-    """Run mypy and all tests; return 0 when everything is well."""
+    """Run mypy and all tests, each pytest with these options; return 0 when everything is well."""
     # handlers, unlike what is ignored, are not passed on: in the background, a shell has SIGINT ignored
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
