@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import lanes
+import pytest
 from rigs.processes import wait_until
 
 RUN = """
@@ -113,6 +114,19 @@ def test_a_lane_that_dies_or_has_no_tests_is_a_failure(tmp_path: Path) -> None:
     code, told = finished(project(tmp_path / "empty", first="def test_a(): pass"))
     assert code == 1
     assert told[-1].endswith("rest ended with 5")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_what_a_lane_mounts_is_its_own(tmp_path: Path) -> None:
+    looking = """
+        import pathlib
+        def test_it():
+            pathlib.Path("NAME").write_text(str(pathlib.Path("/proc/self/ns/mnt").readlink()))
+    """
+    names = ("first", "second")
+    code, told = finished(project(tmp_path, **{name: looking.replace("NAME", name) for name in names}))
+    assert code == 0, told
+    assert len({str(Path("/proc/self/ns/mnt").readlink()), *((tmp_path / name).read_text() for name in names)}) == 3
 
 
 SLEEPING = """
