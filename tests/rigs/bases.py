@@ -104,7 +104,9 @@ def _made(name: str) -> Path:
         return place
     shutil.rmtree(place, ignore_errors=True)
     include = f"--include={','.join(_FRESH_PACKAGES if fresh else packages)}"
-    _do("debootstrap", "--variant=minbase", f"--arch={architecture}", include, release, str(place), _mirror())
+    # what it mounts meanwhile is nothing for others to see, and gone with it
+    bootstrap = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--arch={architecture}", include]
+    _do(*bootstrap, release, str(place), _mirror())
     if fresh:
         _do("chroot", str(place), "sh", "-euc", _FRESH)
     else:
