@@ -173,12 +173,21 @@ def test_it_answers_at_once_whatever_it_does(tmp_path: Path, capsys: pytest.Capt
     assert max(worst_s.values()) < 5 * PROMISED_S  # the rest is what a machine busy with other tests may add
 
 
+def snoozed(socket: Path) -> bool:
+    """Whether it could be told; for a moment its socket is there and nobody listens yet."""
+    try:
+        return bool(ask([socket], {"command": "snooze", "seconds": 600})["until"])
+    except ControlError:
+        return False
+
+
 def test_what_was_missed_is_listed(tmp_path: Path) -> None:
-    """Snoozed from before the first frame on: nothing is said of the demo's first things, and each is listed."""
+    """Snoozed as soon as it can be asked: nothing is said any more, and each thing is listed."""
     events = tmp_path / "events"
     with daemon(tmp_path, "--speech", "log", "--model", "demo", "--events", str(events)):
-        wait_until(lambda: socket_of(tmp_path).exists())
-        ask([socket_of(tmp_path)], {"command": "snooze", "seconds": 600})
+        wait_until(lambda: snoozed(socket_of(tmp_path)))
+        # on a machine that does much else it may have begun to speak by then
+        said = len(named(read_events(events), "announced")) + len(notices(events))
         wait_until(lambda: len(named(read_events(events), "missed")) >= 3)
         missed = ask([socket_of(tmp_path)], {"command": "missed"})["missed"]
         told = named(read_events(events), "missed")
@@ -186,8 +195,7 @@ def test_what_was_missed_is_listed(tmp_path: Path) -> None:
     assert all(entry["reason"] == "snoozed" for entry in missed)
     for entry in missed:
         assert abs((datetime.datetime.now().astimezone() - datetime.datetime.fromisoformat(entry["time"])).seconds) < 60
-    assert named(read_events(events), "announced") == []
-    assert notices(events) == []
+    assert len(named(read_events(events), "announced")) + len(notices(events)) == said
 
 
 def test_a_mute_outlives_kill_9(tmp_path: Path) -> None:
