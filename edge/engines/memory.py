@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import mmap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
@@ -62,15 +62,15 @@ def give_back_file(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def giving_back_file(path: Path, every_s: float) -> Iterator[None]:
-    """Do that again and again while something goes through the file, so that its pages never add up."""
+def repeatedly(give_back: Callable[[], None], every_s: float) -> Iterator[None]:
+    """Give something back again and again while it is gone through, so that it never adds up; and once more then."""
     done = threading.Event()
 
-    def drop() -> None:
+    def work() -> None:
         while not done.wait(every_s):
-            give_back_file(path)
+            give_back()
 
-    thread = threading.Thread(target=drop, name="give-back", daemon=True)
+    thread = threading.Thread(target=work, name="give-back", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
@@ -80,7 +80,7 @@ def giving_back_file(path: Path, every_s: float) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        give_back_file(path)
+        give_back()
 
 
 def _drop(file: str, permissions: str) -> None:

@@ -5,14 +5,13 @@ never looks at the original again. The originals of a mapping cost nothing then:
 copied from, and `drop` takes it out of memory again.
 """
 
-import contextlib
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from edge.engines.memory import repeatedly
 from edge.importer.params import Params
 
 _DROP_EVERY_S = 0.003
@@ -37,23 +36,6 @@ class MappedParams(Params):
         except (OSError, ValueError):
             return None
 
-    @contextlib.contextmanager
-    def dropping(self) -> Iterator[None]:
+    def dropping(self) -> AbstractContextManager[None]:
         """Drop again and again while something goes through the arrays, so that they never add up."""
-        done = threading.Event()
-
-        def drop() -> None:
-            while not done.wait(_DROP_EVERY_S):
-                self.drop()
-
-        thread = threading.Thread(target=drop, name="drop-params", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            raise MemoryError(f"{error}") from error
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            self.drop()
+        return repeatedly(self.drop, _DROP_EVERY_S)

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.classifier import EngineClassifier
+from edge.engines.graph import GraphClassifier
 from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
 from edge.errors import ModelError
 from edge.importer.cache import graph_of
-from edge.importer.graph import PROBABILITIES, SCORES
 from edge.models.checkpoint import Checkpoint
 
 _ERROR = 3  # log_severity_level: its warnings are about kernels and devices, which nobody can do anything about
@@ -25,7 +24,7 @@ def import_onnxruntime() -> Any:
         raise ModelError(f"ONNX Runtime cannot be imported: {error}; pip install 'edge[onnx]'") from error
 
 
-class OnnxClassifier(EngineClassifier):
+class OnnxClassifier(GraphClassifier):
     """A checkpoint's graph in a session of ONNX Runtime, its weights mapped while they are loaded.
 
     What keeps memory low, with the largest resident memory and what stays of it for Inception v3 and VGG-16 (x86_64,
@@ -41,19 +40,6 @@ class OnnxClassifier(EngineClassifier):
     engine = "onnx"
     vendor = "ONNX Runtime"
     _session: Any = None
-
-    def scores(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the softmax makes the probabilities of (float32, N)."""
-        return self._run(SCORES, network_input)
-
-    def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
-        return self._run(PROBABILITIES, network_input)
-
-    def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
-        """Return 0: it computes before it returns."""
-        self.probabilities(network_input)
-        return 0.0
 
     def close(self) -> None:
         """Give the network's memory back to the system, so that another can be loaded. May be called twice."""

@@ -2,21 +2,23 @@
 
 import gc
 import importlib
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.classifier import EngineClassifier
+from edge.engines.graph import GraphClassifier
 from edge.engines.memory import (
+    give_back_file,
     give_back_free_memory,
     give_back_large_blocks,
-    giving_back_file,
     keep_large_blocks,
+    repeatedly,
 )
 from edge.errors import ModelError
 from edge.importer.cache import graph_of
-from edge.importer.graph import PROBABILITIES, SCORES, WEIGHTS
+from edge.importer.graph import WEIGHTS
 from edge.models.checkpoint import Checkpoint
 
 _SETTINGS = {
@@ -35,7 +37,7 @@ def import_openvino() -> Any:
         raise ModelError(f"OpenVINO cannot be imported: {error}; pip install 'edge[openvino]'") from error
 
 
-class OpenvinoClassifier(EngineClassifier):
+class OpenvinoClassifier(GraphClassifier):
     """A checkpoint's graph compiled by OpenVINO, its weights mapped and given back once they are prepared.
 
     Its layers keep copies in an order that the CPU likes, and OpenVINO keeps the file mapped beside them. To give back
@@ -47,19 +49,6 @@ class OpenvinoClassifier(EngineClassifier):
     vendor = "OpenVINO"
     _request: Any = None
     _model: Any = None
-
-    def scores(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the softmax makes the probabilities of (float32, N)."""
-        return self._run(SCORES, network_input)
-
-    def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
-        return self._run(PROBABILITIES, network_input)
-
-    def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
-        """Return 0: it computes before it returns."""
-        self.probabilities(network_input)
-        return 0.0
 
     def close(self) -> None:
         """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
@@ -74,7 +63,7 @@ class OpenvinoClassifier(EngineClassifier):
         give_back_large_blocks()
         with graph_of(checkpoint) as graph, self._translated_errors():
             self.input, self.parameters = graph.input, graph.parameters
-            with giving_back_file(graph.folder / WEIGHTS, _GIVE_BACK_EVERY_S):
+            with repeatedly(partial(give_back_file, graph.folder / WEIGHTS), _GIVE_BACK_EVERY_S):
                 # the mapping of the weights lives as long as what is read here
                 read = ov.Core().read_model(str(graph.file))
                 self._model = ov.compile_model(read, "CPU", _SETTINGS)
