@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import termios
-import threading
 import time
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from rigs.daemon import ROOT, RUN, daemon, group_of, named, read_events
 from rigs.processes import wait_until
 
 from edge.cli import main
-from edge.stopper import STOP_SIGNALS
 
 pytestmark = pytest.mark.integration
 
@@ -88,21 +86,30 @@ def test_on_a_real_camera_the_demo_network_speaks_only_when_asked(
             assert ("The demo network knows only" in capsys.readouterr().out) == told
 
 
-def test_a_lost_camera_is_said_and_comes_back(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("EDGE_CAMERA_READ_TIMEOUT_S", "1")
+def test_a_lost_camera_is_said_and_comes_back(tmp_path: Path) -> None:
     events = tmp_path / "events"
-    with serving(MjpegServer()) as server:
-        timers = [threading.Timer(3, server.silent.set), threading.Timer(8, server.silent.clear)]
-        for timer in timers:
-            timer.start()
-        assert main(["run", "--camera", server.url, "--speech", "log", "--seconds", "16", "--events", str(events)]) == 0
-    captured = capsys.readouterr()
-    assert re.search(r"stream http://.*: lost, no frame came for 1 s; .*tried again until it works", captured.out)
-    said = [event["text"] for event in read_events(events) if event["event"] == "notice"]
-    assert said == ["I'm ready.", "I can't see: the camera is lost.", "I can see again."]
-    assert [event["problem"] for event in read_events(events) if event["event"] == "sight"][-1] is None
+
+    def said() -> list[str]:
+        return [event["text"] for event in named(read_events(events), "notice")]
+
+    with (
+        serving(MjpegServer()) as server,
+        daemon(
+            tmp_path,
+            *("--camera", server.url, "--speech", "log", "--events", str(events)),
+            EDGE_CAMERA_READ_TIMEOUT_S="1",
+        ) as child,
+    ):
+        wait_until(lambda: said() == ["I'm ready."])
+        server.silent.set()
+        wait_until(lambda: len(said()) == 2)
+        server.silent.clear()
+        wait_until(lambda: len(said()) == 3)
+        child.terminate()
+        printed, _ = child.communicate(timeout=10)
+    assert re.search(r"stream http://.*: lost, no frame came for 1 s; .*tried again until it works", printed)
+    assert said() == ["I'm ready.", "I can't see: the camera is lost.", "I can see again."]
+    assert [event["problem"] for event in named(read_events(events), "sight")][-1] is None
 
 
 def test_events_on_standard_output_are_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,15 +124,12 @@ def test_events_on_standard_output_are_nothing_else(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_a_summary(tmp_path: Path, number: signal.Signals) -> None:
     events = tmp_path / "events"
-    timer = threading.Timer(3.0, os.kill, (os.getpid(), number))
-    timer.start()
-    before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, signal.SIGHUP)}
-    try:
-        assert main(["run", "--camera", "demo", "--loop", "--speech", "log", "--events", str(events)]) == 0
-        assert signal.getsignal(number) is signal.SIG_IGN, "another one does not kill it while it ends"
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    with daemon(tmp_path, "--speech", "log", "--events", str(events)) as child:
+        wait_until(lambda: named(read_events(events), "ready"))
+        child.send_signal(number)
+        printed, _ = child.communicate(timeout=10)
+    assert child.returncode == 0
+    assert re.search(r"[0-9]+ frames in ", printed.splitlines()[-1])
     assert read_events(events)[-1]["event"] == "stopped"
 
 

@@ -111,6 +111,10 @@ def test_a_lane_that_dies_or_has_no_tests_is_a_failure(tmp_path: Path) -> None:
     assert code == 1
     assert any(line.startswith("ERROR the rest lane has no report") for line in told)
     assert told[-1].endswith("rest ended with -9")
+    leaving = "import os\ndef test_a(): os._exit(0)"
+    code, told = finished(project(tmp_path / "leaving", first="def test_a(): pass", second=leaving))
+    assert code == 1
+    assert told[-1].endswith("not all is well")
     code, told = finished(project(tmp_path / "empty", first="def test_a(): pass"))
     assert code == 1
     assert told[-1].endswith("rest ended with 5")
