@@ -1,4 +1,4 @@
-"""The systems that machines are booted from (booted.py): made once, with debootstrap, and kept in `.roots/`.
+"""The systems that machines are booted from (booted.py): made once, with mmdebstrap, and kept in `.roots/`.
 
 Two kinds of each Debian: `bookworm` has what edge needs, but not edge; `fresh-bookworm` is what somebody has who has
 just written an SD card, with a user `pi` who may use sudo, and nothing of ours.
@@ -35,6 +35,7 @@ useradd --create-home --uid 1000 --groups sudo --shell /bin/bash --password '*' 
 echo 'pi ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/010_pi-nopasswd
 chmod 440 /etc/sudoers.d/010_pi-nopasswd
 systemctl disable ssh
+rm /etc/dpkg/dpkg.cfg.d/99mmdebstrap
 rm -f /etc/ssh/ssh_host_* /etc/resolv.conf /etc/hostname
 apt-get clean
 find /var/lib/apt/lists -type f -delete
@@ -103,9 +104,15 @@ def _made(name: str) -> Path:
     if stamp.exists() and stamp.read_text() == recipe:
         return place
     shutil.rmtree(place, ignore_errors=True)
-    include = f"--include={','.join(_FRESH_PACKAGES if fresh else packages)}"
     # what it mounts meanwhile is nothing for others to see, and gone with it
-    bootstrap = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--arch={architecture}", include]
+    bootstrap = ["unshare", "--mount", "mmdebstrap", "--quiet", "--mode=root", "--format=directory"]
+    bootstrap += ["--variant=minbase", f"--architectures={architecture}"]
+    packages = _FRESH_PACKAGES if fresh else packages
+    # what bookworm needs of usrmerge; apt would take that itself, and all of Perl with it
+    packages = [*packages, *(["usr-is-merged"] if release == "bookworm" else [])]
+    bootstrap += [f"--include={','.join(packages)}"]
+    # else dpkg waits for the disk with each file; what is not whole at the end is made anew
+    bootstrap += ["--dpkgopt=force-unsafe-io"]
     _do(*bootstrap, release, str(place), _mirror())
     if fresh:
         _do("chroot", str(place), "sh", "-euc", _FRESH)

@@ -24,13 +24,16 @@ from rigs.processes import wait_until
 CGROUPS = Path("/sys/fs/cgroup")
 BOOT_S = 60.0
 
-_TOOLS = ["debootstrap", "unshare", "nsenter", "setpriv", "ip", "ssh-keygen"]
+_TOOLS = ["mmdebstrap", "unshare", "nsenter", "setpriv", "ip", "ssh-keygen"]
 _GROUP = "edge-test-"
 _EMULATED = "[Service]\nPrivateNetwork=no\nLoadCredential=\nSetCredential=\n"
 
 _BOOT = r"""
 mount --make-rprivate /
-mount -t overlay overlay -o "lowerdir=$BASE,upperdir=$UPPER,workdir=$WORK" "$PLACE"
+layers=lowerdir=$BASE,upperdir=$UPPER,workdir=$WORK
+# nothing of it is to outlive this machine's own end: it need not wait for the disk, where the kernel knows that
+rm -rf "$WORK/work/incompat"
+mount -t overlay overlay -o "$layers,volatile" "$PLACE" 2>/dev/null || mount -t overlay overlay -o "$layers" "$PLACE"
 cd "$PLACE"
 while IFS= read -r folder; do
   [ -n "$folder" ] || continue

@@ -11,7 +11,7 @@ from rigs.booted import Booted
 T = TypeVar("T")
 
 SETTINGS = '[camera]\nsource = "demo"\nloop = true\n'
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Within this, and the watchdog's period, everything must be well again."""
 
 _RECORDED = "/run/recorded"
@@ -63,7 +63,7 @@ def wait_for_announcement(machine: Booted, more_than: int = 0) -> None:
     until(machine, lambda: len(events(machine, "announced")) > more_than)
 
 
-def until(machine: Booted, condition: Callable[..., T], patience_s: float = 3 * PATIENCE_S) -> T:
+def until(machine: Booted, condition: Callable[..., T], patience_s: float = PATIENCE_S) -> T:
     """Return what the condition returns as soon as that counts as true; it costs a process each time."""
     deadline_s = time.monotonic() + patience_s * machine.slowness
     while not (result := condition()):
