@@ -458,6 +458,10 @@ def test_a_fleet_over_ssh_with_a_canary(
     subprocess.run(["tar", "xf", bundle, "-C", tmp_path], check=True)
     lay_model(tmp_path / "models" / "theirs")
     folder = tmp_path / bundle.stem
+    if parts_of(fresh)[1] != platform.freedesktop_os_release().get("VERSION_CODENAME"):
+        # it has Ansible for the machines' Python; a controller with another one has a network to get it from
+        setup = f". {folder}/project/deploy/controller/setup; need_ansible"
+        subprocess.run(["bash", "-euc", setup], check=True, timeout=300)
     with contextlib.ExitStack() as stack:
         cable = stack.enter_context(cabled(tmp_path / "cable"))
         machines = {}
