@@ -1,5 +1,6 @@
 """A picture becomes an input: where each pixel goes, and what its value becomes."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -63,3 +64,41 @@ def test_shrinking_averages_instead_of_leaving_out() -> None:
     board = (np.indices((512, 512)).sum(axis=0) % 2 * 255).astype(np.uint8)
     result = to_input(np.repeat(board[:, :, np.newaxis], 3, axis=2), InputSpec(64, resize="squash"))
     assert np.max(abs(result - 127.5)) < 2
+
+
+def plainly(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
+    """All of the picture scaled, the centre cut out, and each step on all of it."""
+    height, width = pixels.shape[:2]
+    scale = spec.scaled_short_side / min(height, width)
+    high, wide = (max(spec.size, round(side * scale)) for side in (height, width))
+    way = cv2.INTER_AREA if high * wide < height * width else cv2.INTER_LINEAR
+    top, left = (high - spec.size) // 2, (wide - spec.size) // 2
+    square = cv2.resize(pixels, (wide, high), interpolation=way)[top : top + spec.size, left : left + spec.size]
+    if spec.channels == "bgr":
+        square = square[:, :, ::-1]
+    normalised = (square.astype(np.float32) - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
+    return np.asarray(normalised.transpose(2, 0, 1)[np.newaxis], np.float32)
+
+
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+@pytest.mark.parametrize(
+    ("shape", "size", "short_side"),
+    [
+        ((480, 640), 299, 0),  # a quarter is not scaled at all
+        ((480, 640), 224, 0),
+        ((1080, 1920), 224, 0),
+        ((640, 480), 227, 256),
+        ((999, 1333), 224, 0),  # no divisor in common
+        ((400, 300), 290, 290),  # the one side is cut, the other is not
+        ((300, 300), 299, 300),  # nothing to scale
+        ((200, 150), 224, 0),  # enlarged
+        ((1000, 300), 299, 299),
+    ],
+)
+def test_what_is_left_out_and_done_in_one_go_changes_nothing(
+    shape: tuple[int, int], size: int, short_side: int, channels: str
+) -> None:
+    """Bit by bit the same as if all was scaled, and normalised step by step."""
+    noise = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    spec = InputSpec(size, channels, (123.675, 0.0, 103.53), (58.395, 57.12, 1.0), short_side=short_side)
+    assert np.array_equal(to_input(noise, spec), plainly(noise, spec))

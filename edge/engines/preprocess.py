@@ -1,5 +1,7 @@
 """A picture becomes a network's input: one way for all engines, so that they can be compared."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,24 @@ from edge.stages import Pixels
 
 def to_input(pixels: Pixels, spec: InputSpec) -> NDArray[np.float32]:
     """Return float32 1 x 3 x size x size of a picture H x W x 3 (RGB, 0..255), as `spec` says."""
+    import cv2
+
+    result = np.empty((1, 3, spec.size, spec.size), np.float32)
+    # split in bytes and then widened plane by plane, each a tight loop; widened first it takes ten times as long
+    planes = cv2.split(_square(pixels, spec))
+    for place, plane in zip(result[0], planes if spec.channels == "rgb" else reversed(planes), strict=True):
+        np.copyto(place, plane)
+    # for onnx and openvino the first layer does most of this
+    for place, mean, std in zip(result[0], spec.mean, spec.std, strict=True):
+        if mean:
+            np.subtract(place, np.float32(mean), out=place)
+        if std != 1:
+            np.divide(place, np.float32(std), out=place)
+    return result
+
+
+def _square(pixels: Pixels, spec: InputSpec) -> Pixels:
+    """Scale, and cut out what the network sees."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -23,14 +43,27 @@ def to_input(pixels: Pixels, spec: InputSpec) -> NDArray[np.float32]:
         scale = spec.scaled_short_side / min(height, width)
         # at least size: a rounding must not leave a row too few to cut from
         scaled_height, scaled_width = (max(spec.size, round(side * scale)) for side in (height, width))
+    top, left = (scaled_height - spec.size) // 2, (scaled_width - spec.size) // 2
     # area averages what bilinear would leave out when it shrinks; enlarging, they are the same but for smoothness
     shrinks = scaled_height * scaled_width < height * width
+    if scaled_height < height and scaled_width < width:
+        rows, scaled_height, top = _needed(height, scaled_height, top, spec.size)
+        columns, scaled_width, left = _needed(width, scaled_width, left, spec.size)
+        pixels = pixels[rows, columns]
     scaled = cv2.resize(
         pixels, (scaled_width, scaled_height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
-    top, left = (scaled_height - spec.size) // 2, (scaled_width - spec.size) // 2
-    square = scaled[top : top + spec.size, left : left + spec.size]
-    if spec.channels == "bgr":
-        square = square[:, :, ::-1]
-    normalised = (square.astype(np.float32) - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1)[np.newaxis])
+    return scaled[top : top + spec.size, left : left + spec.size]  # type: ignore[return-value]
+
+
+def _needed(side: int, scaled: int, start: int, size: int) -> tuple[slice, int, int]:
+    """Of `side` pixels that are scaled to `scaled`, what the `size` from `start` on are made of.
+
+    Return (what is needed, what that is to be scaled to, where the first of the `size` is then). Both ends fall between
+    two pixels before and after, so that each pixel is made of the same ones as if all were scaled. Scaling is nearly
+    all that preprocessing costs, so a quarter to a half of it is saved where the sides share a divisor.
+    """
+    common = math.gcd(side, scaled)
+    step, scaled_step = side // common, scaled // common
+    first, last = start // scaled_step, -(-(start + size) // scaled_step)
+    return slice(first * step, last * step), (last - first) * scaled_step, start - first * scaled_step
