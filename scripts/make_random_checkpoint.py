@@ -126,6 +126,8 @@ ARCHITECTURES = {
     ),
     "mobilenet1.0": Architecture(gluon("mobilenet1_0"), 0.7105, 0.9006),
     "mobilenet0.5": Architecture(gluon("mobilenet0_5"), 0.6307, 0.8475),
+    "mobilenet_v2_1.0": Architecture(gluon("mobilenet_v2_1_0"), 0.7192, 0.9056),
+    "squeezenet_v1.0": Architecture(gluon("squeezenet1_0"), 0.5611, 0.7909),
     "squeezenet1.1": Architecture(gluon("squeezenet1_1"), 0.5496, 0.7817),
 }
 

@@ -23,6 +23,8 @@ FILES = ("model.toml", "synset.txt", "{}-symbol.json", "{}-0000.params")
 # as MXNet's table of the Gluon zoo has them; of Inception-BN only the rounded figure is published
 PARAMETERS = {
     "squeezenet1.1": 1_235_496,
+    "squeezenet_v1.0": 1_248_424,
+    "mobilenet_v2_1.0": 3_539_136,
     "mobilenet0.5": 1_342_536,
     "mobilenet1.0": 4_253_864,
     "inception-v3": 23_869_000,
@@ -31,7 +33,7 @@ PARAMETERS = {
     "vgg16": 138_357_544,
     "inception-bn": 11_315_272,
 }
-SMALL = ("squeezenet1.1", "mobilenet0.5")
+SMALL = ("squeezenet1.1", "mobilenet0.5", "mobilenet_v2_1.0")
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

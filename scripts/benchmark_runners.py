@@ -1,0 +1,264 @@
+"""The far side of benchmark.py: one network with one engine, in a process of its own (edge/worker.py).
+
+Every process has the interpreter, numpy, OpenCV and the same preprocessing, whoever computes then, so that their memory
+can be compared. Requests, one at a time, each {"do": WHAT}:
+
+    load      from nothing loaded, not even the engine, to the first result: load_s
+    classify  look at `frames` pictures after one that does not count: times_ms, forwards_ms
+    cost      what it has taken so far: cpu_s, peak_mib
+    graph     make the graph that onnx and openvino run, and what peers read instead
+    choose    open what `engine = auto` takes within `budget_mib`: engine
+"""
+
+import contextlib
+import itertools
+import os
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines import open_classifier
+from edge.engines.preprocess import to_input
+from edge.errors import EdgeError, ModelError, NoModelFits
+from edge.footprint import peak_rss_mib
+from edge.importer.cache import graph_of
+from edge.importer.graph import PROBABILITIES
+from edge.models.checkpoint import Checkpoint, InputSpec, from_json
+
+OURS = ("module", "mxnet", "onnx", "openvino")
+GRAPH, NCNN, LITERT = "network.onnx", "network.ncnn", "network.tflite"
+_SAMPLES = "calibration_image_sample_data_20x128x128x3_float32.npy"
+CONVERT_S = 900.0
+Floats = NDArray[np.float32]
+
+
+class Runner(ABC):
+    """A network that is loaded."""
+
+    input: InputSpec
+
+    @abstractmethod
+    def run(self, network_input: Floats) -> Floats:
+        """Return the probabilities (float32, N) of an input (float32 1 x 3 x size x size)."""
+
+
+class Ours(Runner):
+    """One of edge's engines, or MXNet as the tutorials use it."""
+
+    def __init__(self, checkpoint: Checkpoint, engine: str, precision: str) -> None:
+        if precision != "float32":
+            raise ModelError(f"{engine} has no {precision} here")
+        self._network = open_classifier(checkpoint, engine=engine)
+        self.input = self._network.input
+
+    def run(self, network_input: Floats) -> Floats:
+        return self._network.probabilities(network_input)
+
+
+class OpencvPeer(Runner):
+    """OpenCV's module dnn."""
+
+    def __init__(self, folder: Path, spec: InputSpec) -> None:
+        self.input = spec
+        self._network = cv2.dnn.readNetFromONNX(str(folder / GRAPH))
+
+    def run(self, network_input: Floats) -> Floats:
+        self._network.setInput(network_input)
+        found: Floats = np.array(self._network.forward()[0])
+        return found
+
+
+class NcnnPeer(Runner):
+    """ncnn, with what pnnx makes of the graph, in float32."""
+
+    def __init__(self, folder: Path, spec: InputSpec) -> None:
+        import ncnn
+
+        self.input = spec
+        self._ncnn, self._network = ncnn, ncnn.Net()
+        self._network.load_param(str(folder / f"{NCNN}.param"))
+        self._network.load_model(str(folder / f"{NCNN}.bin"))
+        self._names = self._network.input_names()[0], self._network.output_names()[0]
+
+    def run(self, network_input: Floats) -> Floats:
+        extractor = self._network.create_extractor()
+        extractor.input(self._names[0], self._ncnn.Mat(network_input[0]))
+        found: Floats = np.array(extractor.extract(self._names[1])[1], np.float32).ravel()
+        return found
+
+
+class LitertPeer(Runner):
+    """LiteRT (once TensorFlow Lite), with what onnx2tf makes of the graph, on as many threads as there are cores."""
+
+    def __init__(self, folder: Path, spec: InputSpec) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.input = spec
+        self._network = Interpreter(str(folder / LITERT), num_threads=os.cpu_count())
+        self._network.allocate_tensors()
+        self._in = self._network.get_input_details()[0]
+        self._out = self._network.get_output_details()[0]["index"]
+        self._last = self._in["shape"][-1] == 3
+
+    def run(self, network_input: Floats) -> Floats:
+        fed = network_input.transpose(0, 2, 3, 1) if self._last else network_input
+        self._network.set_tensor(self._in["index"], np.ascontiguousarray(fed))
+        self._network.invoke()
+        found: Floats = self._network.get_tensor(self._out)[0]
+        return found
+
+
+PEERS: dict[str, Callable[[Path, InputSpec], Runner]] = {
+    "opencv": OpencvPeer,
+    "ncnn": NcnnPeer,
+    "litert": LitertPeer,
+}
+
+
+class Host:
+    """Has the network, and answers for it."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """`options`: the checkpoint (models.checkpoint.to_json), engine, precision, `pictures` (uint8 N x H x W x 3, a
+        .npy file) and the folder with what peers read."""
+        self._checkpoint = from_json(options["checkpoint"])
+        self._engine, self._precision = options["engine"], options["precision"]
+        self._folder, self._pictures_file = Path(options["folder"]), options["pictures"]
+        self._onnx2tf = options["onnx2tf"]
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        steps = {"load": self._load, "classify": self._classify, "cost": self._cost}
+        steps |= {"graph": self._graph, "choose": self._choose}
+        try:
+            return steps[request["do"]](request)
+        except EdgeError:
+            raise
+        except Exception as error:  # a peer's, of which nobody knows which there are
+            said = (str(error).strip().splitlines() or ["no reason given"])[0]
+            raise ModelError(f"{self._engine}: {type(error).__name__}: {said[:160]}") from error
+
+    def _load(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        spec = self._checkpoint.input
+        if self._engine in PEERS:
+            # theirs is the same graph; of the normalisation it does the same
+            with graph_of(self._checkpoint) as graph:
+                spec = graph.input
+        begun_s = time.perf_counter()
+        if self._engine in PEERS:
+            self._runner: Runner = PEERS[self._engine](self._folder, spec)
+        else:
+            self._runner = Ours(self._checkpoint, self._engine, self._precision)
+        size = self._runner.input.size
+        self._runner.run(np.zeros((1, 3, size, size), np.float32))
+        load_s = time.perf_counter() - begun_s
+        self._pictures = itertools.cycle(np.load(self._pictures_file))
+        return {"load_s": load_s}
+
+    def _classify(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        times_ms, forwards_ms = [], []
+        for _ in range(request["frames"] + 1):
+            picture = next(self._pictures)
+            begun_s = time.perf_counter()
+            network_input = to_input(picture, self._runner.input)
+            ready_s = time.perf_counter()
+            found = self._runner.run(network_input)
+            done_s = time.perf_counter()
+            times_ms.append(1000 * (done_s - begun_s))
+            forwards_ms.append(1000 * (done_s - ready_s))
+        return {"times_ms": times_ms[1:], "forwards_ms": forwards_ms[1:], "top": int(found.argmax())}
+
+    def _cost(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"cpu_s": time.process_time(), "peak_mib": peak_rss_mib()}
+
+    def _graph(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        problems: dict[str, str] = {}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with graph_of(self._checkpoint) as graph:
+            if request["peers"] and not (self._folder / GRAPH).exists():
+                self._write_in_one_file(graph.file)
+        for peer, convert in (("ncnn", self._convert_for_ncnn), ("litert", self._convert_for_litert)):
+            if peer in request["peers"]:
+                try:
+                    convert()
+                except ModelError as error:
+                    problems[peer] = str(error)
+        return {"problems": problems}
+
+    def _write_in_one_file(self, graph: Path) -> None:
+        """Peers don't find weights in another file, and don't know which of two outputs is meant."""
+        import onnx
+
+        model = onnx.load(str(graph))
+        for output in [one for one in model.graph.output if one.name != PROBABILITIES]:
+            model.graph.output.remove(output)
+        for number, node in enumerate(model.graph.node):
+            node.name = f"n{number}"  # TensorFlow knows fewer characters
+        onnx.save(model, str(self._folder / GRAPH))
+
+    def _convert_for_ncnn(self) -> None:
+        if (self._folder / f"{NCNN}.bin").exists():
+            return
+        # the package's own module imports torch, which the program beside it does without
+        program = next(
+            (path for place in sys.path if (path := Path(place) / "pnnx" / "pnnx").is_file()), Path("pnnx is missing")
+        )
+        with contextlib.suppress(OSError):
+            program.chmod(0o755)
+        size = self._checkpoint.input.size
+        self._call("pnnx", program, GRAPH, f"inputshape=[1,3,{size},{size}]", "fp16=0", made=f"{NCNN}.bin")
+
+    def _convert_for_litert(self) -> None:
+        if (self._folder / LITERT).exists():
+            return
+        # what it compares its steps with; else it asks the internet for pictures
+        np.save(self._folder / _SAMPLES, np.random.default_rng(0).random((20, 128, 128, 3), np.float32))
+        self._call("onnx2tf", self._onnx2tf, "-i", GRAPH, "-o", "litert", "-n", made="litert/network_float32.tflite")
+        (self._folder / "litert" / "network_float32.tflite").rename(self._folder / LITERT)
+
+    def _call(self, name: str, *command: object, made: str) -> None:
+        log = self._folder / f"{name}.log"
+        try:
+            with log.open("w") as output:
+                done = subprocess.run(
+                    [str(word) for word in command],
+                    cwd=self._folder,
+                    env={**os.environ, "PATH": f"{Path(str(command[0])).parent}:{os.environ.get('PATH', '')}"},
+                    stdout=output,
+                    stderr=output,
+                    timeout=CONVERT_S,
+                    check=False,
+                )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ModelError(f"{name} cannot convert it: {error}") from error
+        if not (self._folder / made).exists():
+            said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+            raise ModelError(f"{name} cannot convert it ({done.returncode}): {said[-1][:120] if said else 'no word'}")
+
+    def _choose(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        from edge.config import load
+        from edge.loader import Loader
+
+        model = {"name": self._checkpoint.name, "engine": "auto", "memory_budget_mib": request["budget_mib"]}
+        flags = {"model": model, "camera": {"source": "csi"}, "speech": {"driver": "log"}}
+        loader = Loader(load(environment={}, flags=flags))
+        try:
+            loader.open()
+        except NoModelFits:
+            return {"engine": ""}
+        try:
+            return {"engine": loader.running[1]}
+        finally:
+            loader.close()
+
+
+def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """See edge/worker.py."""
+    return Host(options).answer
