@@ -35,7 +35,7 @@ import benchmark_daemon
 import benchmark_report
 import numpy as np
 from benchmark_report import Overhead, Result, Row
-from benchmark_runners import OURS, PEERS
+from benchmark_runners import INT8, OURS, PEERS
 from make_random_checkpoint import ARCHITECTURES
 
 from edge.cli.progress import Progress
@@ -173,12 +173,13 @@ class Benchmark:
     def _convert(self, checkpoint: Checkpoint, variants: Sequence[str]) -> dict[str, str]:
         """Make what the engines read. Return the problems of those for which that fails."""
         self._progress.show(f"{checkpoint.name}: made into an ONNX graph, and what the peers read")
+        wanted = {variant: INT8 if variant.endswith(INT8) else variant for variant in variants}
         child = self._child("the conversion", checkpoint)
         try:
-            problems: dict[str, str] = child.ask("graph", peers=[one for one in variants if one in PEERS])["problems"]
+            problems = child.ask("graph", **{"for": sorted(set(wanted.values()) & {*PEERS, INT8})})["problems"]
         finally:
             child.close()
-        return problems
+        return {variant: problems[what] for variant, what in wanted.items() if what in problems}
 
     def _take_turns(self, name: str, children: Sequence[Child]) -> None:
         rounds, block = self._options.rounds, max(1, self._options.frames // self._options.rounds)

@@ -6,18 +6,22 @@ can be compared. Requests, one at a time, each {"do": WHAT}:
     load      from nothing loaded, not even the engine, to the first result: load_s
     classify  look at `frames` pictures after one that does not count: times_ms, forwards_ms
     cost      what it has taken so far: cpu_s, peak_mib
-    graph     make the graph that onnx and openvino run, and what peers read instead
+    graph     make the graph that onnx and openvino run, and what those read that are named in `for`: problems
     choose    open what `engine = auto` takes within `budget_mib`: engine
 """
 
 import contextlib
+import importlib
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +37,12 @@ from edge.importer.cache import graph_of
 from edge.importer.graph import PROBABILITIES
 from edge.models.checkpoint import Checkpoint, InputSpec, from_json
 
+FLOAT, INT8 = "float32", "int8"
 OURS = ("module", "mxnet", "onnx", "openvino")
 GRAPH, NCNN, LITERT = "network.onnx", "network.ncnn", "network.tflite"
 _SAMPLES = "calibration_image_sample_data_20x128x128x3_float32.npy"
-CONVERT_S = 900.0
+CONVERT_S = 120.0
+"""A conversion that takes longer than all else is none that people make."""
 Floats = NDArray[np.float32]
 
 
@@ -54,9 +60,8 @@ class Ours(Runner):
     """One of edge's engines, or MXNet as the tutorials use it."""
 
     def __init__(self, checkpoint: Checkpoint, engine: str, precision: str) -> None:
-        if precision != "float32":
-            raise ModelError(f"{engine} has no {precision} here")
-        self._network = open_classifier(checkpoint, engine=engine)
+        other: dict[str, Any] = {} if precision == FLOAT else {"precision": precision}
+        self._network = open_classifier(checkpoint, engine=engine, **other)
         self.input = self._network.input
 
     def run(self, network_input: Floats) -> Floats:
@@ -133,6 +138,10 @@ class Host:
         self._engine, self._precision = options["engine"], options["precision"]
         self._folder, self._pictures_file = Path(options["folder"]), options["pictures"]
         self._onnx2tf = options["onnx2tf"]
+        self._quantised = self._folder / INT8
+        if self._precision == INT8:
+            # beside its own weights there may be a version that somebody uses
+            self._checkpoint = replace(self._checkpoint, params=self._quantised / self._checkpoint.params.name)
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         steps = {"load": self._load, "classify": self._classify, "cost": self._cost}
@@ -182,14 +191,15 @@ class Host:
         problems: dict[str, str] = {}
         self._folder.mkdir(parents=True, exist_ok=True)
         with graph_of(self._checkpoint) as graph:
-            if request["peers"] and not (self._folder / GRAPH).exists():
+            if set(request["for"]) & set(PEERS) and not (self._folder / GRAPH).exists():
                 self._write_in_one_file(graph.file)
-        for peer, convert in (("ncnn", self._convert_for_ncnn), ("litert", self._convert_for_litert)):
-            if peer in request["peers"]:
+        steps = {"ncnn": self._convert_for_ncnn, "litert": self._convert_for_litert, INT8: self._quantise}
+        for what, convert in steps.items():
+            if what in request["for"]:
                 try:
                     convert()
-                except ModelError as error:
-                    problems[peer] = str(error)
+                except EdgeError as error:
+                    problems[what] = str(error)
         return {"problems": problems}
 
     def _write_in_one_file(self, graph: Path) -> None:
@@ -223,6 +233,21 @@ class Host:
         self._call("onnx2tf", self._onnx2tf, "-i", GRAPH, "-o", "litert", "-n", made="litert/network_float32.tflite")
         (self._folder / "litert" / "network_float32.tflite").rename(self._folder / LITERT)
 
+    def _quantise(self) -> None:
+        """Random weights cannot be judged, and how fast it is does not depend on how right it is."""
+        if self._quantised.with_suffix(".done").exists():
+            return
+        try:
+            quantize = importlib.import_module("edge.quantizer.quantize")
+        except ImportError as error:
+            raise ModelError(f"it cannot be quantised here: {error}") from error
+        shutil.rmtree(self._quantised, ignore_errors=True)
+        self._quantised.mkdir()
+        pictures = [partial(np.array, picture) for picture in np.load(self._pictures_file)]
+        quantize.quantize_unjudged(self._checkpoint, pictures, self._quantised)
+        shutil.rmtree(self._quantised / "float")
+        self._quantised.with_suffix(".done").touch()
+
     def _call(self, name: str, *command: object, made: str) -> None:
         log = self._folder / f"{name}.log"
         try:
@@ -236,8 +261,10 @@ class Host:
                     timeout=CONVERT_S,
                     check=False,
                 )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ModelError(f"{name} cannot convert it: {error}") from error
+        except subprocess.TimeoutExpired as error:
+            raise ModelError(f"{name} has not converted it within {CONVERT_S:g} s") from error
+        except OSError as error:
+            raise ModelError(f"{name} cannot be started: {error.strerror}: {error.filename}") from error
         if not (self._folder / made).exists():
             said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
             raise ModelError(f"{name} cannot convert it ({done.returncode}): {said[-1][:120] if said else 'no word'}")
