@@ -33,6 +33,8 @@ class OnnxClassifier(GraphClassifier):
         239 239   992 718   as it comes, weights mapped from their file
         206 207   946 669   no arena, and let free() give back large blocks while it loads
 
+    A plan of a forward's memory (enable_mem_pattern) is one large block each time, which leaves holes where pictures
+    come in between: after 24 of them Inception v3 takes 220 instead of 203 MiB, in int8 167 instead of 143.
     Without prepacking VGG-16 would take 670 at most, but twice the time. Threads that wait for the next layer by
     spinning take 156 to 225 ms of CPU time a frame of Inception v3 instead of 110, for the same time; here they sleep.
     """
@@ -53,7 +55,7 @@ class OnnxClassifier(GraphClassifier):
         self._vendor_errors = (Exception,)
         options = ort.SessionOptions()
         options.log_severity_level = _ERROR
-        options.enable_cpu_mem_arena = False
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         give_back_large_blocks()
