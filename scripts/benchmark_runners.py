@@ -41,6 +41,7 @@ FLOAT, INT8 = "float32", "int8"
 OURS = ("module", "mxnet", "onnx", "openvino")
 GRAPH, NCNN, LITERT = "network.onnx", "network.ncnn", "network.tflite"
 _SAMPLES = "calibration_image_sample_data_20x128x128x3_float32.npy"
+LARGEST_LITERT_MIB = 32
 CONVERT_S = 120.0
 """A conversion that takes longer than all else is none that people make."""
 Floats = NDArray[np.float32]
@@ -228,6 +229,12 @@ class Host:
     def _convert_for_litert(self) -> None:
         if (self._folder / LITERT).exists():
             return
+        size_mib = (self._folder / GRAPH).stat().st_size / 2**20
+        if size_mib > LARGEST_LITERT_MIB:
+            raise ModelError(
+                f"onnx2tf takes minutes and gigabytes for {size_mib:.0f} MiB of weights (for the 91 of Inception v3 "
+                "three minutes of CPU time and 3.9 GiB)"
+            )
         # what it compares its steps with; else it asks the internet for pictures
         np.save(self._folder / _SAMPLES, np.random.default_rng(0).random((20, 128, 128, 3), np.float32))
         self._call("onnx2tf", self._onnx2tf, "-i", GRAPH, "-o", "litert", "-n", made="litert/network_float32.tflite")
