@@ -47,8 +47,10 @@ class HeatGuard:
 
     def look(self, now_s: float) -> None:
         """To be called in each turn of the loop."""
-        if now_s - self._last_s >= self.EVERY_S and self._machine.is_raspberry_pi:
-            self._last_s = now_s
+        if now_s - self._last_s < self.EVERY_S:
+            return
+        self._last_s = now_s
+        if self._machine.is_raspberry_pi:
             hot = self._watch.update(self._machine.temperature_c(), throttled=self._machine.is_throttled())
             self._aloud.set("heat", HOT if hot else "")
 

@@ -145,6 +145,20 @@ def test_heat_slows_it_down_and_is_said(tmp_path: Path) -> None:
     assert said == [HOT, HOT]
 
 
+def test_what_is_no_pi_is_not_asked_with_each_frame_what_it_is(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Curious(Machine):
+        def _read(self, path: str) -> str | None:
+            asked.append(path)
+            return None
+
+    guard = HeatGuard(Curious(tmp_path), Aloud(AloudSettings()))
+    for number in range(100):
+        guard.look(10.0 + 0.1 * number)
+    assert len(asked) == 2  # in ten seconds
+
+
 def test_without_a_thermometer_it_goes_on(tmp_path: Path) -> None:
     aloud = Aloud(AloudSettings())
     guard = HeatGuard(Machine(write_board(tmp_path, BOARDS["pi4-2"])), aloud)

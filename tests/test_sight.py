@@ -10,7 +10,7 @@ from camera_rig import scene
 from numpy.typing import NDArray
 
 from edge.aloud import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
-from edge.picture import glance
+from edge.picture import CELLS, SAMPLES, glance
 from edge.sight import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Sight, fault
 from edge.stages import Pixels
 
@@ -187,3 +187,18 @@ def test_while_a_camera_is_lost_its_picture_neither_stands_still_nor_is_blurred(
     assert eye.sight.note == BLURRED
     eye.live(20, soft, still=True)
     assert eye.sight.fault == FROZEN
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (1080, 1920), (97, 131), (5, 900), (1, 1)])
+def test_a_cell_is_the_mean_of_its_samples(shape: tuple[int, int]) -> None:
+    """Of the pixels that are taken, counted one by one."""
+    pixels = np.random.default_rng(2).integers(0, 256, (*shape, 3), np.uint8)
+    steps = [max(1, side // (SAMPLES * CELLS)) for side in shape]
+    few = pixels[:: steps[0], :: steps[1]].astype(float)
+    high, wide = (max(1, side // CELLS) for side in few.shape[:2])
+    grey = glance(pixels).grey
+    assert grey.shape == (few.shape[0] // high, few.shape[1] // wide)
+    for row in range(grey.shape[0]):
+        for column in range(grey.shape[1]):
+            cell = few[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+            assert grey[row, column] == pytest.approx(cell.mean(), abs=1e-3)
