@@ -24,7 +24,7 @@ WHY_FASTER = {
     "must not meet untrusted files inside the daemon",
     "litert": "XNNPACK arranges all weights beforehand and keeps the picture's channels last; its converter needs "
     "TensorFlow, which no Pi of a fleet should have to install",
-    "opencv": "for networks so small, starting an engine's threads for each layer costs more than the layer",
+    "opencv": "why was not looked into",
 }
 
 
