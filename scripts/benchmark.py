@@ -8,9 +8,10 @@ Each engine has a process of its own and all see the same pictures, a few at a t
 else the machine does slows them alike; a row has medians. Then each looks at one picture a second, for what it takes
 idle. At last `edge run` as a whole is compared with the bare forward. It takes ten minutes on two cores and 8 GiB.
 
-A network is a name of scripts/make_random_checkpoint.py, with random weights (memory and speed do not ask what they
-are), or DIR/NAME. The peers are absent unless `pip install -e '.[benchmark]'` and `pip install --no-deps pnnx` have
-brought them. LiteRT's converter, onnx2tf, asks for versions of its own: it is in another environment, --onnx2tf PATH.
+A network is a name of scripts/make_random_checkpoint.py, or DIR/NAME. Its weights are random (memory and speed do not
+ask what they are) unless --checkpoints has real ones. The peers are absent unless `pip install -e '.[benchmark]'` and
+`pip install --no-deps pnnx` have brought them. LiteRT's converter, onnx2tf, asks for versions of its own: it is in
+another environment, --onnx2tf PATH.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -20,6 +21,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -129,7 +131,10 @@ class Benchmark:
             return find_checkpoint(name)
         # so it counts as installed, and auto knows what it takes
         place = store_folders()[0] / name
-        if not place.exists():
+        real = self._options.checkpoints / name if self._options.checkpoints else None
+        if not place.exists() and real is not None and real.is_dir():
+            copy_real(real, place)
+        elif not place.exists():
             self._progress.show(f"{name}: writing it with random weights")
             make = [sys.executable, str(HERE / "make_random_checkpoint.py"), name, "--out", str(place)]
             subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
@@ -346,6 +351,16 @@ def daemon_of(checkpoint: Checkpoint, pictures: Path, folder: Path) -> Iterator[
             process.wait()
 
 
+def copy_real(real: Path, place: Path) -> None:
+    """Copy a checkpoint DIR/NAME with DIR/synset.txt, and write its input as the Gluon zoo has it. Raises OSError."""
+    spec = ARCHITECTURES[real.name]
+    place.mkdir(parents=True)
+    for path in (real / f"{real.name}-symbol.json", real / f"{real.name}-0000.params", real.parent / "synset.txt"):
+        shutil.copyfile(path, place / path.name)
+    about = f"[input]\nsize = {spec.size}\nmean = {list(spec.mean)}\nstd = {list(spec.std)}\n"
+    (place / "model.toml").write_text(about, encoding="utf-8")
+
+
 def make_pictures() -> Any:
     """Return uint8 N x HEIGHT x WIDTH x 3: soft shapes with a sensor's noise."""
     import cv2
@@ -409,6 +424,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--no-daemon", action="store_true", help="leave out edge run as a whole")
     parser.add_argument("--no-auto", action="store_true", help="leave out what engine = auto takes")
     parser.add_argument("--quick", action="store_true", help="the smallest network, few pictures")
+    parser.add_argument(
+        "--checkpoints", type=Path, metavar="DIR", help="real weights, DIR/NAME/NAME-0000.params and so on"
+    )
     parser.add_argument("--onnx2tf", default="", metavar="PATH", help="the program that converts for LiteRT")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep networks and conversions there (5 GB)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where benchmark.md and .svg go (default: docs)")
@@ -430,6 +448,7 @@ def shown_command(options: argparse.Namespace) -> str:
     for name, usual in (("rounds", ROUNDS), ("frames", FRAMES), ("idle", IDLE_S)):
         words += [f"--{name}", str(getattr(options, name))] if getattr(options, name) != usual else []
     words += [flag for flag in ("--no-daemon", "--no-auto") if getattr(options, flag[2:].replace("-", "_"))]
+    words += ["--checkpoints", "DIR"] if options.checkpoints else []
     words += ["--onnx2tf", "PATH"] if options.onnx2tf else []
     return shlex.join(words)
 
