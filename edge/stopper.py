@@ -50,7 +50,8 @@ class Stopper:
         self._last_words = last_words
         self._forced: list[Callable[[], None]] = []
         self._at_once = False
-        self._stop = threading.Event()
+        # no Event: its lock is no place for a handler, which may interrupt itself
+        self._stopping = False
         self._finished = threading.Event()
         self.reload_is_wanted = False
         """Whether somebody has asked to read the settings anew; whoever does it sets it back before."""
@@ -58,7 +59,7 @@ class Stopper:
 
     def stopping(self) -> bool:
         """Whether somebody wants the daemon to end."""
-        return self._stop.is_set()
+        return self._stopping
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -90,7 +91,6 @@ class Stopper:
     ) -> None:
         self._finished.set()
         for number, handler in self._previous.items():
-            # whoever asks again while it ends already must not kill it after all
             signal.signal(number, signal.SIG_IGN if self.stopping() else handler)
         signal.set_wakeup_fd(self._previous_fd)
         self._writer.close()
@@ -102,7 +102,11 @@ class Stopper:
         if number not in self._stop_signals:
             self.reload_is_wanted = True
             return
-        self._stop.set()
+        self._stopping = True
+        # whoever asks again while it ends already must not kill it after all; and while another thread keeps this one
+        # waiting, a signal that is sent again and again would interrupt its own handler until there is no stack left
+        for one in self._stop_signals:
+            signal.signal(one, signal.SIG_IGN)
         if number == signal.SIGINT and os.isatty(2):
             os.write(2, b"\n")  # the terminal has just written ^C
         if self._at_once:
@@ -115,7 +119,7 @@ class Stopper:
             pass
         if not told:
             return
-        self._stop.set()
+        self._stopping = True
         if self._finished.wait(TIDY_S):
             return
         # in a thread again: whoever reads what we print may be stuck too

@@ -204,6 +204,18 @@ def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
         assert child.returncode == 0
 
 
+def test_a_signal_sent_again_and_again_interrupts_no_handler(tmp_path: Path) -> None:
+    """Where another thread computes, this one waits in each handler, and a next signal comes: until the stack is full."""
+    code = """
+import os, signal, sys
+from edge.stopper import Stopper
+with Stopper(lambda: None) as stopper:
+    os.kill(os.getpid(), signal.SIGTERM)
+    sys.exit(not stopper.stopping() or signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
 @pytest.mark.parametrize("stdout", [">&-", ">/dev/full", ">/dev/full --events -", ">&- --events -"])
 def test_an_output_that_takes_nothing_is_no_reason_to_stop(tmp_path: Path, stdout: str) -> None:
     command = (
