@@ -35,6 +35,7 @@ def load(
     faults: list[str] = []
     values: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     origins: list[str] = []
+    engine_origins: list[str] = []
     for where, layer in (
         _read_file(path),
         ("environment", _from_environment(os.environ if environment is None else environment, faults)),
@@ -44,6 +45,9 @@ def load(
         announce = layer.get("announce")
         if isinstance(announce, Mapping) and {"hold", "floor", "sure", "maybe"} & set(announce):
             origins.append(where)
+        model = layer.get("model")
+        if isinstance(model, Mapping) and {"engine", "precision"} & set(model):
+            engine_origins.append(where)
     if faults:
         raise ConfigError(*faults)
     settings = Settings(**{table: kind(**values[table]) for table, kind in TABLES.items()})
@@ -54,6 +58,11 @@ def load(
                 f"{' and '.join(origins)}: [announce] hold = {announce.hold} is above {high} = "
                 f"{getattr(announce, high)}: a label would be dropped as soon as it is announced; set hold lower"
             )
+    if settings.model.precision != "float32" and settings.model.engine == "mxnet":
+        faults.append(
+            f"{' and '.join(engine_origins)}: [model] precision = {settings.model.precision!r} is nothing that mxnet "
+            "can compute with; set engine to onnx, openvino or auto"
+        )
     if announce.sure < announce.maybe < 1:
         faults.append(
             f"{' and '.join(origins)}: [announce] maybe = {announce.maybe} is above sure = {announce.sure}; set it "

@@ -21,9 +21,11 @@ from edge.engines import (
     installed_engines,
     open_classifier,
     stands_in,
+    way,
 )
-from edge.engines.selftest import check_answer
+from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
+from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quantised_problem, weights_mib
 from edge.machine import Machine
 from edge.models import measure
 from edge.models.catalogue import load_catalogue
@@ -42,7 +44,7 @@ from edge.models.choice import (
 from edge.models.labels import read_labels
 from edge.models.marker import Marker
 from edge.models.measure import Measurement, Measurements
-from edge.models.store import Installed, installed, look_into, verify
+from edge.models.store import Answer, Installed, installed, look_into, verify
 from edge.settings import Settings
 from edge.stages import Classifier
 
@@ -62,6 +64,7 @@ class Option:
     installed: Installed | None
     """None for a checkpoint outside the store."""
     candidate: Candidate
+    precision: str = FLOAT32
     measured: Mapping[str, Measurement] = dataclasses.field(default_factory=dict)
     """What each engine takes for it, as far as it was measured."""
 
@@ -102,7 +105,7 @@ class Loader:
         self.budget = self._budget()
         self._catalogue = load_catalogue(store_folders())
         self._kills = self.marker.struck()
-        self._engines, line = engines_for(settings.model.engine)
+        self._engines, line = engines_for(settings.model.engine, settings.model.precision)
         """Those that may be taken; of several the fastest that fits."""
         if line:
             tell(line)
@@ -131,8 +134,8 @@ class Loader:
 
     @property
     def running(self) -> tuple[str, str]:
-        """Its name, and the engine that runs it."""
-        return self.name, self.option.engine
+        """Its name, and the engine that runs it, as in 'onnx' or 'onnx int8'."""
+        return self.name, way(self.option.engine, self.option.precision)
 
     @property
     def background(self) -> frozenset[str]:
@@ -149,7 +152,7 @@ class Loader:
     def description(self) -> str:
         """It, for people."""
         weights = ", random weights: its labels mean nothing" if self.option.candidate.random_weights else ""
-        return f"{self.name}, run by {self.option.engine}{weights}"
+        return f"{self.name}, run by {way(self.option.engine, self.option.precision)}{weights}"
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -265,8 +268,9 @@ class Loader:
         """Tell why it is not the network that one would expect."""
         better = verdicts[: next(index for index, verdict in enumerate(verdicts) if verdict.chosen)]
         for verdict in better:
-            if verdict.candidate.name in self._struck:
+            if verdict.candidate.struck:
                 self._tell(f"Not {verdict.candidate.name}: {verdict.candidate.struck}.")
+            if verdict.candidate.name in self._struck:
                 self.aloud = self.aloud or SMALLER
         ample = budget(self._settings.memory_budget_mib or None, None, None, named=False)
         if self._named or self.name == DEMO or self.budget.mib >= ample.mib:
@@ -304,26 +308,35 @@ class Loader:
         return self._make_option(demo, look_into(demo.symbol.parent))
 
     def _make_option(self, checkpoint: Checkpoint, one: Installed | None) -> Option:
+        precision = self._precision_of(checkpoint)
+        why = quantised_problem(checkpoint, precision, one.digests if one else None)
         measured = {}
-        if one is not None:
-            identity = measure.fingerprint(checkpoint, one.digests)
-            found = {engine: self.measurements.find(identity, engine_version(engine)) for engine in self._engines}
+        if one is not None and not why:
+            identity = identity_of(checkpoint, precision, one.digests)
+            found = {
+                engine: self.measurements.find(identity, engine_version(engine, precision)) for engine in self._engines
+            }
             measured = {engine: measurement for engine, measurement in found.items() if measurement is not None}
         entry = self._catalogue.get(checkpoint.name)
-        estimate = entry.estimate(self.machine.kind) if one is not None and entry is not None else None
+        # what the catalogue has is of float32
+        known = one is not None and entry is not None and precision == FLOAT32
+        estimate = entry.estimate(self.machine.kind) if known and entry is not None else None
         file_mib = 0.0
         with contextlib.suppress(OSError):  # opening it will tell what is wrong
-            file_mib = checkpoint.params.stat().st_size / 2**20
+            file_mib = weights_mib(checkpoint, precision)
         estimate = estimate or measure.estimate(file_mib)
-        why = ""
-        if str(checkpoint.params) in self._kills:
+        if not why and str(checkpoint.params) in self._kills:
             why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
             self._struck.add(checkpoint.name)
         about = checkpoint.about
         candidate = Candidate(
             *(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, self._engines[0])
         )
-        return self._with_engine(Option(checkpoint, one, candidate, measured))
+        return self._with_engine(Option(checkpoint, one, candidate, precision, measured))
+
+    def _precision_of(self, checkpoint: Checkpoint) -> str:
+        """The one that is set; the demo comes with edge, and is small enough as it is."""
+        return FLOAT32 if checkpoint.name == DEMO else self._settings.precision
 
     def _with_engine(self, option: Option) -> Option:
         """With the best engine, by what was measured; as long as that does not fit, what was not may."""
@@ -371,17 +384,18 @@ class Loader:
     def _measure(self, option: Option) -> None:
         """Measure a network with each engine that may run it, one after the other: together they might not fit."""
         checkpoint, found = option.checkpoint, dict(option.measured)
-        identity = measure.fingerprint(checkpoint, option.installed.digests if option.installed else None)
+        precision = option.precision
+        identity = identity_of(checkpoint, precision, option.installed.digests if option.installed else None)
         frames = START_FRAMES if len(self._engines) == 1 else COMPARED_FRAMES
         problems = []
         for engine in self._unmeasured(option) or [option.engine]:
-            measured = self.measurements.find(identity, engine_version(engine))
+            measured = self.measurements.find(identity, engine_version(engine, precision))
             try:
                 if measured is None:
-                    what = f" with {engine}" if len(self._engines) > 1 else ""
+                    what = f" with {way(engine, precision)}" if len(self._engines) > 1 else ""
                     self._tell(f"Measuring what {option.name} takes on this machine{what}, once.")
-                    measured = measure.measure(checkpoint, engine, frames, machine=self.machine)
-                    self.measurements.keep(identity, engine_version(engine), measured)
+                    measured = measure.measure(checkpoint, way(engine, precision), frames, machine=self.machine)
+                    self.measurements.keep(identity, engine_version(engine, precision), measured)
             except ModelError as error:
                 problems.append(error)
                 self._useless.add((option.name, engine))
@@ -430,18 +444,25 @@ class Loader:
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
         with self.marker.loading(option.checkpoint):
-            classifier = open_classifier(option.checkpoint, self._settings.top, option.engine)
+            classifier = open_classifier(option.checkpoint, self._settings.top, option.engine, option.precision)
             self._classifier = classifier
             try:
-                answer = option.installed.manifest.answer if option.installed and option.installed.manifest else None
                 # of another input, or with other labels, nobody knows the answer
-                if answer is not None and not self._overrides and self._synset is None:
-                    check_answer(classifier, answer)
+                answer = None if self._overrides or self._synset else self._known_answer(option)
+                if answer is not None:
+                    check_answer(classifier, answer, TOLERANCES[option.precision])
             except ModelError:
                 self.close()
                 raise
         self._current = option
         return classifier
+
+    def _known_answer(self, option: Option) -> Answer | None:
+        """What the network said of the known picture when it was installed, or quantised."""
+        if option.precision != FLOAT32:
+            about = about_quantised(option.checkpoint, option.precision)
+            return about.answer if about else None
+        return option.installed.manifest.answer if option.installed and option.installed.manifest else None
 
     def _reopen(self, option: Option) -> Classifier:
         """Back to what ran before: it is sound, and there is nothing better."""

@@ -92,6 +92,9 @@ class ModelSettings:
     engine: str = _setting("mxnet", choices=("mxnet", "onnx", "openvino", "auto"))
     """What computes: mxnet (where it cannot be imported, another that is installed), onnx (ONNX Runtime), openvino, or
     auto (of those that are installed and fit the budget, the one that was measured to be fastest on this machine)."""
+    precision: str = _setting("float32", choices=("float32", "int8"))
+    """What it computes with: float32 as trained, or int8, which `edge models quantize NAME` makes of a model and which
+    onnx and openvino can run."""
     memory_budget_mib: int = _setting(0, low=0, high=1_000_000)
     """What the daemon and all its processes may take together, in MiB. 0: 640 for a model that edge chooses, and no
     bound but the machine's own for one that is named. A cgroup's limit and the available memory bound it too."""

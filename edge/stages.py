@@ -120,6 +120,7 @@ class Classifier(Protocol):
 
     name: str
     engine: str
+    """What computes, as in 'mxnet' or 'onnx int8'."""
     timing: Timing
     calibrated: bool
     """Whether its probabilities were fitted so that 0.9 means right nine times in ten."""

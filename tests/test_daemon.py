@@ -240,7 +240,7 @@ class Stuck:
     classify_uncalibrated = classify
     def close(self):
         pass
-loader.open_classifier = lambda checkpoint, top, engine: Stuck()
+loader.open_classifier = lambda checkpoint, top, engine, precision: Stuck()
 sys.argv = ["edge", "run", "--camera", "demo", "--speech", "log", "--events", "-"]
 entry()
 """

@@ -42,7 +42,10 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("aloud", "announcer", "cameras", "desk", "etiquette", "loader", "pipeline")),
         *("edge", "edge.reporter", "edge.sight", "edge.stages"),
     },
-    "loader.py": {f"edge.{name}" for name in ("aloud", "engines", "errors", "machine", "models", "settings", "stages")},
+    "loader.py": {
+        *(f"edge.{name}" for name in ("aloud", "engines", "errors", "importer", "machine", "models", "settings")),
+        "edge.stages",
+    },
     "cameras": {f"edge.{name}" for name in ("cameras", "errors", "libraries", "settings", "stages")},
     "cameras/process.py": {"edge.errors", "edge.settings", "edge.stages", "edge.worker"},
     "models": {"edge.durable", "edge.errors", "edge.models"},
@@ -51,7 +54,9 @@ ALLOWED = {
     "models/measure.py": {"edge.footprint", "edge.machine", "edge.models", "edge.errors", "edge.worker"},
     "importer": {"edge.durable", "edge.errors", "edge.importer", "edge.models"},
     "engines": {f"edge.{name}" for name in ("engines", "errors", "importer", "libraries", "models", "stages")},
-    "engines/selftest.py": {"edge.cameras", "edge.engines", "edge.models", "edge.errors", "edge.stages"},
+    "engines/selftest.py": {
+        *(f"edge.{name}" for name in ("cameras", "engines", "errors", "importer", "models", "stages")),
+    },
     "engines/trial.py": {"edge.engines", "edge.footprint", "edge.models"},
     "speech": {"edge.errors", "edge.settings", "edge.speech", "edge.stages"},
     "speech/process.py": {"edge.errors", "edge.settings", "edge.speech", "edge.stages", "edge.worker"},
@@ -76,7 +81,8 @@ ALLOWED = {
         *(
             f"edge.{name}"
             for name in (
-                *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "loader", "machine", "models"),
+                *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "loader"),
+                *("machine", "models"),
             )
         ),
         *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "systemd", "worker")),

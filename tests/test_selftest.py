@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from edge.engines.selftest import TOLERANCE, check_answer
+from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
 from edge.models.store import Answer
 from edge.stages import Frame, Prediction, Timing
 
+TOLERANCE = TOLERANCES["float32"]
 GUITAR = Answer("n1", "guitar", 0.9, "mxnet")
 
 

@@ -167,6 +167,7 @@ def _parser() -> _Parser:
     model.add_argument(
         "--engine", dest="model.engine", metavar="ENGINE", help="what computes: mxnet, onnx, openvino or auto"
     )
+    model.add_argument("--precision", dest="model.precision", metavar="PRECISION", help="float32, or int8 once made")
     model.add_argument(
         "--budget-mib",
         dest="model.memory_budget_mib",
@@ -213,11 +214,14 @@ def _parser() -> _Parser:
     sub = command(compare, "what several networks say of the same pictures, side by side")
     sub.add_argument("images", nargs="+", metavar="IMAGE")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all that are installed)")
+    sub.add_argument("--engine", dest="model.engine", metavar="ENGINE", help="default: [model] engine")
+    sub.add_argument("--precision", metavar="A,B", help="float32, int8 or both (default: [model] precision)")
     sub.add_argument("--json", action="store_true", help="a list of objects instead of text")
 
     sub = command(bench, "time and weigh networks side by side")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all that are installed)")
     sub.add_argument("--engines", metavar="A,B,...", help="default: [model] engine; auto: all that are installed")
+    sub.add_argument("--precision", metavar="A,B", help="float32, int8 or both (default: [model] precision)")
     sub.add_argument("--against", choices=("module",), help="the tutorials' way, mx.mod.Module, for comparison")
     sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help="how many to time (default: 60)")
     sub.add_argument("--json", action="store_true", help="objects instead of a table")

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import itertools
 import json
 import sys
 import textwrap
@@ -35,7 +36,7 @@ def checkpoints(names: str | None) -> list[Checkpoint]:
 def compare(options: argparse.Namespace) -> int:
     """edge compare: what several networks say of the same pictures, one after the other in memory."""
     from edge.cameras.images import read_image
-    from edge.engines import engine_for, open_classifier
+    from edge.engines import engine_for, open_classifier, way
     from edge.stages import Frame
 
     code = EX_OK
@@ -48,13 +49,17 @@ def compare(options: argparse.Namespace) -> int:
             code = error.exit_code
     models = checkpoints(options.models)
     found: dict[str, dict[str, dict[str, Any]]] = {image: {} for image in frames}
-    engine = engine_for(settings_of(options).model.engine, functools.partial(print, file=sys.stderr))
-    for checkpoint in models if frames else []:
-        classifier = open_classifier(checkpoint, TOP, engine)
+    wanted = settings_of(options).model
+    precisions = _precisions(options.precision or wanted.precision)
+    tell = functools.partial(print, file=sys.stderr)
+    engines = {precision: engine_for(wanted.engine, tell, precision) for precision in precisions}
+    for checkpoint, precision in itertools.product(models if frames else [], precisions):
+        classifier = open_classifier(checkpoint, TOP, engines[precision], precision)
+        name = checkpoint.name if len(precisions) == 1 else way(checkpoint.name, precision)
         for image, frame in frames.items():
             classifier.classify(frame)  # the first of its size is slower
             predictions = classifier.classify(frame)
-            found[image][checkpoint.name] = {
+            found[image][name] = {
                 "engine": classifier.engine,
                 "ms": round(1000 * (classifier.timing.preprocess_s + classifier.timing.inference_s), 3),
                 "random_weights": checkpoint.about.random_weights,
@@ -73,10 +78,22 @@ def compare(options: argparse.Namespace) -> int:
     invented = [checkpoint.name for checkpoint in models if checkpoint.about.random_weights]
     if invented:
         print(f"Random weights, so their labels mean nothing: {', '.join(invented)}.")
+    if len(precisions) > 1:
+        invented += [way(name, precision) for name, precision in itertools.product(invented, precisions)]
     seen = {name: one["calibrated"] for by_model in found.values() for name, one in by_model.items()}
     if rough := [name for name, calibrated in seen.items() if not calibrated and name not in invented]:
         print(uncalibrated(rough))
     return code
+
+
+def _precisions(names: str) -> list[str]:
+    """Those of a list with commas. Raises ModelError for what is none."""
+    from edge.importer.quantised import FLOAT32, INT8
+
+    found = [name.strip() for name in names.split(",")]
+    if unknown := set(found) - {FLOAT32, INT8}:
+        raise ModelError(f"there is no precision {min(unknown)!r}; known: {FLOAT32}, {INT8}")
+    return found
 
 
 def uncalibrated(names: Sequence[str]) -> str:
@@ -136,21 +153,26 @@ def _cell(prediction: dict[str, Any], width: int) -> str:
 
 def bench(options: argparse.Namespace) -> int:
     """edge bench: each network with each engine in a child of its own, in one run, side by side."""
-    from edge.engines import engine_problem, engines_for
+    from edge.engines import engine_problem, engines_for, parts_of, precision_problem, way
     from edge.models.measure import measure_side_by_side
 
     models = checkpoints(options.models)
+    wanted = settings_of(options).model
     if options.engines is None:
-        engines, line = engines_for(settings_of(options).model.engine)
+        named, line = engines_for(wanted.engine)
         if line:
             print(line, file=sys.stderr)
     else:
-        engines = options.engines.split(",")
+        named = options.engines.split(",")
+    pairs = itertools.product(named, _precisions(options.precision or wanted.precision))
+    engines = [way(engine, precision) for engine, precision in pairs if not precision_problem(engine, precision)]
+    if not engines:
+        raise ModelError(precision_problem(named[0], options.precision or wanted.precision))
     ours = list(engines)
     if options.against:
         engines.append(options.against)
     rows: list[dict[str, Any]] = []
-    problems = {engine: engine_problem(engine) for engine in engines}
+    problems = {engine: engine_problem(parts_of(engine)[0]) for engine in engines}
     with Progress() as progress:
         for checkpoint in models:
             usable = [engine for engine in engines if not problems[engine]]
@@ -160,7 +182,7 @@ def bench(options: argparse.Namespace) -> int:
                 row: dict[str, Any] = {
                     "model": checkpoint.name,
                     "engine": engine,
-                    "file_mib": round(checkpoint.params.stat().st_size / 2**20, 1),
+                    "file_mib": _file_mib(checkpoint, engine),
                     "random_weights": checkpoint.about.random_weights,
                     "problem": problems[engine],
                 }
@@ -179,6 +201,17 @@ def bench(options: argparse.Namespace) -> int:
             what = f"{ratio['memory']:.2f} of the memory of {ratio['against']} and {ratio['time']:.2f} of its time"
             print(f"{ratio['model']}: {ratio['engine']} takes {what}")
     return EX_OK
+
+
+def _file_mib(checkpoint: Checkpoint, engine: str) -> float:
+    """The size of the weights; of an int8 version that is not there it does not matter."""
+    from edge.engines import parts_of
+    from edge.importer.quantised import weights_mib
+
+    try:
+        return round(weights_mib(checkpoint, parts_of(engine)[1]), 1)
+    except OSError:
+        return 0.0
 
 
 def _ratios(rows: list[dict[str, Any]], engines: list[str], against: str | None) -> list[dict[str, Any]]:

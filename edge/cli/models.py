@@ -22,6 +22,7 @@ CONVERT_TIMEOUT_S = 600.0
 
 def list_models(options: argparse.Namespace) -> int:
     """edge models list: what is installed, and what the catalogue has besides."""
+    from edge.importer.quantised import INT8, about_quantised
     from edge.models.calibration import in_force
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import find_checkpoint, store_folders
@@ -47,7 +48,17 @@ def list_models(options: argparse.Namespace) -> int:
             "parameters": one.manifest.parameters if one.manifest else None,
             "file_mib": round(checkpoint.params.stat().st_size / 2**20, 1),
             "origin": one.manifest.origin if one.manifest else "put there by hand",
+            "int8": None,
+            "int8_problem": "",
         }
+        try:
+            about = about_quantised(checkpoint, INT8, one.digests)
+        except ModelError as error:
+            row["int8_problem"] = str(error)
+            continue
+        if about is not None:
+            figures = {engine: dataclasses.asdict(found) for engine, found in about.figures.items()}
+            row["int8"] = {"method": about.method, "kept": about.kept, "figures": figures}
     here = {row["name"] for row in rows}
     for name, entry in load_catalogue(store_folders()).items():
         if name not in here:
@@ -79,11 +90,23 @@ def list_models(options: argparse.Namespace) -> int:
         print(uncalibrated(rough))
     if voided := [row["name"] for row in ours if row.get("calibration") and not row["calibrated"]]:
         print(f"Weights or input changed since it was calibrated: {', '.join(voided)}.")
+    for row in ours:
+        if made := row.get("int8"):
+            print(f"In int8 too: {row['name']}, {_agreement(made)}.")
+        if problem := row.get("int8_problem"):
+            print(f"{problem}.")
     if len(ours) < len(rows):
         print("\nTo be had with edge models fetch NAME:")
         others = [[*_row(row), row["title"]] for row in rows if not row["installed"]]
         print(table([*header, "what"], others, numbers=range(1, 5)))
     return EX_OK
+
+
+def _agreement(made: dict[str, Any]) -> str:
+    figures = [f"{one['agreement']:.1%} with {engine}" for engine, one in made["figures"].items()]
+    what = f"the same first label as in float on {', '.join(figures)}" if figures else "never judged"
+    kept = len(made["kept"])
+    return what + (f" ({kept} layer{'s' if kept > 1 else ''} in float)" if kept else "")
 
 
 def _row(row: dict[str, Any]) -> list[str]:
@@ -259,7 +282,8 @@ def remove(options: argparse.Namespace) -> int:
 
 def measure(options: argparse.Namespace) -> int:
     """edge models measure: load and run networks in a throw-away child, and keep what they took."""
-    from edge.engines import ENGINES, engine_problem, engine_version, installed_engines
+    from edge.engines import ENGINES, engine_problem, engine_version, installed_engines, precision_problem, way
+    from edge.importer.quantised import FLOAT32, INT8, identity_of, quantised_problem
     from edge.machine import Machine
     from edge.models import measure as measuring
     from edge.models.checkpoint import store_folders
@@ -271,21 +295,25 @@ def measure(options: argparse.Namespace) -> int:
     unkept = False
     with Progress() as progress:
         for checkpoint in models:
-            for engine in installed_engines() or ENGINES[:1]:
-                row: dict[str, Any] = {"model": checkpoint.name, "engine": engine, "problem": engine_problem(engine)}
+            ways = [(engine, FLOAT32) for engine in installed_engines() or ENGINES[:1]]
+            if not quantised_problem(checkpoint, INT8):
+                ways += [(engine, INT8) for engine in installed_engines() if not precision_problem(engine, INT8)]
+            for engine, precision in ways:
+                how = way(engine, precision)
+                row: dict[str, Any] = {"model": checkpoint.name, "engine": how, "problem": engine_problem(engine)}
                 rows.append(row)
                 if row["problem"]:
                     continue
                 try:
                     measured = measuring.measure(
-                        checkpoint, engine, tell=functools.partial(progress.step, f"{checkpoint.name}, {engine}")
+                        checkpoint, how, tell=functools.partial(progress.step, f"{checkpoint.name}, {how}")
                     )
                 except ModelError as error:
                     row["problem"] = str(error)
                     continue
                 row |= vars(measured)
-                identity = measuring.fingerprint(checkpoint)
-                unkept |= not kept.keep(identity, engine_version(engine), measured)
+                identity = identity_of(checkpoint, precision)
+                unkept |= not kept.keep(identity, engine_version(engine, precision), measured)
                 if not measured.killed:
                     Marker().forgive(checkpoint)
     if options.json:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.importer import params
+from edge.importer.quantised import FLOAT32
 from edge.libraries import is_installed
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.stages import Classifier, Frame, Prediction
@@ -23,6 +24,8 @@ _DRIVERS = {
     "module": ("module", "ModuleClassifier"),
 }
 """Module here and its class, by engine; `module` is only for comparison."""
+GRAPH_ENGINES = ENGINES[1:]
+"""Those that run the graph which the importer makes: they can do it in int8 too."""
 _PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino", "module": "mxnet"}
 
 _IMPORTS = {
@@ -57,17 +60,36 @@ class Network(Classifier, Protocol):
         """
 
 
-def open_classifier(checkpoint: Checkpoint, top: int = 5, engine: str = "mxnet") -> Network:
+def open_classifier(checkpoint: Checkpoint, top: int = 5, engine: str = "mxnet", precision: str = FLOAT32) -> Network:
     """Load a checkpoint and run it once, so that the first real frame is as fast as the others.
 
-    `top` is how many labels `classify` returns. Raises ModelError when the files are broken or at odds, the memory is
-    not enough, or there is no such engine, or it is not installed.
+    `top` is how many labels `classify` returns; int8 is a precision of the engines onnx and openvino only. Raises
+    ModelError when the files are broken or at odds, the memory is not enough, or there is no such engine, or it is not
+    installed, or there is no int8 version of the checkpoint.
     """
-    if engine not in _DRIVERS:
-        raise ModelError(engine_problem(engine))
+    if engine not in _DRIVERS or precision_problem(engine, precision):
+        raise ModelError(engine_problem(engine) or precision_problem(engine, precision))
     module, name = _DRIVERS[engine]
-    network: Network = getattr(importlib.import_module(f"edge.engines.{module}"), name)(checkpoint, top)
+    network: Network = getattr(importlib.import_module(f"edge.engines.{module}"), name)(checkpoint, top, precision)
     return network
+
+
+def precision_problem(engine: str, precision: str) -> str:
+    """Return why an engine cannot compute so, in one line; empty when it can."""
+    if precision == FLOAT32 or engine in GRAPH_ENGINES:
+        return ""
+    return f"{engine} cannot compute in {precision}; {' and '.join(GRAPH_ENGINES)} can ([model] engine)"
+
+
+def way(engine: str, precision: str) -> str:
+    """Return an engine with its precision as people are told, and as what was measured is kept: 'onnx int8'."""
+    return engine if precision == FLOAT32 else f"{engine} {precision}"
+
+
+def parts_of(one_way: str) -> tuple[str, str]:
+    """Return (engine, precision) of what `way` has made."""
+    engine, _, precision = one_way.partition(" ")
+    return engine, precision or FLOAT32
 
 
 def check_finite(checkpoint: Checkpoint, engine: str) -> None:
@@ -96,22 +118,23 @@ def installed_engines() -> list[str]:
     return [engine for engine in ENGINES if not engine_problem(engine)]
 
 
-def engines_for(setting: str) -> tuple[list[str], str]:
+def engines_for(setting: str, precision: str = FLOAT32) -> tuple[list[str], str]:
     """Return the engines that [model] engine stands for, at least one, and a line for people where one stands in.
 
     Imports none. An engine that is asked for by name and not installed is returned all the same: opening it says why.
     """
     here = installed_engines()
     if setting == "auto":
-        return here or [ENGINES[0]], ""
+        able = [engine for engine in ENGINES if not precision_problem(engine, precision)]
+        return [engine for engine in here if engine in able] or able[:1], ""
     if setting == ENGINES[0] and here and setting not in here:
         return here[:1], stands_in(here[0], engine_problem(setting))
     return [setting], ""
 
 
-def engine_for(setting: str, tell: Callable[[str], None]) -> str:
+def engine_for(setting: str, tell: Callable[[str], None], precision: str = FLOAT32) -> str:
     """Return the first of these that can be imported, and import it; `tell` hears of one that stands in."""
-    engines, line = engines_for(setting)
+    engines, line = engines_for(setting, precision)
     if line:
         tell(line)
     first = engines[0]
@@ -119,7 +142,7 @@ def engine_for(setting: str, tell: Callable[[str], None]) -> str:
     # who asks for another than the default by name gets that, or hears why not
     others = installed_engines() if problem and setting in (ENGINES[0], "auto") else []
     for engine in others:
-        if engine != first and not import_problem(engine):
+        if engine != first and not precision_problem(engine, precision) and not import_problem(engine):
             tell(stands_in(engine, problem))
             return engine
     return first
@@ -142,11 +165,14 @@ def import_problem(engine: str) -> str:
     return ""
 
 
-def engine_version(engine: str) -> str:
-    """Return the engine with the version of its package, 'mxnet 1.9.1', without importing it."""
+def engine_version(engine: str, precision: str = FLOAT32) -> str:
+    """Return the engine with the version of its package and the precision, 'onnx 1.20.0 int8', without importing it.
+
+    float32 is not mentioned: 'mxnet 1.9.1'.
+    """
     if engine not in _DRIVERS:
         raise ModelError(engine_problem(engine))
     try:
-        return f"{engine} {metadata.version(_PACKAGES[engine])}"
+        return way(f"{engine} {metadata.version(_PACKAGES[engine])}", precision)
     except metadata.PackageNotFoundError:
-        return engine
+        return way(engine, precision)

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines import way
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
+from edge.importer.quantised import FLOAT32
 from edge.models.calibration import in_force, tempered, void
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.models.labels import read_labels
@@ -27,6 +29,9 @@ class EngineClassifier(ABC):
     """A checkpoint that an engine runs. The engine's part is `_open`, `probabilities`, `enqueue_s` and `close`."""
 
     engine: str
+    """Its name; of one that is open with the precision, as in 'onnx int8'."""
+    precision: str
+    """What it computes with: float32 or int8."""
     vendor: str
     """What people call the engine."""
     first_s: float
@@ -35,8 +40,10 @@ class EngineClassifier(ABC):
     """How a picture becomes what `probabilities` takes: the checkpoint's, or less where the network does the rest."""
     _vendor_errors: tuple[type[Exception], ...] = (MemoryError,)
 
-    def __init__(self, checkpoint: Checkpoint, top: int) -> None:
+    def __init__(self, checkpoint: Checkpoint, top: int, precision: str = FLOAT32) -> None:
         """Load and warm up. Raises ModelError, naming the file, for whatever does not fit together."""
+        self.precision = precision
+        self.engine = way(self.engine, precision)
         self.name = checkpoint.name
         self.timing = Timing(0.0, 0.0)
         self.input = checkpoint.input

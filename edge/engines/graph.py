@@ -1,12 +1,17 @@
 """What the engines have in common that run the graph which the importer makes of a checkpoint."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines.classifier import EngineClassifier
-from edge.importer.graph import PROBABILITIES, SCORES
+from edge.importer.cache import graph_of
+from edge.importer.graph import PROBABILITIES, SCORES, Graph
+from edge.importer.quantised import FLOAT32, quantised_graph
+from edge.models.checkpoint import Checkpoint
 
 
 class GraphClassifier(EngineClassifier):
@@ -24,6 +29,15 @@ class GraphClassifier(EngineClassifier):
         """Return 0: it computes before it returns."""
         self.probabilities(network_input)
         return 0.0
+
+    @contextmanager
+    def _graph(self, checkpoint: Checkpoint) -> Iterator[Graph]:
+        """The checkpoint's graph in the precision that was asked for; it is there until the context ends."""
+        if self.precision == FLOAT32:
+            with graph_of(checkpoint) as graph:
+                yield graph
+        else:
+            yield quantised_graph(checkpoint, self.precision)
 
     @abstractmethod
     def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from edge.engines.graph import GraphClassifier
 from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
 from edge.errors import ModelError
-from edge.importer.cache import graph_of
 from edge.models.checkpoint import Checkpoint
 
 _ERROR = 3  # log_severity_level: its warnings are about kernels and devices, which nobody can do anything about
@@ -59,7 +58,7 @@ class OnnxClassifier(GraphClassifier):
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         give_back_large_blocks()
-        with graph_of(checkpoint) as graph, self._translated_errors():
+        with self._graph(checkpoint) as graph, self._translated_errors():
             self.input, self.parameters = graph.input, graph.parameters
             self._session = ort.InferenceSession(str(graph.file), options, providers=["CPUExecutionProvider"])
             outputs = self._run_first()

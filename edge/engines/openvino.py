@@ -17,7 +17,6 @@ from edge.engines.memory import (
     repeatedly,
 )
 from edge.errors import ModelError
-from edge.importer.cache import graph_of
 from edge.importer.graph import WEIGHTS
 from edge.models.checkpoint import Checkpoint
 
@@ -61,7 +60,7 @@ class OpenvinoClassifier(GraphClassifier):
         self._ov = ov
         self._vendor_errors = (RuntimeError, MemoryError)
         give_back_large_blocks()
-        with graph_of(checkpoint) as graph, self._translated_errors():
+        with self._graph(checkpoint) as graph, self._translated_errors():
             self.input, self.parameters = graph.input, graph.parameters
             with repeatedly(partial(give_back_file, graph.folder / WEIGHTS), _GIVE_BACK_EVERY_S):
                 # the mapping of the weights lives as long as what is read here

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge.engines import check_finite, open_classifier
+from edge.engines import check_finite, open_classifier, parts_of
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of, known_picture
 from edge.footprint import peak_rss_mib
@@ -22,7 +22,7 @@ from edge.models.checkpoint import Checkpoint, from_json
 
 
 def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """`options` are the checkpoint (models.checkpoint.to_json) and the engine."""
+    """`options` are the checkpoint (models.checkpoint.to_json) and the engine, or 'onnx int8'."""
     # when memory runs out, the kernel is to take this process and not the daemon that asked
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     trial = _Trial(from_json(options["checkpoint"]), options["engine"])
@@ -33,7 +33,7 @@ def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dic
 class _Trial:
     def __init__(self, checkpoint: Checkpoint, engine: str) -> None:
         self._checkpoint = checkpoint
-        self._engine = engine
+        self._engine, self._precision = parts_of(engine)
 
     def finite(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         check_finite(self._checkpoint, self._engine)
@@ -41,7 +41,7 @@ class _Trial:
 
     def load(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         start_s = time.perf_counter()
-        self._classifier = open_classifier(self._checkpoint, engine=self._engine)
+        self._classifier = open_classifier(self._checkpoint, engine=self._engine, precision=self._precision)
         return {
             "load_s": time.perf_counter() - start_s,
             "first_ms": 1000 * self._classifier.first_s,

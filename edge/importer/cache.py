@@ -16,7 +16,7 @@ import json
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from edge.models.checkpoint import Checkpoint, InputSpec, store_folders
 from edge.models.measure import fingerprint
 
 FOLDER = ".graphs"
-_ABOUT = "about.json"
+ABOUT = "about.json"
 _CHUNK = 2**20
 
 
@@ -38,7 +38,7 @@ def graph_of(checkpoint: Checkpoint, stores: Sequence[Path] | None = None) -> It
 
     Raises ModelError for a checkpoint that is damaged or not understood, or when no disk has room for its graph.
     """
-    key = _key(checkpoint)
+    key = key_of(checkpoint)
     folders = [store / FOLDER for store in (store_folders() if stores is None else stores)]
     for folder in folders:
         if (graph := _kept(folder / key, checkpoint)) is not None:
@@ -68,15 +68,21 @@ def _make_in_one_of(folders: Sequence[Path], key: str, checkpoint: Checkpoint) -
     return None
 
 
-def _key(checkpoint: Checkpoint) -> str:
-    parts = (VERSION, fingerprint(checkpoint), checkpoint.input.mean, checkpoint.input.std)
+def key_of(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
+    """Return what identifies the graph of a checkpoint; `digests` are SHA-256 by file name where they are known."""
+    parts = (VERSION, fingerprint(checkpoint, digests), checkpoint.input.mean, checkpoint.input.std)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _kept(folder: Path, checkpoint: Checkpoint) -> Graph | None:
-    """The graph in a folder, when it is whole."""
+def describe(graph: Graph) -> dict[str, Any]:
+    """Return what about.json has of a graph: how its input is made, and the checksums of its files."""
+    files = {name: [(graph.folder / name).stat().st_size, _checksum(graph.folder / name)] for name in (GRAPH, WEIGHTS)}
+    return {"parameters": graph.parameters, "input": dataclasses.asdict(graph.input), "files": files}
+
+
+def whole_graph(folder: Path, about: Mapping[str, Any], checkpoint: Checkpoint) -> Graph | None:
+    """Return the graph in a folder; None when its files are not what `describe` said of them."""
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         for name in (GRAPH, WEIGHTS):
             size, checksum = about["files"][name]
             path = folder / name
@@ -84,15 +90,26 @@ def _kept(folder: Path, checkpoint: Checkpoint) -> Graph | None:
                 return None
         spec = {**about["input"], "mean": tuple(about["input"]["mean"]), "std": tuple(about["input"]["std"])}
         graph = Graph(folder, InputSpec(**spec), int(about["parameters"]))
-        if not Path(about["params"]).exists():
-            # the one that it was made of has gone; this one is the same, and keeps it
-            with contextlib.suppress(OSError):
-                write_text(folder / _ABOUT, json.dumps({**about, "params": str(checkpoint.params.absolute())}))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     # how a picture is cut is not in the graph
     left = dataclasses.replace(checkpoint.input, mean=graph.input.mean, std=graph.input.std)
     return dataclasses.replace(graph, input=left)
+
+
+def _kept(folder: Path, checkpoint: Checkpoint) -> Graph | None:
+    """The graph in a folder, when it is whole."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        gone = not Path(about["params"]).exists()
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    graph = whole_graph(folder, about, checkpoint)
+    if graph is not None and gone:
+        # the one that it was made of has gone; this one is the same, and keeps it
+        with contextlib.suppress(OSError):
+            write_text(folder / ABOUT, json.dumps({**about, "params": str(checkpoint.params.absolute())}))
+    return graph
 
 
 def _checksum(path: Path) -> int:
@@ -118,13 +135,8 @@ def _make(folder: Path, key: str, checkpoint: Checkpoint) -> Graph:
         try:
             new.chmod(0o755)
             graph = make_graph(checkpoint, new)
-            about: dict[str, Any] = {
-                "params": str(checkpoint.params.absolute()),
-                "parameters": graph.parameters,
-                "input": dataclasses.asdict(graph.input),
-                "files": {name: [(new / name).stat().st_size, _checksum(new / name)] for name in (GRAPH, WEIGHTS)},
-            }
-            write_text(new / _ABOUT, json.dumps(about, indent=1))
+            about = {"params": str(checkpoint.params.absolute()), **describe(graph)}
+            write_text(new / ABOUT, json.dumps(about, indent=1))
             _clear(folder, checkpoint.params)
             shutil.rmtree(folder / key, ignore_errors=True)  # a damaged one
             new.rename(folder / key)
@@ -136,7 +148,7 @@ def _make(folder: Path, key: str, checkpoint: Checkpoint) -> Graph:
 
 def _clear(folder: Path, params: Path) -> None:
     """Remove the graphs of a checkpoint that is translated anew, and of those that are no longer there."""
-    for about in folder.glob(f"[!.]*/{_ABOUT}"):
+    for about in folder.glob(f"[!.]*/{ABOUT}"):
         try:
             noted = Path(json.loads(about.read_text(encoding="utf-8"))["params"])
             stale = noted == params.absolute() or not noted.exists()

@@ -185,7 +185,7 @@ def measure(
     tell: Callable[[str], None] = lambda _step: None,
     machine: Machine | None = None,
 ) -> Measurement:
-    """Load and run a network in a throw-away child; `tell` hears of each step.
+    """Load and run a network in a throw-away child; `tell` hears of each step. `engine` is 'onnx', or 'onnx int8'.
 
     Running out of memory is a result (`killed`). Raises ModelError for a checkpoint or an engine that cannot be used.
     """

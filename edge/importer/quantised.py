@@ -1,0 +1,148 @@
+"""The quantised version of a checkpoint: NAME-0000.int8 beside NAME-0000.params, with a graph and about.json.
+
+It cannot be made again without the pictures that it was calibrated with, so it lies with the checkpoint and not among
+the graphs that can (cache.py). about.json says which checkpoint it was made of (its key: the fingerprint of both files,
+the normalisation and the importer's version): of another it is stale, and nobody uses it. What makes it is
+edge/quantizer/.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ModelError
+from edge.importer.cache import ABOUT, describe, key_of, whole_graph
+from edge.importer.graph import WEIGHTS, Graph
+from edge.models.checkpoint import Checkpoint
+from edge.models.measure import fingerprint
+from edge.models.store import Answer
+
+FLOAT32, INT8 = "float32", "int8"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a quantised network compares with the float one, on views that nothing was fitted to."""
+
+    agreement: float
+    """The share of the views of which both put the same label first, 0..1."""
+    moved: float
+    """The median change of the probability of the float network's first label, 0..1."""
+    views: int
+    pictures: int
+    """How many pictures these are views of."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a quantised version."""
+
+    made_of: str
+    """The key of the checkpoint."""
+    method: str
+    """How the ranges were found, for people."""
+    kept: tuple[str, ...]
+    """The layers that stay in float32."""
+    figures: Mapping[str, Figures]
+    """By engine; empty for one that nobody has judged."""
+    answer: Answer | None
+    """What it says of the known picture."""
+    mark: str = ""
+    """Of two quantised versions of the same checkpoint tells which."""
+
+
+def quantised_folder(checkpoint: Checkpoint, precision: str = INT8) -> Path:
+    """Where the quantised version lies, whether it is there or not."""
+    return checkpoint.params.with_suffix(f".{precision}")
+
+
+def about_quantised(
+    checkpoint: Checkpoint, precision: str = INT8, digests: Mapping[str, str] | None = None
+) -> About | None:
+    """Return what is known of the quantised version; None when there is none.
+
+    Raises ModelError, in one line, for one that was made of other files or cannot be read.
+    """
+    folder = quantised_folder(checkpoint, precision)
+    again = f"edge models quantize {checkpoint.name} makes another"
+    try:
+        table = _read(folder)
+        about = About(
+            str(table["made_of"]),
+            str(table["method"]),
+            tuple(table["kept"]),
+            {
+                engine: Figures(float(one["agreement"]), float(one["moved"]), int(one["views"]), int(one["pictures"]))
+                for engine, one in table["figures"].items()
+            },
+            Answer(**table["answer"]) if table["answer"] else None,
+            "".join(f"{checksum:08x}" for _, checksum in table["files"].values()),
+        )
+    except FileNotFoundError:
+        if not folder.exists():
+            return None
+        raise ModelError(f"{folder / ABOUT}: missing; {again}") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder / ABOUT}: damaged ({error}); {again}") from error
+    if about.made_of != key_of(checkpoint, digests):
+        raise ModelError(
+            f"model {checkpoint.name}: its {precision} version was made of other weights or with another input, and is "
+            f"not used; {again}"
+        )
+    return about
+
+
+def quantised_problem(checkpoint: Checkpoint, precision: str, digests: Mapping[str, str] | None = None) -> str:
+    """Return why there is no such version to be used, for people; empty when there is, or it is float32."""
+    if precision == FLOAT32:
+        return ""
+    try:
+        about = about_quantised(checkpoint, precision, digests)
+    except ModelError as error:
+        return str(error).removeprefix(f"model {checkpoint.name}: ")
+    return "" if about else f"there is no {precision} version of it: edge models quantize {checkpoint.name} makes one"
+
+
+def quantised_graph(checkpoint: Checkpoint, precision: str = INT8) -> Graph:
+    """Return the graph of the quantised version. Raises ModelError when there is none, or it is stale or damaged."""
+    if problem := quantised_problem(checkpoint, precision):
+        raise ModelError(f"model {checkpoint.name}: {problem}")
+    folder = quantised_folder(checkpoint, precision)
+    graph = whole_graph(folder, _read(folder), checkpoint)
+    if graph is None:
+        raise ModelError(
+            f"{folder}: damaged (a checksum is another); edge models quantize {checkpoint.name} makes another"
+        )
+    return graph
+
+
+def identity_of(checkpoint: Checkpoint, precision: str, digests: Mapping[str, str] | None = None) -> str:
+    """Return the fingerprint of what is measured: the checkpoint's, and which quantised version of it."""
+    found = fingerprint(checkpoint, digests)
+    about = None if precision == FLOAT32 else about_quantised(checkpoint, precision, digests)
+    return f"{found} {about.mark}" if about else found
+
+
+def weights_mib(checkpoint: Checkpoint, precision: str) -> float:
+    """Return the size of what an engine loads, MiB. Raises OSError."""
+    path = checkpoint.params if precision == FLOAT32 else quantised_folder(checkpoint, precision) / WEIGHTS
+    return path.stat().st_size / 2**20
+
+
+def to_table(about: About, graph: Graph) -> dict[str, Any]:
+    """Return the about.json of a quantised graph: what `about_quantised` reads back, with the mark of these files."""
+    return {
+        "made_of": about.made_of,
+        "method": about.method,
+        "kept": list(about.kept),
+        "figures": {engine: asdict(one) for engine, one in about.figures.items()},
+        "answer": asdict(about.answer) if about.answer else None,
+        **describe(graph),
+    }
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    return table
