@@ -58,6 +58,9 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("cameras", "engines", "errors", "importer", "models", "stages")),
     },
     "engines/trial.py": {"edge.engines", "edge.footprint", "edge.models"},
+    "quantizer": {
+        *(f"edge.{name}" for name in ("durable", "engines", "errors", "importer", "models", "quantizer", "stages")),
+    },
     "speech": {"edge.errors", "edge.settings", "edge.speech", "edge.stages"},
     "speech/process.py": {"edge.errors", "edge.settings", "edge.speech", "edge.stages", "edge.worker"},
     "speech/phrases.py": {"edge.errors"},
@@ -82,7 +85,7 @@ ALLOWED = {
             f"edge.{name}"
             for name in (
                 *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "loader"),
-                *("machine", "models"),
+                *("gate", "machine", "models", "picture", "quantizer"),
             )
         ),
         *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "systemd", "worker")),
@@ -91,7 +94,8 @@ ALLOWED = {
 # vendor library -> the only modules that may import it, inside a function
 DOORS = {
     "mxnet": {"engines/mxnet_compat.py"},
-    "onnxruntime": {"engines/onnx.py"},
+    "onnx": {"quantizer/tools.py"},
+    "onnxruntime": {"engines/onnx.py", "quantizer/tools.py"},
     "openvino": {"engines/openvino.py"},
     "picamera2": {"cameras/picamera2.py", "cameras/__init__.py"},
     "libcamera": {"cameras/picamera2.py"},

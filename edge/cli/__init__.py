@@ -19,6 +19,7 @@ from edge.cli.calibrate import calibrate
 from edge.cli.common import overrides_of, settings_of
 from edge.cli.compare import bench, compare, uncalibrated
 from edge.cli.doctor import doctor
+from edge.cli.quantize import quantize
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
@@ -317,6 +318,18 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("--dry-run", action="store_true", help="show what it is worth, and write nothing")
     sub.add_argument("--remove", action="store_true", help="take the calibration back")
     sub.add_argument("--json", action="store_true", help="an object instead of tables")
+
+    sub = command(quantize, "make a network's int8 version, and judge it, with pictures as its camera will see them")
+    sub.add_argument("name", metavar="NAME|PREFIX", help="a name in the store, or DIR/NAME")
+    sub.add_argument("--images", type=Path, metavar="DIR", help="the pictures: at least 12, better 100 or more")
+    sub.add_argument("--from-camera", action="store_true", help="the frames of [camera] source instead")
+    what = "how many frames, a second apart at least (default: 60)"
+    sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help=what)
+    sub.add_argument("--camera", dest="camera.source", metavar="SOURCE", help="default: [camera] source")
+    sub.add_argument("--precision", choices=("int8",), default="int8", help="what to make (default: int8)")
+    sub.add_argument("--dry-run", action="store_true", help="show what it is worth, and write nothing")
+    sub.add_argument("--remove", action="store_true", help="delete the int8 version")
+    sub.add_argument("--json", action="store_true", help="an object instead of a table")
 
     sub = command(models.choose, "which network would run, and why not the others")
     sub.add_argument("--budget-mib", dest="model.memory_budget_mib", type=_positive_whole, metavar="N")

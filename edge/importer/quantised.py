@@ -6,20 +6,27 @@ the normalisation and the importer's version): of another it is stale, and nobod
 edge/quantizer/.
 """
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.durable import to_disk
 from edge.errors import ModelError
 from edge.importer.cache import ABOUT, describe, key_of, whole_graph
-from edge.importer.graph import WEIGHTS, Graph
+from edge.importer.graph import GRAPH, WEIGHTS, Graph
 from edge.models.checkpoint import Checkpoint
 from edge.models.measure import fingerprint
-from edge.models.store import Answer
+from edge.models.store import Answer, exchange
 
 FLOAT32, INT8 = "float32", "int8"
+_NEW = ".quantised-"
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,48 @@ def to_table(about: About, graph: Graph) -> dict[str, Any]:
         "answer": asdict(about.answer) if about.answer else None,
         **describe(graph),
     }
+
+
+def install_quantised(checkpoint: Checkpoint, made: Path, precision: str = INT8) -> Path:
+    """Copy a quantised version that lies in the folder `made` to its checkpoint, in the place of one that is there.
+
+    Return the folder. Nothing half done is ever seen. Raises ModelError, and changes nothing, when it cannot be
+    written.
+    """
+    place = quantised_folder(checkpoint, precision)
+    parent = place.parent
+    try:
+        with _locked(parent):
+            for left in parent.glob(f"{_NEW}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            new = Path(tempfile.mkdtemp(prefix=_NEW, dir=parent))
+            try:
+                new.chmod(0o755)
+                for name in (GRAPH, WEIGHTS, ABOUT):
+                    shutil.copyfile(made / name, new / name)
+                    to_disk(new / name)
+                to_disk(new)
+                exchange(new, place)
+                to_disk(parent)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        raise ModelError(
+            f"{error.filename or parent}: {error.strerror}; nothing was changed. Free some space, or run it as the "
+            "owner of the folder (sudo)"
+        ) from error
+    return place
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time; the folder itself is the lock, so that none is left in it."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def _read(folder: Path) -> dict[str, Any]:

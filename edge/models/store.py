@@ -33,6 +33,8 @@ MANIFEST = "manifest.json"
 _CALIBRATION_NOTE = "# Written by edge models calibrate. Of other weights, or with another [input], it is void."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("auto", "demo")
+_ALONG = (".int8",)
+"""Folders beside the parameters that belong to them (importer/quantised.py)."""
 _CHUNK = 2**20
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 Progress = Callable[[str], None]
@@ -219,9 +221,15 @@ class Store:
                     raise ModelError(f"{source} changed while it was being installed; try again")
             (new / "model.toml").write_text(to_toml(checkpoint), encoding="utf-8")
             manifest = write_manifest(copy, examined, origin)
-            for path in (*new.iterdir(), new):
+            for kind in _ALONG:
+                # made of the same weights, or stale, which is noticed whenever it is looked at
+                made = copy.params.with_suffix(kind)
+                olds = (checkpoint.params.with_suffix(kind), self.folder / name / made.name)
+                if old := next((one for one in olds if one.is_dir()), None):
+                    shutil.copytree(old, made)
+            for path in (*new.rglob("*"), new):
                 to_disk(path)
-            _exchange(new, self.folder / name)
+            exchange(new, self.folder / name)
             to_disk(self.folder)
         return Installed(name, self.folder / name, manifest)
 
@@ -343,7 +351,7 @@ def write_json(path: Path, table: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(table, indent=1, sort_keys=True) + "\n")
 
 
-def _exchange(new: Path, place: Path) -> None:
+def exchange(new: Path, place: Path) -> None:
     """Put a folder in the place of another, or where nothing is, so that nobody ever sees neither."""
     if not place.exists():
         new.rename(place)

@@ -1,0 +1,195 @@
+"""`edge models quantize`: make a network's int8 version, with pictures as its camera will see them."""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import math
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.cli.common import settings_of
+from edge.cli.progress import Progress
+from edge.cli.table import table
+from edge.errors import EX_OK, CameraError, ModelError
+from edge.stages import EndOfFrames, Pixels
+
+if TYPE_CHECKING:
+    from edge.importer.quantised import About
+    from edge.quantizer.views import Parts, Picture
+    from edge.settings import CameraSettings
+
+MOST_PICTURES = 600
+"""More make it no better, only longer."""
+EVERY_S = 1.0
+"""A live camera's frames are taken no nearer to each other than this."""
+_PATIENCE = 20
+"""So many times as long as the frames would take at the least, one waits for something to move."""
+
+
+def quantize(options: argparse.Namespace) -> int:
+    """edge models quantize: find ranges and layers, judge on pictures that were held out, install what passes."""
+    from edge.importer.quantised import INT8, install_quantised, quantised_folder
+    from edge.models.checkpoint import DEMO, find_checkpoint
+    from edge.quantizer.judge import passes
+    from edge.quantizer.quantize import made_in
+    from edge.quantizer.quantize import quantize as make
+    from edge.quantizer.tools import import_tools
+    from edge.quantizer.views import divide
+
+    settings = settings_of(options)
+    checkpoint = find_checkpoint(options.name)
+    if options.remove:
+        return _remove(checkpoint.name, quantised_folder(checkpoint), dry=options.dry_run)
+    if options.name == DEMO:
+        raise ModelError("the bundled demo is as small as it need be; quantise a model that is installed")
+    if (options.images is None) is not options.from_camera:
+        raise ModelError("give the pictures with --images DIR, or take the camera's own frames with --from-camera")
+    import_tools()
+    with Progress() as progress:
+        if options.from_camera:
+            frames = _frames(settings.camera, options.frames, checkpoint.input.scaled_short_side, progress)
+            parts = divide([partial(_same, one) for one in frames], in_order=True)
+        else:
+            parts = divide(_pictures(options.images, progress))
+        with tempfile.TemporaryDirectory(prefix="edge-quantize-") as scratch:
+            tell = partial(_show, progress, checkpoint.name)
+            about = make(checkpoint, parts, Path(scratch), tell)
+            good = passes(about.figures.values())
+            installs = good and not options.dry_run
+            place = install_quantised(checkpoint, made_in(Path(scratch), checkpoint)) if installs else None
+            made = sum(path.stat().st_size for path in made_in(Path(scratch), checkpoint).iterdir())
+            sizes = (checkpoint.params.stat().st_size, made)
+    if options.json:
+        found = dataclasses.asdict(about) | {"model": checkpoint.name, "precision": INT8, "passes": good}
+        found |= {"pictures": _counts(parts), "installed": str(place) if place else None}
+        del found["mark"]
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print(report(checkpoint.name, about, parts, sizes))
+    if not good:
+        raise ModelError(
+            f"model {checkpoint.name}: in int8 it is too far from float, and is refused; nothing was changed"
+        )
+    if not options.json:
+        print(f"Written to {place}." if place else "Nothing was written (--dry-run).")
+        if place and settings.model.precision != INT8:
+            print('With [model] precision = "int8" (or --precision int8) onnx and openvino use it.')
+    return EX_OK
+
+
+def _remove(name: str, folder: Path, *, dry: bool) -> int:
+    import shutil
+
+    if not folder.exists():
+        raise ModelError(f"model {name} has no int8 version, so there is nothing to remove")
+    if not dry:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise ModelError(f"{error.filename}: {error.strerror}; run it as the owner of the folder (sudo)") from error
+    print(f"{name} has no int8 version {'then' if dry else 'now'}.")
+    return EX_OK
+
+
+def report(name: str, about: "About", parts: "Parts", sizes: Sequence[int]) -> str:
+    """The figures and what they are of, in 80 columns."""
+    from edge.quantizer.judge import LEAST_AGREEMENT, MOST_MOVED, passes
+
+    counts = _counts(parts)
+    rows = [
+        [
+            engine,
+            f"{one.agreement:.1%}",
+            f"{one.moved:.3f}",
+            f"{one.views}",
+            f"{one.pictures}",
+            "passes" if passes([one]) else "refused",
+        ]
+        for engine, one in about.figures.items()
+    ]
+    rows.append(["wanted", f"{LEAST_AGREEMENT:.1%}", f"{MOST_MOVED:.3f}", "", "", ""])
+    lines = [
+        f"{name} in int8, beside float: {sizes[1] / 2**20:.1f} instead of {sizes[0] / 2**20:.1f} MiB on disk",
+        "",
+        table(["engine", "same first label", "moves by", "views", "pictures", ""], rows, numbers=range(1, 5)),
+        "",
+        f"Ranges         {about.method}, of {counts['calibration']} pictures",
+        f"Layers         chosen by {counts['search']} other pictures",
+        f"Judged         on {counts['held_out']} pictures that neither has seen",
+    ]
+    if about.kept:
+        kept = [one.rpartition("#")[0] or one for one in about.kept]
+        lines += [f"Kept in float  {kept[0]}", *(f"               {one}" for one in kept[1:])]
+    else:
+        lines.append("Kept in float  no layer")
+    return "\n".join(lines)
+
+
+def _counts(parts: "Parts") -> dict[str, int]:
+    return {key: len(getattr(parts, key)) for key in ("calibration", "search", "held_out")}
+
+
+def _pictures(folder: Path, progress: Progress) -> "list[Picture]":
+    """The pictures of a folder that can be read, each once: a copy in two parts would be judged by itself."""
+    from edge.cameras.images import images_in, read_image
+
+    paths = images_in(folder)
+    if len(paths) > MOST_PICTURES:
+        progress.line(f"Of {len(paths)} pictures {MOST_PICTURES} are taken, by lot.")
+        paths = random.Random(0).sample(paths, MOST_PICTURES)
+    found: dict[bytes, Path] = {}
+    for number, path in enumerate(paths):
+        _show(progress, folder.name, "pictures", number, len(paths))
+        try:
+            pixels = read_image(path)
+        except CameraError as error:
+            progress.line(f"edge: {error}; left out")
+            continue
+        same = found.setdefault(hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest(), path)
+        if same != path:
+            progress.line(f"edge: {path.name} is the same picture as {same.name}; left out")
+    return [partial(read_image, path) for path in found.values()]
+
+
+def _frames(settings: "CameraSettings", count: int, short_side: int, progress: Progress) -> list[Pixels]:
+    """Take frames of the camera, each unlike the one before; as many as come, when it ends before."""
+    from edge.cameras import open_lasting
+    from edge.gate import Gate
+    from edge.picture import glance
+
+    gate = Gate(math.inf)
+    found: list[Pixels] = []
+    camera = open_lasting(settings, lost=lambda why: progress.line(f"edge: {why}"))
+    taken_s = -math.inf
+    until_s = time.monotonic() + _PATIENCE * count * EVERY_S
+    try:
+        while len(found) < count and time.monotonic() < until_s:
+            _show(progress, camera.description, "frames (show it what it will see)", len(found), count)
+            frame = camera.read(0.5)
+            if frame is None or (camera.live and frame.captured_s - taken_s < EVERY_S):
+                continue
+            if gate.worth_a_look(glance(frame.pixels), frame.captured_s):
+                taken_s = frame.captured_s
+                # what a network gets to see is smaller anyway, and many of them are to fit the memory
+                step = max(1, min(frame.pixels.shape[:2]) // (2 * short_side))
+                found.append(frame.pixels[::step, ::step].copy())
+    except EndOfFrames:
+        pass
+    finally:
+        camera.close()
+    return found
+
+
+def _same(pixels: Pixels) -> Pixels:
+    return pixels
+
+
+def _show(progress: Progress, name: str, what: str, done: int, total: int) -> None:
+    filled = round(24 * done / total) if total else 0
+    progress.show(f"{name[:24]}  {'#' * filled}{'.' * (24 - filled)}  {what} {done} of {total}")

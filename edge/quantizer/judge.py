@@ -1,0 +1,39 @@
+"""How like the float network a quantised one is, and whether that is good enough."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.importer.quantised import Figures
+
+Floats = NDArray[np.float32]
+LEAST_AGREEMENT = 0.97
+"""On so large a share of the views both must put the same label first."""
+MOST_MOVED = 0.05
+"""By so much the probability of the float network's first label may change, in the median."""
+_TINY = 1e-7
+
+
+def compare(floats: Floats, quantised: Floats, pictures: int) -> Figures:
+    """Return the figures of two networks' probabilities, views x labels each; nan agrees with nothing."""
+    first = np.argmax(floats, axis=1)
+    rows = np.arange(len(floats))
+    agree = (np.argmax(quantised, axis=1) == first) & np.isfinite(quantised).all(axis=1)
+    moved = np.nan_to_num(np.abs(quantised[rows, first] - floats[rows, first]), nan=1.0)
+    return Figures(float(np.mean(agree)), float(np.median(moved)), len(floats), pictures)
+
+
+def divergence(floats: Floats, quantised: Floats) -> float:
+    """Return how far the quantised probabilities are from the float ones, in nats (Kullback-Leibler), in the mean.
+
+    It is finer than agreement: it shows which of two candidates is better though both agree on all views.
+    """
+    logs = [np.log(np.maximum(np.nan_to_num(one), _TINY)) for one in (floats, quantised)]
+    return float(np.mean(np.sum(floats * (logs[0] - logs[1]), axis=1)))
+
+
+def passes(figures: Iterable[Figures]) -> bool:
+    """Whether all of them are good enough; of none nobody knows."""
+    found = list(figures)
+    return bool(found) and all(one.agreement >= LEAST_AGREEMENT and one.moved <= MOST_MOVED for one in found)

@@ -1,0 +1,236 @@
+"""Which ranges, and which layers stay in float: tried on some pictures, and judged once, on others.
+
+The search sees the second part of the pictures again and again, and so may please just these by chance. That is why the
+figures that count come from the third, which nothing was chosen by.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.durable import write_text
+from edge.engines import GRAPH_ENGINES, Network, import_problem, open_classifier
+from edge.engines.preprocess import to_input
+from edge.engines.selftest import answer_of
+from edge.importer.cache import ABOUT, graph_of, key_of
+from edge.importer.graph import Graph
+from edge.importer.quantised import FLOAT32, INT8, About, Figures, quantised_folder, to_table
+from edge.models.checkpoint import Checkpoint
+from edge.models.store import Answer
+from edge.quantizer.judge import LEAST_AGREEMENT, MOST_MOVED, compare, divergence
+from edge.quantizer.tools import MIN_MAX, PERCENTILES, Ranges, Tools
+from edge.quantizer.views import Parts, Picture, views_each, views_of
+from edge.stages import Pixels
+
+Floats = NDArray[np.float32]
+Tell = Callable[[str, int, int], None]
+"""Hears what it is at, how much of it is done, and of how much."""
+
+ENGINE = "onnx"
+"""What the search runs; in the end each that is installed is judged."""
+RANGE_VIEWS = 48
+"""The ranges are measured on so many views, or on each picture once where there are more."""
+MOST_RANGE_PICTURES = 200
+FEW = 60
+"""Views on which layers are compared with each other."""
+MARGIN = 0.5
+"""Of what the gate allows, the search allows so much: what was chosen by these pictures does worse on others."""
+KEPT = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32)
+"""So many of the layers that hurt most are kept in float, one number after the other, until it is enough."""
+MOST_KEPT = 0.75
+"""Of all layers. What needs more of them in float is not worth the trouble."""
+NEAR = 0.003
+"""Nats. The search is content with no more divergence than this: on few pictures agreement is a matter of luck."""
+MOST_FLIPS = 64
+"""So many layers are tried alone, at most: the first ones, where most is lost."""
+MOST_TRIES = 2 + len(PERCENTILES) + len(KEPT)
+_RANGES, _SEARCH, _HELD_OUT = range(3)
+"""Seeds of the views of each part."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to quantise."""
+
+    method: str
+    ranges: Ranges
+    kept: tuple[str, ...] = ()
+
+
+def quantize(checkpoint: Checkpoint, parts: Parts, scratch: Path, tell: Tell = lambda _what, _done, _of: None) -> About:
+    """Make and judge the int8 version of a checkpoint, in `scratch` (see `made_in`), whatever the figures are.
+
+    Raises ModelError without the tools, for a checkpoint that is damaged, and for pictures that cannot be used.
+    """
+    with graph_of(checkpoint) as graph:
+        (scratch / "float").mkdir()
+        tools = Tools(graph, scratch / "float")
+    search = _Search(checkpoint, tools, scratch, tell)
+    best = search.best(parts)
+    engines = [engine for engine in GRAPH_ENGINES if not import_problem(engine)]
+    count = views_each(parts.held_out)
+    views = len(parts.held_out) * count
+    search.write(best)
+    figures = {}
+    for engine in engines:
+        found = []
+        for precision in (FLOAT32, INT8):
+            seen = _told(views_of(parts.held_out, count, _HELD_OUT), tell, f"judging {engine} {precision}", views)
+            found.append(search.probabilities(engine, precision, seen))
+        figures[engine] = compare(found[0], found[1], len(parts.held_out))
+    return search.write(best, figures, search.answer())
+
+
+def quantize_unjudged(checkpoint: Checkpoint, pictures: Sequence[Picture], scratch: Path) -> About:
+    """Make an int8 version with min-max ranges that nobody has judged: to measure time and memory, not to be used."""
+    with graph_of(checkpoint) as graph:
+        (scratch / "float").mkdir()
+        tools = Tools(graph, scratch / "float")
+    search = _Search(checkpoint, tools, scratch, lambda _what, _done, _of: None)
+    found = Candidate(MIN_MAX, tools.min_max(search.inputs(views_of(pictures, 1, _RANGES))))
+    search.write(found)
+    return search.write(found, answer=search.answer())
+
+
+def made_in(scratch: Path, checkpoint: Checkpoint) -> Path:
+    """Where `quantize` has put it."""
+    return quantised_folder(_copy(checkpoint, scratch))
+
+
+def _copy(checkpoint: Checkpoint, scratch: Path) -> Checkpoint:
+    """The same checkpoint in another place, so that its int8 version there is no other's; uncalibrated."""
+    return dataclasses.replace(checkpoint, params=scratch / checkpoint.params.name, calibration=None)
+
+
+class _Search:
+    """Candidates of one checkpoint, and what they say."""
+
+    def __init__(self, checkpoint: Checkpoint, tools: Tools, scratch: Path, tell: Tell) -> None:
+        self._tools, self._scratch, self._tell = tools, scratch, tell
+        self._float = dataclasses.replace(checkpoint, calibration=None)
+        self._copy = _copy(checkpoint, scratch)
+        self._copy.params.symlink_to(checkpoint.params.absolute())
+        self._folder = quantised_folder(self._copy)
+        self._folder.mkdir()
+        self._key = key_of(checkpoint)
+        self._tries = 0
+
+    def best(self, parts: Parts) -> Candidate:
+        """Return the first candidate that pleases the search's pictures, else the one nearest to the float network."""
+        each = views_each(parts.search)
+        self._pictures = len(parts.search)
+        total = self._pictures * each
+        seen = self.inputs(_told(views_of(parts.search, each, _SEARCH), self._tell, "pictures to choose by", total))
+        side = self._tools.input.size
+        # in a file: 200 views of 299 x 299 are 200 MiB
+        self._views = np.memmap(self._scratch / "views", np.float32, "w+", shape=(total, 3, side, side))
+        for number, one in enumerate(seen):
+            self._views[number] = one[0]
+        self._floats = self._of_views(FLOAT32, self._views)
+        self._tools.learn_means(self._calibration(parts, "means"))
+        first = Candidate(MIN_MAX, self._tools.min_max(self._calibration(parts, "ranges")))
+        found = [(first, *self._try(first))]
+        if _pleases(*found[0][1:]):
+            return first
+        for method, ranges in self._tools.histograms(self._calibration(parts, "finer ranges")).items():
+            candidate = Candidate(method, ranges)
+            found.append((candidate, *self._try(candidate)))
+        best = min(found, key=lambda one: one[2])
+        if _pleases(*best[1:]):
+            return best[0]
+        order = self._worst_first(best[0])
+        for number in KEPT:
+            if number > MOST_KEPT * len(order):
+                break
+            candidate = dataclasses.replace(best[0], kept=tuple(order[:number]))
+            found.append((candidate, *self._try(candidate)))
+            if _pleases(*found[-1][1:]):
+                return candidate
+        return min(found, key=lambda one: one[2])[0]
+
+    def write(
+        self, candidate: Candidate, figures: Mapping[str, Figures] | None = None, answer: Answer | None = None
+    ) -> About:
+        """Write a candidate to where `made_in` says, and what is known of it."""
+        graph = self._tools.write(self._folder, candidate.ranges, candidate.kept)
+        return self._note(candidate, graph, figures or {}, answer)
+
+    def probabilities(self, engine: str, precision: str, views: Iterable[Pixels]) -> Floats:
+        """Return what the float network, or what was written last, says of views: views x labels."""
+        network = self._open(engine, precision)
+        try:
+            return np.array([network.probabilities(to_input(pixels, network.input)) for pixels in views])
+        finally:
+            network.close()
+
+    def answer(self) -> Answer:
+        """Return what was written last says of the known picture."""
+        network = self._open(ENGINE, INT8)
+        try:
+            return answer_of(network)
+        finally:
+            network.close()
+
+    def inputs(self, views: Iterable[Pixels]) -> Iterator[Floats]:
+        """Yield what the network gets of each view."""
+        for pixels in views:
+            yield to_input(pixels, self._tools.input)
+
+    def _calibration(self, parts: Parts, what: str) -> Iterator[Floats]:
+        pictures = parts.calibration[:MOST_RANGE_PICTURES]
+        each = views_each(pictures, RANGE_VIEWS)
+        return self.inputs(_told(views_of(pictures, each, _RANGES), self._tell, what, len(pictures) * each))
+
+    def _try(self, candidate: Candidate) -> tuple[Figures, float]:
+        """How a candidate does on the search's views, and how far from the float network it is."""
+        self._tries += 1
+        self._tell("ways tried", self._tries, MOST_TRIES)
+        self.write(candidate)
+        found = self._of_views(INT8, self._views)
+        return compare(self._floats, found, self._pictures), divergence(self._floats, found)
+
+    def _worst_first(self, candidate: Candidate) -> list[str]:
+        """The layers by how much is lost when each alone is in int8."""
+        every = max(1, len(self._views) // FEW)
+        few, floats = self._views[::every], self._floats[::every]
+        layers = self._tools.layers[:MOST_FLIPS]
+        lost = {}
+        for number, layer in enumerate(layers):
+            self._tell("layers tried alone", number, len(layers))
+            graph = self._tools.write(self._folder, candidate.ranges, only=[layer])
+            self._note(candidate, graph, {}, None)
+            lost[layer] = divergence(floats, self._of_views(INT8, few))
+        return sorted(layers, key=lambda layer: -lost[layer])
+
+    def _open(self, engine: str, precision: str) -> Network:
+        return open_classifier(self._float if precision == FLOAT32 else self._copy, engine=engine, precision=precision)
+
+    def _of_views(self, precision: str, views: Floats) -> Floats:
+        network = self._open(ENGINE, precision)
+        try:
+            return np.array([network.probabilities(np.array(one[np.newaxis])) for one in views])
+        finally:
+            network.close()
+
+    def _note(self, candidate: Candidate, graph: Graph, figures: Mapping[str, Figures], answer: Answer | None) -> About:
+        about = About(self._key, candidate.method, candidate.kept, figures, answer)
+        write_text(self._folder / ABOUT, json.dumps(to_table(about, graph), indent=1))
+        return about
+
+
+def _pleases(figures: Figures, nats: float) -> bool:
+    """Whether the search is content: with a margin, for what was chosen by these pictures does worse on others."""
+    wrong, most_wrong = 1 - figures.agreement, 1 - LEAST_AGREEMENT
+    return wrong <= MARGIN * most_wrong + 1e-9 and figures.moved <= MARGIN * MOST_MOVED and nats <= NEAR
+
+
+def _told(views: Iterable[Pixels], tell: Tell, what: str, total: int) -> Iterator[Pixels]:
+    """The same views, while `tell` hears how many of them are done."""
+    for done, one in enumerate(views):
+        tell(what, done, total)
+        yield one

@@ -1,0 +1,300 @@
+"""ONNX Runtime's tools for quantising: the ranges of what layers give, and graphs in int8 made with them."""
+
+import contextlib
+import importlib
+import io
+import logging
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines.onnx import import_onnxruntime
+from edge.errors import ModelError
+from edge.importer.graph import GRAPH, SCORES, WEIGHTS, Graph
+
+Ranges = Mapping[str, tuple[float, float]]
+"""The least and the largest value of what each layer gives, by the value's name in the graph."""
+MIN_MAX, LEAST_ERROR = "min-max", "least error"
+PERCENTILES = {f"percentile {share}": share for share in (99.99, 99.999)}
+
+_WITH_WEIGHTS = ("Conv", "Gemm")
+_OPERATORS = (
+    *_WITH_WEIGHTS,
+    *("Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Relu", "Reshape"),
+)
+"""What is computed in int8. Not BatchNormalization and Mul: one range for all channels would lose the small ones."""
+_INLINE = 1024
+_PAGE = 4096
+_LEVELS = 255
+_SHRINK = np.linspace(0.3, 1.0, 57)
+
+
+def import_tools() -> Any:
+    """Return the module onnxruntime.quantization. Raises ModelError, in one line, when it or onnx is not installed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module("onnxruntime.quantization")
+    except (ImportError, OSError, AttributeError) as error:
+        raise ModelError(
+            f"the tools for quantising cannot be imported: {error}; pip install 'edge[quantize]' installs onnx and "
+            "onnxruntime"
+        ) from error
+
+
+class Tools:
+    """A float graph and what is made of it. Everything lies in a folder that the caller removes."""
+
+    def __init__(self, graph: Graph, scratch: Path) -> None:
+        """Read the graph whole: its weights stay in memory. Raises ModelError without the tools, OSError."""
+        self.input = graph.input
+        self._tools = import_tools()
+        self._onnx = importlib.import_module("onnx")
+        self._graph = graph
+        self._scratch = scratch
+        # the tools write beside what they read, and take no links
+        for name in (GRAPH, WEIGHTS):
+            shutil.copyfile(graph.folder / name, scratch / name)
+        loading = importlib.import_module("onnxruntime.quantization.quant_utils")
+        self._model = loading.load_model_with_shape_infer(scratch / GRAPH)
+        self._nodes = list(self._model.graph.node)
+        self._made_by = {output: node for node in self._nodes for output in node.output}
+        self._weighted = [node for node in self._nodes if node.op_type in _WITH_WEIGHTS]
+        self._means: dict[str, NDArray[np.float64]] = {}
+        self.layers = [node.name for node in self._weighted]
+        """Those that may stay in float, as in the graph."""
+        self._tail = self._find_tail()
+
+    def min_max(self, inputs: Iterable[NDArray[np.float32]]) -> Ranges:
+        """Return what each layer gives at the least and at the most."""
+        calibrator = self._calibrator(self._tools.CalibrationMethod.MinMax, inputs)
+        return _plain(calibrator.compute_data())
+
+    def histograms(self, inputs: Iterable[NDArray[np.float32]]) -> dict[str, Ranges]:
+        """Return other ranges by the name of the method, from histograms of what each layer gives."""
+        calibrator = self._calibrator(self._tools.CalibrationMethod.Percentile, inputs, symmetric=False)
+        found = {}
+        with _silent():
+            for name, share in PERCENTILES.items():
+                calibrator.collector.percentile = share
+                found[name] = _plain(calibrator.compute_data())
+        found[LEAST_ERROR] = {
+            name: _least_error(*histogram[:4]) for name, histogram in calibrator.collector.histogram_dict.items()
+        }
+        return found
+
+    def learn_means(self, inputs: Iterable[NDArray[np.float32]]) -> None:
+        """Measure the mean of each channel that a layer with weights takes: `write` corrects the biases by it.
+
+        Rounding a weight adds to each output what was rounded times what comes in. Of that the mean, which is the same
+        for all pictures, can be taken off the bias. (Of SqueezeNet's divergence it leaves a fifth.)
+        """
+        model = self._onnx.load(str(self._scratch / GRAPH), load_external_data=False)
+        helper = self._onnx.helper
+        names = sorted({node.input[0] for node in self._weighted})
+        planes = {node.input[0] for node in self._weighted if node.op_type == "Conv"}
+        for name in names:
+            if name in planes:
+                model.graph.node.append(helper.make_node("GlobalAveragePool", [name], [f"{name}_mean"]))
+            else:
+                model.graph.node.append(helper.make_node("Identity", [name], [f"{name}_mean"]))
+            model.graph.output.append(helper.make_tensor_value_info(f"{name}_mean", 1, None))
+        # beside the weights, so that it finds them
+        path = self._scratch / "means.onnx"
+        path.write_bytes(model.SerializeToString())
+        runtime = import_onnxruntime()
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        sums: dict[str, NDArray[np.float64]] = {}
+        count = 0
+        for one in inputs:
+            count += 1
+            found = session.run([f"{name}_mean" for name in names], {"data": one})
+            for name, mean in zip(names, found, strict=True):
+                sums[name] = sums.get(name, np.zeros(1)) + mean.reshape(-1).astype(np.float64)
+        self._means = {name: total / count for name, total in sums.items()}
+
+    def write(self, folder: Path, ranges: Ranges, kept: Sequence[str] = (), only: Sequence[str] = ()) -> Graph:
+        """Write the graph in int8 into a folder, without the layers that are kept in float, or with `only` some."""
+        model = self._onnx.ModelProto()
+        model.CopyFrom(self._model)
+        float_layers = set(self._float(kept))
+        self._correct(
+            model, {name for name in self.layers if name not in float_layers and name in (only or self.layers)}
+        )
+        method = self._tools.CalibrationMethod.MinMax
+        data = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+        tensors = importlib.import_module("onnxruntime.quantization.calibrate").TensorsData(method, data)
+        types = self._tools.QuantType
+        quantizer = importlib.import_module("onnxruntime.quantization.qdq_quantizer").QDQQuantizer(
+            model,
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=types.QInt8,
+            # with signed ones ONNX Runtime is a fifth faster on x86, but OpenVINO computes nonsense of SqueezeNet
+            activation_qType=types.QUInt8,
+            tensors_range=tensors,
+            nodes_to_quantize=list(only),
+            nodes_to_exclude=[*self._tail, *sorted(float_layers)],
+            op_types_to_quantize=list(_OPERATORS),
+            extra_options={},
+        )
+        with _silent():
+            quantizer.quantize_model()
+        self._save(quantizer.model.model, folder)
+        return Graph(folder, self._graph.input, self._graph.parameters)
+
+    def _calibrator(self, method: Any, inputs: Iterable[NDArray[np.float32]], **options: Any) -> Any:
+        calibrate = importlib.import_module("onnxruntime.quantization.calibrate")
+        with _silent():
+            calibrator = calibrate.create_calibrator(
+                self._scratch / GRAPH,
+                list(_OPERATORS),
+                augmented_model_path=str(self._scratch / "augmented.onnx"),
+                calibrate_method=method,
+                use_external_data_format=True,
+                extra_options=options,
+            )
+            # one by one: it keeps what all layers give until it is told that there is no more
+            for one in inputs:
+                calibrator.collect_data(_One(one))
+        return calibrator
+
+    def _find_tail(self) -> list[str]:
+        """The names of the last layers, behind the last weights: they are cheap, and what they give is to be exact."""
+        names = []
+        node: Any = self._nodes[-1]
+        while node is not None and node.op_type not in _WITH_WEIGHTS:
+            names.append(node.name)
+            node = self._made_by.get(node.input[0])
+        return names
+
+    def _float(self, kept: Sequence[str]) -> list[str]:
+        """The layers that are kept, and those without weights behind them: they would only round what is exact."""
+        found = set(kept)
+        for node in self._nodes:
+            makers = [self._made_by[name].name for name in node.input if name in self._made_by]
+            if node.op_type not in _WITH_WEIGHTS and found.intersection(makers):
+                found.add(node.name)
+        return sorted(found)
+
+    def _correct(self, model: Any, layers: set[str]) -> None:
+        """Take off the biases of these layers what rounding their weights adds in the mean."""
+        weights = {one.name: one for one in model.graph.initializer}
+        for node in model.graph.node:
+            mean = self._means.get(node.input[0]) if node.name in layers and node.input else None
+            if mean is None or node.input[1] not in weights:
+                continue
+            weight = self._onnx.numpy_helper.to_array(weights[node.input[1]])
+            outputs, each = weight.shape[:2]
+            # of each output the inputs of its group; there may be one group only
+            lost = (rounded(weight) - weight).reshape(outputs, each, -1).sum(axis=2, dtype=np.float64)
+            groups = mean.reshape(-1, each).repeat(outputs * each // len(mean), axis=0)
+            shift = (lost * groups).sum(axis=1)
+            bias = np.zeros(outputs, np.float32)
+            if len(node.input) > 2:
+                bias = self._onnx.numpy_helper.to_array(weights[node.input[2]])
+            name = f"{node.name}_corrected"
+            model.graph.initializer.append(self._onnx.numpy_helper.from_array((bias - shift).astype(np.float32), name))
+            del node.input[2:]
+            node.input.append(name)
+
+    def _save(self, model: Any, folder: Path) -> None:
+        helper = importlib.import_module("onnx.external_data_helper")
+        _leave_scores_float(model)
+        used = {name for node in model.graph.node for name in node.input}
+        kept = [one for one in model.graph.initializer if one.name in used]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+        with (folder / WEIGHTS).open("wb") as file:
+            for one in model.graph.initializer:
+                data = self._onnx.numpy_helper.to_array(one).tobytes()
+                if len(data) < _INLINE:
+                    continue
+                # where a page begins, so that engines can map it
+                file.write(bytes(-file.tell() % _PAGE))
+                place = file.tell()
+                file.write(data)
+                one.ClearField("float_data")
+                one.ClearField("int32_data")
+                one.raw_data = b""
+                helper.set_external_data(one, WEIGHTS, place, len(data))
+                one.ClearField("raw_data")
+        (folder / GRAPH).write_bytes(model.SerializeToString())
+
+
+class _One:
+    """A reader of one input, as the tools want it."""
+
+    def __init__(self, one: NDArray[np.float32]) -> None:
+        self._left = [{"data": one}]
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        return self._left.pop() if self._left else None
+
+
+def _leave_scores_float(model: Any) -> None:
+    """Let what the last matrix gives go on as it is: its sums are exact, if nobody rounds them.
+
+    A convolution that gives floats is none in int8; what it gives stays rounded.
+    """
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    end: Any = made_by[SCORES]
+    last: Any = made_by.get(end.input[0])
+    if last is None or last.op_type != "DequantizeLinear":
+        return
+    before: Any = made_by[last.input[0]]
+    if made_by[before.input[0]].op_type == "Gemm":
+        end.input[0] = before.input[0]
+        if not any(last.output[0] in node.input for node in model.graph.node):
+            model.graph.node.remove(last)
+            model.graph.node.remove(before)
+
+
+def rounded(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return weights as they are in int8: of each output the largest is 127."""
+    most = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+    step = np.where(most > 0, most / 127, 1).astype(np.float32)
+    result: NDArray[np.float32] = (np.clip(np.round(weight / step), -127, 127) * step).astype(np.float32)
+    return result
+
+
+def _plain(data: Any) -> Ranges:
+    """The tools' ranges as numbers."""
+    return {name: tuple(float(np.min(end)) for end in one.range_value) for name, one in data.items()}  # type: ignore[misc]
+
+
+def _least_error(counts: NDArray[np.int64], edges: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    """Return the range under which rounding and cutting off make the least squared error together."""
+    there = counts > 0
+    middles = ((edges[:-1] + edges[1:]) / 2).astype(np.float64)[there]
+    weights = counts[there].astype(np.float64)
+    ends = min(float(low), 0.0), max(float(high), 0.0)
+    best = (np.inf, ends)
+    for share in _SHRINK:
+        least, most = share * ends[0], share * ends[1]
+        if (step := (most - least) / _LEVELS) <= 0:
+            return ends
+        zero = np.round(least / step)
+        rounded = np.clip(np.round(middles / step), zero, zero + _LEVELS) * step
+        best = min(best, (float(np.sum(weights * (middles - rounded) ** 2)), (least, most)))
+    return best[1]
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """The tools print what they are at, and log advice that nobody can take."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
