@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from edge.engines.graph import GraphClassifier
 from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
 from edge.errors import ModelError
+from edge.importer.quantised import FLOAT32
 from edge.models.checkpoint import Checkpoint
 
 _ERROR = 3  # log_severity_level: its warnings are about kernels and devices, which nobody can do anything about
+
+_HARMFUL = ["WeightBiasQuantization"]
+"""It rounds the weights of layers that int8 graphs keep in float on purpose, all channels of a layer with one step."""
 
 
 def import_onnxruntime() -> Any:
@@ -60,7 +64,12 @@ class OnnxClassifier(GraphClassifier):
         give_back_large_blocks()
         with self._graph(checkpoint) as graph, self._translated_errors():
             self.input, self.parameters = graph.input, graph.parameters
-            self._session = ort.InferenceSession(str(graph.file), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                str(graph.file),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=None if self.precision == FLOAT32 else _HARMFUL,
+            )
             outputs = self._run_first()
         give_back_free_memory()
         give_back_code(ort.capi.onnxruntime_pybind11_state.__file__.rpartition("/")[2])
