@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import random
 import tempfile
 import time
@@ -51,23 +52,29 @@ def quantize(options: argparse.Namespace) -> int:
     if (options.images is None) is not options.from_camera:
         raise ModelError("give the pictures with --images DIR, or take the camera's own frames with --from-camera")
     import_tools()
+    folder = checkpoint.params.parent
+    if not options.dry_run and not os.access(folder, os.W_OK):
+        # told before anybody waits for it
+        raise ModelError(f"{folder}: cannot be written to; run it as the owner of the folder (sudo), or with --dry-run")
     with Progress() as progress:
         if options.from_camera:
             frames = _frames(settings.camera, options.frames, checkpoint.input.scaled_short_side, progress)
             parts = divide([partial(_same, one) for one in frames], in_order=True)
         else:
             parts = divide(_pictures(options.images, progress))
-        with tempfile.TemporaryDirectory(prefix="edge-quantize-") as scratch:
+        # not in memory, as /tmp may be: it takes some hundred MiB
+        place = os.environ.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
+        with tempfile.TemporaryDirectory(prefix="edge-quantize-", dir=place) as scratch:
             tell = partial(_show, progress, checkpoint.name)
             about = make(checkpoint, parts, Path(scratch), tell)
             good = passes(about.figures.values())
             installs = good and not options.dry_run
-            place = install_quantised(checkpoint, made_in(Path(scratch), checkpoint)) if installs else None
+            written = install_quantised(checkpoint, made_in(Path(scratch), checkpoint)) if installs else None
             made = sum(path.stat().st_size for path in made_in(Path(scratch), checkpoint).iterdir())
             sizes = (checkpoint.params.stat().st_size, made)
     if options.json:
         found = dataclasses.asdict(about) | {"model": checkpoint.name, "precision": INT8, "passes": good}
-        found |= {"pictures": _counts(parts), "installed": str(place) if place else None}
+        found |= {"pictures": _counts(parts), "installed": str(written) if written else None}
         del found["mark"]
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
@@ -77,8 +84,8 @@ def quantize(options: argparse.Namespace) -> int:
             f"model {checkpoint.name}: in int8 it is too far from float, and is refused; nothing was changed"
         )
     if not options.json:
-        print(f"Written to {place}." if place else "Nothing was written (--dry-run).")
-        if place and settings.model.precision != INT8:
+        print(f"Written to {written}." if written else "Nothing was written (--dry-run).")
+        if written and settings.model.precision != INT8:
             print('With [model] precision = "int8" (or --precision int8) onnx and openvino use it.')
     return EX_OK
 
