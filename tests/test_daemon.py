@@ -205,7 +205,7 @@ def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_signal_sent_again_and_again_interrupts_no_handler(tmp_path: Path) -> None:
-    """Where another thread computes, this one waits in each handler, and a next signal comes: until the stack is full."""
+    """Where another thread computes, each handler waits, and the next signal comes: until the stack is full."""
     code = """
 import os, signal, sys
 from edge.stopper import Stopper
