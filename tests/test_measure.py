@@ -60,11 +60,13 @@ def test_an_engine_that_cannot_is_a_result_beside_one_that_can() -> None:
 
 
 @pytest.mark.integration
-def test_a_child_killed_for_memory_is_a_result() -> None:
+@pytest.mark.parametrize("mib", [5, 70])
+def test_a_child_killed_for_memory_is_a_result(mib: int) -> None:
+    """Also when it is not ready yet."""
+
     def kill() -> None:
         (pid,) = wait_until(lambda: workers(os.getpid()))
-        # once it has loaded something
-        wait_until(lambda: _rss(pid) > 40 * 1024)
+        wait_until(lambda: _rss(pid) > mib * 1024)
         os.kill(pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
@@ -72,7 +74,8 @@ def test_a_child_killed_for_memory_is_a_result() -> None:
     found = measure(find_checkpoint("demo"), "mxnet", frames=10_000)
     thread.join()
     assert found.killed
-    assert found.peak_mib > 30
+    # it is looked at now and then, and may be gone before
+    assert found.peak_mib > 30 or mib < 30
 
 
 def _rss(pid: int) -> int:

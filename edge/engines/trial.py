@@ -3,6 +3,7 @@
 The child runs what the daemon runs: the same engine, the same preprocessing, the same first forward. Who asks is
 models/measure.py, with one request at a time, each {"do": WHAT}:
 
+    start     nothing: it is there
     finite    read all parameters and look for nan and infinity; they are dropped again
     load      open the classifier: load_s, first_ms, parameters, peak_mib
     classify  look at the known picture `frames` times: times_ms, enqueue_ms, answer, peak_mib
@@ -26,7 +27,7 @@ def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dic
     # when memory runs out, the kernel is to take this process and not the daemon that asked
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     trial = _Trial(from_json(options["checkpoint"]), options["engine"])
-    steps = {"finite": trial.finite, "load": trial.load, "classify": trial.classify}
+    steps = {"start": trial.start, "finite": trial.finite, "load": trial.load, "classify": trial.classify}
     return lambda request: steps[request["do"]](request)
 
 
@@ -34,6 +35,9 @@ class _Trial:
     def __init__(self, checkpoint: Checkpoint, engine: str) -> None:
         self._checkpoint = checkpoint
         self._engine, self._precision = parts_of(engine)
+
+    def start(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {}
 
     def finite(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         check_finite(self._checkpoint, self._engine)

@@ -28,6 +28,7 @@ from edge.worker import Worker
 
 FRAMES = 30
 """Enough for a 95th percentile that is not just the slowest frame."""
+START_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 600.0
 """VGG-16 from a slow SD card."""
 FRAME_TIMEOUT_S = 60.0
@@ -88,12 +89,16 @@ class Trial:
     """A child that loads and runs one network, watched so that it cannot take the machine's last memory."""
 
     def __init__(self, checkpoint: Checkpoint, engine: str, machine: Machine | None = None) -> None:
-        """Start the child; it has nothing loaded yet. Raises ModelError when no child can be started."""
+        """Start the child, and do not wait for it: what becomes of it, the first answer tells."""
         self._machine = machine or Machine()
         self._name = checkpoint.name
         self.peak_mib = 0.0
         self._worker = Worker(
-            "edge.engines.trial", {"checkpoint": to_json(checkpoint), "engine": engine}, f"the trial of {self._name}"
+            "edge.engines.trial",
+            {"checkpoint": to_json(checkpoint), "engine": engine},
+            f"the trial of {self._name}",
+            START_TIMEOUT_S,
+            wait=False,
         )
 
     def __enter__(self) -> Self:
@@ -152,6 +157,10 @@ class _Run:
         self._times_ms: list[float] = []
         self.left = 0
 
+    def start(self) -> None:
+        """Wait until its child is there, and imports nothing any more beside others that are timed."""
+        self._trial.ask("start", START_TIMEOUT_S)
+
     def load(self, frames: int) -> None:
         self._loaded = self._trial.ask("load", LOAD_TIMEOUT_S)
         self._trial.ask("classify", self.WARM_UP * FRAME_TIMEOUT_S, frames=self.WARM_UP)
@@ -209,9 +218,7 @@ def measure_side_by_side(
     """
     results: dict[str, Measurement | ModelError] = {}
     with ExitStack() as children:
-        runs: dict[str, _Run] = {}
-        for engine in engines:
-            runs[engine] = _Run(children.enter_context(Trial(checkpoint, engine, machine)))
+        runs = {engine: _Run(children.enter_context(Trial(checkpoint, engine, machine))) for engine in engines}
 
         def attempt(engine: str, step: Callable[[], None]) -> None:
             try:
@@ -222,8 +229,11 @@ def measure_side_by_side(
                 results[engine] = error
 
         for engine, run in runs.items():
-            tell(f"{engine}: loading")
-            attempt(engine, functools.partial(run.load, frames))
+            attempt(engine, run.start)
+        for engine, run in runs.items():
+            if engine not in results:
+                tell(f"{engine}: loading")
+                attempt(engine, functools.partial(run.load, frames))
         turns = list(runs)
         while ahead := {engine: runs[engine] for engine in turns if engine not in results and runs[engine].left}:
             turns.reverse()  # each is as often the first after the other as the last before it
