@@ -59,5 +59,6 @@ def open_ready(
 
 
 if __name__ == "__main__":
+    # whose signature open_ready has; mypy allows no module's import to be exchanged
     equipment.open_lasting = open_ready  # type: ignore[attr-defined]
     entry()

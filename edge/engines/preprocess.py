@@ -53,6 +53,7 @@ def _square(pixels: Pixels, spec: InputSpec) -> Pixels:
     scaled = cv2.resize(
         pixels, (scaled_width, scaled_height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
+    # by OpenCV's own types it might be other numbers than the bytes that it was given
     return scaled[top : top + spec.size, left : left + spec.size]  # type: ignore[return-value]
 
 

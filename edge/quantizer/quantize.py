@@ -68,10 +68,7 @@ def quantize(checkpoint: Checkpoint, parts: Parts, scratch: Path, tell: Tell = l
 
     Raises ModelError without the tools, for a checkpoint that is damaged, and for pictures that cannot be used.
     """
-    with graph_of(checkpoint) as graph:
-        (scratch / "float").mkdir()
-        tools = Tools(graph, scratch / "float")
-    search = _Search(checkpoint, tools, scratch, tell)
+    search = _Search(checkpoint, scratch, tell)
     best = search.best(parts)
     engines = [engine for engine in GRAPH_ENGINES if not import_problem(engine)]
     count = views_each(parts.held_out)
@@ -82,18 +79,15 @@ def quantize(checkpoint: Checkpoint, parts: Parts, scratch: Path, tell: Tell = l
         found = []
         for precision in (FLOAT32, INT8):
             seen = _told(views_of(parts.held_out, count, _HELD_OUT), tell, f"judging {engine} {precision}", views)
-            found.append(search.probabilities(engine, precision, seen))
+            found.append(search.probabilities(engine, precision, search.inputs(seen)))
         figures[engine] = compare(found[0], found[1], len(parts.held_out))
     return search.write(best, figures, search.answer())
 
 
 def quantize_unjudged(checkpoint: Checkpoint, pictures: Sequence[Picture], scratch: Path) -> About:
     """Make an int8 version with min-max ranges that nobody has judged: to measure time and memory, not to be used."""
-    with graph_of(checkpoint) as graph:
-        (scratch / "float").mkdir()
-        tools = Tools(graph, scratch / "float")
-    search = _Search(checkpoint, tools, scratch, lambda _what, _done, _of: None)
-    found = Candidate(MIN_MAX, tools.min_max(search.inputs(views_of(pictures, 1, _RANGES))))
+    search = _Search(checkpoint, scratch, lambda _what, _done, _of: None)
+    found = Candidate(MIN_MAX, search.tools.min_max(search.inputs(views_of(pictures, 1, _RANGES))))
     search.write(found)
     return search.write(found, answer=search.answer())
 
@@ -111,8 +105,11 @@ def _copy(checkpoint: Checkpoint, scratch: Path) -> Checkpoint:
 class _Search:
     """Candidates of one checkpoint, and what they say."""
 
-    def __init__(self, checkpoint: Checkpoint, tools: Tools, scratch: Path, tell: Tell) -> None:
-        self._tools, self._scratch, self._tell = tools, scratch, tell
+    def __init__(self, checkpoint: Checkpoint, scratch: Path, tell: Tell) -> None:
+        with graph_of(checkpoint) as graph:
+            (scratch / "float").mkdir()
+            self.tools = Tools(graph, scratch / "float")
+        self._scratch, self._tell = scratch, tell
         self._float = dataclasses.replace(checkpoint, calibration=None)
         self._copy = _copy(checkpoint, scratch)
         self._copy.params.symlink_to(checkpoint.params.absolute())
@@ -127,18 +124,18 @@ class _Search:
         self._pictures = len(parts.search)
         total = self._pictures * each
         seen = self.inputs(_told(views_of(parts.search, each, _SEARCH), self._tell, "pictures to choose by", total))
-        side = self._tools.input.size
+        side = self.tools.input.size
         # in a file: 200 views of 299 x 299 are 200 MiB
         self._views = np.memmap(self._scratch / "views", np.float32, "w+", shape=(total, 3, side, side))
         for number, one in enumerate(seen):
             self._views[number] = one[0]
         self._floats = self._of_views(FLOAT32, self._views)
-        self._tools.learn_means(self._calibration(parts, "means"))
-        first = Candidate(MIN_MAX, self._tools.min_max(self._calibration(parts, "ranges")))
+        self.tools.learn_means(self._calibration(parts, "means"))
+        first = Candidate(MIN_MAX, self.tools.min_max(self._calibration(parts, "ranges")))
         found = [(first, *self._try(first))]
         if _pleases(*found[0][1:], NEAR):
             return first
-        for method, ranges in self._tools.histograms(self._calibration(parts, "finer ranges")).items():
+        for method, ranges in self.tools.histograms(self._calibration(parts, "finer ranges")).items():
             candidate = Candidate(method, ranges)
             found.append((candidate, *self._try(candidate)))
         best = min(found, key=lambda one: one[2])
@@ -157,14 +154,14 @@ class _Search:
         self, candidate: Candidate, figures: Mapping[str, Figures] | None = None, answer: Answer | None = None
     ) -> About:
         """Write a candidate to where `made_in` says, and what is known of it."""
-        graph = self._tools.write(self._folder, candidate.ranges, candidate.kept)
+        graph = self.tools.write(self._folder, candidate.ranges, candidate.kept)
         return self._note(candidate, graph, figures or {}, answer)
 
-    def probabilities(self, engine: str, precision: str, views: Iterable[Pixels]) -> Floats:
-        """Return what the float network, or what was written last, says of views: views x labels."""
+    def probabilities(self, engine: str, precision: str, inputs: Iterable[Floats]) -> Floats:
+        """Return what the float network, or what was written last, says of inputs: inputs x labels."""
         network = self._open(engine, precision)
         try:
-            return np.array([network.probabilities(to_input(pixels, network.input)) for pixels in views])
+            return np.array([network.probabilities(one) for one in inputs])
         finally:
             network.close()
 
@@ -179,7 +176,7 @@ class _Search:
     def inputs(self, views: Iterable[Pixels]) -> Iterator[Floats]:
         """Yield what the network gets of each view."""
         for pixels in views:
-            yield to_input(pixels, self._tools.input)
+            yield to_input(pixels, self.tools.input)
 
     def _calibration(self, parts: Parts, what: str) -> Iterator[Floats]:
         pictures = parts.calibration[:MOST_RANGE_PICTURES]
@@ -198,11 +195,11 @@ class _Search:
         """The layers by how much is lost when each alone is in int8."""
         every = max(1, len(self._views) // FEW)
         few, floats = self._views[::every], self._floats[::every]
-        layers = self._tools.layers[:MOST_FLIPS]
+        layers = self.tools.layers[:MOST_FLIPS]
         lost = {}
         for number, layer in enumerate(layers):
             self._tell("layers tried alone", number, len(layers))
-            graph = self._tools.write(self._folder, candidate.ranges, only=[layer])
+            graph = self.tools.write(self._folder, candidate.ranges, only=[layer])
             self._note(candidate, graph, {}, None)
             lost[layer] = divergence(floats, self._of_views(INT8, few))
         return sorted(layers, key=lambda layer: -lost[layer])
@@ -211,11 +208,7 @@ class _Search:
         return open_classifier(self._float if precision == FLOAT32 else self._copy, engine=engine, precision=precision)
 
     def _of_views(self, precision: str, views: Floats) -> Floats:
-        network = self._open(ENGINE, precision)
-        try:
-            return np.array([network.probabilities(np.array(one[np.newaxis])) for one in views])
-        finally:
-            network.close()
+        return self.probabilities(ENGINE, precision, (np.array(one[np.newaxis]) for one in views))
 
     def _note(self, candidate: Candidate, graph: Graph, figures: Mapping[str, Figures], answer: Answer | None) -> About:
         about = About(self._key, candidate.method, candidate.kept, figures, answer)

@@ -266,7 +266,7 @@ def rounded(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _plain(data: Any) -> Ranges:
-    """The tools' ranges as numbers."""
+    """The tools' ranges as numbers; that each has two ends, mypy cannot know."""
     return {name: tuple(float(np.min(end)) for end in one.range_value) for name, one in data.items()}  # type: ignore[misc]
 
 
