@@ -64,6 +64,8 @@ IDLE_BUSY_S = 0.6
 PACKAGES = {"opencv": "onnx", "ncnn": "ncnn", "litert": "ai_edge_litert"}
 BLOCK = 20
 """Frames in a row of the daemon, and then of the bare forward."""
+DAEMON_TURNS = 3
+"""They take so many turns for each round of the engines: what is looked for is a few parts of a hundred."""
 
 
 class Child:
@@ -263,7 +265,7 @@ class Benchmark:
             self.absent["the daemon"] = why
             return
         checkpoint = self._checkpoint(network)
-        rounds = self._options.rounds
+        rounds = DAEMON_TURNS * self._options.rounds
         with ExitStack() as open_ones:
             bare = self._child(DAEMON_ENGINE, checkpoint)
             open_ones.callback(bare.close)
