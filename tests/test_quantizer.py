@@ -8,14 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from rigs.stores import DEMO, unexamined
+from rigs.stores import DEMO, unexamined, write_scenes
 
-from edge.cameras.demo import open_clip
 from edge.cameras.images import images_in
 from edge.cli import main
 from edge.engines import ENGINES, GRAPH_ENGINES, engine_problem, engine_version, engines_for, open_classifier
@@ -41,8 +39,8 @@ from edge.quantizer import quantize
 from edge.quantizer.judge import compare, divergence, passes
 from edge.quantizer.tools import LEAST_ERROR, Tools, rounded
 from edge.quantizer.views import LEAST_PICTURES, divide, views_each, views_of
-from edge.settings import CameraSettings, ModelSettings, Settings
-from edge.stages import EndOfFrames, Pixels
+from edge.settings import ModelSettings, Settings
+from edge.stages import Pixels
 
 pytestmark = pytest.mark.integration
 NAME = "mine"
@@ -112,18 +110,8 @@ def test_the_gate_counts_labels_and_how_far_probabilities_move() -> None:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scenes of the demo's clip, a third of a second apart."""
     folder = tmp_path_factory.mktemp("pictures")
-    clip = open_clip(CameraSettings(), every_frame=True)
-    number = 0
-    try:
-        while (frame := clip.read(1.0)) is not None:
-            if number % 5 == 0:
-                cv2.imwrite(str(folder / f"{number:04}.png"), np.ascontiguousarray(frame.pixels[:, :, ::-1]))
-            number += 1
-    except EndOfFrames:
-        pass
-    clip.close()
+    write_scenes(folder)
     return folder
 
 

@@ -6,20 +6,25 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rigs import bases, booted
 from rigs.daemon import daemon, read_events
-from rigs.stores import DEMO
+from rigs.stores import DEMO, write_scenes
 
-from edge.engines import ENGINES
+from edge.engines import GRAPH_ENGINES
 
 KNOWN = DEMO.parent / "known.png"
-OTHERS = ENGINES[1:]
+ABSENT = "mxnet is not installed; run ./scripts/run, which installs it."
 _PACKAGES = {
     "onnx": ("onnxruntime", "flatbuffers", "packaging", "protobuf"),
     "openvino": ("openvino", "openvino-telemetry"),
 }
+# what edge[quantize] names, in a folder of its own
+_TOOLS = ("onnx", "ml-dtypes", "typing-extensions", *_PACKAGES["onnx"])
+# those whose Python is not the tests' own
+_MACHINES = [name for name in os.environ.get("EDGE_TEST_MACHINES", "trixie").split() if name.startswith("trixie")]
 
 
 @pytest.fixture
@@ -63,61 +68,108 @@ def test_the_commands_work() -> None:
     assert "onnxruntime" in broken["text"]
 
 
+class Machine:
+    """A Debian 13 with Python 3.13, and in it edge with only what `edge[ENGINE]` names, from wheels."""
+
+    INSIDE = Path("/mnt/without-mxnet")
+
+    def __init__(self, name: str, engine: str, scratch: Path) -> None:
+        self._root = bases.base(name)
+        self.place = self._root / self.INSIDE.relative_to("/")
+        self.remove()
+        for folder in ("packages", "tools", "pictures"):
+            (self.place / folder).mkdir(parents=True)
+        # the base has the same packages in the environment of a deployment, with mxnet: that is not asked
+        wanted = ("numpy", "opencv-python", "pyttsx3", *_PACKAGES[engine])
+        bases.install_into(self.place / "packages", name, *wanted)
+        bases.install_into(self.place / "packages", name, str(bases.wheel(scratch)))
+        bases.install_into(self.place / "tools", name, *_TOOLS)
+        assert not list(self.place.glob("*/mxnet"))
+
+    def remove(self) -> None:
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def edge(self, *arguments: object, tools: bool = False, code: int = 0) -> tuple[str, list[str]]:
+        """Run a command that must end with `code`; return what it prints, and the lines of its standard error."""
+        # what it mounts ends with it
+        mounts = "mount -t proc proc /proc; mount -t sysfs -o ro sysfs /sys; mount -t tmpfs tmpfs /tmp"
+        inside = f'{mounts}; exec python3 -m edge "$@"'
+        command = ["unshare", "--mount", "--propagation", "private", "chroot", str(self._root)]
+        command += ["sh", "-c", inside, "sh", *map(str, arguments)]
+        path = [self.INSIDE / "packages", *([self.INSIDE / "tools"] if tools else [])]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+            "PYTHONPYCACHEPREFIX": str(self.INSIDE / "bytecode"),
+            "HOME": str(self.INSIDE / "home"),
+            "LANG": "C.UTF-8",
+        }
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800, env=environment)
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        return done.stdout, done.stderr.splitlines()
+
+    def json(self, *arguments: object, tools: bool = False, code: int = 0) -> Any:
+        return json.loads(self.edge(*arguments, "--json", tools=tools, code=code)[0])
+
+
 @pytest.mark.system
-@pytest.mark.parametrize("engine", OTHERS)
-def test_a_python_that_never_had_it(engine: str, tmp_path: Path, long: bool) -> None:
-    """Debian 13 with Python 3.13; edge and only what `edge[ENGINE]` names, from wheels."""
+@pytest.mark.parametrize("name", _MACHINES)
+@pytest.mark.parametrize("engine", GRAPH_ENGINES)
+def test_a_python_that_never_had_it(name: str, engine: str, tmp_path: Path, long: bool) -> None:
+    """All that there is to do with networks, in float and then in int8."""
     if not long:
         pytest.skip("makes a Debian 13: with --long")
     if why := booted.why_not():
         pytest.skip(why)
-    root = bases.base("trixie")
-    place = root / "mnt" / "without-mxnet"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    machine = Machine(name, engine, tmp_path)
     try:
-        bases.install_into(place, "trixie", "numpy", "opencv-python", "pyttsx3", *_PACKAGES[engine])
-        bases.install_into(place, "trixie", str(bases.wheel(tmp_path)))
-        assert not (place / "mxnet").exists()
-        for name, arguments in {
-            "classify": ("classify", "/mnt/without-mxnet/edge/data/known.png", "--json"),
-            "run": ("run", "--camera", "demo", "--speech", "log", "--frames", "30"),
-            "add": (
-                "models",
-                "add",
-                "/mnt/without-mxnet/edge/data/demo/demo",
-                "--name",
-                "mine",
-                "--store",
-                "/tmp/store",
-            ),
-            "bench": ("bench", "--frames", "3", "--json"),
-        }.items():
-            done = _in_the_root(root, *arguments)
-            assert done.returncode == 0, (name, done.stdout, done.stderr)
-            if name == "classify":
-                (found,) = json.loads(done.stdout)
-                assert (found["engine"], found["predictions"][0]["label"]) == (engine, "guitar")
-                assert found["predictions"][0]["probability"] > 0.99
-                assert done.stderr.splitlines() == [
-                    f"{engine} runs the models: mxnet is not installed; run ./scripts/run, which installs it."
-                ]
-            elif name == "run":
-                assert f"Model: demo, run by {engine}." in done.stdout
-            elif name == "bench":
-                (row,) = json.loads(done.stdout)["rows"]
-                assert (row["engine"], row["problem"]) == (engine, "")
+        write_scenes(machine.place / "pictures")
+        _do_all_in_float(machine, engine)
+        _do_all_in_int8(machine, engine)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        machine.remove()
 
 
-def _in_the_root(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # the system's own Python, which knows nothing of the environment with MXNet; what it mounts ends with it
-    mounts = "mount -t proc proc /proc; mount -t sysfs -o ro sysfs /sys; mount -t tmpfs tmpfs /tmp"
-    inside = f'{mounts}; exec python3 -m edge "$@"'
-    command = ["unshare", "--mount", "--propagation", "private", "chroot", str(root), "sh", "-c", inside, "sh"]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "/mnt/without-mxnet", "HOME": "/tmp", "LANG": "C.UTF-8"}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    return subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, check=False, timeout=300, env=environment
+def _do_all_in_float(machine: Machine, engine: str) -> None:
+    data = machine.INSIDE / "packages" / "edge" / "data"
+    said, complaints = machine.edge("classify", data / "known.png", "--json")
+    (found,) = json.loads(said)
+    assert (found["engine"], found["predictions"][0]["label"]) == (engine, "guitar")
+    assert found["predictions"][0]["probability"] > 0.99
+    assert complaints == [f"{engine} runs the models: {ABSENT}"]
+
+    said, _ = machine.edge("run", "--camera", "demo", "--speech", "log", "--frames", "30")
+    assert f"Model: demo, run by {engine}." in said
+
+    machine.edge("models", "add", data / "demo" / "demo", "--name", "mine")
+    machine.edge("models", "verify", "mine")
+    (row,) = machine.json("models", "measure", "mine")["rows"]
+    assert (row["engine"], row["problem"]) == (engine, "")
+    assert machine.json("models", "choose")["chosen"] == "mine"
+    (row,) = machine.json("bench", "--models", "mine", "--frames", "3")["rows"]
+    assert (row["engine"], row["problem"]) == (engine, "")
+    (compared,) = machine.json("compare", data / "known.png", "--models", "mine")
+    assert compared["models"]["mine"]["predictions"][0]["label"] == "guitar"
+    graded = {one["check"]: one["grade"] for one in machine.json("doctor", code=1)}
+    # but there is no sound card
+    assert {check for check, grade in graded.items() if grade == "fault"} == {"sound"}
+
+
+def _do_all_in_int8(machine: Machine, engine: str) -> None:
+    pictures = machine.INSIDE / "pictures"
+    made = machine.json("models", "quantize", "mine", "--images", pictures, tools=True)
+    assert made["passes"]
+    # the tools bring ONNX Runtime, which judges then too
+    assert set(made["figures"]) == {engine, "onnx"}
+    print(engine, made["figures"])
+    # without the tools from here on
+    said, _ = machine.edge(
+        *("run", "--camera", "demo", "--speech", "log", "--frames", "30"),
+        *("--model", "mine", "--precision", "int8", "--engine", engine),
     )
+    assert f"Model: mine, run by {engine} int8" in said
+    rows = machine.json("models", "measure", "mine")["rows"]
+    assert [(row["engine"], row["problem"]) for row in rows] == [(engine, ""), (f"{engine} int8", "")]
+    known = machine.INSIDE / "packages" / "edge" / "data" / "known.png"
+    (found,) = machine.json("classify", known, "--model", "mine", "--precision", "int8", "--engine", "auto")
+    assert (found["engine"], found["predictions"][0]["label"]) == (f"{engine} int8", "guitar")

@@ -1,14 +1,20 @@
-"""Stores with copies of the demo in them, each under a name and with figures of its own."""
+"""Stores with copies of the demo in them, each under a name and with figures of its own; and scenes of its clip."""
 
 import shutil
 from importlib import resources
 from pathlib import Path
 
+import cv2
+import numpy as np
+
+from edge.cameras.demo import open_clip
 from edge.engines import engine_version
 from edge.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.measure import Measurement, Measurements, fingerprint
 from edge.models.store import Answer, Examined
+from edge.settings import CameraSettings
+from edge.stages import EndOfFrames
 
 DEMO = Path(str(resources.files("edge") / "data" / "demo"))
 
@@ -35,3 +41,18 @@ def store_of(folder: Path, machine: Machine, **peaks_mib: float) -> Path:
         measured = Measurement(peak_mib, 1.0, 10.0, 5.0, 6.0, 30)
         assert Measurements([store], machine.key).keep(identity, engine_version("mxnet"), measured)
     return store
+
+
+def write_scenes(folder: Path) -> None:
+    """Write pictures of the demo's clip, a third of a second apart."""
+    clip = open_clip(CameraSettings(), every_frame=True)
+    number = 0
+    try:
+        while (frame := clip.read(1.0)) is not None:
+            if number % 5 == 0:
+                cv2.imwrite(str(folder / f"{number:04}.png"), np.ascontiguousarray(frame.pixels[:, :, ::-1]))
+            number += 1
+    except EndOfFrames:
+        pass
+    finally:
+        clip.close()
