@@ -18,6 +18,7 @@ from rigs.bases import PROJECT, parts_of
 from rigs.booted import Booted, booted, why_not
 from rigs.network import cabled
 from rigs.service import events, heard, lay_card, until, wait_for_announcement
+from rigs.stores import write_scenes
 
 pytestmark = [
     pytest.mark.integration,
@@ -244,6 +245,24 @@ def test_after_a_boot_it_speaks_and_only_root_may_change_it(pi: Booted) -> None:
             assert path.startswith(("/var/lib/edge", "/run/edge")), (path, about)
     tried = pi.run("runuser", "-u", "edge", "--", "sh", "-c", "echo x > /opt/edge/current/bin/edge", check=False)
     assert "Permission denied" in tried.stderr
+
+
+def test_every_engine_runs_in_the_service_and_int8_is_made_there(pi: Booted) -> None:
+    if pi.slowness > 1:
+        pytest.skip("ONNX Runtime cannot be imported where /proc/cpuinfo is another kind of processor's")
+    edge = ["/usr/local/bin/edge"]
+    for engine in ("onnx", "openvino"):
+        pi.run("sed", "--in-place", f's/.*engine = ".*"/engine = "{engine}"/', "/etc/edge/edge.toml")
+        pi.run("systemctl", "reload", "edge")
+        until(pi, lambda engine=engine: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == engine)
+    write_scenes(pi.root / "tmp")
+    told = pi.run("runuser", "-u", "edge", "--", *edge, "models", "quantize", "mine", "--images", "/tmp").stdout
+    assert re.search(r"onnx +\d+.*passes\nopenvino +\d+.*passes", told), told
+    pi.run("sed", "--in-place", 's/.*precision = ".*"/precision = "int8"/', "/etc/edge/edge.toml")
+    pi.run("systemctl", "reload", "edge")
+    until(pi, lambda: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == "openvino int8")
+    pi.run("systemctl", "restart", "edge")
+    assert words(pi)
 
 
 def test_a_second_run_changes_nothing_and_a_preview_tells_what_would_change(

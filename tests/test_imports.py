@@ -59,7 +59,10 @@ ALLOWED = {
     },
     "engines/trial.py": {"edge.engines", "edge.footprint", "edge.models"},
     "quantizer": {
-        *(f"edge.{name}" for name in ("durable", "engines", "errors", "importer", "models", "quantizer", "stages")),
+        *(
+            f"edge.{name}"
+            for name in ("durable", "engines", "errors", "importer", "libraries", "models", "quantizer", "stages")
+        ),
     },
     "speech": {"edge.errors", "edge.settings", "edge.speech", "edge.stages"},
     "speech/process.py": {"edge.errors", "edge.settings", "edge.speech", "edge.stages", "edge.worker"},

@@ -337,9 +337,9 @@ def test_another_serves_where_mxnet_is_not_installed(machine: Machine, monkeypat
 
 def test_who_names_another_engine_gets_that_or_hears_why_not(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ModelError, match=r"ONNX Runtime cannot be imported: .*; pip install 'edge\[onnx\]'"):
+    with pytest.raises(ModelError, match=r"ONNX Runtime cannot be imported: .*python.* -m pip install onnxruntime$"):
         House(machine, engine="onnx").open()
-    assert "pip install 'edge[onnx]'" in import_problem("onnx")
+    assert "run ./scripts/run" in import_problem("onnx")
     assert import_problem("openvino") == ""
     assert "there is no engine caffe" in import_problem("caffe")
 

@@ -442,6 +442,33 @@ def test_copies_of_a_picture_count_once(
     assert "11 different pictures are too few: 12 are the least" in said
 
 
+def test_an_engine_that_cannot_run_it_here_is_told_and_another_serves(
+    mine: Checkpoint, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As OpenVINO on a Pi 4."""
+    openvino = pytest.importorskip("openvino")
+    compiles = openvino.compile_model
+
+    def compile_model(model: Any, *given: Any) -> Any:
+        if any(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
+            raise RuntimeError(
+                "Exception from src/core.cpp:117:\nException from plugin.cpp:54:\nobject is not there\n\n"
+            )
+        return compiles(model, *given)
+
+    monkeypatch.setattr(openvino, "compile_model", compile_model)
+    shutil.rmtree(quantised_folder(mine))
+    assert main(["models", "quantize", NAME, "--images", str(pictures)]) == 0
+    why = "OpenVINO cannot run its int8 version on this processor (object is not there); onnx can ([model] engine)"
+    assert f"Not judged     with openvino: {why}" in capsys.readouterr().out
+    about = about_quantised(mine)
+    assert about is not None
+    assert set(about.figures) == {"onnx"}
+    with pytest.raises(ModelError) as refused:
+        loader(engine="openvino", name=NAME).open()
+    assert str(refused.value) == f"model {NAME}: {why}"
+
+
 def test_without_the_tools_one_line_says_what_installs_them(
     mine: Checkpoint, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -452,7 +479,7 @@ def test_without_the_tools_one_line_says_what_installs_them(
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["models", "quantize", NAME, "--images", str(pictures)]) == 78
     (line,) = capsys.readouterr().err.splitlines()
-    assert "pip install 'edge[quantize]'" in line
+    assert f"{sys.executable} -m pip install onnx onnxruntime" in line
     # to run what was made, they are not needed
     network = open_classifier(mine, engine="onnx", precision=INT8)
     assert network.classify(known_picture())[0].label == "guitar"

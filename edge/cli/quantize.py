@@ -21,7 +21,7 @@ from edge.errors import EX_OK, CameraError, ModelError
 from edge.stages import EndOfFrames, Pixels
 
 if TYPE_CHECKING:
-    from edge.importer.quantised import About
+    from edge.quantizer.quantize import Judged
     from edge.quantizer.views import Parts, Picture
     from edge.settings import CameraSettings
 
@@ -66,7 +66,8 @@ def quantize(options: argparse.Namespace) -> int:
         place = os.environ.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
         with tempfile.TemporaryDirectory(prefix="edge-quantize-", dir=place) as scratch:
             tell = partial(_show, progress, checkpoint.name)
-            about = make(checkpoint, parts, Path(scratch), tell)
+            judged = make(checkpoint, parts, Path(scratch), tell)
+            about = judged.about
             good = passes(about.figures.values())
             installs = good and not options.dry_run
             written = install_quantised(checkpoint, made_in(Path(scratch), checkpoint)) if installs else None
@@ -74,11 +75,11 @@ def quantize(options: argparse.Namespace) -> int:
             sizes = (checkpoint.params.stat().st_size, made)
     if options.json:
         found = dataclasses.asdict(about) | {"model": checkpoint.name, "precision": INT8, "passes": good}
-        found |= {"pictures": _counts(parts), "installed": str(written) if written else None}
+        found |= {"unable": judged.unable, "pictures": _counts(parts), "installed": str(written) if written else None}
         del found["mark"]
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print(report(checkpoint.name, about, parts, sizes))
+        print(report(checkpoint.name, judged, parts, sizes))
     if not good:
         raise ModelError(
             f"model {checkpoint.name}: in int8 it is too far from float, and is refused; nothing was changed"
@@ -104,11 +105,11 @@ def _remove(name: str, folder: Path, *, dry: bool) -> int:
     return EX_OK
 
 
-def report(name: str, about: "About", parts: "Parts", sizes: Sequence[int]) -> str:
+def report(name: str, judged: "Judged", parts: "Parts", sizes: Sequence[int]) -> str:
     """The figures and what they are of, in 80 columns."""
     from edge.quantizer.judge import LEAST_AGREEMENT, MOST_MOVED, passes
 
-    counts = _counts(parts)
+    about, counts = judged.about, _counts(parts)
     rows = [
         [
             engine,
@@ -135,6 +136,7 @@ def report(name: str, about: "About", parts: "Parts", sizes: Sequence[int]) -> s
         lines += [f"Kept in float  {kept[0]}", *(f"               {one}" for one in kept[1:])]
     else:
         lines.append("Kept in float  no layer")
+    lines += [f"Not judged     with {engine}: {why}" for engine, why in judged.unable.items()]
     return "\n".join(lines)
 
 

@@ -34,7 +34,6 @@ _IMPORTS = {
     "openvino": ("openvino", "import_openvino"),
     "module": ("mxnet_compat", "import_mxnet"),
 }
-_ADVICE = {engine: f"pip install 'edge[{engine}]' installs it" for engine in ENGINES[1:]}
 
 
 class Network(Classifier, Protocol):
@@ -110,7 +109,7 @@ def engine_problem(engine: str) -> str:
     package = _PACKAGES[engine]
     if is_installed(package):
         return ""
-    return f"{package} is not installed; {_ADVICE.get(engine, 'run ./scripts/run, which installs it')}"
+    return f"{package} is not installed; run ./scripts/run, which installs it"
 
 
 def installed_engines() -> list[str]:

@@ -144,5 +144,7 @@ def lacks_memory(error: Exception) -> bool:
 def first_line(error: Exception) -> str:
     """The sentence in an engine's error, without its stack trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # where in OpenVINO's source, which it says first
+    lines = [line for line in lines if not line.startswith("Exception from ")] or lines
     said = [line for line in lines if "Check failed" in line or "Error" in line] or lines or ["unknown reason"]
     return said[0].split("Check failed: ")[-1].rstrip(":")[:160]

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines import GRAPH_ENGINES
+from edge.engines.classifier import first_line, lacks_memory
 from edge.engines.graph import GraphClassifier
 from edge.engines.memory import (
     give_back_file,
@@ -18,6 +20,8 @@ from edge.engines.memory import (
 )
 from edge.errors import ModelError
 from edge.importer.graph import WEIGHTS
+from edge.importer.quantised import FLOAT32
+from edge.libraries import how_to_install
 from edge.models.checkpoint import Checkpoint
 
 _SETTINGS = {
@@ -33,7 +37,7 @@ def import_openvino() -> Any:
     try:
         return importlib.import_module("openvino")
     except (ImportError, OSError, AttributeError) as error:
-        raise ModelError(f"OpenVINO cannot be imported: {error}; pip install 'edge[openvino]'") from error
+        raise ModelError(f"OpenVINO cannot be imported: {error}; {how_to_install('openvino')}") from error
 
 
 class OpenvinoClassifier(GraphClassifier):
@@ -65,12 +69,24 @@ class OpenvinoClassifier(GraphClassifier):
             with repeatedly(partial(give_back_file, graph.folder / WEIGHTS), _GIVE_BACK_EVERY_S):
                 # the mapping of the weights lives as long as what is read here
                 read = ov.Core().read_model(str(graph.file))
-                self._model = ov.compile_model(read, "CPU", _SETTINGS)
+                self._model = self._compile(read)
                 self._request = self._model.create_infer_request()
                 outputs = self._run_first()
         give_back_free_memory()
         keep_large_blocks()
         return outputs
+
+    def _compile(self, read: Any) -> Any:
+        try:
+            return self._ov.compile_model(read, "CPU", _SETTINGS)
+        except RuntimeError as error:
+            if self.precision == FLOAT32 or lacks_memory(error):
+                raise
+            # as on ARM's A53 and A72 (emulated), which have no dot product of int8
+            raise ModelError(
+                f"model {self.name}: OpenVINO cannot run its {self.precision} version on this processor "
+                f"({first_line(error)}); {GRAPH_ENGINES[0]} can ([model] engine)"
+            ) from error
 
     def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         with self._translated_errors():

@@ -17,6 +17,7 @@ from edge.durable import write_text
 from edge.engines import GRAPH_ENGINES, Network, import_problem, open_classifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of
+from edge.errors import ModelError
 from edge.importer.cache import ABOUT, graph_of, key_of
 from edge.importer.graph import Graph
 from edge.importer.quantised import FLOAT32, INT8, About, Figures, quantised_folder, to_table
@@ -63,7 +64,18 @@ class Candidate:
     kept: tuple[str, ...] = ()
 
 
-def quantize(checkpoint: Checkpoint, parts: Parts, scratch: Path, tell: Tell = lambda _what, _done, _of: None) -> About:
+@dataclass(frozen=True)
+class Judged:
+    """An int8 version, and what was found of it."""
+
+    about: About
+    unable: Mapping[str, str]
+    """Why an engine that is installed cannot run it here, in one line, by engine: those have no figures."""
+
+
+def quantize(
+    checkpoint: Checkpoint, parts: Parts, scratch: Path, tell: Tell = lambda _what, _done, _of: None
+) -> Judged:
     """Make and judge the int8 version of a checkpoint, in `scratch` (see `made_in`), whatever the figures are.
 
     Raises ModelError without the tools, for a checkpoint that is damaged, and for pictures that cannot be used.
@@ -74,14 +86,21 @@ def quantize(checkpoint: Checkpoint, parts: Parts, scratch: Path, tell: Tell = l
     count = views_each(parts.held_out)
     views = len(parts.held_out) * count
     search.write(best)
-    figures = {}
+    figures, unable = {}, {}
     for engine in engines:
         found = []
-        for precision in (FLOAT32, INT8):
-            seen = _told(views_of(parts.held_out, count, _HELD_OUT), tell, f"judging {engine} {precision}", views)
-            found.append(search.probabilities(engine, precision, search.inputs(seen)))
-        figures[engine] = compare(found[0], found[1], len(parts.held_out))
-    return search.write(best, figures, search.answer())
+        try:
+            # int8 first: there are processors for which OpenVINO has no int8 kernels
+            for precision in (INT8, FLOAT32):
+                seen = _told(views_of(parts.held_out, count, _HELD_OUT), tell, f"judging {engine} {precision}", views)
+                found.append(search.probabilities(engine, precision, search.inputs(seen)))
+        except ModelError as error:
+            if engine == ENGINE:
+                raise
+            unable[engine] = str(error).removeprefix(f"model {checkpoint.name}: ")
+        else:
+            figures[engine] = compare(found[1], found[0], len(parts.held_out))
+    return Judged(search.write(best, figures, search.answer()), unable)
 
 
 def quantize_unjudged(checkpoint: Checkpoint, pictures: Sequence[Picture], scratch: Path) -> About:

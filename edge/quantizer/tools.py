@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.engines.onnx import import_onnxruntime
 from edge.errors import ModelError
 from edge.importer.graph import GRAPH, SCORES, WEIGHTS, Graph
+from edge.libraries import how_to_install
 
 Ranges = Mapping[str, tuple[float, float]]
 """The least and the largest value of what each layer gives, by the value's name in the graph."""
@@ -42,8 +43,7 @@ def import_tools() -> Any:
             return importlib.import_module("onnxruntime.quantization")
     except (ImportError, OSError, AttributeError) as error:
         raise ModelError(
-            f"the tools for quantising cannot be imported: {error}; pip install 'edge[quantize]' installs onnx and "
-            "onnxruntime"
+            f"the tools for quantising cannot be imported: {error}; {how_to_install('onnx', 'onnxruntime')}"
         ) from error
 
 

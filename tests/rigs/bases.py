@@ -145,7 +145,7 @@ def install_into(target: Path, name: str, *what: str) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--upgrade"]
     pip += ["--python-version", PYTHONS[release], "--only-binary", ":all:", "--no-compile", "--target", str(target)]
     if architecture == "arm64":
-        pip += [f"--platform=manylinux{tag}_aarch64" for tag in ("2014", "_2_17", "_2_27", "_2_28")]
+        pip += [f"--platform=manylinux{tag}_aarch64" for tag in ("2014", "_2_17", "_2_27", "_2_28", "_2_35")]
     _do(*pip, *what)
 
 
