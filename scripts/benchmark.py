@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -36,8 +36,8 @@ from typing import Any
 import benchmark_daemon
 import benchmark_report
 import numpy as np
-from benchmark_report import Overhead, Result, Row
-from benchmark_runners import INT8, OURS, PEERS
+from benchmark_report import Direct, Overhead, Result, Row
+from benchmark_runners import DIRECT, INT8, OURS, PEERS, WINOGRAD
 from make_random_checkpoint import ARCHITECTURES
 
 from edge.cli.progress import Progress
@@ -64,6 +64,8 @@ IDLE_BUSY_S = 0.6
 PACKAGES = {"opencv": "onnx", "ncnn": "ncnn", "litert": "ai_edge_litert"}
 BLOCK = 20
 """Frames in a row of the daemon, and then of the bare forward."""
+EXPLAIN_FRAMES = 5
+"""A turn of a peer without what may make it fast."""
 DAEMON_TURNS = 3
 """They take so many turns for each round of the engines: what is looked for is a few parts of a hundred."""
 
@@ -120,6 +122,7 @@ class Benchmark:
         self.absent: dict[str, str] = {}
         """Why a variant has no row, by itself or by 'network: variant'."""
         self.auto: list[str] = []
+        self.direct: list[Direct] = []
         self.overhead: Overhead | None = None
 
     def run(self) -> None:
@@ -167,6 +170,7 @@ class Benchmark:
             self._take_turns(checkpoint.name, children)
             self._idle(checkpoint.name, children)
             rows = [self._row(checkpoint, child) for child in children]
+            self._explain(checkpoint, rows, {child.variant: child for child in children})
         self.rows += rows
         for variant, problem in problems.items():
             if problem:
@@ -229,6 +233,24 @@ class Benchmark:
             load_s=child.load_s,
             idle_ms=1000 * child.idle,
         )
+
+    def _explain(self, checkpoint: Checkpoint, rows: Sequence[Row], children: Mapping[str, Child]) -> None:
+        """How fast a peer that is faster than ours is without Winograd's convolution, beside itself with it."""
+        for peer, _ours in benchmark_report.faster_peers(rows):
+            if peer.variant not in WINOGRAD:
+                continue
+            with_it, without = children[peer.variant], self._child(f"{peer.variant} {DIRECT}", checkpoint)
+            try:
+                without.ask("load")
+                with_it.times_ms.clear()
+                for number in range(self._options.rounds):
+                    self._progress.show(f"{checkpoint.name}: {without.variant}, {number + 1} of {self._options.rounds}")
+                    for child in (with_it, without):
+                        child.look(EXPLAIN_FRAMES)
+                medians = [statistics.median(child.times_ms) for child in (with_it, without)]
+                self.direct.append(Direct(checkpoint.name, peer.variant, *medians))
+            finally:
+                without.close()
 
     def _check_auto(self, checkpoint: Checkpoint, rows: Sequence[Row]) -> None:
         """Have `engine = auto` choose within several budgets by these figures, and compare with what fits."""
@@ -473,6 +495,7 @@ def main() -> int:
             rows=benchmark.rows,
             absent=benchmark.absent,
             auto=benchmark.auto,
+            direct=benchmark.direct,
             overhead=benchmark.overhead,
             command=shown_command(options),
             seconds=time.monotonic() - begun_s,
