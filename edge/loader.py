@@ -64,6 +64,8 @@ class Option:
     installed: Installed | None
     """None for a checkpoint outside the store."""
     candidate: Candidate
+    engines: Sequence[str]
+    """Those that may run it, one at least; of several the fastest that fits."""
     precision: str = FLOAT32
     measured: Mapping[str, Measurement] = dataclasses.field(default_factory=dict)
     """What each engine takes for it, as far as it was measured."""
@@ -310,12 +312,11 @@ class Loader:
     def _make_option(self, checkpoint: Checkpoint, one: Installed | None) -> Option:
         precision = self._precision_of(checkpoint)
         why = quantised_problem(checkpoint, precision, one.digests if one else None)
+        engines = self._engines if why else self._judged(checkpoint, precision, one)
         measured = {}
         if one is not None and not why:
             identity = identity_of(checkpoint, precision, one.digests)
-            found = {
-                engine: self.measurements.find(identity, engine_version(engine, precision)) for engine in self._engines
-            }
+            found = {engine: self.measurements.find(identity, engine_version(engine, precision)) for engine in engines}
             measured = {engine: measurement for engine, measurement in found.items() if measurement is not None}
         entry = self._catalogue.get(checkpoint.name)
         # what the catalogue has is of float32
@@ -329,10 +330,15 @@ class Loader:
             why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
             self._struck.add(checkpoint.name)
         about = checkpoint.about
-        candidate = Candidate(
-            *(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, self._engines[0])
-        )
-        return self._with_engine(Option(checkpoint, one, candidate, precision, measured))
+        candidate = Candidate(*(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, engines[0]))
+        return self._with_engine(Option(checkpoint, one, candidate, engines, precision, measured))
+
+    def _judged(self, checkpoint: Checkpoint, precision: str, one: Installed | None) -> Sequence[str]:
+        """Of several engines those that judged the quantised version: the others may be unable to run it here."""
+        if precision == FLOAT32 or len(self._engines) == 1:
+            return self._engines
+        about = about_quantised(checkpoint, precision, one.digests if one else None)
+        return [engine for engine in self._engines if about and engine in about.figures] or self._engines
 
     def _precision_of(self, checkpoint: Checkpoint) -> str:
         """The one that is set; the demo comes with edge, and is small enough as it is."""
@@ -353,11 +359,11 @@ class Loader:
 
     def _unmeasured(self, option: Option) -> list[str]:
         """Where there is a choice of engines: those that were not measured with this network."""
-        if len(self._engines) == 1:
+        if len(option.engines) == 1:
             return []
         return [
             engine
-            for engine in self._engines
+            for engine in option.engines
             if engine not in option.measured and (option.name, engine) not in self._useless
         ]
 
@@ -386,13 +392,13 @@ class Loader:
         checkpoint, found = option.checkpoint, dict(option.measured)
         precision = option.precision
         identity = identity_of(checkpoint, precision, option.installed.digests if option.installed else None)
-        frames = START_FRAMES if len(self._engines) == 1 else COMPARED_FRAMES
+        frames = START_FRAMES if len(option.engines) == 1 else COMPARED_FRAMES
         problems = []
         for engine in self._unmeasured(option) or [option.engine]:
             measured = self.measurements.find(identity, engine_version(engine, precision))
             try:
                 if measured is None:
-                    what = f" with {way(engine, precision)}" if len(self._engines) > 1 else ""
+                    what = f" with {way(engine, precision)}" if len(option.engines) > 1 else ""
                     self._tell(f"Measuring what {option.name} takes on this machine{what}, once.")
                     measured = measure.measure(checkpoint, way(engine, precision), frames, machine=self.machine)
                     self.measurements.keep(identity, engine_version(engine, precision), measured)

@@ -37,17 +37,18 @@ import benchmark_daemon
 import benchmark_report
 import numpy as np
 from benchmark_report import Direct, Overhead, Result, Row
-from benchmark_runners import DIRECT, INT8, OURS, PEERS, WINOGRAD
+from benchmark_runners import DIRECT, FLOAT, INT8, OURS, PEERS, WINOGRAD
 from make_random_checkpoint import ARCHITECTURES
 
 from edge.cli.progress import Progress
-from edge.engines import engine_problem, engine_version, installed_engines
+from edge.engines import engine_problem, engine_version, installed_engines, parts_of, precision_problem, way
 from edge.errors import EdgeError, ModelError
+from edge.importer.quantised import identity_of, quantised_folder, weights_mib
 from edge.libraries import is_installed
 from edge.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders, to_json
 from edge.models.choice import budget, choose, Candidate, companions_mib
-from edge.models.measure import Measurement, Measurements, fingerprint
+from edge.models.measure import Measurement, Measurements
 from edge.worker import Worker
 
 HERE = Path(__file__).resolve().parent
@@ -146,8 +147,11 @@ class Benchmark:
         return find_checkpoint(str(place / name))
 
     def _child(self, variant: str, checkpoint: Checkpoint) -> Child:
-        folder = self._folder / "peers" / checkpoint.name
-        return Child(variant, checkpoint, self._pictures, folder, self._options.onnx2tf)
+        return Child(variant, checkpoint, self._pictures, self._folder_of(checkpoint), self._options.onnx2tf)
+
+    def _folder_of(self, checkpoint: Checkpoint) -> Path:
+        """Where what was made of it lies."""
+        return self._folder / "peers" / checkpoint.name
 
     def _measure(self, name: str, checkpoint: Checkpoint) -> None:
         problems = {variant: why_absent(variant, self._options.onnx2tf) for variant in self._variants}
@@ -177,7 +181,8 @@ class Benchmark:
                 everywhere = problem == why_absent(variant, self._options.onnx2tf)
                 self.absent[variant if everywhere else f"{checkpoint.name}: {variant}"] = problem
         if not self._options.no_auto:
-            self._check_auto(checkpoint, rows)
+            for precision in (FLOAT, INT8):
+                self._check_auto(checkpoint, rows, precision)
         for line in benchmark_report.table(rows):
             self._progress.line(line)
 
@@ -252,33 +257,39 @@ class Benchmark:
             finally:
                 without.close()
 
-    def _check_auto(self, checkpoint: Checkpoint, rows: Sequence[Row]) -> None:
+    def _check_auto(self, checkpoint: Checkpoint, rows: Sequence[Row], precision: str) -> None:
         """Have `engine = auto` choose within several budgets by these figures, and compare with what fits."""
-        ours = {row.variant: row for row in rows if row.variant in installed_engines()}
+        able = [engine for engine in installed_engines() if not precision_problem(engine, precision)]
+        ours = {row.variant: row for row in rows if row.variant in [way(engine, precision) for engine in able]}
         # auto would measure those that are missing
-        if len(ours) < max(2, len(installed_engines())) or checkpoint.symbol.parent.parent != store_folders()[0]:
+        if len(ours) < max(2, len(able)) or checkpoint.symbol.parent.parent != store_folders()[0]:
             return
-        machine, identity = Machine(), fingerprint(checkpoint)
+        if precision == INT8 and not quantised_folder(checkpoint).exists():
+            quantised_folder(checkpoint).symlink_to(
+                self._folder_of(checkpoint) / INT8 / quantised_folder(checkpoint).name
+            )
+        machine, identity = Machine(), identity_of(checkpoint, precision)
         kept = Measurements(store_folders(), machine.key)
         needs = {}
         ample = budget(2.0**20, None, None, named=True)
-        file_mib = checkpoint.params.stat().st_size / 2**20
-        for engine, row in ours.items():
+        file_mib = weights_mib(checkpoint, precision)
+        for variant, row in ours.items():
             measured = Measurement(row.peak_mib, row.load_s, 0.0, row.median_ms, row.median_ms, self._options.frames)
-            kept.keep(identity, engine_version(engine), measured)
+            kept.keep(identity, engine_version(*parts_of(variant)), measured)
             candidate = Candidate(checkpoint.name, None, measured, file_mib)
-            needs[engine] = choose([candidate], ample, companions_mib("csi", "log", on_a_pi=False))[0].need_mib or 0.0
+            needs[variant] = choose([candidate], ample, companions_mib("csi", "log", on_a_pi=False))[0].need_mib or 0.0
+        name = checkpoint.name if precision == FLOAT else f"{checkpoint.name} {precision}"
         for budget_mib in [round(min(needs.values())) - 2, *(round(need) + 2 for need in sorted(needs.values()))]:
-            fit = [ours[engine] for engine, need in needs.items() if need <= budget_mib]
+            fit = [ours[variant] for variant, need in needs.items() if need <= budget_mib]
             best = min(fit, key=lambda row: row.median_ms).variant if fit else ""
-            self._progress.show(f"{checkpoint.name}: auto within {budget_mib} MiB")
+            self._progress.show(f"{name}: auto within {budget_mib} MiB")
             child = self._child("auto", checkpoint)
             try:
-                taken = child.ask("choose", budget_mib=budget_mib)["engine"]
+                taken = child.ask("choose", budget_mib=budget_mib, precision=precision)["engine"]
             finally:
                 child.close()
             right = "right" if taken == best else f"WRONG: {best or 'none'} is the fastest that fits"
-            self.auto.append(f"{checkpoint.name}, {budget_mib} MiB: {taken or 'none fits'} ({right})")
+            self.auto.append(f"{name}, {budget_mib} MiB: {taken or 'none fits'} ({right})")
 
     def _measure_daemon(self) -> None:
         """The whole of `edge run` beside the bare forward of the same network in another process, in turn."""

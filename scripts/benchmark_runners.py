@@ -7,7 +7,7 @@ can be compared. Requests, one at a time, each {"do": WHAT}:
     classify  look at `frames` pictures after one that does not count: times_ms, forwards_ms
     cost      what it has taken so far: cpu_s, peak_mib
     graph     make the graph that onnx and openvino run, and what those read that are named in `for`: problems
-    choose    open what `engine = auto` takes within `budget_mib`: engine
+    choose    open what `engine = auto` takes within `budget_mib` in a `precision`: engine
 """
 
 import contextlib
@@ -286,7 +286,8 @@ class Host:
         from edge.config import load
         from edge.loader import Loader
 
-        model = {"name": self._checkpoint.name, "engine": "auto", "memory_budget_mib": request["budget_mib"]}
+        model = {"name": self._checkpoint.name, "engine": "auto", "precision": request["precision"]}
+        model["memory_budget_mib"] = request["budget_mib"]
         flags = {"model": model, "camera": {"source": "csi"}, "speech": {"driver": "log"}}
         loader = Loader(load(environment={}, flags=flags))
         try:

@@ -467,6 +467,12 @@ def test_an_engine_that_cannot_run_it_here_is_told_and_another_serves(
     with pytest.raises(ModelError) as refused:
         loader(engine="openvino", name=NAME).open()
     assert str(refused.value) == f"model {NAME}: {why}"
+    told: list[str] = []
+    chosen = loader(told.append, engine="auto", name=NAME)
+    chosen.open()
+    assert chosen.running == (NAME, "onnx int8")
+    assert not [line for line in told if "openvino" in line.lower()], "it is not even tried"
+    chosen.close()
 
 
 def test_without_the_tools_one_line_says_what_installs_them(
