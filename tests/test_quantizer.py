@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from edge.importer.quantised import (
     Figures,
     about_quantised,
     identity_of,
+    install_quantised,
     quantised_folder,
     quantised_problem,
     to_table,
@@ -372,6 +374,21 @@ def test_it_goes_along_when_a_model_is_added_and_added_again(made: Path, store: 
     shutil.rmtree(quantised_folder(find_checkpoint(str(tmp_path / NAME))))
     there.add(find_checkpoint(str(tmp_path / NAME)), "other", unexamined, "")
     assert about_quantised(find_checkpoint("other")) is not None
+
+
+def test_the_service_may_read_what_root_has_made(mine: Checkpoint, tmp_path: Path) -> None:
+    shutil.copytree(quantised_folder(mine), tmp_path / "made")
+    before = os.umask(0o077)
+    try:
+        folder = install_quantised(mine, tmp_path / "made")
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
+        ABOUT: 0o644,
+        GRAPH: 0o644,
+        WEIGHTS: 0o644,
+    }
+    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_both_precisions_stand_side_by_side(mine: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:

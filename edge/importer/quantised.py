@@ -167,6 +167,7 @@ def install_quantised(checkpoint: Checkpoint, made: Path, precision: str = INT8)
                 new.chmod(0o755)
                 for name in (GRAPH, WEIGHTS, ABOUT):
                     shutil.copyfile(made / name, new / name)
+                    (new / name).chmod(0o644)  # the service reads it, whoever made it
                     to_disk(new / name)
                 to_disk(new)
                 exchange(new, place)
