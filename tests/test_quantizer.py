@@ -1,6 +1,7 @@
 """A network in int8: made with some pictures, judged with others, and used only where it is as good as in float."""
 
 import dataclasses
+import errno
 import itertools
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
@@ -330,7 +332,7 @@ def test_of_a_changed_checkpoint_it_is_not_used(mine: Checkpoint, capsys: pytest
 
 
 @pytest.mark.parametrize("damage", ["weights", "graph", "about", "no about", "figures"])
-def test_a_damaged_one_is_refused(damage: str, mine: Checkpoint) -> None:
+def test_a_damaged_one_is_refused(damage: str, mine: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
     folder = quantised_folder(mine)
     path = folder / {"weights": WEIGHTS, "graph": GRAPH}.get(damage, "about.json")
     if damage == "no about":
@@ -341,6 +343,9 @@ def test_a_damaged_one_is_refused(damage: str, mine: Checkpoint) -> None:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 64
         path.write_bytes(data[:-1] if damage == "about" else data)
+    assert main(["models", "verify"]) == 78
+    (told,) = capsys.readouterr().err.splitlines()
+    assert f"edge models quantize {NAME} makes another" in told
     with pytest.raises(ModelError, match=rf"(damaged|missing).*edge models quantize {NAME} makes another"):
         loader(engine="onnx", name=NAME).open()
 
@@ -356,6 +361,13 @@ def test_list_shows_it_and_remove_takes_it_along(
     assert row["int8"]["figures"]["onnx"]["views"] >= 200
     with graph_of(mine):
         pass
+    folder = quantised_folder(mine)
+    with pytest.MonkeyPatch.context() as patch:
+        # as from the system: with the name of the file alone
+        refused = OSError(errno.EROFS, "Read-only file system", "network.onnx")
+        patch.setattr(shutil, "rmtree", Mock(side_effect=refused))
+        assert main(["models", "quantize", NAME, "--remove"]) == 78
+    assert capsys.readouterr().err.startswith(f"edge: {folder}: Read-only file system; ")
     assert main(["models", "quantize", NAME, "--remove"]) == 0
     assert quantised_problem(mine, INT8).startswith("there is no int8 version")
     assert main(["models", "quantize", NAME, "--remove"]) == 78
@@ -512,6 +524,10 @@ def test_without_the_tools_one_line_says_what_installs_them(
 def test_nothing_to_quantize_with(mine: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "quantize", NAME]) == 78
     assert "--images DIR" in capsys.readouterr().err
+    nowhere = mine.params.parent / "nowhere"
+    for folder, told in ((nowhere, "there is no such folder"), (mine.params, "this is no folder")):
+        assert main(["models", "quantize", NAME, "--images", str(folder)]) == 69
+        assert capsys.readouterr().err == f"edge: {folder}: {told}; give the path of a folder with images\n"
     assert main(["models", "quantize", "demo", "--from-camera"]) == 78
     assert "the bundled demo" in capsys.readouterr().err
 

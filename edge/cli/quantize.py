@@ -100,7 +100,8 @@ def _remove(name: str, folder: Path, *, dry: bool) -> int:
         try:
             shutil.rmtree(folder)
         except OSError as error:
-            raise ModelError(f"{error.filename}: {error.strerror}; run it as the owner of the folder (sudo)") from error
+            # the name in the error is only the file's own
+            raise ModelError(f"{folder}: {error.strerror}; run it as the owner of the folder (sudo)") from error
     print(f"{name} has no int8 version {'then' if dry else 'now'}.")
     return EX_OK
 
