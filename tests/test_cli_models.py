@@ -208,6 +208,9 @@ def test_bench_and_compare_take_the_engine_of_the_settings(terminal: Terminal, m
     monkeypatch.setenv("EDGE_MODEL_ENGINE", "auto")
     rows = terminal.json("bench", "--frames", 1)["rows"]
     assert [row["engine"] for row in rows] == list(ENGINES)
+    monkeypatch.delenv("EDGE_MODEL_ENGINE")
+    rows = terminal.json("bench", "--frames", 1, "--engines", "auto")["rows"]
+    assert [row["engine"] for row in rows] == list(ENGINES)
 
 
 def test_models_are_added_and_chosen_with_another_engine(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -416,10 +416,14 @@ def test_both_precisions_stand_side_by_side(mine: Checkpoint, capsys: pytest.Cap
     assert firsts == {"guitar"}
     arguments = ["bench", "--models", NAME, "--engines", "mxnet,onnx", "--precision", "float32,int8", "--frames", "2"]
     assert main([*arguments, "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["engine"] for row in rows] == ["mxnet", "onnx", "onnx int8"]
+    said = capsys.readouterr()
+    assert [row["engine"] for row in json.loads(said.out)["rows"]] == ["mxnet", "onnx", "onnx int8"]
+    assert said.err == "Left out: mxnet cannot compute in int8; onnx and openvino can ([model] engine).\n"
     assert main(["bench", "--models", NAME, "--precision", "int4"]) == 78
     assert "there is no precision 'int4'" in capsys.readouterr().err
+    # which edge models quantize would refuse to make
+    assert main(["compare", str(known), "--models", "demo", "--engine", "onnx", "--precision", "int8"]) == 78
+    assert "edge models quantize" not in capsys.readouterr().err
 
 
 # The command.
