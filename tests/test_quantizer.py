@@ -6,6 +6,10 @@ import itertools
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -475,6 +479,30 @@ def test_copies_of_a_picture_count_once(
     assert "11 different pictures are too few: 12 are the least" in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_nothing_on_the_disk(
+    number: signal.Signals, mine: Checkpoint, pictures: Path, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-P", "-m", "edge", "models", "quantize", str(mine.params.with_name(NAME)), "--images"]
+    child = subprocess.Popen(
+        [*command, str(pictures)], env={**os.environ, "TMPDIR": str(scratch)}, stderr=subprocess.PIPE
+    )
+    try:
+        until_s = time.monotonic() + 60
+        while not list(scratch.glob("edge-quantize-*/views")) and time.monotonic() < until_s:
+            time.sleep(0.01)
+        assert list(scratch.glob("edge-quantize-*"))
+        child.send_signal(number)
+        assert child.wait(30) == -number
+    finally:
+        child.kill()
+        _, said = child.communicate()
+    assert list(scratch.glob("edge-quantize-*")) == []
+    assert said == b""
+
+
 def test_an_engine_that_cannot_run_it_here_is_told_and_another_serves(
     mine: Checkpoint, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -511,8 +539,6 @@ def test_an_engine_that_cannot_run_it_here_is_told_and_another_serves(
 def test_without_the_tools_one_line_says_what_installs_them(
     mine: Checkpoint, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     for name in [one for one in sys.modules if one == "onnx" or one.startswith("onnxruntime.quantization")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
