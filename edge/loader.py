@@ -287,6 +287,8 @@ class Loader:
 
     def _find_options(self) -> tuple[list[Option], list[Option]]:
         """(what may run, what else is installed)"""
+        # first, so that what is wrong with the named one is told once, as the error
+        named_one = find_checkpoint(self._settings.name, self._overrides, self._synset) if self._named else None
         stored = []
         for one in installed(store_folders()):
             try:
@@ -294,12 +296,11 @@ class Loader:
                 stored.append(self._make_option(checkpoint, one))
             except ModelError as error:
                 self._tell(f"{error}.")
-        if self._named:
-            checkpoint = find_checkpoint(self._settings.name, self._overrides, self._synset)
-            named = next((option for option in stored if option.checkpoint == checkpoint), None)
+        if named_one is not None:
+            named = next((option for option in stored if option.checkpoint == named_one), None)
             if self._settings.name == DEMO:
                 named = self._make_demo()
-            named = named or self._make_option(checkpoint, None)
+            named = named or self._make_option(named_one, None)
             return [named], [option for option in stored if option is not named]
         if stored:
             return stored, []

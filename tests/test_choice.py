@@ -192,6 +192,19 @@ def test_what_other_programs_leave_may_be_more_in_a_moment_and_is_no_wrong_setti
         assert no_model_fits(verdicts, within).exit_code == code
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_no_memory_would_help_is_a_wrong_setting_however_little_there_is(count: int) -> None:
+    """A network without an int8 version, say: it would be started again and again."""
+    passing = budget(None, 5000.0, None, named=True)
+    struck = [replace(one, struck="there is no int8 version of it") for one in (SMALL, RESNET)[:count]]
+    error = no_model_fits(choose(struck, passing, COMPANIONS_MIB), passing)
+    assert error.exit_code == 78
+    assert "memory" not in str(error)
+    assert str(error).count("there is no int8 version of it") == count
+    slow = choose([RESNET], passing, COMPANIONS_MIB, max_latency_ms=60)
+    assert no_model_fits(slow, passing).exit_code == 78
+
+
 def with_engines(**figures: tuple[float, float]) -> list[Candidate]:
     """The same network, with peak and median by engine."""
     return [Candidate("one", 0.7, measured(*both), engine=engine) for engine, both in figures.items()]

@@ -91,6 +91,14 @@ def test_the_flags_go_into_its_model_toml(terminal: Terminal, tmp_path: Path, st
     assert "mean = [127.5, 127.5, 127.5]" in text
 
 
+def test_what_is_wrong_with_one_is_told_whole(terminal: Terminal, store: Path) -> None:
+    assert terminal.run("models", "add", DEMO, "--name", "mine") == 0
+    toml = store / "mine" / "model.toml"
+    toml.write_text(toml.read_text().replace("size = 64", "size = 72"))
+    assert terminal.run("models", "list") == 0
+    assert f"model {store / 'mine'}: short_side = 64 is less than size = 72.\n" in terminal.out
+
+
 def test_verify_names_the_file(terminal: Terminal, store: Path) -> None:
     assert terminal.run("models", "add", DEMO, "--name", "mine") == 0
     (store / "mine" / "synset.txt").write_text("n0 nothing\n")
@@ -199,6 +207,9 @@ def test_bench_and_compare_take_the_engine_of_the_settings(terminal: Terminal, m
     assert (one["engine"], one["predictions"][0]["label"]) == ("openvino", "guitar")
     monkeypatch.setenv("EDGE_MODEL_ENGINE", "auto")
     rows = terminal.json("bench", "--frames", 1)["rows"]
+    assert [row["engine"] for row in rows] == list(ENGINES)
+    monkeypatch.delenv("EDGE_MODEL_ENGINE")
+    rows = terminal.json("bench", "--frames", 1, "--engines", "auto")["rows"]
     assert [row["engine"] for row in rows] == list(ENGINES)
 
 

@@ -37,6 +37,22 @@ def copy_of_the_demo(folder: Path) -> Checkpoint:
     return find_checkpoint(str(folder))
 
 
+@pytest.mark.parametrize(
+    "load",
+    [
+        "from edge.engines.onnx import import_onnxruntime as load",
+        "from edge.engines.openvino import import_openvino as load",
+    ],
+)
+def test_no_engine_reports_its_use_to_its_vendor(load: str, tmp_path: Path) -> None:
+    """Those that do also leave a number for this device or user in the home, and what could not be sent."""
+    if problem := engine_problem("onnx" if "onnx" in load else "openvino"):
+        pytest.skip(problem)
+    environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", f"{load}; load()"], env=environment, check=True, timeout=60)
+    assert list(tmp_path.rglob("*")) == []
+
+
 def kept() -> list[Path]:
     return sorted(path.parent for path in (store_folders()[0] / FOLDER).glob(f"*/{GRAPH}"))
 

@@ -114,6 +114,16 @@ def test_an_unsound_one_does_not_speak_and_the_next_does(tmp_path: Path, machine
         House(machine, name="best").open()
 
 
+def test_what_is_wrong_with_the_named_one_is_told_once(tmp_path: Path, machine: Machine) -> None:
+    store_of(data(tmp_path), machine, mine=100)
+    told: list[str] = []
+    toml = data(tmp_path) / "edge" / "models" / "mine" / "model.toml"
+    toml.write_text(toml.read_text().replace("size = 64", "size = 72"))
+    with pytest.raises(ModelError, match="short_side = 64 is less than size = 72"):
+        Loader(load(environment={}, flags={"model": {"name": "mine"}}), machine=machine, tell=told.append)
+    assert told == []
+
+
 LOADING = """
 import os, signal, sys
 from edge.models.checkpoint import find_checkpoint

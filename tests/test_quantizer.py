@@ -1,13 +1,19 @@
 """A network in int8: made with some pictures, judged with others, and used only where it is as good as in float."""
 
 import dataclasses
+import errno
 import itertools
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
@@ -330,7 +336,7 @@ def test_of_a_changed_checkpoint_it_is_not_used(mine: Checkpoint, capsys: pytest
 
 
 @pytest.mark.parametrize("damage", ["weights", "graph", "about", "no about", "figures"])
-def test_a_damaged_one_is_refused(damage: str, mine: Checkpoint) -> None:
+def test_a_damaged_one_is_refused(damage: str, mine: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
     folder = quantised_folder(mine)
     path = folder / {"weights": WEIGHTS, "graph": GRAPH}.get(damage, "about.json")
     if damage == "no about":
@@ -341,6 +347,9 @@ def test_a_damaged_one_is_refused(damage: str, mine: Checkpoint) -> None:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 64
         path.write_bytes(data[:-1] if damage == "about" else data)
+    assert main(["models", "verify"]) == 78
+    (told,) = capsys.readouterr().err.splitlines()
+    assert f"edge models quantize {NAME} makes another" in told
     with pytest.raises(ModelError, match=rf"(damaged|missing).*edge models quantize {NAME} makes another"):
         loader(engine="onnx", name=NAME).open()
 
@@ -356,6 +365,13 @@ def test_list_shows_it_and_remove_takes_it_along(
     assert row["int8"]["figures"]["onnx"]["views"] >= 200
     with graph_of(mine):
         pass
+    folder = quantised_folder(mine)
+    with pytest.MonkeyPatch.context() as patch:
+        # as from the system: with the name of the file alone
+        refused = OSError(errno.EROFS, "Read-only file system", "network.onnx")
+        patch.setattr(shutil, "rmtree", Mock(side_effect=refused))
+        assert main(["models", "quantize", NAME, "--remove"]) == 78
+    assert capsys.readouterr().err.startswith(f"edge: {folder}: Read-only file system; ")
     assert main(["models", "quantize", NAME, "--remove"]) == 0
     assert quantised_problem(mine, INT8).startswith("there is no int8 version")
     assert main(["models", "quantize", NAME, "--remove"]) == 78
@@ -404,10 +420,14 @@ def test_both_precisions_stand_side_by_side(mine: Checkpoint, capsys: pytest.Cap
     assert firsts == {"guitar"}
     arguments = ["bench", "--models", NAME, "--engines", "mxnet,onnx", "--precision", "float32,int8", "--frames", "2"]
     assert main([*arguments, "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["engine"] for row in rows] == ["mxnet", "onnx", "onnx int8"]
+    said = capsys.readouterr()
+    assert [row["engine"] for row in json.loads(said.out)["rows"]] == ["mxnet", "onnx", "onnx int8"]
+    assert said.err == "Left out: mxnet cannot compute in int8; onnx and openvino can ([model] engine).\n"
     assert main(["bench", "--models", NAME, "--precision", "int4"]) == 78
     assert "there is no precision 'int4'" in capsys.readouterr().err
+    # which edge models quantize would refuse to make
+    assert main(["compare", str(known), "--models", "demo", "--engine", "onnx", "--precision", "int8"]) == 78
+    assert "edge models quantize" not in capsys.readouterr().err
 
 
 # The command.
@@ -459,6 +479,30 @@ def test_copies_of_a_picture_count_once(
     assert "11 different pictures are too few: 12 are the least" in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_nothing_on_the_disk(
+    number: signal.Signals, mine: Checkpoint, pictures: Path, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-P", "-m", "edge", "models", "quantize", str(mine.params.with_name(NAME)), "--images"]
+    child = subprocess.Popen(
+        [*command, str(pictures)], env={**os.environ, "TMPDIR": str(scratch)}, stderr=subprocess.PIPE
+    )
+    try:
+        until_s = time.monotonic() + 60
+        while not list(scratch.glob("edge-quantize-*/views")) and time.monotonic() < until_s:
+            time.sleep(0.01)
+        assert list(scratch.glob("edge-quantize-*"))
+        child.send_signal(number)
+        assert child.wait(30) == -number
+    finally:
+        child.kill()
+        _, said = child.communicate()
+    assert list(scratch.glob("edge-quantize-*")) == []
+    assert said == b""
+
+
 def test_an_engine_that_cannot_run_it_here_is_told_and_another_serves(
     mine: Checkpoint, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -495,8 +539,6 @@ def test_an_engine_that_cannot_run_it_here_is_told_and_another_serves(
 def test_without_the_tools_one_line_says_what_installs_them(
     mine: Checkpoint, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     for name in [one for one in sys.modules if one == "onnx" or one.startswith("onnxruntime.quantization")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
@@ -512,6 +554,10 @@ def test_without_the_tools_one_line_says_what_installs_them(
 def test_nothing_to_quantize_with(mine: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "quantize", NAME]) == 78
     assert "--images DIR" in capsys.readouterr().err
+    nowhere = mine.params.parent / "nowhere"
+    for folder, told in ((nowhere, "there is no such folder"), (mine.params, "this is no folder")):
+        assert main(["models", "quantize", NAME, "--images", str(folder)]) == 69
+        assert capsys.readouterr().err == f"edge: {folder}: {told}; give the path of a folder with images\n"
     assert main(["models", "quantize", "demo", "--from-camera"]) == 78
     assert "the bundled demo" in capsys.readouterr().err
 

@@ -114,6 +114,9 @@ class ImageReel:
 def images_in(folder: Path) -> list[Path]:
     """Return the image files of a folder, by name; raises CameraError when there is none."""
     with os_errors_told(folder):
+        if not folder.is_dir():
+            what = "this is no folder" if os.path.lexists(folder) else "there is no such folder"
+            raise CameraError(f"{folder}: {what}; give the path of a folder with images")
         images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not images:
         raise CameraError(f"{folder}: there is no image in this folder; known are {', '.join(sorted(SUFFIXES))}")

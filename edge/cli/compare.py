@@ -158,16 +158,19 @@ def bench(options: argparse.Namespace) -> int:
 
     models = checkpoints(options.models)
     wanted = settings_of(options).model
-    if options.engines is None:
-        named, line = engines_for(wanted.engine)
+    if options.engines in (None, "auto"):
+        named, line = engines_for(options.engines or wanted.engine)
         if line:
             print(line, file=sys.stderr)
     else:
         named = options.engines.split(",")
-    pairs = itertools.product(named, _precisions(options.precision or wanted.precision))
+    pairs = list(itertools.product(named, _precisions(options.precision or wanted.precision)))
     engines = [way(engine, precision) for engine, precision in pairs if not precision_problem(engine, precision)]
+    left_out = [problem for pair in pairs if (problem := precision_problem(*pair))]
     if not engines:
-        raise ModelError(precision_problem(named[0], options.precision or wanted.precision))
+        raise ModelError(left_out[0])
+    for problem in left_out:
+        print(f"Left out: {problem}.", file=sys.stderr)
     ours = list(engines)
     if options.against:
         engines.append(options.against)

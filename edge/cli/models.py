@@ -7,7 +7,7 @@ import functools
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import overrides_of, settings_of
 from edge.cli.compare import checkpoints, uncalibrated
@@ -16,6 +16,9 @@ from edge.cli.table import mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
 from edge.models.checkpoint import About, Checkpoint
 from edge.models.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
+
+if TYPE_CHECKING:
+    from edge.models.store import Installed
 
 CONVERT_TIMEOUT_S = 600.0
 
@@ -81,8 +84,12 @@ def list_models(options: argparse.Namespace) -> int:
     ours = [row for row in rows if row["installed"]]
     print("Installed:" if ours else "No model is installed; edge run uses the bundled demo.")
     if ours:
-        lines = [[*_row(row), row["problem"] or row["folder"]] for row in ours]
+        lines = [[*_row(row), "unusable" if row["problem"] else row["folder"]] for row in ours]
         print(table([*header, "where"], lines, numbers=range(1, 5)))
+    for row in ours:
+        # whole, and so not in the table
+        if problem := row["problem"]:
+            print(f"{problem}.")
     if invented := [row["name"] for row in ours if row.get("random_weights")]:
         print(f"Random weights, so their labels mean nothing: {', '.join(invented)}.")
     rough = [row["name"] for row in ours if row.get("calibrated") is False and row["name"] not in invented]
@@ -262,13 +269,27 @@ def verify(options: argparse.Namespace) -> int:
         if options.names and one.name not in options.names:
             continue
         with Progress() as progress:
-            here = verify_files(one, functools.partial(progress.step, one.name))
+            here = verify_files(one, functools.partial(progress.step, one.name)) or _faults_in_int8(one)
         faults += here
         if not here:
             print(f"{one.name}: {'good' if one.manifest else 'put there by hand, so there is nothing to compare with'}")
     if faults:
         raise ModelError("\n".join(faults))
     return EX_OK
+
+
+def _faults_in_int8(one: "Installed") -> list[str]:
+    """Why the int8 version would be refused; nothing where it is good, or there is none."""
+    from edge.importer.quantised import about_quantised, quantised_graph
+    from edge.models.checkpoint import find_checkpoint
+
+    try:
+        checkpoint = find_checkpoint(str(one.folder))
+        if about_quantised(checkpoint, digests=one.digests) is not None:
+            quantised_graph(checkpoint)
+    except ModelError as error:
+        return [str(error)]
+    return []
 
 
 def remove(options: argparse.Namespace) -> int:

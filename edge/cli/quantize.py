@@ -7,11 +7,15 @@ import json
 import math
 import os
 import random
+import shutil
+import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from edge.cli.common import settings_of
@@ -29,6 +33,7 @@ MOST_PICTURES = 600
 """More make it no better, only longer."""
 EVERY_S = 1.0
 """A live camera's frames are taken no nearer to each other than this."""
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 20
 """So many times as long as the frames would take at the least, one waits for something to move."""
 
@@ -47,7 +52,7 @@ def quantize(options: argparse.Namespace) -> int:
     checkpoint = find_checkpoint(options.name)
     if options.remove:
         return _remove(checkpoint.name, quantised_folder(checkpoint), dry=options.dry_run)
-    if options.name == DEMO:
+    if checkpoint.name == DEMO:
         raise ModelError("the bundled demo is as small as it need be; quantise a model that is installed")
     if (options.images is None) is not options.from_camera:
         raise ModelError("give the pictures with --images DIR, or take the camera's own frames with --from-camera")
@@ -62,16 +67,14 @@ def quantize(options: argparse.Namespace) -> int:
             parts = divide([partial(_same, one) for one in frames], in_order=True)
         else:
             parts = divide(_pictures(options.images, progress))
-        # not in memory, as /tmp may be: it takes some hundred MiB
-        place = os.environ.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
-        with tempfile.TemporaryDirectory(prefix="edge-quantize-", dir=place) as scratch:
+        with _scratch_folder() as scratch:
             tell = partial(_show, progress, checkpoint.name)
-            judged = make(checkpoint, parts, Path(scratch), tell)
+            judged = make(checkpoint, parts, scratch, tell)
             about = judged.about
             good = passes(about.figures.values())
             installs = good and not options.dry_run
-            written = install_quantised(checkpoint, made_in(Path(scratch), checkpoint)) if installs else None
-            made = sum(path.stat().st_size for path in made_in(Path(scratch), checkpoint).iterdir())
+            written = install_quantised(checkpoint, made_in(scratch, checkpoint)) if installs else None
+            made = sum(path.stat().st_size for path in made_in(scratch, checkpoint).iterdir())
             sizes = (checkpoint.params.stat().st_size, made)
     if options.json:
         found = dataclasses.asdict(about) | {"model": checkpoint.name, "precision": INT8, "passes": good}
@@ -91,16 +94,37 @@ def quantize(options: argparse.Namespace) -> int:
     return EX_OK
 
 
-def _remove(name: str, folder: Path, *, dry: bool) -> int:
-    import shutil
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder on disk that is gone in the end, also when Ctrl-C or a shutdown ends the command: it may be large."""
+    # not in memory, as /tmp may be: it takes some hundred MiB
+    place = os.environ.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
+    with tempfile.TemporaryDirectory(prefix="edge-quantize-", dir=place) as folder:
 
+        def end(number: int, _frame: FrameType | None) -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+        # what is ignored (nohup) stays so
+        numbers = [one for one in _END_SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
+        before = {number: signal.signal(number, end) for number in numbers}
+        try:
+            yield Path(folder)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _remove(name: str, folder: Path, *, dry: bool) -> int:
     if not folder.exists():
         raise ModelError(f"model {name} has no int8 version, so there is nothing to remove")
     if not dry:
         try:
             shutil.rmtree(folder)
         except OSError as error:
-            raise ModelError(f"{error.filename}: {error.strerror}; run it as the owner of the folder (sudo)") from error
+            # the name in the error is only the file's own
+            raise ModelError(f"{folder}: {error.strerror}; run it as the owner of the folder (sudo)") from error
     print(f"{name} has no int8 version {'then' if dry else 'now'}.")
     return EX_OK
 

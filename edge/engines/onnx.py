@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import os
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ _HARMFUL = ["WeightBiasQuantization"]
 
 def import_onnxruntime() -> Any:
     """Return the module onnxruntime. Raises ModelError, in one line, when it cannot be imported."""
+    # from 1.32 on it reports its use to its vendor, and keeps a number for this device in the home, unless told not to
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module("onnxruntime")
     except (ImportError, OSError, AttributeError) as error:

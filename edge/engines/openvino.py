@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import sys
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,9 @@ _GIVE_BACK_EVERY_S = 0.01
 
 def import_openvino() -> Any:
     """Return the module openvino. Raises ModelError, in one line, when it cannot be imported."""
+    # importing it reports that to its vendor, with a number for this user kept in the home; without this package, which
+    # pip brings along, it does not
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         return importlib.import_module("openvino")
     except (ImportError, OSError, AttributeError) as error:

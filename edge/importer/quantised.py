@@ -21,7 +21,7 @@ from edge.durable import to_disk
 from edge.errors import ModelError
 from edge.importer.cache import ABOUT, describe, key_of, whole_graph
 from edge.importer.graph import GRAPH, WEIGHTS, Graph
-from edge.models.checkpoint import Checkpoint
+from edge.models.checkpoint import DEMO, Checkpoint
 from edge.models.measure import fingerprint
 from edge.models.store import Answer, exchange
 
@@ -109,6 +109,8 @@ def quantised_problem(checkpoint: Checkpoint, precision: str, digests: Mapping[s
         about = about_quantised(checkpoint, precision, digests)
     except ModelError as error:
         return str(error).removeprefix(f"model {checkpoint.name}: ")
+    if about is None and checkpoint.name == DEMO:
+        return f"there is no {precision} version of it: as small as it is, it runs in float alone"
     return "" if about else f"there is no {precision} version of it: edge models quantize {checkpoint.name} makes one"
 
 

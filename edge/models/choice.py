@@ -156,9 +156,19 @@ def smaller(verdicts: Sequence[Verdict], than: str) -> Verdict | None:
 def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
     """The error that says what each candidate needs: one line for one of them, else a line for each."""
     error = NoModelFits(_needs(verdicts, within))
-    if within.passing:
+    if within.passing and _lacks_memory(verdicts, within):
         error.exit_code = EX_UNAVAILABLE  # a service is to try again: memory comes back
     return error
+
+
+def _lacks_memory(verdicts: Sequence[Verdict], within: Budget) -> bool:
+    """Whether one of them would run if there were more memory; what is struck or too slow would not."""
+    return any(
+        one.candidate.measurement is not None
+        and not one.candidate.struck
+        and (one.candidate.measurement.killed or (one.need_mib or 0.0) > within.mib)
+        for one in verdicts
+    )
 
 
 def _needs(verdicts: Sequence[Verdict], within: Budget) -> str:
@@ -169,8 +179,10 @@ def _needs(verdicts: Sequence[Verdict], within: Budget) -> str:
         if verdict.candidate.struck:
             return what
         return f"{what}; the budget is {within.mib:.0f} MiB ({within.source}): {more}, or use a smaller model"
-    lines = [f"no model fits into {within.mib:.0f} MiB ({within.source}):"]
-    lines += [f"  {verdict.candidate.name}: {verdict.reason}" for verdict in verdicts]
+    reasons = [f"  {verdict.candidate.name}: {verdict.reason}" for verdict in verdicts]
+    if verdicts and all(verdict.candidate.struck for verdict in verdicts):
+        return "\n".join(["no model can be used:", *reasons])
+    lines = [f"no model fits into {within.mib:.0f} MiB ({within.source}):", *reasons]
     lines.append(f"{more}, or install a smaller model (edge models list)")
     return "\n".join(lines)
 

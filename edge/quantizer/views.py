@@ -41,8 +41,9 @@ def divide(pictures: Sequence[Picture], *, in_order: bool = False) -> Parts:
     Raises ModelError when they are too few.
     """
     if len(pictures) < LEAST_PICTURES:
+        count = "1 picture is" if len(pictures) == 1 else f"{len(pictures)} different pictures are"
         raise ModelError(
-            f"{len(pictures)} different pictures are too few: {LEAST_PICTURES} are the least, better 100 or more, "
+            f"{count} too few: {LEAST_PICTURES} are the least, better 100 or more, "
             "since a network is quantised with some of them and judged with others"
         )
     order = np.arange(len(pictures))
