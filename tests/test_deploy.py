@@ -22,6 +22,7 @@ from rigs.stores import write_scenes
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.root,
     pytest.mark.system,
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
 ]
@@ -101,7 +102,7 @@ def bundle(fresh: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         "--output",
         str(folder),
     ]
-    options += ["--model-folder", str(folder / "mine")]
+    options += ["--model-folder", str(folder / "mine"), "--with", "openvino,quantize"]
     done = subprocess.run([PROJECT / "deploy/bundle", *options], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (archive,) = folder.glob("*.tar")
@@ -160,6 +161,7 @@ CRASHES = {
     "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.0.0"'),
     "edge/pipeline.py": (r"(?m)^from ", 'raise RuntimeError("boom")\nfrom '),
 }
+NEXT = {"edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.2.0"')}
 KNOWS_NO_PER_MINUTE = {
     "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.1.0"'),
     "edge/settings.py": (r"\bper_minute\b", "words_per_minute"),
@@ -247,22 +249,46 @@ def test_after_a_boot_it_speaks_and_only_root_may_change_it(pi: Booted) -> None:
     assert "Permission denied" in tried.stderr
 
 
-def test_every_engine_runs_in_the_service_and_int8_is_made_there(pi: Booted) -> None:
+def test_features_are_added_kept_and_run_in_the_service(
+    pi: Booted, installed: tuple[Path, str], tmp_path: Path
+) -> None:
+    """OpenVINO and the tools for int8: not there, then brought, kept by an upgrade that does not ask, and gone back."""
     if pi.slowness > 1:
         pytest.skip("ONNX Runtime cannot be imported where /proc/cpuinfo is another kind of processor's")
     edge = ["/usr/local/bin/edge"]
-    for engine in ("onnx", "openvino"):
-        pi.run("sed", "--in-place", f's/.*engine = ".*"/engine = "{engine}"/', "/etc/edge/edge.toml")
-        pi.run("systemctl", "reload", "edge")
-        until(pi, lambda engine=engine: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == engine)
+    set_engine(pi, "onnx")
+    pi.run("sed", "--in-place", 's/.*engine = ".*"/engine = "openvino"/', "/etc/edge/edge.toml")
+    refused = pi.run("systemctl", "reload", "edge", check=False)
+    assert refused.returncode or "OpenVINO" in pi.run("journalctl", "-u", "edge", "--output=cat").stdout
+    # what the settings need comes with the next deploy, and so does what is asked for
+    pi.write(f"{installed[1]}/{VARIABLES}", json.dumps({**DEMO, "edge_with": ["quantize"]}))
+    deploy(pi, installed[1])
+    second = used(pi)
+    until(pi, lambda: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == "openvino")
     write_scenes(pi.root / "tmp")
     told = pi.run("runuser", "-u", "edge", "--", *edge, "models", "quantize", "mine", "--images", "/tmp").stdout
     assert re.search(r"onnx +\d+.*passes\nopenvino +\d+.*passes", told), told
     pi.run("sed", "--in-place", 's/.*precision = ".*"/precision = "int8"/', "/etc/edge/edge.toml")
     pi.run("systemctl", "reload", "edge")
     until(pi, lambda: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == "openvino int8")
-    pi.run("systemctl", "restart", "edge")
+    # a release that was made before there were features does not say which it has
+    pi.run("rm", "/opt/edge/current/share/edge/features")
+    folder = other_version(pi, installed[1], tmp_path, "next", NEXT)
+    deploy(pi, folder)
+    assert used(pi).startswith("9.2.0-")
+    until(pi, lambda: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == "openvino int8")
     assert words(pi)
+    deploy(pi, folder, script="rollback")
+    assert used(pi) == second
+    until(pi, lambda: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == "openvino int8")
+    assert words(pi)
+
+
+def set_engine(pi: Booted, engine: str) -> None:
+    """Change the setting, and wait until the running service uses it."""
+    pi.run("sed", "--in-place", f's/.*engine = ".*"/engine = "{engine}"/', "/etc/edge/edge.toml")
+    pi.run("systemctl", "reload", "edge")
+    until(pi, lambda: json.loads(pi.run("/usr/local/bin/edge", "status", "--json").stdout)["engine"] == engine)
 
 
 def test_a_second_run_changes_nothing_and_a_preview_tells_what_would_change(

@@ -1,5 +1,6 @@
 """The deploy's parts that need no machine: its filters, its table, its variables, and ansible-lint's judgement."""
 
+import configparser
 import json
 import re
 import shutil
@@ -14,9 +15,18 @@ import bundle
 import edge_filters
 import pytest
 import yaml
-from edge_filters import doctor_faults, release_name, settings_file, source_digest, source_version, type_mistakes
+from edge_filters import (
+    doctor_faults,
+    features,
+    release_name,
+    settings_file,
+    source_digest,
+    source_version,
+    type_mistakes,
+)
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 
 import edge
 from edge.config import load
@@ -25,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
 ROLE = DEPLOY / "roles" / "edge"
 DEFAULTS = (ROOT / "edge/data/edge.toml").read_text()
+OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 
 
 # large files, and what other tests may be writing at this moment
@@ -99,6 +110,91 @@ def test_other_source_or_another_python_is_another_release(tmp_path: Path) -> No
     assert all(re.fullmatch(r"1-[0-9a-f]{8}", name) for name in names)
 
 
+def test_other_features_are_another_release() -> None:
+    names = {release_name("1", "x", "3.11", some) for some in ((), ("openvino",), ("openvino", "quantize"))}
+    assert len(names) == 3
+    assert release_name("1", "x", "3.11", ["quantize", "openvino"]) in names
+
+
+OPENVINO = '[model]\nengine = "openvino"\n'
+AUTO = '[model]\nengine = "auto"\n'
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has", "settings", "paths", "expected"),
+    [
+        ([], [], ["", ""], [], []),
+        (["quantize"], [], [""], ["/opt/edge/current/lib/python3.11/site-packages/openvino"], ["quantize"]),
+        ([], ["quantize"], [""], [], ["quantize"]),
+        ([], [], [OPENVINO, ""], [], ["openvino"]),
+        ([], [], ["", OPENVINO], [], ["openvino"]),
+        ([], [], ["Environment=EDGE_SPEECH_DRIVER=log EDGE_MODEL_ENGINE=openvino"], [], ["openvino"]),
+        # auto is content without it, but not worse than before
+        ([], [], [AUTO], [], []),
+        ([], [], [AUTO], ["/opt/edge/current/lib/python3.11/site-packages/openvino"], ["openvino"]),
+        (["quantize"], ["openvino"], ["this is no TOML"], [], ["openvino", "quantize"]),
+    ],
+)
+def test_an_upgrade_keeps_what_is_there_and_what_settings_need(
+    wanted: list[str], has: list[str], settings: list[str], paths: list[str], expected: list[str]
+) -> None:
+    assert features(wanted, has, settings, paths) == expected
+
+
+def test_each_feature_can_be_asked_for_everywhere() -> None:
+    names = set(OPTIONS["edge_with"]["choices"])
+    assert names == set(bundle.FEATURES)
+    release = (ROLE / "tasks/release.yml").read_text()
+    assert all(f"requirements-{name}.txt" in release for name in names)
+
+
+# ---- the lock
+
+LOCK = [*(ROLE / "files").glob("requirements*.txt"), *(ROOT / "scripts/requirements").glob("*.txt")]
+LOCKED = {file.name: re.findall(r"(?m)^([a-z0-9.-]+)==(\S+)", file.read_text()) for file in LOCK}
+
+
+def test_a_package_is_locked_once_in_one_version_for_each_python() -> None:
+    everything = [one for packages in LOCKED.values() for one in packages]
+    twice = {name for name, _ in everything if sum(other == name for other, _ in everything) > 1}
+    # another numpy and another Ansible for Python 3.13 than for 3.11, each in one file
+    for name in twice:
+        assert sum(any(other == name for other, _ in packages) for packages in LOCKED.values()) == 1, name
+    for file in LOCK:
+        if file.name != "sizes.txt":
+            entries = re.split(r"(?m)^(?=[a-z0-9.-]+==)", file.read_text())[1:]
+            assert all("--hash=sha256:" in entry for entry in entries), file
+
+
+def test_the_lock_has_what_setup_cfg_asks_for() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    parts = {
+        "requirements.txt": f"{setup['options']['install_requires']}\n{extras['mxnet']}\n{extras['onnx']}",
+        "requirements-openvino.txt": extras["openvino"],
+        "requirements-quantize.txt": extras["quantize"],
+        "test.txt": f"{extras['test']}\n{extras['dev']}",
+    }
+    for name, text in parts.items():
+        for line in filter(None, text.splitlines()):
+            wanted = Requirement(line)
+            versions = [
+                version for packages in LOCKED.values() for one, version in packages if one == wanted.name.lower()
+            ]
+            assert versions, line
+            assert all(wanted.specifier.contains(version) for version in versions) or wanted.marker, (name, line)
+    assert {name for name, _ in LOCKED["requirements.txt"]} >= {"mxnet", "onnxruntime", "opencv-python", "pyttsx3"}
+    assert not {"numpy", "systemd-python", "openvino", "onnx"} & {name for name, _ in LOCKED["requirements.txt"]}
+
+
+def test_sizes_are_known_for_each_file_of_the_lock() -> None:
+    lines = (ROOT / "scripts/requirements/sizes.txt").read_text().splitlines()[1:]
+    machines = {(python, machine) for python in bundle.PYTHONS.values() for machine in bundle.PLATFORMS.values()}
+    wanted = {f"{file.name} {python} {machine}" for file in LOCK for python, machine in machines}
+    assert {line.rpartition(" ")[0] for line in lines} == {one for one in wanted if "sizes.txt" not in one}
+
+
 # ---- variables, packages, files
 
 
@@ -109,9 +205,6 @@ def test_every_variable_is_described_has_a_default_and_stands_in_the_table() -> 
     assert described == defaults == table
     example = re.findall(r"edge_\w+", (DEPLOY / "inventory.example.yml").read_text())
     assert set(example) <= described
-
-
-OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 
 
 def test_the_defaults_and_the_example_have_the_types_of_their_variables() -> None:
@@ -160,8 +253,8 @@ def test_no_file_of_the_deploy_names_a_package_index_or_keeps_a_secret() -> None
 
 
 @pytest.mark.integration
-def test_ansible_lint_finds_nothing() -> None:
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+def test_ansible_lint_finds_nothing(tmp_path: Path) -> None:
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
     lint = [
         sys.executable,
         "-m",
@@ -247,7 +340,7 @@ def test_faults_of_the_doctor_and_what_it_prints_when_it_fails() -> None:
     assert doctor_faults("edge: --service: no systemd\n") == ["edge: --service: no systemd"]
     assert set(edge_filters.FilterModule().filters()) == {
         "edge_source_version", "edge_source_digest", "edge_release_name", "edge_settings_file", "edge_type_mistakes",
-        "edge_doctor_faults",
+        "edge_doctor_faults", "edge_features",
     }  # fmt: skip
 
 

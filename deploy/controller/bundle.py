@@ -34,6 +34,10 @@ PACKAGES = [
     *("espeak-ng", "libespeak-ng1", "alsa-utils", "libgl1", "libgomp1"),
 ]
 """As in roles/edge/vars/main.yml; tests compare the two."""
+REQUIREMENTS = DEPLOY / "roles/edge/files/requirements.txt"
+FEATURES = {
+    file.stem.removeprefix("requirements-"): file for file in sorted(REQUIREMENTS.parent.glob("requirements-*.txt"))
+}
 GLIB = {"bookworm": "libglib2.0-0", "trixie": "libglib2.0-0t64"}
 FOR_MXNET = {"amd64": ["libquadmath0"], "arm64": ["libopenblas0-pthread", "liblapacke", "libgfortran5"]}
 INSTALL = """\
@@ -70,6 +74,14 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="deploy/bundle", description=__doc__.partition("\n")[0])
     parser.add_argument("--release", choices=list(PYTHONS), default="bookworm", help="the Pi's system")
     parser.add_argument("--arch", choices=list(PLATFORMS), default="arm64", help="what it is built for")
+    parser.add_argument(
+        "--with",
+        dest="features",
+        type=lambda text: sorted(set(filter(None, text.split(",")))),
+        default=[],
+        metavar="FEATURE,...",
+        help=f"what else to bring: {', '.join(FEATURES)}",
+    )
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="one of the catalogue, downloaded")
     parser.add_argument("--from", dest="origin", metavar="DIR|URL", help="where --model is downloaded from")
     parser.add_argument(
@@ -91,6 +103,9 @@ def make(options: argparse.Namespace) -> Path:
     for folder in options.model_folder:
         if not any(folder.glob("*-symbol.json")):
             raise BundleError(f"{folder} has no checkpoint (NAME-symbol.json): give the folder with its files")
+    for feature in options.features:
+        if feature not in FEATURES:
+            raise BundleError(f"--with: there is no {feature}; there are: {', '.join(FEATURES)}")
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise BundleError(f"there is no {tool}: make the bundle on Debian, Ubuntu or Raspberry Pi OS")
@@ -104,8 +119,8 @@ def make(options: argparse.Namespace) -> Path:
         with step("edge itself"):
             copy_project(whole / "project")
         with step("Python packages"):
-            requirements = DEPLOY / "roles/edge/files/requirements.txt"
-            download_wheels(requirements, target / "wheels", options.release, options.arch)
+            for requirements in (REQUIREMENTS, *(FEATURES[feature] for feature in options.features)):
+                download_wheels(requirements, target / "wheels", options.release, options.arch)
         with step("Ansible, for the Pi itself"):
             download_wheels(DEPLOY / "controller/requirements.txt", whole / "controller", options.release, options.arch)
         with step("Debian packages, with all that they depend on"):
@@ -124,6 +139,7 @@ def make(options: argparse.Namespace) -> Path:
             shutil.rmtree(target)
             (whole / "install").write_text(INSTALL)
             (whole / "install").chmod(0o755)
+            (whole / "features").write_text("".join(f"{feature}\n" for feature in options.features))
             (whole / "kind").write_text(f"{options.release} {options.arch}\n")
             note_checksums(whole)
             options.output.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,15 @@
 """Filters of the playbooks: what the project's source is called, and a settings file from variables."""
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-_SOURCE = ("edge", "systemd", "setup.cfg", "pyproject.toml", "scripts/mend-mxnet")
+_SOURCE = ("edge", "systemd", "setup.cfg", "pyproject.toml", "scripts/mend-mxnet", "scripts/run-pip")
 _SOURCE_OF_DEPLOY = "deploy/roles/edge/files"
 _DEFAULT = re.compile(r"# ([a-z0-9_]+) = ")
 
@@ -31,9 +33,34 @@ def source_digest(project: str) -> str:
     return whole.hexdigest()
 
 
-def release_name(version: str, digest: str, python: str) -> str:
-    """What a release is called: '0.1.0-3f9c2a1b'. Other source or another Python of the system is another release."""
-    return f"{version}-{hashlib.sha256(f'{digest} {python}'.encode()).hexdigest()[:8]}"
+def release_name(version: str, digest: str, python: str, features: Iterable[str] = ()) -> str:
+    """Return what a release is called: '0.1.0-3f9c2a1b'.
+
+    Other source, another Python of the system, or other features are another release.
+    """
+    content = " ".join((digest, python, *sorted(features)))
+    return f"{version}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def features(
+    wanted: Iterable[str], installed: Iterable[str], settings: Iterable[str], paths: Iterable[str]
+) -> list[str]:
+    """Return the features that a release is to have, sorted: an upgrade takes none away, nor what settings need.
+
+    Args:
+        wanted: What the deploy asks for.
+        installed: What the release that runs was made with.
+        settings: Texts of settings files, and of the service's environment: those in force, and those to come.
+        paths: Where the release that runs has OpenVINO. Releases made before there were features all have it, and
+            `auto` may have chosen it there.
+    """
+    engines = set()
+    for text in settings:
+        engines.update(re.findall(r"\bEDGE_MODEL_ENGINE=(\w+)", text))
+        with contextlib.suppress(ValueError):  # edge itself tells what is wrong with it
+            engines.add(tomllib.loads(text).get("model", {}).get("engine"))
+    needed = {"openvino"} if "openvino" in engines or ("auto" in engines and list(paths)) else set()
+    return sorted({*wanted, *installed, *needed})
 
 
 def settings_file(settings: Mapping[str, Mapping[str, Any]], defaults: str) -> str:
@@ -116,6 +143,7 @@ class FilterModule:
             "edge_source_version": source_version,
             "edge_source_digest": source_digest,
             "edge_release_name": release_name,
+            "edge_features": features,
             "edge_settings_file": settings_file,
             "edge_type_mistakes": type_mistakes,
             "edge_doctor_faults": doctor_faults,
