@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,11 @@ def wait_until(condition: Callable[[], T]) -> T:
         assert time.monotonic() < deadline_s, "did not happen in time"
         time.sleep(0.005)
     return result
+
+
+def grown(before: Sequence[int], now: Sequence[int]) -> bool:
+    """Return whether anything has become more. Less is well: what an earlier test left may have ended since."""
+    return any(one > then for one, then in zip(now, before, strict=True))
 
 
 def members(group: int) -> list[int]:
