@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Runs all tests in lanes side by side, with one report and one exit code: what scripts/test does without a selection.
 
+With arguments it runs one pytest with them instead; for root two, one as an ordinary user (places.py).
+
 The tests mostly wait: for machines that boot, for watchdogs, for daemons at real pace. A lane is a pytest of its own
 with some of the test files; why it is these, and what makes it safe, is in docs/decisions/0016-lanes.md.
 """
@@ -20,24 +22,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from xml.etree import ElementTree
 
-ROOT = Path(__file__).resolve().parents[1]
-BIN = Path(sys.executable).parent
-TYPES = [str(BIN / "mypy")]
+from places import Place, places
+
+TYPES = ["-m", "mypy"]
 FILES = {
-    # machines to which edge is deployed: Ansible, pip and archives, which need a whole core again and again. The parts
-    # of the deploy look through deploy/, which the machines' tests write into: one after the other
-    "deploy": ["test_deploy_parts.py", "test_deploy.py"],
-    # daemons, cameras and voices at real pace, and machines that boot: little work and much waiting
+    # daemons, cameras and voices at real pace: little work and much waiting
     "pace": [
         *("test_daemon.py", "test_daemon_aloud.py", "test_daemon_camera.py", "test_reload.py", "test_pressure.py"),
         *("test_process_camera.py", "test_cameras_live.py", "test_streams.py", "test_worker.py", "test_speech.py"),
-        *("test_doctor.py", "test_control.py", "test_booted.py"),
+        *("test_doctor.py", "test_control.py"),
     ],
 }
 REST = "rest"
 """All other files, among them those that nobody has thought of yet."""
+
+ROOT_FILES = {
+    # machines to which edge is deployed: Ansible, pip and archives, which need a whole core again and again
+    "deploy": ["test_deploy.py"],
+}
+ROOT_REST = "machines"
+"""The tests of all other files that need root: mostly machines that boot."""
+
+NO_TESTS = 5
+"""pytest's exit code where nothing was selected."""
 
 GRACE_S = 60.0
 """How long a lane may take to end what it has started."""
@@ -85,26 +95,41 @@ class Outcome:
     def told(self) -> str:
         """One line for each thing that did not pass, those to be mended last; equal ones are one, with their number."""
         order = ("SKIPPED", "XFAIL", "ERROR", "FAILED")
-        lines = Counter(line.replace(f"{ROOT}/", "") for line in self.lines)
+        lines = Counter(re.sub(r"/\S*/(?=tests/)", "", line) for line in self.lines)
         listed = sorted(lines.items(), key=lambda item: (order.index(item[0].split()[0]), item[0]))
         return "".join(f"{line}{f' ({number} times)' if number > 1 else ''}\n" for line, number in listed)
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something to run, and where and as whom."""
+
+    place: Place
+    arguments: tuple[str, ...]
+
+    def start(self, **options: Any) -> "subprocess.Popen[str]":
+        """Start it, to be told when we are killed: the kernel forgets that when the user changes, so it is set last."""
+        return subprocess.Popen(
+            [*self.place.prefix, "setpriv", "--pdeathsig", "INT", *self.arguments],
+            cwd=self.place.root,
+            env=self.place.environment,
+            text=True,
+            **options,
+        )
 
 
 class Lane:
     """A command that runs beside others. Its lines are passed on with its name before them, at the end in one piece."""
 
-    def __init__(self, name: str, command: list[str], write: Callable[[str], None]) -> None:
+    def __init__(self, name: str, command: Command, write: Callable[[str], None]) -> None:
         self.name = name
         self._write = write
         self._begun_s = time.monotonic()
-        # in a group of its own, so that Ctrl-C reaches it once, through us; should we be killed, it ends too
-        self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "INT", *command],
-            cwd=ROOT,
+        # in a group of its own, so that Ctrl-C reaches it once, through us
+        self._process = command.start(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
             errors="replace",
             process_group=0,
         )
@@ -120,10 +145,10 @@ class Lane:
             if tail or (title and title[1] != "test session starts"):
                 tail.append(line)
             elif line.strip() and not title and "generated xml file" not in line:
-                self._write(f"{self.name:7} {line}")
+                self._write(f"{self.name:8} {line}")
         code = self._process.wait()
         took_s = time.monotonic() - self._begun_s
-        self._write("".join(tail) + f"{self.name:7} ended with {code} after {took_s:.0f} s\n")
+        self._write("".join(tail) + f"{self.name:8} ended with {code} after {took_s:.0f} s\n")
 
     def interrupt(self) -> None:
         if self._process.poll() is None:
@@ -140,23 +165,43 @@ class Lane:
         try:
             self._process.wait(max(0.0, until_s - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self._write(f"{self.name:7} does not end and is killed\n")
+            self._write(f"{self.name:8} does not end and is killed\n")
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._reader.join()
 
 
-def pytests(folder: Path, options: list[str]) -> dict[str, list[str]]:
-    """The command of each lane, by its name; each leaves NAME.xml in the folder."""
-    others = [f"--ignore=tests/{name}" for names in FILES.values() for name in names]
-    chosen = {name: [f"tests/{file}" for file in names] for name, names in FILES.items()} | {REST: ["tests", *others]}
-    # what a lane mounts the others do not see: some tests look whether anything has stayed mounted
-    apart = ["unshare", "--mount"]
-    if subprocess.run([*apart, "true"], check=False, stderr=subprocess.DEVNULL).returncode:
-        apart = []  # who may not do this may not mount
+def _lanes(place: Place, folder: Path, options: list[str], marker: str) -> dict[str, Command]:
+    """Return the lanes of one place; each leaves UID/NAME.xml in the folder."""
+    files, rest = (ROOT_FILES, ROOT_REST) if marker == "root" else (FILES, REST)
+    others = [f"--ignore=tests/{name}" for names in files.values() for name in names]
+    chosen = {name: [f"tests/{file}" for file in names] for name, names in files.items()} | {rest: ["tests", *others]}
+    reports = folder / str(place.uid)
+    reports.mkdir()
+    os.chown(reports, place.uid, place.gid)
+    apart: tuple[str, ...] = ()
+    if place.is_root:
+        # what a lane mounts the others do not see: some tests look whether anything has stayed mounted
+        can = subprocess.run(["unshare", "--mount", "true"], check=False, stderr=subprocess.DEVNULL)
+        apart = ("unshare", "--mount") if can.returncode == 0 else ()
     # what did not pass is told at the end, for all of them
-    common = [*apart, str(BIN / "pytest"), "--no-header", "-rN", *options]
-    return {name: [*common, f"--junitxml={folder / name}.xml", *selected] for name, selected in chosen.items()}
+    common = (*apart, str(place.python), "-m", "pytest", "--no-header", "-rN", *options)
+    only = ("-m", marker) if marker else ()
+    return {
+        name: Command(place, (*common, *only, f"--junitxml={reports / name}.xml", *selected))
+        for name, selected in chosen.items()
+    }
+
+
+def pytests(there: list[Place], folder: Path, options: list[str]) -> dict[str, Command]:
+    """Return the command of each lane, by its name. Root divides the tests: each runs in one place, as one user."""
+    if len(there) == 1:
+        return _lanes(there[0], folder, options, "")
+    return {
+        name: command
+        for place in there
+        for name, command in _lanes(place, folder, options, "root" if place.is_root else "not root").items()
+    }
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -168,7 +213,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise Interrupted
 
 
-def run(commands: dict[str, list[str]]) -> dict[str, int]:
+def run(commands: dict[str, Command]) -> dict[str, int]:
     """Run commands side by side; return their exit codes. An interrupt ends them all, and is raised again."""
     lock = threading.Lock()
 
@@ -191,22 +236,29 @@ def run(commands: dict[str, list[str]]) -> dict[str, int]:
         raise
 
 
-def main(options: list[str]) -> int:
-    """Run mypy and all tests, each pytest with these options; return 0 when everything is well."""
+def main(arguments: list[str]) -> int:
+    """Run mypy and all tests, or what pytest's arguments select; return 0 when everything is well."""
     # handlers, unlike what is ignored, are not passed on: in the background, a shell has SIGINT ignored
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    try:
+        with places() as there:
+            return selected(there, arguments) if arguments else everything(there, [])
+    except Interrupted:
+        print("Interrupted: nothing is said about the tests.")
+        return 130
+
+
+def everything(there: list[Place], options: list[str]) -> int:
+    """Run mypy and all tests in lanes, each pytest with these options."""
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edge-lanes-") as folder:
-        tests = pytests(Path(folder), options)
-        try:
-            codes = run({"types": TYPES, **tests})
-        except Interrupted:
-            print("Interrupted: nothing is said about the tests.")
-            return 130
+        Path(folder).chmod(0o755)  # an ordinary user leaves reports there too
+        tests = pytests(there, Path(folder), options)
+        codes = run({"types": Command(there[0], (str(there[0].python), *TYPES)), **tests})
         outcome = Outcome()
-        for name in tests:
-            outcome.read(Path(folder) / f"{name}.xml")
+        for name, command in tests.items():
+            outcome.read(Path(folder) / str(command.place.uid) / f"{name}.xml")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     counts = ", ".join(f"{number} {what}" for what, number in sorted(outcome.counts.items()))
     bad = [f"{name} ended with {code}" for name, code in codes.items() if code]
@@ -218,6 +270,31 @@ def main(options: list[str]) -> int:
         f"{'; '.join(bad) or ('not all is well' if failed else 'all is well')}"
     )
     return int(failed)
+
+
+def selected(there: list[Place], arguments: list[str]) -> int:
+    """Run mypy and, in one place after the other, a pytest with these arguments; their output is shown as it is."""
+    code = _shown(Command(there[0], (str(there[0].python), *TYPES)))
+    codes = []
+    for place in there if not code else []:
+        marker = [] if len(there) == 1 else ["-m", "root" if place.is_root else "not root"]
+        if len(there) > 1:
+            print(f"As {'root, what needs root' if place.is_root else 'an ordinary user'}:", flush=True)
+        codes.append(_shown(Command(place, (str(place.python), "-m", "pytest", *marker, *arguments))))
+    # where the selection has tests of one kind alone, the other pytest has found none
+    found = [one for one in codes if one != NO_TESTS] or codes
+    return code or max(found)
+
+
+def _shown(command: Command) -> int:
+    process = command.start()
+    try:
+        return process.wait()
+    except Interrupted:
+        # on a terminal Ctrl-C has reached it already
+        process.send_signal(signal.SIGINT)
+        process.wait(GRACE_S)
+        raise
 
 
 if __name__ == "__main__":

@@ -34,9 +34,14 @@ def _bases_of(item: pytest.Item) -> set[str]:
     return {str(parameters[name]) for name in ("debian", "fresh") if name in parameters}
 
 
+@pytest.hookimpl(tryfirst=True)  # -m is to see the marks of this
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is only for --long is skipped; the tests in booted machines come last."""
+    """Skip what is only for --long, or only for root; let the tests in booted machines, which need root, come last."""
     for item in items:
+        if _bases_of(item):
+            item.add_marker(pytest.mark.root)
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root: sudo ./scripts/test"))
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="only with ./scripts/test --long"))
     items.sort(key=lambda item: bool(_bases_of(item)))

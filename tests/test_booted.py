@@ -14,6 +14,7 @@ from rigs.network import Cable, cabled
 from rigs.processes import wait_until
 
 pytestmark = [
+    pytest.mark.root,
     pytest.mark.system,
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
 ]

@@ -344,7 +344,7 @@ def test_a_proxy_is_used(server: FileServer, store: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.system
-@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.root
 def test_a_full_disk_leaves_the_old_one(server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = tmp_path / "small"
     small.mkdir()

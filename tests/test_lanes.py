@@ -9,17 +9,20 @@ from functools import partial
 from pathlib import Path
 
 import lanes
+import places
 import pytest
 from rigs.processes import wait_until
 
 RUN = """
-import sys
+import contextlib, sys
 from pathlib import Path
-import lanes
-lanes.ROOT = Path(sys.argv[1])
+import lanes, places
+places.ROOT = Path(sys.argv[1])
+# also for root: one place alone, where all of its files are tried
+lanes.places = lambda: contextlib.nullcontext([places.here()])
 lanes.GRACE_S = float(sys.argv[2])
 lanes.FILES = {"first": ["test_first.py"]}
-lanes.TYPES = ["true"]
+lanes.TYPES = ["-c", ""]
 sys.exit(lanes.main(sys.argv[3:]))
 """
 
@@ -36,7 +39,7 @@ def project(folder: Path, **files: str) -> Path:
 def start(folder: Path, *options: str, grace_s: float = 60) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", RUN, str(folder), str(grace_s), *options],
-        env={**os.environ, "PYTHONPATH": str(lanes.ROOT / "scripts")},
+        env={**os.environ, "PYTHONPATH": str(places.ROOT / "scripts")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -51,12 +54,23 @@ def finished(folder: Path, *options: str) -> tuple[int, list[str]]:
 
 
 def test_every_file_of_tests_is_in_one_lane(tmp_path: Path) -> None:
-    there = sorted(path.name for path in (lanes.ROOT / "tests").glob("test_*.py"))
-    named = sorted(name for names in lanes.FILES.values() for name in names)
-    assert len(set(named)) == len(named)
-    assert set(named) < set(there)
-    rest = lanes.pytests(tmp_path, [])[lanes.REST]
+    there = sorted(path.name for path in (places.ROOT / "tests").glob("test_*.py"))
+    for files in (lanes.FILES, lanes.ROOT_FILES):
+        named = sorted(name for names in files.values() for name in names)
+        assert len(set(named)) == len(named)
+        assert set(named) < set(there)
+    rest = lanes.pytests([places.here()], tmp_path, [])[lanes.REST].arguments
+    named = [name for names in lanes.FILES.values() for name in names]
     assert {f"--ignore=tests/{name}" for name in named} == {one for one in rest if one.startswith("--ignore")}
+
+
+def test_root_runs_each_test_once_as_one_user(tmp_path: Path) -> None:
+    commands: dict[str, lanes.Command] = {}
+    for number, marker in enumerate(("not root", "root")):
+        (tmp_path / str(number)).mkdir()
+        commands |= lanes._lanes(places.here(), tmp_path / str(number), [], marker)
+    markers = {name: command.arguments[-command.arguments[::-1].index("-m")] for name, command in commands.items()}
+    assert markers == {"pace": "not root", "rest": "not root", "deploy": "root", "machines": "root"}
 
 
 def test_one_report_over_all_lanes(tmp_path: Path) -> None:
@@ -120,7 +134,7 @@ def test_a_lane_that_dies_or_has_no_tests_is_a_failure(tmp_path: Path) -> None:
     assert told[-1].endswith("rest ended with 5")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.root
 def test_what_a_lane_mounts_is_its_own(tmp_path: Path) -> None:
     looking = """
         import pathlib

@@ -70,7 +70,7 @@ def test_where_nothing_can_be_written_nothing_is_remembered(tmp_path: Path) -> N
         assert marker.struck() == {}
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's folder")
+@pytest.mark.root
 def test_another_users_folder_is_not_believed(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     load_in_a_child(folder, tmp_path / "a", "killed")

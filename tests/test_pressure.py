@@ -138,6 +138,7 @@ def kills(group: Path) -> int:
 
 
 @pytest.mark.system
+@pytest.mark.root
 def test_what_is_too_large_for_a_control_group_is_refused_and_nothing_is_killed(group: Path, tmp_path: Path) -> None:
     """By hand: a network whose weights alone fill the group, and one that nobody has measured."""
     from edge.engines.mxnet_compat import import_mxnet
@@ -158,6 +159,7 @@ def test_what_is_too_large_for_a_control_group_is_refused_and_nothing_is_killed(
 
 
 @pytest.mark.system
+@pytest.mark.root
 def test_a_network_on_trial_is_what_dies_in_a_control_group(group: Path, tmp_path: Path) -> None:
     """It looks small and is not: the child that tries it is ended, the daemon says so."""
     from edge.engines.mxnet_compat import import_mxnet

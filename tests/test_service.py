@@ -23,6 +23,7 @@ from edge.machine import Machine
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.root,
     pytest.mark.system,
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
 ]

@@ -131,6 +131,7 @@ class Machine:
         return json.loads(self.edge(*arguments, "--json", tools=tools, code=code)[0])
 
 
+@pytest.mark.root
 @pytest.mark.system
 @pytest.mark.parametrize("name", _MACHINES)
 @pytest.mark.parametrize("engine", GRAPH_ENGINES)

@@ -1,4 +1,5 @@
-"""The systems that machines are booted from (booted.py): made once, with mmdebstrap, and kept in `.roots/`.
+"""The systems that machines are booted from (booted.py): made once, with mmdebstrap, and kept in `.roots/`
+or in the folder that EDGE_TEST_ROOTS names.
 
 Two kinds of each Debian: `bookworm` has what edge needs, but not edge; `fresh-bookworm` is what somebody has who has
 just written an SD card, with a user `pi` who may use sudo, and nothing of ours.
@@ -6,6 +7,7 @@ just written an SD card, with a user `pi` who may use sudo, and nothing of ours.
 
 import fcntl
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -13,7 +15,7 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-ROOTS = PROJECT / ".roots"
+ROOTS = Path(os.environ.get("EDGE_TEST_ROOTS", PROJECT / ".roots"))
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 
 _PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "python3-systemd", "espeak-ng", "alsa-utils"]
@@ -86,7 +88,7 @@ def base(name: str) -> Path:
     """
     while _preparing:
         _preparing.pop().wait()  # if it could not, we shall see why
-    ROOTS.mkdir(exist_ok=True)
+    ROOTS.mkdir(parents=True, exist_ok=True)
     # held until it is made: another run of the tests may want the same one
     with (ROOTS / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -84,7 +84,7 @@ exec setpriv --bounding-set=-sys_module env -i container=other PATH=/usr/sbin:/u
 def why_not() -> str:
     """Why no machine can be booted here; empty when one can."""
     if os.geteuid() != 0:
-        return "booting a machine needs root"
+        return "booting a machine needs root: sudo ./scripts/test"
     if not (CGROUPS / "systemd").is_dir() or not (CGROUPS / "memory").is_dir():
         return "this rig boots on control groups of version 1, or of both, and here are others"
     if not os.access(CGROUPS / "memory", os.W_OK):
