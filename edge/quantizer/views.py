@@ -50,7 +50,7 @@ def divide(pictures: Sequence[Picture], *, in_order: bool = False) -> Parts:
     if not in_order:
         np.random.default_rng(0).shuffle(order)
     ends = np.cumsum([round(share * len(pictures)) for share in _SHARES])
-    parts = [[pictures[index] for index in part] for part in np.split(order, ends)]
+    parts = [[pictures[int(index)] for index in part] for part in np.split(order, ends)]
     return Parts(*parts)
 
 
