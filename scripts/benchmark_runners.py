@@ -211,8 +211,9 @@ class Host:
 
     def _write_in_one_file(self, graph: Path) -> None:
         """Peers don't find weights in another file, and don't know which of two outputs is meant."""
-        import onnx
+        from edge.quantizer.tools import import_onnx
 
+        onnx = import_onnx()
         model = onnx.load(str(graph))
         for output in [one for one in model.graph.output if one.name != PROBABILITIES]:
             model.graph.output.remove(output)
@@ -268,7 +269,10 @@ class Host:
                 done = subprocess.run(
                     [str(word) for word in command],
                     cwd=self._folder,
-                    env={**os.environ, "PATH": f"{Path(str(command[0])).parent}:{os.environ.get('PATH', '')}"},
+                    env={
+                        **{"ORT_DISABLE_TELEMETRY": "1", **os.environ},  # onnx2tf has its own ONNX Runtime
+                        "PATH": f"{Path(str(command[0])).parent}:{os.environ.get('PATH', '')}",
+                    },
                     stdout=output,
                     stderr=output,
                     timeout=CONVERT_S,

@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines.onnx import import_onnxruntime
 from edge.errors import ModelError
 from edge.importer.graph import SCORES, Graph, make_graph
 from edge.models.checkpoint import Checkpoint, InputSpec
@@ -368,8 +369,7 @@ def _status(field: str) -> int:
 
 def scores_of(graph: Graph, pictures: Floats) -> Floats:
     """What ONNX Runtime makes of pictures of 0..255. Raises FailureError when it refuses the graph."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
@@ -536,7 +536,7 @@ def try_large_files() -> int:
 
 def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> Counter[str]:
     """Do so many runs; return what became of them. Raises FailureError, and leaves the files that caused it."""
-    import onnxruntime  # noqa: F401 - its memory is no growth then
+    import_onnxruntime()  # its memory is no growth then
 
     counts: Counter[str] = Counter()
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 3, SIZE, SIZE)).astype(np.float32)
@@ -644,8 +644,8 @@ def guard() -> None:
         raise FailureError(f"it takes longer than {MOST_S} s")
 
     signal.signal(signal.SIGALRM, late)
-    with contextlib.suppress(ImportError):
-        import onnxruntime  # noqa: F401 - its libraries are no allocation
+    with contextlib.suppress(ModelError):
+        import_onnxruntime()  # its libraries are no allocation
     taken = _status("VmSize")
     resource.setrlimit(resource.RLIMIT_AS, (taken + _ROOM, resource.RLIM_INFINITY))
 

@@ -1,6 +1,7 @@
 """Who may import whom: the house stands on it, so it is read from the code itself."""
 
 import ast
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,7 +99,7 @@ ALLOWED = {
 DOORS = {
     "mxnet": {"engines/mxnet_compat.py"},
     "onnx": {"quantizer/tools.py"},
-    "onnxruntime": {"engines/onnx.py", "quantizer/tools.py"},
+    "onnxruntime": {"engines/onnx.py"},
     "openvino": {"engines/openvino.py"},
     "picamera2": {"cameras/picamera2.py", "cameras/__init__.py"},
     "libcamera": {"cameras/picamera2.py"},
@@ -109,6 +110,16 @@ DOORS = {
         "engines/preprocess.py",
     },
 }
+
+# what reports to its vendor when it is imported, or must be mended first: nobody may pass by the door, nor may a script
+GUARDED = {"mxnet", "onnx", "onnxruntime", "openvino"}
+PROJECT = ROOT.parent
+ALL_FILES = sorted(
+    str(path.relative_to(PROJECT))
+    for folder in ("edge", "scripts", "tests", "deploy")
+    for path in (PROJECT / folder).rglob("*.py")
+    if path != Path(__file__)  # which has examples of what is forbidden
+)
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -128,6 +139,36 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
                     yield (f"edge.{alias.name}" if is_module else "edge", id(node) in top)
             else:
                 yield node.module, id(node) in top
+
+
+def guarded_imports(tree: ast.AST) -> Iterator[str]:
+    """What is guarded and imported: by a statement, by name through a function, or in code that is in a text."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom(module=str(name)):
+                names = [name]
+            case ast.Call(func=ast.Attribute(attr=function) | ast.Name(id=function), args=[first, *_]):
+                names = [text_of(first)] if function in ("import_module", "importorskip", "__import__") else []
+            case ast.Constant(value=str(text)) if "import" in text:
+                names = list(guarded_imports(parsed(text)))
+            case _:
+                continue
+        yield from (name for name in names if name.split(".")[0] in GUARDED)
+
+
+def text_of(node: ast.expr) -> str:
+    """A text as far as it is known: also the beginning of f"onnxruntime.{part}"."""
+    first = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else node
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+
+
+def parsed(text: str) -> ast.AST:
+    try:
+        return ast.parse(textwrap.dedent(text))
+    except SyntaxError:
+        return ast.Module([], [])
 
 
 def allowed(module: str) -> set[str]:
@@ -152,6 +193,31 @@ def test_each_vendor_library_has_one_door(module: str) -> None:
         if vendor in DOORS:
             assert module in DOORS[vendor], f"{module} imports {name}"
             assert not at_top, f"{module} imports {name} at the top level: it must be inside the function that opens it"
+
+
+@pytest.mark.parametrize("file", ALL_FILES)
+def test_nobody_imports_an_engine_but_through_its_door(file: str) -> None:
+    """Tests and scripts neither, for a person runs them too."""
+    for name in guarded_imports(ast.parse((PROJECT / file).read_text(encoding="utf-8"))):
+        doors = {f"edge/{door}" for door in DOORS[name.split(".")[0]]}
+        assert file in doors, f"{file} imports {name}; {' or '.join(doors)} has a function for it"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import onnxruntime",
+        "def load():\n    from onnxruntime.quantization import calibrate",
+        "importlib.import_module('openvino.tools')",
+        "from importlib import import_module\nimport_module('onnx')",
+        "import_module(f'onnxruntime.{part}')",
+        "__import__('mxnet')",
+        "pytest.importorskip('onnx')",
+        "CODE = 'import sys; import openvino'",
+    ],
+)
+def test_each_way_to_import_is_seen(code: str) -> None:
+    assert list(guarded_imports(ast.parse(code)))
 
 
 def test_the_rules_name_only_what_exists() -> None:

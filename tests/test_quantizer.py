@@ -16,14 +16,14 @@ from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
 from rigs.stores import DEMO, unexamined, write_scenes
 
 from edge.cameras.images import images_in
 from edge.cli import main
 from edge.engines import ENGINES, GRAPH_ENGINES, engine_problem, engine_version, engines_for, open_classifier
+from edge.engines.onnx import import_onnxruntime
+from edge.engines.openvino import import_openvino
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import known_picture
 from edge.errors import ModelError
@@ -45,7 +45,7 @@ from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.store import Store
 from edge.quantizer import quantize
 from edge.quantizer.judge import compare, divergence, passes
-from edge.quantizer.tools import LEAST_ERROR, Tools, rounded
+from edge.quantizer.tools import LEAST_ERROR, Tools, import_onnx, rounded
 from edge.quantizer.views import LEAST_PICTURES, divide, views_each, views_of
 from edge.settings import ModelSettings, Settings
 from edge.stages import Pixels
@@ -178,6 +178,7 @@ def test_it_says_the_same_in_a_third_of_the_size(mine: Checkpoint) -> None:
 
 
 def test_weights_are_in_int8_but_for_the_layers_that_are_kept(mine: Checkpoint, tmp_path: Path) -> None:
+    onnx = import_onnx()
     parts = divide([partial(picture_of, number) for number in range(12)])
     with graph_of(mine) as graph:
         whole = onnx.load(str(graph.file))
@@ -190,11 +191,11 @@ def test_weights_are_in_int8_but_for_the_layers_that_are_kept(mine: Checkpoint, 
     for name, (low, high) in ranges.items():
         assert low <= finer[LEAST_ERROR][name][0] <= max(0.0, low)
         assert min(0.0, high) <= finer[LEAST_ERROR][name][1] <= high
-    floats = {one.name: numpy_helper.to_array(one) for one in whole.graph.initializer}
+    floats = {one.name: onnx.numpy_helper.to_array(one) for one in whole.graph.initializer}
     kept = tools.layers[1]
     (tmp_path / "int8").mkdir()
     found = onnx.load(str(tools.write(tmp_path / "int8", ranges, [kept]).file))
-    arrays = {one.name: numpy_helper.to_array(one) for one in found.graph.initializer}
+    arrays = {one.name: onnx.numpy_helper.to_array(one) for one in found.graph.initializer}
     made_by = {output: node for node in found.graph.node for output in node.output}
     seen = []
     for node in found.graph.node:
@@ -261,8 +262,7 @@ def test_onnx_runtime_does_not_round_what_is_kept(mine: Checkpoint, tmp_path: Pa
 
 
 def run(graph: Path, inputs: list[Any], *, literally: bool = False) -> Any:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     if literally:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -507,7 +507,9 @@ def test_an_engine_that_cannot_run_it_here_is_told_and_another_serves(
     mine: Checkpoint, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As OpenVINO on a Pi 4."""
-    openvino = pytest.importorskip("openvino")
+    if problem := engine_problem("openvino"):
+        pytest.skip(problem)
+    openvino = import_openvino()
     compiles = openvino.compile_model
 
     def compile_model(model: Any, *given: Any) -> Any:

@@ -21,12 +21,15 @@ _HARMFUL = ["WeightBiasQuantization"]
 """It rounds the weights of layers that int8 graphs keep in float on purpose, all channels of a layer with one step."""
 
 
-def import_onnxruntime() -> Any:
-    """Return the module onnxruntime. Raises ModelError, in one line, when it cannot be imported."""
+def import_onnxruntime(part: str = "") -> Any:
+    """Return the module onnxruntime, or a part of it, such as "quantization".
+
+    Nothing else may import it: see the telemetry. Raises ModelError, in one line, when it cannot be imported.
+    """
     # from 1.32 on it reports its use to its vendor, and keeps a number for this device in the home, unless told not to
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        return importlib.import_module("onnxruntime")
+        return importlib.import_module(f"onnxruntime.{part}" if part else "onnxruntime")
     except (ImportError, OSError, AttributeError) as error:
         raise ModelError(f"ONNX Runtime cannot be imported: {error}; {how_to_install('onnxruntime')}") from error
 

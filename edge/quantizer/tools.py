@@ -35,16 +35,20 @@ _LEVELS = 255
 _SHRINK = np.linspace(0.3, 1.0, 57)
 
 
+def import_onnx(part: str = "") -> Any:
+    """Return the module onnx, or a part of it. Raises ModelError, in one line, when it cannot be imported."""
+    try:
+        return importlib.import_module(f"onnx.{part}" if part else "onnx")
+    except (ImportError, OSError, AttributeError) as error:
+        raise ModelError(f"onnx cannot be imported: {error}; {how_to_install('onnx')}") from error
+
+
 def import_tools() -> Any:
     """Return the module onnxruntime.quantization. Raises ModelError, in one line, when it or onnx is not installed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module("onnxruntime.quantization")
-    except (ImportError, OSError, AttributeError) as error:
-        raise ModelError(
-            f"the tools for quantising cannot be imported: {error}; {how_to_install('onnx', 'onnxruntime')}"
-        ) from error
+    import_onnx()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_onnxruntime("quantization")
 
 
 class Tools:
@@ -54,13 +58,13 @@ class Tools:
         """Read the graph whole: its weights stay in memory. Raises ModelError without the tools, OSError."""
         self.input = graph.input
         self._tools = import_tools()
-        self._onnx = importlib.import_module("onnx")
+        self._onnx = import_onnx()
         self._graph = graph
         self._scratch = scratch
         # the tools write beside what they read, and take no links
         for name in (GRAPH, WEIGHTS):
             shutil.copyfile(graph.folder / name, scratch / name)
-        loading = importlib.import_module("onnxruntime.quantization.quant_utils")
+        loading = import_onnxruntime("quantization.quant_utils")
         self._model = loading.load_model_with_shape_infer(scratch / GRAPH)
         self._nodes = list(self._model.graph.node)
         self._made_by = {output: node for node in self._nodes for output in node.output}
@@ -130,9 +134,9 @@ class Tools:
         )
         method = self._tools.CalibrationMethod.MinMax
         data = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
-        tensors = importlib.import_module("onnxruntime.quantization.calibrate").TensorsData(method, data)
+        tensors = import_onnxruntime("quantization.calibrate").TensorsData(method, data)
         types = self._tools.QuantType
-        quantizer = importlib.import_module("onnxruntime.quantization.qdq_quantizer").QDQQuantizer(
+        quantizer = import_onnxruntime("quantization.qdq_quantizer").QDQQuantizer(
             model,
             per_channel=True,
             reduce_range=False,
@@ -151,7 +155,7 @@ class Tools:
         return Graph(folder, self._graph.input, self._graph.parameters)
 
     def _calibrator(self, method: Any, inputs: Iterable[NDArray[np.float32]], **options: Any) -> Any:
-        calibrate = importlib.import_module("onnxruntime.quantization.calibrate")
+        calibrate = import_onnxruntime("quantization.calibrate")
         with _silent():
             calibrator = calibrate.create_calibrator(
                 self._scratch / GRAPH,
@@ -206,7 +210,7 @@ class Tools:
             node.input.append(name)
 
     def _save(self, model: Any, folder: Path) -> None:
-        helper = importlib.import_module("onnx.external_data_helper")
+        helper = import_onnx("external_data_helper")
         _leave_scores_float(model)
         used = {name for node in model.graph.node for name in node.input}
         kept = [one for one in model.graph.initializer if one.name in used]
