@@ -1,7 +1,8 @@
-"""Tell systemd how the daemon is doing, and its journal what happens, through systemd-python where it is installed."""
+"""Tell systemd how the daemon is doing, and its journal what happens; the journal's fields need systemd-python."""
 
 import math
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,16 +18,19 @@ INFO, WARNING, ERROR = 6, 4, 3
 
 
 def notify(state: str) -> bool:
-    """Send lines such as 'READY=1' or 'STATUS=...'; return whether systemd took them."""
-    if "NOTIFY_SOCKET" not in os.environ:
+    """Send lines such as 'READY=1' or 'STATUS=...' to systemd (sd_notify(3)); return whether it took them."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
         return False
     try:
-        from systemd import daemon
-
-        return bool(daemon.notify(state))
-    except (ImportError, OSError):
-        # no systemd-python, or a socket that is not there any more: never a reason to stop
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            # @: a socket without a file (unix(7), abstract)
+            sender.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            sender.sendall(state.encode(errors="replace"))
+    except OSError:
+        # a socket that is not there any more: never a reason to stop
         return False
+    return True
 
 
 class Watchdog:

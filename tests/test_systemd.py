@@ -12,15 +12,23 @@ from rigs.systemd import Listener
 from edge.systemd import PATIENCE_S, STALE_S, Teller, Watchdog, notify
 
 
-def test_systemd_hears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("systemd.daemon", reason="systemd-python is not installed")
-    path = tmp_path / "notify"
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_hears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool) -> None:
+    """With or without systemd-python, on a socket with a file or without one."""
+    monkeypatch.setitem(sys.modules, "systemd", None)
+    path = f"@edge-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(path))
-        listener.settimeout(5)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
-        assert notify("READY=1")
-        assert listener.recv(100) == b"READY=1"
+        listener.bind(path.replace("@", "\0"))
+        listener.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        assert notify("READY=1\nSTATUS=21 °C")
+        assert listener.recv(100).decode() == "READY=1\nSTATUS=21 °C"
+
+
+@pytest.mark.parametrize("address", ["", "nowhere", "vsock:2:1234", "/" + "x" * 200])
+def test_an_address_that_is_none_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    assert not notify("READY=1")
 
 
 def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
