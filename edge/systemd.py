@@ -13,6 +13,7 @@ STALE_S = 5.0
 """For so long a live camera that is not lost may give no frame, and it still counts as progress."""
 PATIENCE_S = 600.0
 """How long opening a network (which may mean measuring some), a camera or a voice may take while it runs."""
+LINGER_S = 0.25
 INFO, WARNING, ERROR = 6, 4, 3
 """Priorities of the journal (syslog(3))."""
 
@@ -94,6 +95,15 @@ class Teller:
             raise
         except OSError:
             pass
+
+    def linger(self) -> None:
+        """Wait a moment before the process ends, so that the journal can still ask whose the last line was.
+
+        It looks the sender's unit up by its process id; a line of a process that is gone is missing in
+        `systemctl status` and `journalctl --unit`.
+        """
+        if self._journal:
+            time.sleep(LINGER_S)
 
 
 def _is_journal(terminal: TextIO) -> bool:

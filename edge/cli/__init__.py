@@ -79,6 +79,7 @@ def _tell_failure(text: str, code: int, *, is_run: bool) -> None:
         notify(f"STATUS={lines[0]}")
     for line in lines:
         tell(f"edge: {line}", priority=ERROR, event="failed" if is_run else None, exit_code=code)
+    tell.linger()
 
 
 def run(options: argparse.Namespace) -> int:
