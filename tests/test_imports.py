@@ -36,6 +36,7 @@ ALLOWED = {
     "machine.py": STANDARD_LIBRARY,
     "footprint.py": STANDARD_LIBRARY,
     "libraries.py": STANDARD_LIBRARY,
+    "installation.py": STANDARD_LIBRARY,
     "health.py": {"edge.machine"},
     "reporter.py": {f"edge.{name}" for name in ("announcer", "events", "pipeline", "stages", "systemd")},
     "guards.py": {f"edge.{name}" for name in ("aloud", "cameras", "health", "loader", "machine", "sight", "stages")},
@@ -47,7 +48,7 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("aloud", "engines", "errors", "importer", "machine", "models", "settings")),
         "edge.stages",
     },
-    "cameras": {f"edge.{name}" for name in ("cameras", "errors", "libraries", "settings", "stages")},
+    "cameras": {f"edge.{name}" for name in ("cameras", "errors", "installation", "libraries", "settings", "stages")},
     "cameras/process.py": {"edge.errors", "edge.settings", "edge.stages", "edge.worker"},
     "models": {"edge.durable", "edge.errors", "edge.models"},
     "models/groups.py": {"edge.stages"},
@@ -74,7 +75,7 @@ ALLOWED = {
     },
     "doctor": {
         *(f"edge.{name}" for name in ("cameras", "desk", "doctor", "errors", "health", "loader", "machine", "models")),
-        *(f"edge.{name}" for name in ("libraries", "picture", "settings", "sight", "speech", "stages")),
+        *(f"edge.{name}" for name in ("installation", "libraries", "picture", "settings", "sight", "speech", "stages")),
     },
     "service.py": {
         "edge",
@@ -89,7 +90,7 @@ ALLOWED = {
             f"edge.{name}"
             for name in (
                 *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "loader"),
-                *("gate", "machine", "models", "picture", "quantizer"),
+                *("gate", "installation", "machine", "models", "picture", "quantizer"),
             )
         ),
         *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "systemd", "worker")),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.cameras.holders import csi_user
 from edge.cameras.images import Place, new_place
 from edge.errors import CameraError, one_line
+from edge.installation import how_to_get_picamera2
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
 
@@ -200,8 +201,7 @@ def load() -> Any:
         import picamera2
     except Exception as error:  # not only ImportError: a numpy that does not fit gives ValueError
         raise CameraError(
-            f"camera csi: picamera2 cannot be imported ({one_line(error)}); install it with: "
-            "sudo apt install python3-picamera2, and give the virtual environment --system-site-packages"
+            f"camera csi: picamera2 cannot be imported ({one_line(error)}); {how_to_get_picamera2()}"
         ) from error
     return picamera2
 

@@ -15,6 +15,7 @@ from edge.cli.table import WIDTH
 from edge.control import ask
 from edge.doctor import Finding, Grade
 from edge.errors import EX_FAULT, EX_OK, ConfigError, ControlError
+from edge.installation import edge_command
 
 _MARKS = {Grade.GOOD: "✓", Grade.WARNING: "!", Grade.FAULT: "✗"}
 _PLAIN_MARKS = {Grade.GOOD: "ok", Grade.WARNING: "!", Grade.FAULT: "X"}
@@ -52,9 +53,10 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
         settings = settings_of(options)
     except ConfigError as error:
         for what in error.faults:
-            yield Finding("settings", Grade.FAULT, what, "edge config --check FILE tells whether a file is good")
+            advice = f"`{edge_command()} config --check FILE` tells whether a file is good"
+            yield Finding("settings", Grade.FAULT, what, advice)
         return
-    yield Finding("settings", Grade.GOOD, "they can be used; edge config shows them")
+    yield Finding("settings", Grade.GOOD, f"they can be used; `{edge_command()} config` shows them")
     if options.before_use:
         yield from doctors.examine_before_use(settings)
     else:
@@ -93,6 +95,7 @@ def _lines(finding: Finding) -> str:
             WIDTH,
             initial_indent=f"{indent}-> ",
             subsequent_indent=f"{indent}   ",
+            break_long_words=False,  # a path that is in two cannot be copied
             break_on_hyphens=False,
         )
     # what the terminal has no letter for (°) must not end the list

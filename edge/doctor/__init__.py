@@ -23,7 +23,7 @@ def examine_system(machine: Machine | None = None) -> Iterator[Finding]:
     machine = machine or Machine()
     yield from _bounded("packages", check_packages(on_a_pi=machine.is_raspberry_pi))
     yield from _bounded("service", check_service())
-    yield check_memory_group()
+    yield check_memory_group(on_a_pi=machine.is_raspberry_pi)
     yield from _bounded("power", check_power(machine))
 
 

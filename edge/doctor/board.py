@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.health import HOT_C
+from edge.installation import edge_command
 from edge.machine import Machine
 
 LITTLE_MIB = 200
@@ -49,7 +50,7 @@ def check_power(machine: Machine) -> Iterator[Finding]:
         yield good("power", "neither throttled nor short of voltage since the board was started")
 
 
-def check_memory_group(root: Path = Path("/")) -> Finding:
+def check_memory_group(root: Path = Path("/"), *, on_a_pi: bool) -> Finding:
     """Whether systemd can bound the service's memory."""
     try:
         controllers = (root / "sys/fs/cgroup/cgroup.controllers").read_text().split()
@@ -60,7 +61,9 @@ def check_memory_group(root: Path = Path("/")) -> Finding:
     return warning(
         "memory",
         "there is no memory control group: MemoryMax in the unit does nothing",
-        "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, and reboot",
+        "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, and reboot"
+        if on_a_pi
+        else "start the kernel without cgroup_disable=memory; in a container, its host decides",
     )
 
 
@@ -82,7 +85,7 @@ def check_disk(folders: Iterable[Path]) -> Iterator[Finding]:
         seen.add(device)
         text = f"{place}: {free_mib / 1024:.1f} GiB free" if free_mib > 1024 else f"{place}: {free_mib:.0f} MiB free"
         if free_mib < LITTLE_MIB:
-            yield warning("disk", text, "make room: edge models list shows what the models take")
+            yield warning("disk", text, f"make room: `{edge_command()} models list` shows what the models take")
         else:
             yield good("disk", text)
 
@@ -93,7 +96,7 @@ def check_clock(quiet_hours: str, root: Path = Path("/")) -> Finding:
         return good("clock", "set by the network")
     text = "not known to be set by the network"
     if quiet_hours:
-        return warning("clock", f"{text}: quiet hours {quiet_hours} go by it", "timedatectl shows what is wrong")
+        return warning("clock", f"{text}: quiet hours {quiet_hours} go by it", "`timedatectl` shows what is wrong")
     return good("clock", f"{text}; nothing depends on it")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from edge.cameras import open_lasting
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import CameraError, SpeechError
+from edge.installation import edge_command
 from edge.picture import glance
 from edge.settings import CameraSettings, SpeechSettings
 from edge.sight import fault as why_nothing_is_seen
@@ -63,7 +64,8 @@ def check_camera(settings: CameraSettings, running: Mapping[str, Any] | None) ->
 def _of_the_running(running: Mapping[str, Any]) -> Finding:
     what = f"{running.get('camera')}, looked through by the running edge (process {running.get('pid')})"
     if running.get("paused"):
-        return warning("camera", "the running edge was told not to look", "edge resume opens the camera again")
+        advice = f"`{edge_command()} resume` opens the camera again"
+        return warning("camera", "the running edge was told not to look", advice)
     if sight := running.get("sight"):
         return fault("camera", f"{what}: {sight}", "see to its cable, its lens and the light")
     if not running.get("frames"):
@@ -119,7 +121,7 @@ def check_sound(settings: SpeechSettings, *, speak: bool) -> Iterator[Finding]:
         name = settings.device or "ALSA's default"
         yield good("sound", f"the card {name} can be used; there are: {', '.join(card.id for card in cards) or 'none'}")
     except SpeechError as error:
-        yield fault("sound", str(error), "edge say --list-devices shows the cards")
+        yield fault("sound", str(error), f"`{edge_command()} say --list-devices` shows the cards")
     yield from _volume(settings)
     try:
         speaker = open_speaker(settings)
@@ -148,7 +150,7 @@ def _volume(settings: SpeechSettings) -> Iterator[Finding]:
     done = subprocess.run([amixer, *card, "scontents"], capture_output=True, text=True, check=False, timeout=10)
     quiet = quiet_controls(done.stdout)
     if quiet:
-        yield warning("volume", f"turned down or off: {', '.join(quiet)}", "alsamixer, then sudo alsactl store")
+        yield warning("volume", f"turned down or off: {', '.join(quiet)}", "`alsamixer`, then `sudo alsactl store`")
     elif levels := re.findall(r"Playback.*?\[(\d+)%\]", done.stdout):
         yield good("volume", f"{', '.join(f'{level} %' for level in dict.fromkeys(levels))}")
 

@@ -24,7 +24,7 @@ class Finding:
     text: str
     """What was found, in a line."""
     advice: str = ""
-    """What to do about it; empty where there is nothing to do."""
+    """What to do about it, its commands in `...`; empty where there is nothing to do."""
 
 
 def good(check: str, text: str) -> Finding:

@@ -6,6 +6,7 @@ from typing import Any
 
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import ModelError, one_line
+from edge.installation import edge_command
 from edge.loader import Loader
 from edge.models.checkpoint import DEMO
 from edge.models.store import installed, verify
@@ -44,7 +45,8 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
         need = next((one.need_mib for one in loader.verdicts if one.candidate.name == loader.name), None)
         text += f"; needs {need or 0:.0f} of {loader.budget.mib:.0f} MiB ({loader.budget.source})"
         if loader.name == DEMO and settings.model.name == "auto":
-            yield warning("model", text, "the demo knows 52 drawings and nothing of the world: edge models fetch")
+            advice = f"the demo knows 52 drawings and nothing of the world: `{edge_command()} models fetch`"
+            yield warning("model", text, advice)
         else:
             yield good("model", text)
     finally:

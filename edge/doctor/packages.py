@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 
 from edge.doctor.finding import Finding, fault, good, warning
+from edge.installation import how_to_get_picamera2, how_to_get_systemd, how_to_repair
 from edge.libraries import is_installed
 
 LOAD_S = 120.0
 """How long a library may take to load: MXNet on a Pi Zero takes half a minute."""
 _DEFAULT = "mxnet"
-_ADVICE = "run ./scripts/run, or deploy edge again: both install what is missing"
 _ENGINES = {
     "mxnet": "from edge.engines.mxnet_compat import import_mxnet; import_mxnet()",
     "onnxruntime": "from edge.engines.onnx import import_onnxruntime; import_onnxruntime()",
@@ -29,17 +29,12 @@ _LOAD = {
 }
 """How each is loaded, by the name that it is installed under."""
 _WANTED = {
-    "systemd-python": (
-        "import systemd.daemon, systemd.journal",
-        "the journal has lines without fields, and systemd hears nothing: sudo apt install python3-systemd",
-    )
+    "systemd-python": ("import systemd.journal", "the journal has lines without fields", how_to_get_systemd),
 }
 _ON_A_PI = {
-    "picamera2": (
-        "import picamera2",
-        "a camera on the ribbon cable cannot be used: sudo apt install python3-picamera2",
-    )
+    "picamera2": ("import picamera2", "a camera on the ribbon cable cannot be used", how_to_get_picamera2),
 }
+"""How each is loaded, what follows where it is missing, and what brings it."""
 
 
 def check_packages(*, on_a_pi: bool) -> Iterator[Finding]:
@@ -50,12 +45,12 @@ def check_packages(*, on_a_pi: bool) -> Iterator[Finding]:
     yield from _engines(found)
     for name, code in _LOAD.items():
         if reason := _why_not(code):
-            yield fault(name, f"cannot be loaded: {reason}", _ADVICE)
+            yield fault(name, f"cannot be loaded: {reason}", how_to_repair(name))
         else:
             found.append(f"{name} {_version(name)}")
-    for name, (code, advice) in (_WANTED | (_ON_A_PI if on_a_pi else {})).items():
+    for name, (code, follows, brings) in (_WANTED | (_ON_A_PI if on_a_pi else {})).items():
         if reason := _why_not(code):
-            yield warning(name, f"cannot be loaded: {reason}", advice)
+            yield warning(name, f"{follows}: it cannot be loaded ({reason})", brings())
         else:
             found.append(f"{name} {_version(name)}")
     if found:
@@ -73,9 +68,9 @@ def _engines(found: list[str]) -> Iterator[Finding]:
             broken.append((name, reason))
     for name, reason in broken:
         if not found:
-            yield fault(name, f"cannot be loaded: {reason}", _ADVICE)
+            yield fault(name, f"cannot be loaded: {reason}", how_to_repair(name))
         elif is_installed(name):
-            yield warning(name, f"cannot be loaded: {reason}; {found[0]} can serve instead", _ADVICE)
+            yield warning(name, f"cannot be loaded: {reason}; {found[0]} can serve instead", how_to_repair(name))
 
 
 def _architecture() -> Finding:

@@ -57,14 +57,14 @@ def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
         yield fault(
             "service",
             f"failed ({told.get('Result')}, exit status {told.get('ExecMainStatus')}): {told.get('StatusText')}",
-            "journalctl -u edge -e tells why; then: sudo systemctl restart edge",
+            "`journalctl -u edge -e` tells why; then `sudo systemctl restart edge`",
         )
     elif told.get("ActiveState") == "inactive":
-        yield warning("service", "it does not run", "sudo systemctl start edge")
+        yield warning("service", "it does not run", "`sudo systemctl start edge`")
     else:
         yield warning("service", f"{state}{again}: {told.get('StatusText')}")
     if told.get("UnitFileState") != "enabled":
-        yield warning("boot", "it does not start at boot", "sudo systemctl enable edge")
+        yield warning("boot", "it does not start at boot", "`sudo systemctl enable edge`")
     else:
         yield good("boot", "it starts at boot")
     if told.get("WatchdogUSec", "0") in ("0", "infinity"):
@@ -72,7 +72,7 @@ def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
     else:
         yield good("watchdog", f"armed, {told['WatchdogUSec']}")
     if told.get("NeedDaemonReload") == "yes":
-        yield warning("unit", "it was changed since systemd read it", "sudo systemctl daemon-reload")
+        yield warning("unit", "it was changed since systemd read it", "`sudo systemctl daemon-reload`")
 
 
 def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> int:
