@@ -8,12 +8,16 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from edge.libraries import is_installed
+
 PROJECT = Path(__file__).resolve().parents[1]
 """The clone, where edge runs from one."""
 RELEASES = Path("/opt/edge/releases")
 """Where deploys put environments (deploy/roles/edge)."""
 DEBIANS = "/usr/lib/python3/dist-packages"
 """Where apt puts Python packages."""
+FEATURES = {"openvino": "openvino", "onnx": "quantize"}
+"""The feature that brings a package (deploy/roles/edge/files/requirements-*.txt); all others come with edge."""
 PI_OS = Path("/etc/rpi-issue")
 """Raspberry Pi OS alone has this file, and a package of picamera2."""
 
@@ -57,6 +61,18 @@ def how_to_repair(package: str) -> str:
         # a release of its own has what newer Pythons cannot resolve (setup.cfg)
         wanted = "--no-deps mxnet==1.9.1" if package == "mxnet" else package
     return f"`{python} -m pip install {wanted}`"
+
+
+def how_to_get(package: str) -> str:
+    """Return what brings a package that cannot be imported, its command in `...`: for the Python that runs."""
+    feature = FEATURES.get(package)
+    if feature is None or is_installed(package):
+        return how_to_repair(package)
+    if is_clones():
+        return f"`{shlex.quote(str(PROJECT / 'scripts' / 'install'))} run --with {feature}`"
+    if is_release():
+        return f"where it was deployed from: `deploy/install -e '{{edge_with: [{feature}]}}'`"
+    return f"`{shlex.quote(sys.executable)} -m pip install {package}`"
 
 
 def how_to_get_systemd() -> str:

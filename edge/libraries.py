@@ -3,7 +3,6 @@
 import ctypes
 import importlib.util
 import os
-import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -11,11 +10,6 @@ from pathlib import Path
 def is_installed(package: str) -> bool:
     """Whether there is a package of that name; it is not imported, so it may be broken."""
     return _spec(package) is not None
-
-
-def how_to_install(*packages: str) -> str:
-    """Return the command that installs packages for the Python that runs."""
-    return f"{sys.executable} -m pip install {' '.join(packages)}"
 
 
 def _spec(package: str) -> ModuleSpec | None:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from edge import installation
 from edge.cli import _parser
 
 ROOT = Path(__file__).resolve().parents[1]
+ROLE = ROOT / "deploy/roles/edge"
 FILES = [*sorted((ROOT / "edge" / "doctor").glob("*.py")), ROOT / "edge" / "cli" / "doctor.py"]
 HOW_TO = sorted(name for name in vars(installation) if name.startswith("how_to_"))
 PROGRAMS = "sudo|apt|apt-get|pip|systemctl|journalctl|timedatectl|alsamixer|alsactl"
@@ -140,9 +142,17 @@ def dry_run(command: str) -> None:
             dry_edge(*rest)
         case ["rm", *rest]:
             assert all(word == "-f" or word.startswith(f"{sys.prefix}/") for word in rest) or "complete" in rest[0]
-        case ["install", "run"]:
+        case ["install", "run", *rest] if program.is_absolute():
             assert os.access(program, os.X_OK)
             subprocess.run(["bash", "-n", str(program)], check=True)
+            if rest:
+                assert rest[0] == "--with"
+                assert (ROLE / f"files/requirements-{rest[1]}.txt").exists()
+        case ["install", "-e", variables]:
+            assert os.access(ROOT / program, os.X_OK)
+            specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+            for variable, value in yaml.safe_load(variables).items():
+                assert set(value) <= set(specs["main"]["options"][variable]["choices"])
         case [name, "-m", module, *rest] if name.startswith("python"):
             dry_python(str(program), module, *rest)
         case _:
@@ -175,14 +185,14 @@ from edge import installation
 if sys.argv[2] == "release":
     installation.RELEASES = Path(sys.prefix).resolve().parent
 installation.PI_OS = Path(sys.argv[1] if sys.argv[3] == "pi" else "/nowhere")
-argument = {"how_to_repair": ["pyttsx3"]}
-told = {name: getattr(installation, name)(*argument.get(name, [])) for name in sys.argv[4:]}
+argument = {"how_to_repair": ["pyttsx3"], "how_to_get": [sys.argv[4]]}
+told = {name: getattr(installation, name)(*argument.get(name, [])) for name in sys.argv[5:]}
 print(json.dumps({**told, "edge": installation.edge_command(), "sees": installation.sees_debians()}))
 """
 
 
-def ask(python: Path, kind: str = "", system: str = "debian") -> dict[str, Any]:
-    command = [str(python), "-c", ASK, str(ROOT), kind, system, *HOW_TO]
+def ask(python: Path, kind: str = "", system: str = "debian", lacks: str = "openvino") -> dict[str, Any]:
+    command = [str(python), "-c", ASK, str(ROOT), kind, system, lacks, *HOW_TO]
     told: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return told
 
@@ -239,6 +249,30 @@ def test_what_installs_a_library_fits_the_python_that_lacks_it(
         )
     if skipped:
         pytest.skip("; ".join(skipped))
+
+
+@pytest.mark.parametrize(
+    ("where", "lacks", "expected"),
+    [
+        ("apart", "openvino", r"`\S+python -m pip install openvino`"),
+        ("apart", "onnx", r"`\S+python -m pip install onnx`"),
+        ("release", "openvino", r"where it was deployed from: `deploy/install -e '\{edge_with: \[openvino\]\}'`"),
+        ("release", "onnx", r"where it was deployed from: `deploy/install -e '\{edge_with: \[quantize\]\}'`"),
+        ("release", "onnxruntime", r"`sudo rm .+/complete`, then deploy edge again"),
+    ],
+)
+def test_a_feature_is_brought_by_one_command(
+    environments: dict[str, Path], where: str, lacks: str, expected: str
+) -> None:
+    told = ask(environments["seeing" if where == "release" else where], where, lacks=lacks)["how_to_get"]
+    assert re.fullmatch(expected, re.sub(r"'/[^']*/bin/python'", "/bin/python", told)), told
+
+
+def test_in_a_clone_a_feature_is_brought_by_its_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "is_installed", lambda _package: False)
+    if not installation.is_clones():
+        pytest.skip("this environment is not the clone's own")
+    assert commands(installation.how_to_get("onnx")) == [f"{ROOT}/scripts/install run --with quantize"]
 
 
 @pytest.mark.parametrize("how_to", HOW_TO)

@@ -36,7 +36,7 @@ ALLOWED = {
     "machine.py": STANDARD_LIBRARY,
     "footprint.py": STANDARD_LIBRARY,
     "libraries.py": STANDARD_LIBRARY,
-    "installation.py": STANDARD_LIBRARY,
+    "installation.py": {"edge.libraries"},
     "health.py": {"edge.machine"},
     "reporter.py": {f"edge.{name}" for name in ("announcer", "events", "pipeline", "stages", "systemd")},
     "guards.py": {f"edge.{name}" for name in ("aloud", "cameras", "health", "loader", "machine", "sight", "stages")},
@@ -55,7 +55,12 @@ ALLOWED = {
     "models/fetch.py": {"edge", "edge.models", "edge.errors"},
     "models/measure.py": {"edge.footprint", "edge.machine", "edge.models", "edge.errors", "edge.worker"},
     "importer": {"edge.durable", "edge.errors", "edge.importer", "edge.models"},
-    "engines": {f"edge.{name}" for name in ("engines", "errors", "importer", "libraries", "models", "stages")},
+    "engines": {
+        *(
+            f"edge.{name}"
+            for name in ("engines", "errors", "importer", "installation", "libraries", "models", "stages")
+        ),
+    },
     "engines/selftest.py": {
         *(f"edge.{name}" for name in ("cameras", "engines", "errors", "importer", "models", "stages")),
     },
@@ -63,7 +68,7 @@ ALLOWED = {
     "quantizer": {
         *(
             f"edge.{name}"
-            for name in ("durable", "engines", "errors", "importer", "libraries", "models", "quantizer", "stages")
+            for name in ("durable", "engines", "errors", "importer", "installation", "models", "quantizer", "stages")
         ),
     },
     "speech": {"edge.errors", "edge.settings", "edge.speech", "edge.stages"},

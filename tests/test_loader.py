@@ -15,6 +15,7 @@ from edge.aloud import ANOTHER, SMALLER
 from edge.config import load
 from edge.engines import ENGINES, engine_for, engine_problem, engine_version, engines_for, import_problem
 from edge.errors import ModelError, NoModelFits
+from edge.installation import how_to_get
 from edge.loader import MOST_KILLS, Loader
 from edge.machine import Machine
 from edge.models.checkpoint import find_checkpoint
@@ -343,11 +344,12 @@ def test_another_serves_where_mxnet_is_not_installed(machine: Machine, monkeypat
     absent(monkeypatch, "mxnet", "onnxruntime", "openvino")
     assert engines_for("mxnet") == engines_for("auto") == (["mxnet"], "")
     assert engine_problem("mxnet") == "mxnet is not installed; run ./scripts/run, which installs it"
+    assert engine_problem("openvino") == f"openvino is not installed; {how_to_get('openvino')}"
 
 
 def test_who_names_another_engine_gets_that_or_hears_why_not(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ModelError, match=r"ONNX Runtime cannot be imported: .*python.* -m pip install onnxruntime$"):
+    with pytest.raises(ModelError, match=r"ONNX Runtime cannot be imported: .*; `.*`"):
         House(machine, engine="onnx").open()
     assert "run ./scripts/run" in import_problem("onnx")
     assert import_problem("openvino") == ""

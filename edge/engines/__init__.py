@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.importer import params
 from edge.importer.quantised import FLOAT32
+from edge.installation import FEATURES, how_to_get
 from edge.libraries import is_installed
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.stages import Classifier, Frame, Prediction
@@ -109,7 +110,8 @@ def engine_problem(engine: str) -> str:
     package = _PACKAGES[engine]
     if is_installed(package):
         return ""
-    return f"{package} is not installed; run ./scripts/run, which installs it"
+    brings = how_to_get(package) if package in FEATURES else "run ./scripts/run, which installs it"
+    return f"{package} is not installed; {brings}"
 
 
 def installed_engines() -> list[str]:

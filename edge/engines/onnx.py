@@ -12,7 +12,7 @@ from edge.engines.graph import GraphClassifier
 from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
 from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32
-from edge.libraries import how_to_install
+from edge.installation import how_to_get
 from edge.models.checkpoint import Checkpoint
 
 _ERROR = 3  # log_severity_level: its warnings are about kernels and devices, which nobody can do anything about
@@ -31,7 +31,7 @@ def import_onnxruntime(part: str = "") -> Any:
     try:
         return importlib.import_module(f"onnxruntime.{part}" if part else "onnxruntime")
     except (ImportError, OSError, AttributeError) as error:
-        raise ModelError(f"ONNX Runtime cannot be imported: {error}; {how_to_install('onnxruntime')}") from error
+        raise ModelError(f"ONNX Runtime cannot be imported: {error}; {how_to_get('onnxruntime')}") from error
 
 
 class OnnxClassifier(GraphClassifier):

@@ -22,7 +22,7 @@ from edge.engines.memory import (
 from edge.errors import ModelError
 from edge.importer.graph import WEIGHTS
 from edge.importer.quantised import FLOAT32
-from edge.libraries import how_to_install
+from edge.installation import how_to_get
 from edge.models.checkpoint import Checkpoint
 
 _SETTINGS = {
@@ -41,7 +41,7 @@ def import_openvino() -> Any:
     try:
         return importlib.import_module("openvino")
     except (ImportError, OSError, AttributeError) as error:
-        raise ModelError(f"OpenVINO cannot be imported: {error}; {how_to_install('openvino')}") from error
+        raise ModelError(f"OpenVINO cannot be imported: {error}; {how_to_get('openvino')}") from error
 
 
 class OpenvinoClassifier(GraphClassifier):

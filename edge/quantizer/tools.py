@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.engines.onnx import import_onnxruntime
 from edge.errors import ModelError
 from edge.importer.graph import GRAPH, SCORES, WEIGHTS, Graph
-from edge.libraries import how_to_install
+from edge.installation import how_to_get
 
 Ranges = Mapping[str, tuple[float, float]]
 """The least and the largest value of what each layer gives, by the value's name in the graph."""
@@ -40,7 +40,7 @@ def import_onnx(part: str = "") -> Any:
     try:
         return importlib.import_module(f"onnx.{part}" if part else "onnx")
     except (ImportError, OSError, AttributeError) as error:
-        raise ModelError(f"onnx cannot be imported: {error}; {how_to_install('onnx')}") from error
+        raise ModelError(f"onnx cannot be imported: {error}; {how_to_get('onnx')}") from error
 
 
 def import_tools() -> Any:
