@@ -105,8 +105,12 @@ def test_a_process_that_is_gone_takes_nothing() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_another_users_process_counts_with_what_can_be_read() -> None:
-    with pytest.raises(PermissionError):
+    try:
         Path("/proc/1/smaps_rollup").read_bytes()
+    except PermissionError:
+        pass
+    else:
+        pytest.skip("process 1 is this user's own here, as in a container")
     assert pss_mib(1) == rss_mib(1) > 0
 
 
