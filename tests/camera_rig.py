@@ -62,6 +62,8 @@ class MjpegServer(http.server.ThreadingHTTPServer):
         self.rate_hz = rate_hz
         self.hang = hang
         self.sent = 0
+        self.asked = 0
+        """How many connections have asked for pictures."""
         self.show: Callable[[int], Pixels] = scene
         """Makes the picture of each number."""
         self.silent = threading.Event()
@@ -100,6 +102,7 @@ class _MjpegHandler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
+        server.asked += 1
         if server.hang:
             server.over.wait()
             return
@@ -142,7 +145,7 @@ class FakeCapture:
         self.faults = list(faults)
         self.opens = opens
         self.released = threading.Event()
-        self.decoded = 0
+        self.decoded = self.grabbed = 0
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
         return self.opens
@@ -151,6 +154,7 @@ class FakeCapture:
         time.sleep(0.01)
         if self.faults:
             raise self.faults.pop()
+        self.grabbed += 1
         return True
 
     def retrieve(self) -> tuple[bool, Pixels]:
@@ -242,10 +246,10 @@ class _FakeJob:
     def __init__(self, library: FakePicamera2, configuration: Any) -> None:
         self.library = library
         self.configuration = configuration
-        self.done_s = time.monotonic() + library.interval_s
+        self.begun_s = time.monotonic()
 
     def get_result(self, timeout: float) -> "_FakeRequest":
-        wait_s = self.done_s - time.monotonic()
+        wait_s = self.begun_s + self.library.interval_s - time.monotonic()
         if self.library.stalled or self.library.lent >= self.configuration.buffer_count or wait_s > timeout:
             time.sleep(timeout)
             raise TimeoutError

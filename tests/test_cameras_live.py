@@ -9,39 +9,33 @@ from types import SimpleNamespace
 import cv2
 import pytest
 from camera_rig import HEIGHT, WIDTH, FakeCapture, FakePicamera2, MjpegServer, is_red, number_in, serving
+from rigs.processes import PATIENCE_S, wait_until
 
 from edge.cameras import open_camera
 from edge.cameras.opencv import LiveCapture, configure
 from edge.cameras.picamera2 import PiCamera, is_present
 from edge.errors import CameraError
 from edge.settings import CameraSettings
-from edge.stages import Camera
+from edge.stages import Camera, Pixels
 
 
 @pytest.fixture(autouse=True)
 def _no_threads_left() -> Iterator[None]:
     """A grabber that nobody waits for must end by itself soon."""
     yield
-    deadline_s = time.monotonic() + 10
-    while any(thread.name.startswith("grabber") for thread in threading.enumerate()):
-        assert time.monotonic() < deadline_s, "a grabber thread is left"
-        time.sleep(0.02)
+    wait_until(lambda: not any(thread.name.startswith("grabber") for thread in threading.enumerate()))
 
 
-def _read_until_lost(camera: Camera) -> float:
-    """Return how many seconds passed until the camera told that it was lost."""
-    began_s = time.monotonic()
-    while True:
-        read_s = time.monotonic()
-        assert read_s - began_s < 20, "nobody noticed"
-        try:
-            camera.read(timeout_s=0.05)
-        except CameraError:
-            break
-        assert time.monotonic() - read_s < 1
-    with pytest.raises(CameraError, match="lost"):
+OPENCV_S = 30.0
+"""How long OpenCV waits for a stream that is not told another time."""
+
+
+def _read_until_lost(camera: Camera, why: str = "lost") -> None:
+    """Return when the camera has told that it is lost, and why."""
+    with pytest.raises(CameraError, match=why):
+        wait_until(lambda: camera.read(timeout_s=0.05) and None)
+    with pytest.raises(CameraError, match=why):
         camera.read(timeout_s=0.05)
-    return time.monotonic() - began_s
 
 
 @pytest.mark.integration
@@ -50,16 +44,21 @@ def test_a_slow_reader_of_a_stream_gets_the_newest_frame() -> None:
         serving(MjpegServer(rate_hz=25)) as server,
         closing(open_camera(CameraSettings(source=server.url))) as camera,
     ):
-        for _ in range(3):
-            first = camera.read(timeout_s=5)
-            time.sleep(0.6)
-            sent = server.sent
-            second = camera.read(timeout_s=5)
+
+        def is_newest() -> bool:
+            first = wait_until(lambda: camera.read(timeout_s=1))
             assert first is not None
+            sent = server.sent
+            wait_until(lambda: server.sent >= sent + 15)
+            sent = server.sent
+            second = wait_until(lambda: camera.read(timeout_s=1))
             assert second is not None
-            # a queue would give the one after `first`; ten frames for the machine's noise
-            assert number_in(second) >= sent - 10
-            assert second.sequence > first.sequence + 1
+            # what is on its way, in sockets and decoders, is not the reader's
+            return number_in(second) >= sent - 10 and second.sequence > first.sequence + 1
+
+        # on a busy machine the thread that takes the frames falls behind at times; a queue would give the one after
+        # `first` each time
+        wait_until(is_newest)
 
 
 @pytest.mark.integration
@@ -68,7 +67,7 @@ def test_a_server_that_never_answers_is_an_error_in_time() -> None:
         began_s = time.monotonic()
         with pytest.raises(CameraError, match=r"stream http://127\.0\.0\.1"):
             open_camera(CameraSettings(source=server.url, open_timeout_s=0.5))
-        assert time.monotonic() - began_s < 3
+        assert time.monotonic() - began_s < OPENCV_S / 2
 
 
 @pytest.mark.integration
@@ -76,29 +75,28 @@ def test_a_server_that_dies_is_a_lost_camera() -> None:
     with serving(MjpegServer()) as server:
         camera = open_camera(CameraSettings(source=server.url, read_timeout_s=0.5))
     with closing(camera):
-        assert _read_until_lost(camera) < 5
+        _read_until_lost(camera)
 
 
 @pytest.mark.integration
-def test_a_server_that_falls_silent_is_lost_and_close_does_not_wait_for_it() -> None:
+def test_a_server_that_falls_silent_is_lost() -> None:
     with serving(MjpegServer()) as server:
         camera = open_camera(CameraSettings(source=server.url, read_timeout_s=1))
         server.silent.set()
-        assert _read_until_lost(camera) < 6
-        began_s = time.monotonic()
+        _read_until_lost(camera)
         camera.close()
-        assert time.monotonic() - began_s < 1
 
 
 @pytest.mark.integration
-def test_close_does_not_wait_for_a_read_that_hangs() -> None:
+def test_neither_read_nor_close_waits_for_a_camera_that_hangs() -> None:
     with serving(MjpegServer()) as server:
-        camera = open_camera(CameraSettings(source=server.url, read_timeout_s=4))
+        camera = open_camera(CameraSettings(source=server.url, read_timeout_s=2 * PATIENCE_S))
         server.silent.set()
-        time.sleep(0.2)
         began_s = time.monotonic()
+        for _ in range(3):
+            wait_until(lambda: camera.read(timeout_s=0.05) is None)
         camera.close()
-        assert time.monotonic() - began_s < 1
+        assert time.monotonic() - began_s < PATIENCE_S
 
 
 def test_no_server_at_all_is_an_error() -> None:
@@ -113,14 +111,41 @@ def _capture(double: FakeCapture, is_present: Callable[[], bool] = lambda: True)
 def test_what_nobody_asks_for_is_not_decoded() -> None:
     double = FakeCapture()
     with closing(_capture(double)) as camera:
-        assert camera.read(1)
-        time.sleep(0.3)
-        before, now_s = double.decoded, time.monotonic()
-        frame = camera.read(1)
-        assert before <= 3
+        assert camera.read(PATIENCE_S)
+        decoded, grabbed = double.decoded, double.grabbed
+        wait_until(lambda: double.grabbed > grabbed + 10)
+        assert double.decoded <= decoded + 1, "one may have been at work"
+        frame = camera.read(PATIENCE_S)
         assert frame is not None
-        assert frame.captured_s >= now_s, "newer than the asking for it"
-        assert frame.sequence >= 10
+        assert frame.sequence > grabbed + 8, "none of those that nobody asked for"
+
+
+class SlowDecoder(FakeCapture):
+    """Decodes the second picture only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoding, self.go_on = threading.Event(), threading.Event()
+
+    def retrieve(self) -> tuple[bool, Pixels]:
+        if self.decoded == 1:
+            self.decoding.set()
+            assert self.go_on.wait(PATIENCE_S)
+        return super().retrieve()
+
+
+def test_what_was_being_decoded_while_another_was_served_is_not_shown_later() -> None:
+    double = SlowDecoder()
+    with closing(_capture(double)) as camera:
+        assert double.decoding.wait(PATIENCE_S)
+        first = camera.read(PATIENCE_S)
+        assert first is not None
+        assert first.sequence == 0
+        double.go_on.set()
+        wait_until(lambda: double.grabbed > 10)
+        second = camera.read(PATIENCE_S)
+        assert second is not None
+        assert second.sequence > 8
 
 
 def test_a_usb_camera_is_asked_for_compressed_pictures_before_their_size() -> None:
@@ -142,7 +167,7 @@ def test_an_unplugged_camera_is_lost_although_opencv_goes_on() -> None:
     with closing(_capture(double, plugged.is_set)) as camera:
         assert camera.read(timeout_s=5) is not None
         plugged.clear()
-        assert _read_until_lost(camera) < 2
+        _read_until_lost(camera, "unplugged")
     assert double.released.wait(5)
 
 
@@ -230,9 +255,10 @@ def test_csi_numbers_leave_out_the_usb_cameras() -> None:
 
 
 def test_a_late_csi_frame_is_fetched_by_the_next_read() -> None:
-    library = FakePicamera2(interval_s=0.2)
+    library = FakePicamera2(interval_s=3600)
     with closing(PiCamera(CameraSettings(), library=library)) as camera:
         assert camera.read(timeout_s=0.001) is None
+        library.interval_s = 0
         assert camera.read(timeout_s=5) is not None
         assert library.pending == 0
 
@@ -242,17 +268,17 @@ def test_a_stalled_csi_camera_is_lost_and_can_be_closed() -> None:
     camera = PiCamera(CameraSettings(read_timeout_s=0.2), library=library)
     assert camera.read(timeout_s=1) is not None
     library.stalled = True
-    assert _read_until_lost(camera) < 5
+    _read_until_lost(camera)
     camera.close()
     assert library.closed == 1
     assert library.lent == 0
 
 
 def test_a_csi_frame_fetched_by_nobody_goes_back_at_closing() -> None:
-    library = FakePicamera2(interval_s=0.02)
+    library = FakePicamera2(interval_s=3600)
     camera = PiCamera(CameraSettings(), library=library)
     assert camera.read(timeout_s=0) is None
-    time.sleep(0.05)
+    library.interval_s = 0
     camera.close()
     assert library.lent == 0
 

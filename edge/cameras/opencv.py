@@ -224,9 +224,11 @@ class LiveCapture:
                 self._closing.wait(0.01)
                 continue
             with self._changed:
-                self._newest = (np.asarray(bgr, np.uint8), sequence, captured_s)
                 self._last_s = captured_s
-                self._changed.notify_all()
+                # else a reader was served meanwhile: this one would be old when the next asks
+                if self._wanted:
+                    self._newest = (np.asarray(bgr, np.uint8), sequence, captured_s)
+                    self._changed.notify_all()
             sequence += 1
 
     def _fail(self, why: str) -> None:
