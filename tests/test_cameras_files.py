@@ -106,7 +106,7 @@ def test_a_film_takes_its_time_and_an_endless_one_too(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", 10, 20)
     began_s = time.monotonic()
     frames = list(_frames(open_camera(CameraSettings(source=str(path)))))
-    assert 0.5 <= time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s >= 0.5
     assert frames[-1].captured_s - frames[0].captured_s == pytest.approx(
         (frames[-1].media_s or 0) - (frames[0].media_s or 0), abs=0.3
     )
