@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from rigs.boards import Board, meminfo, write, write_board
+from rigs.processes import wait_until
 from rigs.stores import store_of
 
 from edge import service
@@ -29,24 +30,28 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def run(machine: Machine, events: Path, seconds: float, **model: Any) -> list[dict[str, Any]]:
+def run(machine: Machine, events: Path, frames: int, **model: Any) -> list[dict[str, Any]]:
     camera = {"source": "demo", "loop": True}
     told = {"events": str(events), "events_frames": True}
     settings = load(flags={"camera": camera, "speech": {"driver": "log"}, "service": told, "model": model})
-    assert service.run(settings, Limits(seconds=seconds), machine=machine) == 0
+    assert service.run(settings, Limits(frames=frames), machine=machine) == 0
     return read_events(events)
 
 
 @contextlib.contextmanager
-def later(seconds: float, path: Path, text: str) -> Iterator[None]:
-    """Write a file after a while, in the background."""
-    timer = threading.Timer(seconds, write, (path, text))
-    timer.start()
+def when_it_looks(events: Path, path: Path, text: str) -> Iterator[None]:
+    """Write a file when the daemon has looked at a few frames, in the background."""
+
+    def wait_and_write() -> None:
+        wait_until(lambda: events.exists() and events.read_text().count('"event": "frame"') >= 5)
+        write(path, text)
+
+    thread = threading.Thread(target=wait_and_write)
+    thread.start()
     try:
         yield
     finally:
-        timer.cancel()
-        timer.join()
+        thread.join()
 
 
 def test_one_step_down_said_once_and_frames_go_on(
@@ -56,8 +61,8 @@ def test_one_step_down_said_once_and_frames_go_on(
     root = write_board(tmp_path / "root", BOARD)
     machine = Machine(root)
     store_of(tmp_path / "data", machine, large=400, middle=250, small=100)
-    with later(1.5, root / "proc" / "meminfo", meminfo(1900, 60)):
-        events = run(machine, tmp_path / "events", seconds=9)
+    with when_it_looks(tmp_path / "events", root / "proc" / "meminfo", meminfo(1900, 60)):
+        events = run(machine, tmp_path / "events", frames=100)
     assert next(event for event in events if event["event"] == "ready")["model"] == "large"
     (change,) = (event for event in events if event["event"] == "model_changed")
     assert (change["before"], change["model"]) == ("large", "middle")
@@ -77,8 +82,8 @@ def test_the_smallest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     root = write_board(tmp_path / "root", BOARD)
     machine = Machine(root)
     store_of(tmp_path / "data", machine, only=200)
-    with later(1.0, root / "proc" / "meminfo", meminfo(1900, 10)):
-        events = run(machine, tmp_path / "events", seconds=5)
+    with when_it_looks(tmp_path / "events", root / "proc" / "meminfo", meminfo(1900, 10)):
+        events = run(machine, tmp_path / "events", frames=60)
     assert not [event for event in events if event["event"] == "model_changed"]
     assert [event["text"] for event in events if event["event"] == "notice"] == ["I'm ready."]
     assert sum(event["event"] == "frame" for event in events) > 10
@@ -89,8 +94,8 @@ def test_it_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     root = write_board(tmp_path / "root", BOARD)
     machine = Machine(root)
     store_of(tmp_path / "data", machine, large=400, small=100)
-    with later(1.0, root / "proc" / "meminfo", meminfo(1900, 10)):
-        events = run(machine, tmp_path / "events", seconds=5, step_down=False)
+    with when_it_looks(tmp_path / "events", root / "proc" / "meminfo", meminfo(1900, 10)):
+        events = run(machine, tmp_path / "events", frames=60, step_down=False)
     assert not [event for event in events if event["event"] == "model_changed"]
 
 
@@ -99,7 +104,7 @@ def test_a_small_board_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     machine = Machine(write_board(tmp_path / "root", Board("Raspberry Pi Zero 2 W Rev 1.0", 416, 300)))
     store_of(tmp_path / "data", machine, large=400, small=100)
-    events = run(machine, tmp_path / "events", seconds=2)
+    events = run(machine, tmp_path / "events", frames=20)
     assert next(event for event in events if event["event"] == "ready")["model"] == "small"
     assert [event["text"] for event in events if event["event"] == "notice"] == ["I'm ready.", "Using a smaller model."]
 
