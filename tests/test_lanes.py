@@ -11,7 +11,7 @@ from pathlib import Path
 import lanes
 import places
 import pytest
-from rigs.processes import wait_until
+from rigs.processes import PATIENCE_S, wait_until
 
 RUN = """
 import contextlib, sys
@@ -39,7 +39,12 @@ def project(folder: Path, **files: str) -> Path:
 def start(folder: Path, *options: str, grace_s: float = 60) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", RUN, str(folder), str(grace_s), *options],
-        env={**os.environ, "PYTHONPATH": str(places.ROOT / "scripts")},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(places.ROOT / "scripts"),
+            # the plugins of our own tests: to load them takes most of the time
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -49,7 +54,7 @@ def start(folder: Path, *options: str, grace_s: float = 60) -> subprocess.Popen[
 def finished(folder: Path, *options: str) -> tuple[int, list[str]]:
     """(exit code, the lines that were printed)"""
     with start(folder, *options) as child:
-        told, _ = child.communicate(timeout=60)
+        told, _ = child.communicate(timeout=PATIENCE_S)
     return child.returncode, told.splitlines()
 
 
@@ -180,7 +185,7 @@ def test_one_signal_ends_all_lanes_and_what_they_have_started(tmp_path: Path) ->
             processes = sleepers(folder)
             assert all(process.exists() for process in processes)
             child.send_signal(number)
-            told, _ = child.communicate(timeout=60)
+            told, _ = child.communicate(timeout=PATIENCE_S)
             assert child.returncode == code, told
         # killed itself, it cannot wait for them
         for process in processes:
@@ -199,6 +204,6 @@ def test_a_lane_that_does_not_end_is_killed(tmp_path: Path) -> None:
     with start(folder, grace_s=1) as child:
         wait_until((folder / "ready").exists)
         child.terminate()
-        told, _ = child.communicate(timeout=60)
+        told, _ = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 130
     assert "does not end and is killed" in told
