@@ -54,7 +54,8 @@ def how_to_repair(package: str) -> str:
         script = shlex.quote(str(PROJECT / "scripts" / "install"))
         return f"`{python} -m pip uninstall -y {package}; rm -f {prefix}/installed-for-*; {script} run`"
     if is_release():
-        return f"`sudo rm {prefix}/complete`, then deploy edge again"
+        # what is complete no deploy makes again, and what runs none restarts
+        return f"`sudo rm {prefix}/complete`, then deploy edge again, and `sudo systemctl restart edge`"
     try:
         wanted = f"--force-reinstall --no-deps {package}=={metadata.version(package)}"
     except metadata.PackageNotFoundError:

@@ -258,7 +258,7 @@ def test_what_installs_a_library_fits_the_python_that_lacks_it(
         ("apart", "onnx", r"`\S+python -m pip install onnx`"),
         ("release", "openvino", r"where it was deployed from: `deploy/install -e '\{edge_with: \[openvino\]\}'`"),
         ("release", "onnx", r"where it was deployed from: `deploy/install -e '\{edge_with: \[quantize\]\}'`"),
-        ("release", "onnxruntime", r"`sudo rm .+/complete`, then deploy edge again"),
+        ("release", "onnxruntime", r"`sudo rm .+/complete`, then deploy edge again, and `sudo systemctl restart edge`"),
     ],
 )
 def test_a_feature_is_brought_by_one_command(
