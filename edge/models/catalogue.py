@@ -1,5 +1,6 @@
 """The networks that edge knows of: data/catalogue.toml, and a catalogue.toml in a store, which goes before it."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,12 @@ from edge.models.checkpoint import InputSpec, input_spec
 from edge.models.measure import Measurement
 
 FILE = "catalogue.toml"
-KINDS = ("gluon", "checkpoint")
+GLUON, CHECKPOINT, IMGCLSMOB, TIMM = KINDS = ("gluon", "checkpoint", "imgclsmob", "timm")
+"""What the files of a source are; see Source.kind."""
+CONVERTED = (IMGCLSMOB, TIMM)
+"""Those that edge/converter makes a checkpoint of."""
+STRUCTURES = ("inception_v3", "vgg16", "resnet152_v1", "resnet152_v1.5")
+"""The networks that it knows (edge/converter/networks.py)."""
 _TEXT, _NUMBER = (str,), (int, float)
 _ENTRY_KEYS: dict[str, tuple[type, ...]] = {
     "title": _TEXT,
@@ -31,6 +37,9 @@ _SOURCE_KEYS: dict[str, tuple[type, ...]] = {
     "params": _TEXT,
     "synset": _TEXT,
     "sha1": _TEXT,
+    "sha256": _TEXT,
+    "licence": _TEXT,
+    "title": _TEXT,
     "input": (dict,),
     "top1": _NUMBER,
     "top5": _NUMBER,
@@ -43,21 +52,34 @@ class Source:
     """One set of files from which a network can be had. Each has weights, and so preprocessing, of its own."""
 
     kind: str
-    """gluon: a zip with parameters of the Gluon model zoo; checkpoint: symbol and params as MXNet saves them."""
+    """imgclsmob: a zip with parameters of osmr/imgclsmob's Gluon networks; timm: a safetensors file of timm's; gluon: a
+    zip with parameters of the Gluon model zoo; checkpoint: symbol and params as MXNet saves them."""
     hosts: tuple[str, ...]
     """Where to look, in turn; each ends in a slash. The other paths are relative to them."""
     params: str
     input: InputSpec
     name: str = ""
-    """gluon: what mxnet.gluon.model_zoo.vision calls it."""
+    """gluon: what mxnet.gluon.model_zoo.vision calls it; imgclsmob, timm: what edge/converter/networks.py does."""
     symbol: str = ""
     """checkpoint: the structure."""
     synset: str = ""
     """The labels; empty: those of the catalogue."""
     sha1: str = ""
-    """Of the parameters, unzipped, as published; empty: nobody has published it."""
+    """Of the parameters, unzipped, as published; without it and `sha256` nobody has published one."""
+    sha256: str = ""
+    """The same."""
+    licence: str = ""
+    """Under which the weights are published, as SPDX calls it; empty: not known."""
+    title: str = ""
+    """What the network is, where it is another than the entry's."""
     top1: float | None = None
+    """Of these weights; None: the entry's."""
     top5: float | None = None
+
+    @property
+    def checksum(self) -> str:
+        """What is published of the parameters, in hexadecimal: SHA-256 or SHA-1, which the length tells; or empty."""
+        return self.sha256 or self.sha1
 
 
 @dataclass(frozen=True)
@@ -138,9 +160,14 @@ def _source(values: Any, hosts: Mapping[str, Any], where: str) -> Source:
     _check(values, _SOURCE_KEYS, where, needed=("kind", "hosts", "params", "input"))
     if values["kind"] not in KINDS:
         raise ValueError(f"{where}: kind = {values['kind']!r} must be one of {', '.join(KINDS)}")
-    needed = "name" if values["kind"] == "gluon" else "symbol"
+    needed = "symbol" if values["kind"] == CHECKPOINT else "name"
     if not values.get(needed):
         raise ValueError(f"{where}: {needed} is missing")
+    if values["kind"] in CONVERTED and values["name"] not in STRUCTURES:
+        raise ValueError(f"{where}: name = {values['name']!r} must be one of {', '.join(STRUCTURES)}")
+    for key, digits in (("sha1", 40), ("sha256", 64)):
+        if not re.fullmatch(rf"([0-9a-fA-F]{{{digits}}})?", values.get(key, "")):
+            raise ValueError(f"{where}: {key} = {values[key]!r} must have {digits} hexadecimal digits")
     return Source(**{**values, "hosts": _hosts(values["hosts"], hosts), "input": input_spec(values["input"], where)})
 
 
