@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rigs.boards import BOARDS, write_board
 from rigs.http import FileServer, serving
 
 from edge.cli import main
 from edge.errors import FetchError, ModelError
-from edge.models.catalogue import Entry, load_catalogue
+from edge.models.catalogue import Entry, Source, load_catalogue
 from edge.models.fetch import CutError, Fetched, Fetcher, read_piece
 from edge.models.store import installed, verify
 
@@ -78,7 +77,7 @@ def write_catalogue(store: Path, *urls: str, checksum: str | None = None) -> Non
     (store / "catalogue.toml").write_text(text, encoding="utf-8")
 
 
-def no_conversion(name: str, params: Path, prefix: Path) -> None:
+def no_conversion(source: Source, weights: Path, prefix: Path) -> None:
     raise AssertionError("nothing is to be converted")
 
 
@@ -453,36 +452,3 @@ def test_damaged_pins_are_told(server: FileServer, store: Path) -> None:
     (store / "pins.json").write_text("{")
     with pytest.raises(ModelError, match=r"pins\.json"):
         Run(store).fetch()
-
-
-# what scripts/run asks for on a board
-
-
-def fetch_if_wanted(tmp_path: Path, board: str, monkeypatch: pytest.MonkeyPatch, camera: str = "usb") -> int:
-    monkeypatch.setenv("EDGE_CAMERA_SOURCE", camera)
-    root = write_board(tmp_path / "root", BOARDS[board])
-    nowhere = tmp_path / "nowhere"
-    nowhere.mkdir(exist_ok=True)
-    store = tmp_path / "xdg-data" / "edge" / "models"
-    arguments = ["--if-wanted", "--machine", str(root), "--from", str(nowhere), "--store", str(store)]
-    return main(["models", "fetch", *arguments])
-
-
-@pytest.mark.parametrize(
-    ("board", "name"), [("pi4-4", "inception-v3"), ("pi3", "inception-v3"), ("zero-2", "mobilenet")]
-)
-def test_a_pi_with_a_camera_wants_what_it_would_choose(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], board: str, name: str
-) -> None:
-    assert fetch_if_wanted(tmp_path, board, monkeypatch) == 69
-    assert f"edge: {name}" in capsys.readouterr().err
-
-
-def test_a_pi_without_a_camera_or_with_a_model_wants_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fetch_if_wanted(tmp_path, "pi4-4", monkeypatch, camera="demo") == 0
-    assert main(["models", "add", str(DEMO), "--name", "own"]) == 0
-    capsys.readouterr()
-    assert fetch_if_wanted(tmp_path, "pi4-4", monkeypatch) == 0
-    assert capsys.readouterr().err == ""

@@ -44,6 +44,9 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("aloud", "announcer", "cameras", "desk", "etiquette", "loader", "pipeline")),
         *("edge", "edge.reporter", "edge.sight", "edge.stages"),
     },
+    "installer.py": {
+        *(f"edge.{name}" for name in ("converter", "engines", "errors", "machine", "models", "worker")),
+    },
     "loader.py": {
         *(f"edge.{name}" for name in ("aloud", "engines", "errors", "importer", "machine", "models", "settings")),
         "edge.stages",
@@ -95,8 +98,8 @@ ALLOWED = {
         *(
             f"edge.{name}"
             for name in (
-                *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "loader"),
-                *("gate", "installation", "machine", "models", "picture", "quantizer"),
+                *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "installer"),
+                *("loader", "gate", "installation", "machine", "models", "picture", "quantizer"),
             )
         ),
         *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "systemd", "worker")),

@@ -299,7 +299,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub = command(models.fetch, "download a network of the catalogue", store)
     sub.add_argument("name", nargs="?", metavar="NAME", help="default: the one that this machine would choose")
     sub.add_argument("--from", dest="origin", metavar="DIR|URL", help="a folder with its files, or a mirror")
-    sub.add_argument("--if-wanted", action="store_true", help="only on a Raspberry Pi with a camera and no model yet")
+    sub.add_argument("--list-sources", action="store_true", help="only show where it would look, in this order")
     sub.add_argument("--machine", type=Path, metavar="DIR", help="choose for another: a folder with its proc and sys")
 
     sub = command(models.verify, "compare installed files with their checksums", store)

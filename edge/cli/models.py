@@ -5,7 +5,8 @@ import dataclasses
 import difflib
 import functools
 import json
-import time
+import re
+import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,13 @@ from edge.cli.compare import checkpoints, uncalibrated
 from edge.cli.progress import Progress
 from edge.cli.table import mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
-from edge.models.checkpoint import About, Checkpoint
+from edge.models.checkpoint import About
 from edge.models.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
 
 if TYPE_CHECKING:
+    from edge.installer import Installation
+    from edge.models.catalogue import Entry
     from edge.models.store import Installed
-
-CONVERT_TIMEOUT_S = 600.0
 
 
 def list_models(options: argparse.Namespace) -> int:
@@ -51,6 +52,7 @@ def list_models(options: argparse.Namespace) -> int:
             "parameters": one.manifest.parameters if one.manifest else None,
             "file_mib": round(checkpoint.params.stat().st_size / 2**20, 1),
             "origin": one.manifest.origin if one.manifest else "put there by hand",
+            "licence": (one.manifest.licence if one.manifest else "") or None,
             "int8": None,
             "int8_problem": "",
         }
@@ -75,17 +77,19 @@ def list_models(options: argparse.Namespace) -> int:
                     "size": entry.sources[0].input.size,
                     "parameters": entry.parameters,
                     "file_mib": entry.download_mib,
+                    "origin": f"{entry.sources[0].hosts[0]}{entry.sources[0].params}",
+                    "licence": entry.sources[0].licence or None,
                 }
             )
     if options.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return EX_OK
-    header = ["model", "top-1", "parameters", "file", "input"]
+    header = ["model", "top-1", "file", "licence", "source"]
     ours = [row for row in rows if row["installed"]]
     print("Installed:" if ours else "No model is installed; edge run uses the bundled demo.")
     if ours:
         lines = [[*_row(row), "unusable" if row["problem"] else row["folder"]] for row in ours]
-        print(table([*header, "where"], lines, numbers=range(1, 5)))
+        print(table([*header, "where"], lines, numbers=range(1, 3)))
     for row in ours:
         # whole, and so not in the table
         if problem := row["problem"]:
@@ -105,7 +109,7 @@ def list_models(options: argparse.Namespace) -> int:
     if len(ours) < len(rows):
         print("\nTo be had with edge models fetch NAME:")
         others = [[*_row(row), row["title"]] for row in rows if not row["installed"]]
-        print(table([*header, "what"], others, numbers=range(1, 5)))
+        print(table([*header, "what"], others, numbers=range(1, 3)))
     return EX_OK
 
 
@@ -117,20 +121,32 @@ def _agreement(made: dict[str, Any]) -> str:
 
 
 def _row(row: dict[str, Any]) -> list[str]:
-    top1, parameters, size = row.get("top1"), row.get("parameters"), row.get("size")
+    top1 = row.get("top1")
     return [
         row["name"],
         "-" if top1 is None else f"{top1:.1%}",
-        "-" if not parameters else f"{parameters / 1e6:.1f} M",
         mib(row["file_mib"]) if row.get("file_mib") else "-",
-        f"{size}" if size else "-",
+        row.get("licence") or "-",
+        _host(row.get("origin") or "-"),
     ]
+
+
+def _host(origin: str) -> str:
+    """Where a network comes from, in a word or two."""
+    if "://" in origin:
+        host = urllib.parse.urlsplit(origin).hostname or "-"
+        # without the machine: github.com, amazonaws.com
+        return host if re.fullmatch(r"[\d.:]+", host) else ".".join(host.removesuffix(".cn").split(".")[-2:])
+    # "added from PATH"; the whole is in --json
+    return "added" if origin.startswith("added from ") else origin
 
 
 def add(options: argparse.Namespace) -> int:
     """edge models add: check a checkpoint, copy it into the store, measure it."""
+    from edge.installer import install
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import find_checkpoint, store_folders
+    from edge.models.store import default_store
 
     overrides = overrides_of(options)
     prefix = Path(options.prefix)
@@ -146,30 +162,31 @@ def add(options: argparse.Namespace) -> int:
         about = About(source.top1 or entry.top1, source.top5 or entry.top5, entry.title)
         checkpoint = dataclasses.replace(checkpoint, about=about)
         print(f"No model.toml: taking the input and the accuracy that the catalogue has of {entry.name}'s old files.")
-    return _install(options, checkpoint, options.name or checkpoint.name, f"added from {checkpoint.params}")
+    name = options.name or checkpoint.name
+    engine = settings_of(options).model.engine
+    with Progress() as progress:
+        done = install(
+            *(checkpoint, name, f"added from {checkpoint.params}", options.store or default_store(), engine),
+            tell=progress.line,
+            show=progress.show,
+        )
+    _tell_installed(done)
+    return EX_OK
 
 
 def fetch(options: argparse.Namespace) -> int:
     """edge models fetch: download a network of the catalogue and install it."""
-    from edge.cameras import live_camera_is_present
+    from edge.installer import fetch as fetch_and_install
     from edge.loader import Loader
     from edge.machine import Machine
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import store_folders
-    from edge.models.fetch import Fetcher
-    from edge.models.measure import OutOfMemoryError
-    from edge.models.store import default_store, installed
+    from edge.models.store import default_store
 
     settings = settings_of(options)
     name = options.name
-    machine = Machine(options.machine or Path("/"))
-    if options.if_wanted:
-        loader = Loader(settings, machine=machine)
-        wanted = settings.model.name == "auto" and not installed() and loader.machine.is_raspberry_pi
-        if not wanted or not live_camera_is_present(settings.camera):
-            return EX_OK
     if name is None:
-        loader = Loader(settings, machine=machine)
+        loader = Loader(settings, machine=Machine(options.machine or Path("/")))
         name = next((one.candidate.name for one in loader.verdicts_of_catalogue if one.chosen), None)
         if name is None:
             raise no_model_fits(loader.verdicts_of_catalogue, loader.budget)
@@ -180,78 +197,46 @@ def fetch(options: argparse.Namespace) -> int:
         raise ModelError(
             f"model {name} is not in the catalogue ({hint}); install files of your own with edge models add"
         )
+    if options.list_sources:
+        print(_sources(catalogue[name]))
+        return EX_OK
     with Progress() as progress:
-        fetcher = Fetcher(
+        done = fetch_and_install(
+            catalogue[name],
             options.store or default_store(),
-            options.origin,
-            lambda file, done, total: progress.show(_bar(file, done, total)),
-            progress.line,
+            settings.model.engine,
+            tell=progress.line,
+            show=progress.show,
+            origin=options.origin,
         )
-        fetched = fetcher.fetch(catalogue[name], _convert)
-    try:
-        code = _install(options, fetched.checkpoint, name, fetched.origin)
-    except OutOfMemoryError:
-        raise  # the files are good
-    except ModelError:
-        fetcher.discard(catalogue[name])
-        raise
-    fetcher.clear(catalogue[name])
-    return code
-
-
-def _bar(file: str, done: int, total: int | None) -> str:
-    if not total:
-        return f"{file}  {done / 2**20:.1f} MiB"
-    filled = round(24 * done / total)
-    bar = "#" * filled + "." * (24 - filled)
-    return f"{file[:28]}  {bar}  {done / total:4.0%} of {total / 2**20:.1f} MiB"
-
-
-def _convert(name: str, params: Path, prefix: Path) -> None:
-    """In a child, for what MXNet takes would stay beside the network that is examined next."""
-    from edge.worker import Worker
-
-    worker = Worker("edge.engines.gluon", {}, f"the conversion of {name}")
-    try:
-        worker.ask({"name": name, "params": str(params), "prefix": str(prefix)}, CONVERT_TIMEOUT_S)
-        while (reply := worker.poll()) is None:
-            time.sleep(0.05)
-    finally:
-        worker.close()
-    if reply.error:
-        raise ModelError(reply.error)
-
-
-def _install(options: argparse.Namespace, checkpoint: Checkpoint, name: str, origin: str) -> int:
-    from edge.engines import engine_version, engines_for
-    from edge.machine import Machine
-    from edge.models.checkpoint import find_checkpoint, store_folders
-    from edge.models.marker import Marker
-    from edge.models.measure import Measurement, Measurements, examine, fingerprint
-    from edge.models.store import Examined, Store, default_store
-
-    store = options.store or default_store()
-    engines, line = engines_for(settings_of(options).model.engine)
-    if line:
-        print(line)
-    measured: list[Measurement] = []
-
-    def run(copy: Checkpoint) -> Examined:
-        examined, measurement = examine(copy, engines[0], lambda step: progress.show(f"{name}: {step}"))
-        measured.append(measurement)
-        return examined
-
-    with Progress() as progress:
-        one = Store(store).add(checkpoint, name, run, origin, progress=lambda step: progress.show(f"{name}: {step}"))
-    installed_one = find_checkpoint(str(one.folder))
-    kept = Measurements([store, *store_folders()], Machine().key)
-    kept.keep(fingerprint(installed_one, one.digests), engine_version(engines[0]), measured[0])
-    Marker().forgive(installed_one)
-    print(f"Installed {name} in {one.folder}.")
-    if checkpoint.about.random_weights:
-        print("Its weights are random: memory and speed are true, its labels mean nothing.")
-    print(f"It takes {mib(measured[0].peak_mib)} and {milliseconds(measured[0].median_ms)} a frame on this machine.")
+    _tell_installed(done)
     return EX_OK
+
+
+def _sources(entry: "Entry") -> str:
+    """Where a network would be looked for, in this order: two lines each."""
+    lines: list[str] = []
+    for source in entry.sources:
+        top1, top5 = (source.top1, source.top5) if source.top1 is not None else (entry.top1, entry.top5)
+        kind = "SHA-256" if source.sha256 else "SHA-1"
+        about = [
+            source.kind,
+            source.licence or "licence not known",
+            *(f"{what} {share:.1%}" for what, share in (("top-1", top1), ("top-5", top5)) if share is not None),
+            f"{kind} {source.checksum[:8]}..." if source.checksum else "checksum pinned when it comes",
+        ]
+        for host in source.hosts:
+            lines.append(f"{len(lines) // 2 + 1}. {host}{source.params}")
+            lines.append(f"   {', '.join(about)}")
+    return "\n".join(lines)
+
+
+def _tell_installed(done: "Installation") -> None:
+    print(f"Installed {done.name} in {done.folder}.")
+    if done.random_weights:
+        print("Its weights are random: memory and speed are true, its labels mean nothing.")
+    measured = done.measurement
+    print(f"It takes {mib(measured.peak_mib)} and {milliseconds(measured.median_ms)} a frame on this machine.")
 
 
 def verify(options: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from edge import __version__
 from edge.errors import FetchError, ModelError
-from edge.models.catalogue import Entry, Source
+from edge.models.catalogue import CHECKPOINT, Entry, Source
 from edge.models.checkpoint import About, Checkpoint
 from edge.models.store import sha256, write_json
 
@@ -35,12 +35,15 @@ TRIES = 4
 """How often a cut connection is taken up again, each time with something new; then the next host is asked."""
 _CHUNK = 2**16
 _MIB = 2**20
+_ALGORITHMS = {40: "sha1", 64: "sha256"}
+"""By how many hexadecimal digits a checksum has."""
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes that are there, and all (None: the host does not say)."""
 Tell = Callable[[str], None]
-Convert = Callable[[str, Path, Path], None]
-"""(name in the Gluon zoo, its parameters, prefix): writes prefix-symbol.json and prefix-0000.params."""
+Convert = Callable[[Source, Path, Path], None]
+"""(source, its weights, prefix): writes prefix-symbol.json and prefix-0000.params. Raises ModelError for weights that
+are of no use."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Fetched:
     checkpoint: Checkpoint
     origin: str
     """Where it came from, for people."""
+    licence: str
+    """Of the weights, as SPDX calls it; empty: not known."""
 
 
 class Fetcher:
@@ -85,14 +90,19 @@ class Fetcher:
         faults: list[str] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._check_room(entry)
             with (folder / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for source in entry.sources:
-                    for host in self._hosts(source.hosts):
-                        try:
-                            return self._from(entry, source, host, folder, convert)
-                        except _UnavailableError as error:
-                            faults.append(f"{_shown(host)}: {error}")
+                places = [(source, host) for source in entry.sources for host in self._hosts(source.hosts)]
+                for number, (source, host) in enumerate(places, 1):
+                    try:
+                        return self._from(entry, source, host, folder, convert)
+                    except _UnavailableError as error:
+                        faults.append(f"{_shown(host)}: {error}")
+                        if number < len(places):
+                            following = places[number][1]
+                            again = "its other files" if following == host else _shown(following)
+                            self._tell(f"Not from {faults[-1]}. Next: {again}.")
         except BlockingIOError as error:
             raise FetchError(
                 f"{folder}: {entry.name} is being fetched already, by another process; wait for it"
@@ -123,21 +133,25 @@ class Fetcher:
         return hosts if self._origin is None else (f"{self._origin.rstrip('/')}/",)
 
     def _from(self, entry: Entry, source: Source, host: str, folder: Path, convert: Convert) -> Fetched:
-        self._check_room(entry)
         # first the small file: without labels the large one is of no use
         label_hosts, label_path = (source.hosts, source.synset) if source.synset else entry.labels
         synset = self._get_labels(label_hosts, label_path, folder)
-        params = self._get(host, source.params, folder, source.sha1)
-        if source.kind == "gluon":
-            self._tell(f"Converting {entry.name} from the Gluon zoo's form.")
-            convert(source.name, params, folder / "converted")
-            symbol, params = folder / "converted-symbol.json", folder / "converted-0000.params"
+        weights = self._get(host, source.params, folder, source.checksum)
+        if source.kind == CHECKPOINT:
+            symbol, params = self._get(host, source.symbol, folder), weights
         else:
-            symbol = self._get(host, source.symbol, folder)
+            self._tell(f"Converting {entry.name} from {source.kind}'s form.")
+            symbol, params = folder / "converted-symbol.json", folder / "converted-0000.params"
+            try:
+                convert(source, weights, folder / "converted")
+            except ModelError as error:
+                if not source.checksum:
+                    weights.unlink(missing_ok=True)
+                raise _UnavailableError(str(error)) from error
         top1, top5 = (source.top1, source.top5) if source.top1 is not None else (entry.top1, entry.top5)
-        about = About(top1, top5, f"{entry.title}, from {_shown(host)}")
+        about = About(top1, top5, f"{source.title or entry.title}, from {_shown(host)}")
         checkpoint = Checkpoint(entry.name, symbol, params, synset, source.input, about=about)
-        return Fetched(checkpoint, f"{_shown(host)}{source.params}")
+        return Fetched(checkpoint, f"{_shown(host)}{source.params}", source.licence)
 
     def _get_labels(self, hosts: tuple[str, ...], path: str, folder: Path) -> Path:
         if not hosts:
@@ -172,11 +186,11 @@ class Fetcher:
                 "remove a model (edge models remove) or name another folder with --store"
             )
 
-    def _get(self, host: str, path: str, folder: Path, sha1: str = "") -> Path:
+    def _get(self, host: str, path: str, folder: Path, checksum: str = "") -> Path:
         """Return the file, verified; of a zip the parameters in it. `path` is relative to the host."""
         name = path.rsplit("/", 1)[-1]
-        plain = folder / (f"{name.removesuffix('.zip')}.params" if name.endswith(".zip") else name)
-        if plain.exists() and self._is_known(plain, path, sha1):
+        plain = folder / _unzipped(name)
+        if plain.exists() and self._is_known(plain, path, checksum):
             return plain  # complete since an earlier try
         if host.startswith(("http://", "https://")):
             self._download(urllib.parse.urljoin(host, path), folder / name)
@@ -184,25 +198,29 @@ class Fetcher:
             self._copy(Path(host), path, folder)
         if plain.name != name and (folder / name).exists():
             _unzip(folder / name, plain)
-        self._verify(plain, path, sha1)
+        self._verify(plain, path, checksum)
         return plain
 
     def _copy(self, source: Path, path: str, folder: Path) -> None:
         """From a folder: laid out as at the host, or all files side by side, zipped or not."""
         name = path.rsplit("/", 1)[-1]
-        for candidate in (source / path, source / name, source / f"{name.removesuffix('.zip')}.params"):
+        candidates = [source / path, source / name, source / _unzipped(name)]
+        if name.endswith(".safetensors"):  # all of them have one name, so that two cannot lie side by side
+            candidates.insert(1, source / f"{path.split('/', 1)[0]}.safetensors")
+        for candidate in candidates:
             if candidate.is_file():
                 (folder / name).unlink(missing_ok=True)
-                shutil.copyfile(candidate, folder / candidate.name)
+                shutil.copyfile(candidate, folder / (_unzipped(name) if candidate.suffix != ".zip" else name))
                 return
         raise _UnavailableError(f"there is no {name}")
 
-    def _verify(self, file: Path, path: str, sha1: str) -> None:
+    def _verify(self, file: Path, path: str, checksum: str) -> None:
         """Compare with the published checksum, else with the one that was pinned when it was first fetched."""
-        if sha1:
-            if not _matches(file, sha1):
+        if checksum:
+            if not _matches(file, checksum):
                 file.unlink()
-                raise _UnavailableError(f"{file.name} is not what was published (its SHA-1 is another)")
+                kind = _ALGORITHMS[len(checksum)].upper().replace("SHA", "SHA-")
+                raise _UnavailableError(f"{file.name} is not what was published (its {kind} is another)")
             return
         pins, found = self._pins(), sha256(file)
         pinned = pins.get(path)
@@ -218,9 +236,9 @@ class Fetcher:
                 f"{self._store / PINS}"
             )
 
-    def _is_known(self, file: Path, path: str, sha1: str) -> bool:
+    def _is_known(self, file: Path, path: str, checksum: str) -> bool:
         pin = self._pins().get(path)
-        return _matches(file, sha1) if sha1 else pin is not None and sha256(file) == pin["sha256"]
+        return _matches(file, checksum) if checksum else pin is not None and sha256(file) == pin["sha256"]
 
     def _pins(self) -> dict[str, Any]:
         path = self._store / PINS
@@ -321,9 +339,17 @@ def target_name(part: Path) -> str:
     return part.name.removesuffix(".part")
 
 
-def _matches(file: Path, sha1: str) -> bool:
+def _matches(file: Path, checksum: str) -> bool:
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha1").hexdigest() == sha1.lower()
+        return hashlib.file_digest(stream, _ALGORITHMS[len(checksum)]).hexdigest() == checksum.lower()
+
+
+def _unzipped(name: str) -> str:
+    """What a file is called once it is unzipped; the parameters in a zip are named after it."""
+    if not name.endswith(".zip"):
+        return name
+    bare = name.removesuffix(".zip")
+    return bare if bare.endswith(".params") else f"{bare}.params"
 
 
 def _unzip(archive: Path, plain: Path) -> None:

@@ -61,6 +61,8 @@ class Manifest:
     parameters: int = 0
     """How many numbers the network has learnt."""
     answer: Answer | None = None
+    licence: str = ""
+    """Of the weights, as SPDX calls it; empty: not known."""
 
 
 @dataclass(frozen=True)
@@ -116,20 +118,21 @@ def read_manifest(folder: Path) -> Manifest | None:
         answer = table["answer"]
         for one in table["files"].values():
             str(one["sha256"]), int(one["bytes"])
-        return Manifest(table["files"], table["origin"], table["parameters"], Answer(**answer) if answer else None)
+        known = Answer(**answer) if answer else None
+        return Manifest(table["files"], table["origin"], table["parameters"], known, str(table.get("licence", "")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: damaged ({error}); install the model again: edge models add or fetch") from error
 
 
-def write_manifest(checkpoint: Checkpoint, examined: Examined, origin: str) -> Manifest:
+def write_manifest(checkpoint: Checkpoint, examined: Examined, origin: str, licence: str = "") -> Manifest:
     """Note checksums and answer of a checkpoint beside its files."""
     files = {
         path.name: {"sha256": sha256(path), "bytes": path.stat().st_size}
         for path in (checkpoint.symbol, checkpoint.params, checkpoint.synset)
     }
-    manifest = Manifest(files, origin, examined.parameters, examined.answer)
+    manifest = Manifest(files, origin, examined.parameters, examined.answer, licence)
     write_json(checkpoint.symbol.parent / MANIFEST, dataclasses.asdict(manifest))
     return manifest
 
@@ -180,6 +183,7 @@ class Store:
         examine: Callable[[Checkpoint], Examined],
         origin: str,
         *,
+        licence: str = "",
         progress: Progress = lambda _step: None,
         room: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> Installed:
@@ -220,7 +224,7 @@ class Store:
                 if sha256(target) != digests[source]:
                     raise ModelError(f"{source} changed while it was being installed; try again")
             (new / "model.toml").write_text(to_toml(checkpoint), encoding="utf-8")
-            manifest = write_manifest(copy, examined, origin)
+            manifest = write_manifest(copy, examined, origin, licence)
             for kind in _ALONG:
                 # made of the same weights, or stale, which is noticed whenever it is looked at
                 made = copy.params.with_suffix(kind)

@@ -1,0 +1,153 @@
+"""A network comes into the store: fetched and converted where it must be, run once in a child, and measured.
+
+The command line and a daemon that runs meanwhile (upgrade.py) do it alike; the daemon in a child of its own, whose
+driver is at the end.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.converter.convert import convert as convert_weights
+from edge.engines import engine_version, engines_for
+from edge.errors import ModelError
+from edge.machine import Machine
+from edge.models.catalogue import CONVERTED, Entry, Source, load_catalogue
+from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders
+from edge.models.fetch import Fetcher
+from edge.models.marker import Marker
+from edge.models.measure import Measurement, Measurements, OutOfMemoryError, examine, fingerprint
+from edge.models.store import Examined, Store
+from edge.worker import Worker
+
+CONVERT_TIMEOUT_S = 600.0
+_NICE = 10
+"""A daemon that looks meanwhile goes before."""
+_SHOW_EVERY_S = 0.5
+Line = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A network that is in the store now."""
+
+    name: str
+    folder: Path
+    measurement: Measurement
+    random_weights: bool
+
+
+def fetch(entry: Entry, store: Path, engine: str, *, tell: Line, show: Line, origin: str | None = None) -> Installation:
+    """Download a network of the catalogue and install it.
+
+    `engine` is [model] engine; `tell` hears what a person should read, `show` how far it is; `origin` is as for
+    Fetcher. Raises FetchError when nobody has it, ModelError when it cannot be used; what was installed stays then.
+    """
+    fetcher = Fetcher(store, origin, lambda file, done, total: show(_bar(file, done, total)), tell)
+    fetched = fetcher.fetch(entry, convert)
+    try:
+        done = install(
+            *(fetched.checkpoint, entry.name, fetched.origin, store, engine),
+            licence=fetched.licence,
+            tell=tell,
+            show=show,
+        )
+    except OutOfMemoryError:
+        raise  # the files are good
+    except ModelError:
+        fetcher.discard(entry)
+        raise
+    fetcher.clear(entry)
+    return done
+
+
+def install(
+    checkpoint: Checkpoint,
+    name: str,
+    origin: str,
+    store: Path,
+    engine: str,
+    *,
+    tell: Line,
+    show: Line,
+    licence: str = "",
+) -> Installation:
+    """Check a checkpoint, copy it into the store as `name` and measure it. Raises ModelError, as Store.add does."""
+    engines, line = engines_for(engine)
+    if line:
+        tell(line)
+    measured: list[Measurement] = []
+
+    def run(copy: Checkpoint) -> Examined:
+        examined, measurement = examine(copy, engines[0], lambda step: show(f"{name}: {step}"))
+        measured.append(measurement)
+        return examined
+
+    one = Store(store).add(
+        *(checkpoint, name, run, origin), licence=licence, progress=lambda step: show(f"{name}: {step}")
+    )
+    installed_one = find_checkpoint(str(one.folder))
+    kept = Measurements([store, *store_folders()], Machine().key)
+    kept.keep(fingerprint(installed_one, one.digests), engine_version(engines[0]), measured[0])
+    Marker().forgive(installed_one)
+    return Installation(name, one.folder, measured[0], checkpoint.about.random_weights)
+
+
+def convert(source: Source, weights: Path, prefix: Path) -> None:
+    """Write prefix-symbol.json and prefix-0000.params of a source's weights. Raises ModelError."""
+    if source.kind in CONVERTED:
+        convert_weights(source.kind, source.name, weights, prefix)
+        return
+    # in a child, for what MXNet takes would stay beside the network that is examined next
+    worker = Worker("edge.engines.gluon", {}, f"the conversion of {source.name}")
+    try:
+        worker.ask({"name": source.name, "params": str(weights), "prefix": str(prefix)}, CONVERT_TIMEOUT_S)
+        while (reply := worker.poll()) is None:
+            time.sleep(0.05)
+    finally:
+        worker.close()
+    if reply.error:
+        raise ModelError(reply.error)
+
+
+def _bar(file: str, done: int, total: int | None) -> str:
+    if not total:
+        return f"{file}  {done / 2**20:.1f} MiB"
+    filled = round(24 * done / total)
+    bar = "#" * filled + "." * (24 - filled)
+    return f"{file[:28]}  {bar}  {done / total:4.0%} of {total / 2**20:.1f} MiB"
+
+
+def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
+    """For a worker (edge/worker.py): a request is {"name", "store", "engine"}; the answer is the name.
+
+    What is told and shown goes as {"tell": line} or {"show": line}, one JSON object a line, into the file descriptor
+    options["lines"].
+    """
+    os.nice(_NICE)
+    lines: int = options["lines"]
+    shown_s = 0.0
+
+    def write(kind: str, line: str) -> None:
+        nonlocal shown_s
+        if kind == "show":
+            if time.monotonic() - shown_s < _SHOW_EVERY_S:
+                return
+            shown_s = time.monotonic()
+        os.write(lines, json.dumps({kind: line}).encode() + b"\n")
+
+    def answer(request: Mapping[str, Any]) -> str:
+        store = Path(request["store"])
+        entry = load_catalogue([store, *store_folders()])[request["name"]]
+        done = fetch(
+            *(entry, store, request["engine"]),
+            tell=lambda line: write("tell", line),
+            show=lambda line: write("show", line),
+        )
+        return done.name
+
+    return answer
