@@ -23,9 +23,10 @@ SIGHT_AGAIN = "I can see again."
 HOT = "I'm too hot, so I slow down."
 SMALLER = "Using a smaller model."
 ANOTHER = "Using another model."
+BETTER = "Using a better model."
 SENTENCES = (
     *(READY, DARK, COVERED, BRIGHT, FROZEN, LOST, SIGHT_AGAIN, BLURRED, PAUSED, RESUMED),
-    *(HOT, SMALLER, ANOTHER),
+    *(HOT, SMALLER, ANOTHER, BETTER),
 )
 _SWITCHES = {
     **{"ready": "ready", "sight": "blind", "focus": "blurred", "shutter": "paused"},

@@ -75,6 +75,16 @@ class Equipment:
             self._strict = False
         return ""
 
+    def take_network(self, take: Callable[[], None]) -> None:
+        """Let `take` exchange the loader's network for another that is open, and go on with that."""
+        before = self.classifier.name
+        take()
+        self.classifier = self.loader.classifier
+        self._tell(self._model_line())
+        if before == DEMO:
+            # what is recognised is worth a voice now
+            self._exchange_speaker(False)
+
     def close(self) -> None:
         """Close everything. May be called twice."""
         self.end_children()
@@ -131,9 +141,12 @@ class Equipment:
 
     def _open_network(self) -> None:
         self.classifier = self.loader.open()
-        self._tell(f"Model: {self.loader.description}{'' if self.classifier.calibrated else ', uncalibrated'}.")
+        self._tell(self._model_line())
         if self.camera.description == DEMO_CLIP and self.classifier.name != DEMO:
             self._tell("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
+
+    def _model_line(self) -> str:
+        return f"Model: {self.loader.description}{'' if self.classifier.calibrated else ', uncalibrated'}."
 
     def _open_speaker(self) -> None:
         self.speaker = self._find_speaker()
@@ -161,4 +174,4 @@ class Equipment:
 
 def _of_the_network(settings: ModelSettings) -> ModelSettings:
     """Without what does not concern the network itself."""
-    return dataclasses.replace(settings, still_s=0.0, step_down=True)
+    return dataclasses.replace(settings, still_s=0.0, step_down=True, fetch=True)

@@ -31,6 +31,7 @@ from edge.models import measure
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
 from edge.models.choice import (
+    AVAILABLE_SHARE,
     Budget,
     Candidate,
     Verdict,
@@ -52,6 +53,8 @@ MOST_KILLS = 3
 """What has killed edge while it was loaded is tried again where there is nothing else, but not for ever."""
 START_FRAMES = 5
 """A network that nobody has measured here is measured before it is first loaded; its memory shows at once."""
+SHARED_MIB = 100.0
+"""Of a measured process what two networks in one daemon have but once: Python, OpenCV and an engine, at least."""
 COMPARED_FRAMES = 15
 """Engines that are compared are measured for longer: it is their times that count."""
 
@@ -130,6 +133,12 @@ class Loader:
         return self._current
 
     @property
+    def classifier(self) -> Classifier:
+        """It, open."""
+        assert self._classifier
+        return self._classifier
+
+    @property
     def name(self) -> str:
         """Its name."""
         return self.option.name
@@ -196,6 +205,38 @@ class Loader:
             self._explain(verdicts)
             return classifier
 
+    def better(self) -> str:
+        """Return the catalogue's network that would run here if it were installed, where that is the better one.
+
+        Empty: none is, or another was named.
+        """
+        if self._named or self._settings.precision != FLOAT32:  # what is fetched is of float32
+            return ""
+        best = next((verdict.candidate for verdict in self.verdicts_of_catalogue if verdict.chosen), None)
+        if best is None or any(option.name == best.name for option in self.options):
+            return ""
+        running = -1.0 if self.name == DEMO else self.option.candidate.top1 or 0.0
+        return best.name if (best.top1 or 0.0) > running else ""
+
+    def prepare(self, name: str) -> tuple[Option, Classifier]:
+        """Open a network that was installed meanwhile, beside the one that runs; nothing else changes.
+
+        May be called from another thread. Raises ModelError when there is no room for both, or it is unsound.
+        """
+        checkpoint = find_checkpoint(name, self._overrides, self._synset)
+        option = self._make_option(checkpoint, look_into(checkpoint.symbol.parent))
+        if self._is_a_guess(self._choose([option.candidate])[0]) or self._unmeasured(option):
+            option = self._measured(option)
+        self._check_room(option)
+        return option, self._load(option)
+
+    def take(self, option: Option, classifier: Classifier) -> None:
+        """Go over to what `prepare` has opened, and close what runs."""
+        self.close()
+        self.options = [one for one in self.options if one.name not in (option.name, DEMO)] + [option]
+        self._before.clear()
+        self._current, self._classifier, self.aloud = option, classifier, ""
+
     def can_step_down(self) -> bool:
         """Whether there is a smaller network than the one that runs."""
         return self._smaller() is not None
@@ -243,6 +284,22 @@ class Loader:
         if self._classifier:
             self._classifier.close()
             self._classifier = None
+
+    def _check_room(self, option: Option) -> None:
+        """Raise ModelError where a network does not fit, or not as long as the one that runs is there too."""
+        (verdict,) = self._choose([option.candidate])
+        measured, running = option.candidate.measurement, self.option.candidate
+        if not verdict.fits or measured is None or verdict.need_mib is None:
+            raise ModelError(f"model {option.name}: {verdict.reason}")
+        beside_mib = max(running.file_mib, (running.measurement.peak_mib if running.measurement else 0.0) - SHARED_MIB)
+        need_mib = verdict.need_mib + beside_mib
+        # what other programs leave now, and what the daemon holds already
+        left_mib = self.machine.memory_reading().available_mib
+        more_mib = need_mib - beside_mib - SHARED_MIB - self.companions_mib
+        if need_mib > self.budget.mib or (left_mib is not None and more_mib > AVAILABLE_SHARE * left_mib):
+            raise ModelError(
+                f"model {option.name}: there is no room for it beside {self.name}, so it runs from the next start on"
+            )
 
     def _choose(self, candidates: Sequence[Candidate], within: Budget | None = None) -> list[Verdict]:
         return choose(candidates, within or self.budget, self.companions_mib, self._settings.max_latency_ms or None)
@@ -389,6 +446,12 @@ class Loader:
         return measured.estimated and 2 * verdict.need_mib > self.budget.mib
 
     def _measure(self, option: Option) -> None:
+        """Measure a network, and go by what was found."""
+        renewed = self._measured(option)
+        for options in (self.options, self._others):
+            options[:] = [renewed if one.name == option.name else one for one in options]
+
+    def _measured(self, option: Option) -> Option:
         """Measure a network with each engine that may run it, one after the other: together they might not fit."""
         checkpoint, found = option.checkpoint, dict(option.measured)
         precision = option.precision
@@ -412,9 +475,7 @@ class Loader:
             raise problems[0]
         for problem in problems:
             self._tell(f"{problem}.")
-        renewed = self._with_engine(dataclasses.replace(option, measured=found))
-        for options in (self.options, self._others):
-            options[:] = [renewed if one.name == option.name else one for one in options]
+        return self._with_engine(dataclasses.replace(option, measured=found))
 
     def _spare_one(self) -> bool:
         """Let one that has killed edge try again: nothing else is left, and whatever killed it may be over."""
@@ -448,20 +509,24 @@ class Loader:
         return next(option for option in (*self.options, *self._others) if option.name == name)
 
     def _open(self, option: Option) -> Classifier:
+        classifier = self._classifier = self._load(option)
+        self._current = option
+        return classifier
+
+    def _load(self, option: Option) -> Classifier:
+        """Open a network and check it; it is closed again where it is unsound."""
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
         with self.marker.loading(option.checkpoint):
             classifier = open_classifier(option.checkpoint, self._settings.top, option.engine, option.precision)
-            self._classifier = classifier
             try:
                 # of another input, or with other labels, nobody knows the answer
                 answer = None if self._overrides or self._synset else self._known_answer(option)
                 if answer is not None:
                     check_answer(classifier, answer, TOLERANCES[option.precision])
             except ModelError:
-                self.close()
+                classifier.close()
                 raise
-        self._current = option
         return classifier
 
     def _known_answer(self, option: Option) -> Answer | None:

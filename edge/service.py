@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge import __version__, pipeline
-from edge.aloud import READY, SIGHT_AGAIN, SMALLER, Aloud
+from edge.aloud import BETTER, READY, SIGHT_AGAIN, SMALLER, Aloud
 from edge.announcer import Announcer, Knowledge, Missed
 from edge.clerk import Clerk
 from edge.control import ControlServer, control_path
@@ -30,6 +30,7 @@ from edge.speech.words import Words
 from edge.stages import Frame
 from edge.stopper import Stopper, StopRequested
 from edge.systemd import Teller, Watchdog
+from edge.upgrade import Upgrade
 
 
 def run(
@@ -41,11 +42,13 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     synset: Path | None = None,
     machine: Machine | None = None,
+    fetch: bool = False,
 ) -> int:
     """Be the daemon until the frames end, a limit is reached or a signal comes; return the exit code.
 
     `reread` returns the settings as they are now, when a signal asks for that. `overrides` and `synset` are for
-    models.checkpoint.find_checkpoint; `machine` is another one's /proc and /sys, for tests. Raises EdgeError for what
+    models.checkpoint.find_checkpoint; `machine` is another one's /proc and /sys, for tests. With `fetch`, and where the
+    settings allow it, a Raspberry Pi with a camera fetches the best network for it meanwhile. Raises EdgeError for what
     cannot be opened.
     """
     summary = pipeline.Summary()
@@ -93,8 +96,14 @@ def run(
         # an error before this line is one line; from here on there is something to sum up too
         closing.callback(reporter.stopped, summary)
         wiring = Wiring(
-            *(equipment, announcer, etiquette, desk), reporter=reporter, summary=summary, every_frame=every_frame
+            *(equipment, announcer, etiquette, desk),
+            reporter=reporter,
+            summary=summary,
+            every_frame=every_frame,
+            fetch=fetch,
         )
+        stopper.on_force(wiring.end_children)
+        closing.callback(wiring.close)
 
         def between_frames(now_s: float, frame: Frame | None) -> bool:
             other_model = wiring.between_frames(now_s, frame)
@@ -135,8 +144,11 @@ class Wiring:
         reporter: Reporter,
         summary: pipeline.Summary,
         every_frame: bool,
+        fetch: bool,
     ) -> None:
         """The equipment is open."""
+        self._fetch = fetch
+        self._upgrade: Upgrade | None = None
         self._equipment = equipment
         self._announcer = announcer
         self._etiquette = etiquette
@@ -163,9 +175,32 @@ class Wiring:
         )
         self._memory = MemoryGuard(equipment.loader, enabled=settings.model.step_down)
         self.wants_other_model = False
-        """Whether the memory asks for a smaller network, or allows a larger one again."""
+        """Whether the memory asks for a smaller network, or allows a larger one again, or a better one is ready."""
         self._freeze = FreezeGuard(equipment.camera, self._sight)
         self._know_the_network()
+        self._renew_upgrade()
+
+    def _renew_upgrade(self) -> None:
+        """Look for a better network anew where the loader is another; not where that is not wanted."""
+        equipment = self._equipment
+        loader = equipment.loader
+        wanted = self._fetch and equipment.settings.model.fetch and loader.machine.is_raspberry_pi
+        wanted = wanted and equipment.camera.live
+        if self._upgrade is not None and (not wanted or self._upgrade.loader is not loader):
+            self._upgrade.close()
+            self._upgrade = None
+        if wanted and self._upgrade is None:
+            self._upgrade = Upgrade(loader, equipment.settings.model.engine, self._reporter.tell)
+
+    def close(self) -> None:
+        """Give up what is being fetched or loaded."""
+        if self._upgrade is not None:
+            self._upgrade.close()
+
+    def end_children(self) -> None:
+        """End the processes, at once and from any thread."""
+        if self._upgrade is not None:
+            self._upgrade.end_child()
 
     def between_frames(self, now_s: float, frame: Frame | None) -> bool:
         """Control, health and watchdog, once a turn of the loop; True asks for another network."""
@@ -183,7 +218,16 @@ class Wiring:
         self._freeze.look(now_s)
         self._heat.look(now_s)
         self.wants_other_model = self._memory.look(now_s)
+        if self._upgrade is not None and self._summary.frames > 1:  # first it is ready
+            self._upgrade.look(now_s)
+            self.wants_other_model |= self._better_is_ready
         return self.wants_other_model
+
+    @property
+    def _better_is_ready(self) -> bool:
+        # words that are being said may end: another voice would not know what became of them
+        ready = self._upgrade is not None and self._upgrade.is_ready
+        return ready and self._memory.wanted != "down" and not self._summary.in_the_air
 
     def look_anew(self) -> None:
         """Believe nothing of before: nobody knows what went by while nobody looked."""
@@ -198,9 +242,18 @@ class Wiring:
         return max(1 / most_hz, self._heat.interval_s(self._equipment.classifier.timing))
 
     def change_model(self) -> None:
-        """Take the network that the memory allows. Raises NoModelFits when there is none any more."""
+        """Take the better network, or what the memory allows. Raises NoModelFits when there is none any more."""
         self.wants_other_model = False
         loader, down = self._equipment.loader, self._memory.wanted == "down"
+        if self._upgrade is not None and self._better_is_ready:
+            before = loader.running
+            self._equipment.take_network(self._upgrade.take)
+            self._reporter.model_changed(before, loader.running, "it sees better, and has just been fetched")
+            self._aloud.once("model", BETTER)
+            self._wire()
+            return
+        if self._upgrade is not None:
+            self._upgrade.close()  # the memory is not for two
         before, why = loader.running, self._memory.reason
         self._equipment.classifier = loader.step_down() if down else loader.step_up()
         if loader.running != before:

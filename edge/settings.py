@@ -102,6 +102,9 @@ class ModelSettings:
     """The slowest that a chosen model may be, in milliseconds a frame (median); 0: no bound."""
     step_down: bool = _setting(True)
     """Change to a smaller installed model while the machine's memory is tight, and back after a long calm."""
+    fetch: bool = _setting(True)
+    """Let ./scripts/run fetch a better model than those that are installed while edge runs, on a Raspberry Pi with a
+    camera, and change over to it. Any other start fetches nothing."""
     still_s: float = _setting(5.0, low=0, high=3600)
     """A scene in which nothing moves is classified again after so many seconds; 0: every frame is classified."""
     top: int = _setting(20, low=2, high=1000)
@@ -202,7 +205,7 @@ class AloudSettings:
     hot: bool = _setting(True)
     """That the board is too hot and slows down."""
     smaller_model: bool = _setting(True)
-    """That a smaller network looks, because the memory is tight."""
+    """That another network looks: a smaller one, because the memory is tight, or a better one."""
     repeat_s: float = _setting(60.0, low=1, high=86400)
     """The same sentence is said again no sooner than this."""
 

@@ -92,7 +92,9 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("announcer", "equipment", "errors", "events", "health", "settings")),
         *(f"edge.{name}" for name in ("machine", "models", "pipeline", "reporter", "speech", "stages", "stopper")),
         "edge.systemd",
+        "edge.upgrade",
     },
+    "upgrade.py": {"edge.errors", "edge.loader", "edge.models", "edge.stages", "edge.worker"},
     "cli": {
         "edge",
         *(

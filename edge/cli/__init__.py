@@ -94,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
         every_frame=options.every_frame,
         overrides=overrides_of(options),
         synset=options.synset,
+        fetch=options.fetch,
     )
 
 
@@ -199,6 +200,11 @@ def _parser() -> _Parser:
     )
     sub.add_argument("--every-frame", action="store_true", help="classify each frame of a file or folder, unpaced")
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
+    what = "on a Raspberry Pi with a camera, fetch a better model meanwhile, and change over to it"
+    sub.add_argument("--fetch", action="store_true", help=what)
+    sub.add_argument(
+        "--no-fetch", dest="model.fetch", action="store_false", default=None, help="not even if ./scripts/run wants it"
+    )
     sub.add_argument("--frames", type=_positive_whole, metavar="N", help="end after N frames")
     sub.add_argument("--seconds", type=_positive, metavar="N", help="end after N seconds")
     sub.add_argument(

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import io
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from edge.models.checkpoint import Checkpoint
 _SOFTMAX = ("SoftmaxOutput", "softmax", "SoftmaxActivation", "Softmax")
 _SHAPE_ONLY = ("Flatten", "flatten", "Reshape", "reshape", "identity", "_copy", "Cast")
 _LIBRARY = "libmxnet.so"
+_ONE_AT_A_TIME = threading.Lock()
+"""MXNet is not made for calls from two threads at once, as when a network is loaded beside the one that runs. Each step
+of loading is short, so that frames go on between them."""
 _SMALL = 64 * 1024
 """Bytes. Arrays below it stay in memory: together they are little, and some are read at each frame."""
 
@@ -48,7 +52,7 @@ class MxnetClassifier(EngineClassifier):
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
-        with self._translated_errors():
+        with _ONE_AT_A_TIME, self._translated_errors():
             self._feed(network_input)
             # forward() only queues the work: asnumpy() waits for it, so any timing must include it
             scores: NDArray[np.float32] = self._forward().asnumpy()[0]
@@ -63,7 +67,7 @@ class MxnetClassifier(EngineClassifier):
 
         The work is done when this returns.
         """
-        with self._translated_errors():
+        with _ONE_AT_A_TIME, self._translated_errors():
             self._feed(network_input)
             start = time.perf_counter()
             output = self._forward()
@@ -73,12 +77,13 @@ class MxnetClassifier(EngineClassifier):
 
     def close(self) -> None:
         """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
-        self._forget()
-        gc.collect()
-        if self._mx is not None:
-            # MXNet frees in a thread of its own, after what is queued before; what was amiss there has been told
-            with contextlib.suppress(*self._vendor_errors):
-                self._mx.nd.waitall()
+        with _ONE_AT_A_TIME:
+            self._forget()
+            gc.collect()
+            if self._mx is not None:
+                # MXNet frees in a thread of its own, after what is queued before; what was amiss there has been told
+                with contextlib.suppress(*self._vendor_errors):
+                    self._mx.nd.waitall()
         give_back_free_memory()
 
     def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
@@ -95,8 +100,9 @@ class MxnetClassifier(EngineClassifier):
         give_back_large_blocks()
         give_back_code(_LIBRARY)
         mapped = MappedParams.open(checkpoint.params)
-        self._executor, self._input = _bind(mx, checkpoint, mapped)
-        arrays = {**self._executor.arg_dict, **self._executor.aux_dict}
+        with _ONE_AT_A_TIME:
+            self._executor, self._input = _bind(mx, checkpoint, mapped)
+            arrays = {**self._executor.arg_dict, **self._executor.aux_dict}
         self.parameters = sum(int(array.size) for name, array in arrays.items() if not _is_fed(name))
         with mapped.dropping() if mapped else contextlib.nullcontext():
             outputs = self._run_first()

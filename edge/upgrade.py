@@ -1,0 +1,184 @@
+"""A better network is fetched, and opened, while edge looks with what is there.
+
+It is fetched, converted and tried in a child of its own; opened beside the one that runs, in a thread; and handed over
+between two frames. Whatever goes wrong on the way is told once, and what runs goes on.
+"""
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from edge.errors import ModelError
+from edge.loader import Loader, Option
+from edge.models.store import default_store
+from edge.stages import Classifier
+from edge.worker import Reply, Worker, WorkerError
+
+START_TIMEOUT_S = 60.0
+TIMEOUT_S = 86400.0
+"""A day, over a line on which one network takes so long."""
+
+
+class Job(Protocol):
+    """What installs a network meanwhile."""
+
+    def poll(self) -> Reply | None:
+        """Return its end, once it has come."""
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield what it has had to say since the last call: ("tell" or "show", line)."""
+
+    def close(self) -> None:
+        """End it, at once. May be called twice, and from any thread."""
+
+
+class FetchJob:
+    """A child that fetches a network of the catalogue into the user's store (installer.py)."""
+
+    def __init__(self, name: str, engine: str) -> None:
+        """Start it. Raises WorkerError."""
+        self._read, write = os.pipe()
+        os.set_blocking(self._read, False)
+        self._unread = b""
+        try:
+            self._worker = Worker(
+                *("edge.installer", {"lines": write}, f"the fetching of {name}", START_TIMEOUT_S),
+                wait=False,
+                pass_fds=(write,),
+            )
+        finally:
+            os.close(write)
+        self._worker.ask({"name": name, "store": str(default_store()), "engine": engine}, TIMEOUT_S)
+
+    def poll(self) -> Reply | None:
+        """Return its end, once it has come."""
+        return self._worker.poll()
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield what it has had to say since the last call: ("tell" or "show", line)."""
+        with contextlib.suppress(OSError):  # nothing new, or closed
+            while chunk := os.read(self._read, 65536):
+                self._unread += chunk
+        *lines, self._unread = self._unread.split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                yield from json.loads(line).items()
+
+    def close(self) -> None:
+        """End it, at once; what has come so far is gone on with the next time."""
+        self._worker.close()
+        with contextlib.suppress(OSError):
+            os.close(self._read)
+            self._read = -1
+
+
+class Upgrade:
+    """Brings the network that would be the best here, one time. To be looked at once a turn of the loop."""
+
+    SHOW_EVERY_S = 10.0
+
+    def __init__(
+        self,
+        loader: Loader,
+        engine: str,
+        tell: Callable[[str], None],
+        start: Callable[[str, str], Job] = FetchJob,
+    ) -> None:
+        """`engine` is [model] engine; `tell` is for people; `start` begins to install the network of that name."""
+        self.loader = loader
+        self._engine = engine
+        self._tell = tell
+        self._start = start
+        self._begun = self._closed = False
+        self._name = ""
+        self._job: Job | None = None
+        self._thread: threading.Thread | None = None
+        self._opened: tuple[Option, Classifier] | None = None
+        self._fault = ""
+        self._shown_s = 0.0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `take` may be called."""
+        return self._opened is not None and not self._closed
+
+    def look(self, now_s: float) -> None:
+        """Do what can be done without waiting."""
+        if self._closed:
+            return
+        if not self._begun:
+            self._begin(now_s)
+        if self._job is not None:
+            self._attend(self._job, now_s)
+        if self._thread is not None and not self._thread.is_alive():
+            self._thread = None
+            if self._fault:
+                self._tell(f"{self._fault}. {self.loader.name} goes on.")
+
+    def take(self) -> None:
+        """Go over to the network that is ready."""
+        assert self._opened
+        self.loader.take(*self._opened)
+        self._opened = None
+
+    def close(self) -> None:
+        """Give up what is not ready yet, and wait until that is done. May be called twice."""
+        self._closed = True
+        self.end_child()
+        # in the middle of a vendor's call nobody can break it off, nor may the process end
+        if self._thread is not None:
+            self._thread.join()
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
+
+    def end_child(self) -> None:
+        """End the child, from any thread."""
+        if self._job is not None:
+            self._job.close()
+
+    def _begin(self, now_s: float) -> None:
+        self._begun = True
+        self._name = self.loader.better()
+        if not self._name:
+            return
+        self._tell(f"{self._name} would see better: it is being fetched meanwhile (--no-fetch keeps edge from it).")
+        self._shown_s = now_s
+        try:
+            self._job = self._start(self._name, self._engine)
+        except (WorkerError, OSError) as error:
+            self._tell(f"It cannot be fetched: {error}.")
+
+    def _attend(self, job: Job, now_s: float) -> None:
+        shown = ""
+        reply = job.poll()
+        for kind, line in job.lines():
+            if kind == "tell":
+                self._tell(line)
+            else:
+                shown = line
+        if shown and now_s - self._shown_s >= self.SHOW_EVERY_S:
+            self._shown_s = now_s
+            self._tell(shown)
+        if reply is None:
+            return
+        job.close()
+        self._job = None
+        if reply.error:
+            self._tell(f"{reply.error.removesuffix('.')}. {self.loader.name} goes on.")
+            return
+        self._tell(f"{self._name} is installed, and is being loaded.")
+        self._thread = threading.Thread(target=self._open, name="loading", daemon=True)
+        self._thread.start()
+
+    def _open(self) -> None:
+        try:
+            self._opened = self.loader.prepare(self._name)
+        except ModelError as error:
+            self._fault = str(error)
+        except Exception as error:
+            # a bug here must not end what runs
+            self._fault = f"a bug: {type(error).__name__}: {error}"
