@@ -215,6 +215,8 @@ class Loader:
         best = next((verdict.candidate for verdict in self.verdicts_of_catalogue if verdict.chosen), None)
         if best is None or any(option.name == best.name for option in self.options):
             return ""
+        if not self._catalogue[best.name].sources:
+            return ""
         running = -1.0 if self.name == DEMO else self.option.candidate.top1 or 0.0
         return best.name if (best.top1 or 0.0) > running else ""
 
