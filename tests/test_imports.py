@@ -44,7 +44,7 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("aloud", "announcer", "cameras", "desk", "etiquette", "loader", "pipeline")),
         *("edge", "edge.reporter", "edge.sight", "edge.stages"),
     },
-    "installer.py": {
+    "model_installer.py": {
         *(f"edge.{name}" for name in ("converter", "engines", "errors", "machine", "models", "worker")),
     },
     "loader.py": {
@@ -100,7 +100,7 @@ ALLOWED = {
         *(
             f"edge.{name}"
             for name in (
-                *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "installer"),
+                *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "model_installer"),
                 *("loader", "gate", "installation", "machine", "models", "picture", "quantizer"),
             )
         ),

@@ -19,7 +19,7 @@ from edge.models.checkpoint import About
 from edge.models.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
 
 if TYPE_CHECKING:
-    from edge.installer import Installation
+    from edge.model_installer import Installation
     from edge.models.catalogue import Entry
     from edge.models.store import Installed
 
@@ -143,7 +143,7 @@ def _host(origin: str) -> str:
 
 def add(options: argparse.Namespace) -> int:
     """edge models add: check a checkpoint, copy it into the store, measure it."""
-    from edge.installer import install
+    from edge.model_installer import install
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import find_checkpoint, store_folders
     from edge.models.store import default_store
@@ -176,9 +176,9 @@ def add(options: argparse.Namespace) -> int:
 
 def fetch(options: argparse.Namespace) -> int:
     """edge models fetch: download a network of the catalogue and install it."""
-    from edge.installer import fetch as fetch_and_install
     from edge.loader import Loader
     from edge.machine import Machine
+    from edge.model_installer import fetch as fetch_and_install
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import store_folders
     from edge.models.store import default_store
