@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.converter.convert import convert as convert_weights
-from edge.engines import engine_version, engines_for
+from edge.engines import engine_for, engine_version, engines_for
 from edge.errors import ModelError
 from edge.machine import Machine
 from edge.models.catalogue import CONVERTED, Entry, Source, load_catalogue
@@ -80,21 +80,33 @@ def install(
     engines, line = engines_for(engine)
     if line:
         tell(line)
-    measured: list[Measurement] = []
+    measured: dict[str, Measurement] = {}
+
+    def run_with(one: str, copy: Checkpoint) -> Examined:
+        examined, measured[one] = examine(copy, one, lambda step: show(f"{name}: {step}"))
+        return examined
 
     def run(copy: Checkpoint) -> Examined:
-        examined, measurement = examine(copy, engines[0], lambda step: show(f"{name}: {step}"))
-        measured.append(measurement)
-        return examined
+        try:
+            return run_with(engines[0], copy)
+        except OutOfMemoryError:
+            raise
+        except ModelError:
+            # MXNet may be installed and broken: what serves in its place says so
+            other = engine_for(engine, tell)
+            if other == engines[0]:
+                raise
+            return run_with(other, copy)
 
     one = Store(store).add(
         *(checkpoint, name, run, origin), licence=licence, progress=lambda step: show(f"{name}: {step}")
     )
     installed_one = find_checkpoint(str(one.folder))
     kept = Measurements([store, *store_folders()], Machine().key)
-    kept.keep(fingerprint(installed_one, one.digests), engine_version(engines[0]), measured[0])
+    ((used, measurement),) = measured.items()
+    kept.keep(fingerprint(installed_one, one.digests), engine_version(used), measurement)
     Marker().forgive(installed_one)
-    return Installation(name, one.folder, measured[0], checkpoint.about.random_weights)
+    return Installation(name, one.folder, measurement, checkpoint.about.random_weights)
 
 
 def convert(source: Source, weights: Path, prefix: Path) -> None:

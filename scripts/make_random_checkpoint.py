@@ -26,7 +26,7 @@ from edge.errors import ModelError
 
 LABELS = 1000
 GLUON_MEAN, GLUON_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-GLUON = "accuracy of the real weights: MXNet's table of the Gluon model zoo"
+GLUON = "accuracy of the real weights: MXNet's and GluonCV's tables of the Gluon model zoo"
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def inception_bn(mx: Any) -> Any:
 
 
 ARCHITECTURES = {
-    "vgg16": Architecture(gluon("vgg16"), 0.6986, 0.8945),
-    "resnet-152": Architecture(gluon("resnet152_v2"), 0.7833, 0.9409),
+    "vgg16": Architecture(gluon("vgg16"), 0.7323, 0.9131),
+    "resnet-152": Architecture(gluon("resnet152_v2"), 0.7921, 0.9431),
     "resnet-50": Architecture(gluon("resnet50_v1"), 0.7540, 0.9266),
     "inception-v3": Architecture(gluon("inception_v3"), 0.7755, 0.9364, size=299),
     "inception-bn": Architecture(

@@ -1,10 +1,7 @@
 """The three networks that edge is made for come from hosts that live: what is there, and what goes wrong on the way."""
 
-import hashlib
-import io
 import json
 import shutil
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 from record_references import pictures
 from rigs.http import FileServer, serving
+from rigs.sources import NAME, catalogue_toml, digest, published, source_of, zipped
 from rigs.weights import Floats, reference
 from zoo import scores_of_mxnet
 
@@ -20,13 +18,12 @@ from edge.cli import main
 from edge.converter import convert as converter
 from edge.converter.networks import NETWORKS
 from edge.errors import FetchError, ModelError
-from edge.models.catalogue import CONVERTED, STRUCTURES, Entry, Source, load_catalogue
+from edge.models.catalogue import CONVERTED, STRUCTURES, Source, load_catalogue
 from edge.models.checkpoint import find_checkpoint
 from edge.models.fetch import Fetched, Fetcher
 from edge.models.store import installed, verify
 
 pytestmark = pytest.mark.integration
-NAME = "inception-v3"
 TOP1 = {"imgclsmob": 0.7949, "timm": 0.7747}
 LICENCES = {"imgclsmob": "MIT", "timm": "Apache-2.0"}
 
@@ -44,46 +41,6 @@ def store(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     yield folder
     shutil.rmtree(folder)
-
-
-def zipped(name: str, data: bytes) -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as opened:
-        opened.writestr(name, data)
-    return archive.getvalue()
-
-
-def toml(entry: Entry, urls: dict[str, list[str]], checksums: dict[str, str]) -> str:
-    """A catalogue with the entry's sources, but other hosts and checksums by kind."""
-    lines = [f'["{entry.name}"]', f'title = "{entry.title}"', f"top1 = {entry.top1}", "download_mib = 2"]
-    for source in entry.sources:
-        if source.kind not in urls:
-            continue
-        spec = source.input
-        lines += [f'[["{entry.name}".source]]', f'kind = "{source.kind}"', f"hosts = {json.dumps(urls[source.kind])}"]
-        lines += [f'name = "{source.name}"', f'params = "{source.params}"', f'licence = "{source.licence}"']
-        digits = checksums[source.kind]
-        lines += [f'{"sha256" if len(digits) == 64 else "sha1"} = "{digits}"']
-        lines += [f"top1 = {source.top1}"] if source.top1 is not None else []
-        lines += [f"input = {{ size = {spec.size}, mean = {list(spec.mean)}, std = {list(spec.std)} }}"]
-    labels = f'[labels]\nfile = "{entry.labels[1]}"\n'
-    return labels + "\n".join(lines)
-
-
-def digest(kind: str, data: bytes) -> str:
-    return hashlib.new("sha256" if kind == "timm" else "sha1", data).hexdigest()
-
-
-def source_of(kind: str, entry: Entry | None = None) -> Source:
-    return next(one for one in (entry or load_catalogue()[NAME]).sources if one.kind == kind)
-
-
-def published(source: Source, weights: bytes) -> dict[str, bytes]:
-    """What the host has."""
-    name = source.params.rsplit("/", 1)[-1]
-    if not name.endswith(".zip"):
-        return {source.params: weights}
-    return {source.params: zipped(name.removesuffix(".zip"), weights)}
 
 
 # ---- a whole network, through the whole command
@@ -111,7 +68,7 @@ def test_it_is_fetched_converted_and_installed(
     with serving({}) as front:
         front.redirect_to = server.url
         urls = {kind: ["http://127.0.0.1:9/", front.url]}
-        text = toml(load_catalogue()[NAME], urls, {kind: digest(kind, weights)})
+        text = catalogue_toml(load_catalogue()[NAME], urls, {kind: digest(kind, weights)})
         (store / "catalogue.toml").write_text(text, encoding="utf-8")
         assert main(["models", "fetch", NAME]) == 0, capsys.readouterr().err
     assert len(server.asked) == 3  # 91 MiB in pieces of 40
@@ -160,7 +117,7 @@ class Run:
     def __init__(self, store: Path, urls: dict[str, list[str]]) -> None:
         self.told: list[str] = []
         (store / "catalogue.toml").write_text(
-            toml(load_catalogue()[NAME], urls, {kind: digest(kind, data) for kind, data in FILES.items()})
+            catalogue_toml(load_catalogue()[NAME], urls, {kind: digest(kind, data) for kind, data in FILES.items()})
         )
         self.entry = load_catalogue([store])[NAME]
         self.fetcher = Fetcher(store, tell=self.told.append, timeout_s=5.0)

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from rigs import bases, booted
 from rigs.daemon import daemon, read_events
+from rigs.http import serving
+from rigs.sources import catalogue_toml, digest, published
 from rigs.stores import DEMO, write_scenes
+from rigs.weights import reference
 
 from edge.engines import GRAPH_ENGINES
+from edge.models.catalogue import CONVERTED, load_catalogue
 
 KNOWN = DEMO.parent / "known.png"
 ABSENT = "mxnet is not installed; run ./scripts/run, which installs it."
@@ -59,6 +63,27 @@ def test_the_daemon_says_so_in_one_line_and_runs(tmp_path: Path) -> None:
     assert "Model: demo, run by onnx." in said
     (ready,) = (event for event in read_events(events) if event["event"] == "ready")
     assert (ready["model"], ready["engine"]) == ("demo", "onnx")
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("no_mxnet")
+@pytest.mark.parametrize("kind", CONVERTED)
+def test_inception_v3_is_fetched_and_converted(kind: str, tmp_path: Path) -> None:
+    """Neither MXNet nor PyTorch is needed for what imgclsmob and timm publish."""
+    store = tmp_path / "store"
+    store.mkdir()
+    (source,) = (one for one in load_catalogue()["inception-v3"].sources if one.kind == kind)
+    weights = reference("inception-v3", kind).write(kind, tmp_path / "weights").read_bytes()
+    with serving(published(source, weights)) as server:
+        text = catalogue_toml(load_catalogue()["inception-v3"], {kind: [server.url]}, {kind: digest(kind, weights)})
+        (store / "catalogue.toml").write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "edge", "models", "fetch", "inception-v3", "--store", str(store)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((store / "inception-v3" / "manifest.json").read_text())
+    assert manifest["answer"]["engine"] == "onnx"
+    assert manifest["licence"] == source.licence
+    shutil.rmtree(store)
 
 
 @pytest.mark.integration
