@@ -3,8 +3,12 @@
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +20,7 @@ import pytest
 from camera_rig import MjpegServer
 from camera_rig import serving as streaming
 from rigs.boards import BOARDS, meminfo, write, write_board
+from rigs.daemon import group_of
 from rigs.http import FileServer, serving
 from rigs.processes import PATIENCE_S, wait_until, workers
 from rigs.stores import DEMO, store_of
@@ -30,7 +35,7 @@ from edge.machine import Machine
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import find_checkpoint
 from edge.models.measure import examine
-from edge.models.store import Store, installed
+from edge.models.store import Store, installed, verify
 from edge.pipeline import Limits
 from edge.stages import Pixels
 from edge.upgrade import Upgrade
@@ -243,6 +248,51 @@ def test_broken_off_it_is_taken_up_again(
     events = run(machine, camera.url, tmp_path / "again", Until(tmp_path / "again", "model_changed"))
     assert ("demo-0000.params", f"bytes={size}-") in server.asked
     assert named(events, "model_changed")[0]["model"] == "better"
+
+
+DAEMON = """
+import sys
+from pathlib import Path
+from edge import service
+from edge.config import load
+from edge.machine import Machine
+flags = {"camera": {"source": sys.argv[2]}, "speech": {"driver": "log"}, "model": {"still_s": 0.0}}
+sys.exit(service.run(load(environment={}, flags=flags), machine=Machine(Path(sys.argv[1])), fetch=True))
+"""
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("moment", ["it is being fetched", "to download", "is being loaded", "looks instead"])
+def test_a_signal_ends_it_at_any_moment(
+    tmp_path: Path, store: Path, server: FileServer, camera: MjpegServer, moment: str
+) -> None:
+    store_of(tmp_path / "xdg-data", Machine(tmp_path / "root"), small=100)
+    server.chunk_s = 0.02 if moment == "to download" else 0.0
+    session = random.getrandbits(62)
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON, str(tmp_path / "root"), camera.url],
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "EDGE_TEST_SESSION": str(session)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert daemon.stdout is not None
+    try:
+        for line in daemon.stdout:
+            if moment in line:
+                break
+        daemon.send_signal(signal.SIGTERM)
+        rest = daemon.stdout.read()
+        assert daemon.wait(PATIENCE_S) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+        daemon.stdout.close()
+    assert len([line for line in rest.splitlines() if " frames in " in line]) == 1
+    # nor are its children there, or what they have started
+    wait_until(lambda: not group_of(session))
+    for one in installed([store]):
+        assert one.name == "small" or verify(one) == []
 
 
 def test_a_settings_file_that_is_read_anew_may_end_it(tmp_path: Path, machine: Machine, camera: MjpegServer) -> None:
