@@ -213,6 +213,9 @@ class _Child:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
         if self._folder:
             environment["TMPDIR"] = str(self._folder)
+            if "XDG_RUNTIME_DIR" not in environment:
+                # without a session, libpulse, which espeak-ng brings along, would make a folder in the person's home
+                environment.setdefault("PULSE_RUNTIME_PATH", str(self._folder))
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "edge.worker", module, str(self._folder or "")],

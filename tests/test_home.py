@@ -34,6 +34,12 @@ class Person:
         for place in FOLDERS.values():
             (folder / place).mkdir(parents=True, mode=0o700)
 
+    def without_a_session(self) -> None:
+        """From here on as in a container, or by cron: there is a home and nothing else."""
+        for name in FOLDERS:
+            if name.startswith("XDG_"):
+                del self.environment[name]
+
     def runs(self, *arguments: str, **settings: str) -> None:
         """Run `edge ARGUMENTS` and look that it went well."""
         done = subprocess.run(
@@ -91,6 +97,20 @@ def commands(engine: str, pictures: Path) -> list[list[str]]:
             ["classify", "--model", "mine", "--precision", "int8", known],
         ]
     return [*found, ["models", "remove", "mine"]]
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_a_voice_leaves_nothing_in_a_home_without_a_session(tmp_path: Path) -> None:
+    person = Person(tmp_path / "person")
+    person.without_a_session()
+    for driver in ("pyttsx3", "espeak"):
+        person.runs("run", "--camera", "demo", "--frames", "3", EDGE_SPEECH_DRIVER=driver)
+    person.runs("voices", "de")
+    # also no folder, which libpulse makes
+    own = {".local", ".local/share", ".local/share/edge", ".local/state", ".local/state/edge", ".cache", ".cache/edge"}
+    home = person.folder / FOLDERS["HOME"]
+    found = {str(path.relative_to(home)) for path in home.rglob("*")}
+    assert {path for path in found - own if "/edge/" not in path} == set()
 
 
 @pytest.mark.parametrize("engine", ENGINES)

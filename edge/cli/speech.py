@@ -1,6 +1,7 @@
 """edge say, edge voices: the voice and the sound card, tried by hand."""
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -53,7 +54,9 @@ def voices(options: argparse.Namespace) -> int:
     espeak = shutil.which("espeak-ng")
     if espeak is None:
         raise SpeechError("espeak-ng is not installed: sudo apt install espeak-ng")
-    listed = subprocess.run([espeak, "--voices"], capture_output=True, text=True, check=True).stdout
+    # it opens libpulse for nothing, which without a session would make a folder in the person's home
+    quiet = {"PULSE_RUNTIME_PATH": os.devnull} | os.environ
+    listed = subprocess.run([espeak, "--voices"], env=quiet, capture_output=True, text=True, check=True).stdout
     rows = []
     for line in listed.splitlines()[1:]:
         # Pty Language Age/Gender VoiceName File Other Languages
