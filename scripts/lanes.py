@@ -33,7 +33,7 @@ FILES = {
     "pace": [
         *("test_daemon.py", "test_daemon_aloud.py", "test_daemon_camera.py", "test_reload.py", "test_pressure.py"),
         *("test_process_camera.py", "test_cameras_live.py", "test_streams.py", "test_worker.py", "test_speech.py"),
-        *("test_doctor.py", "test_control.py"),
+        *("test_doctor.py", "test_control.py", "test_upgrade.py"),
     ],
 }
 REST = "rest"
