@@ -42,8 +42,8 @@ class Builder:
         """How a picture becomes the input, without what the first layer does of it."""
         self.folded: set[int] = set()
         """Nodes that another does the work of."""
-        self.nodes: list[bytes] = []
-        self.initializers: list[bytes] = []
+        self.layers: list[onnx.Layer] = []
+        self.initializers: dict[str, bytes] = {}
         self.data = Value(DATA, (1, 3, self.spec.size, self.spec.size))
         self.values: dict[int, Value] = {}
         self._params, self._params_file, self._weights = params, checkpoint.params, weights
@@ -120,7 +120,7 @@ class Builder:
         """Write numbers (float32 or int64) of a layer into the graph."""
         value = Value(f"w{len(self.initializers)}", array.shape)
         try:
-            self.initializers.append(self._weights.tensor(value.name, array))
+            self.initializers[value.name] = self._weights.tensor(value.name, array)
         except ValueError as error:
             raise ModelError(
                 f"{self._params_file}: the parameters of {node.name[:80]!r} hold {error}; it is damaged, copy it again"
@@ -136,10 +136,10 @@ class Builder:
                 f"{node.where}: gives {' x '.join(map(str, shape))} from an input of {self.spec.size} pixels; "
                 "check the input size"
             )
-        value = Value(f"v{len(self.nodes)}", shape)
+        value = Value(f"v{len(self.layers)}", shape)
         # of two layers with the same name the number tells which
-        name = f"{node.name[:80]}#{len(self.nodes)}"
-        self.nodes.append(onnx.node(op, name, [one.name for one in inputs], value.name, attributes))
+        name = f"{node.name[:80]}#{len(self.layers)}"
+        self.layers.append(onnx.Layer(op, name, tuple(one.name for one in inputs), value.name, attributes))
         return value
 
     def drop(self) -> None:

@@ -5,8 +5,10 @@ of), float32 1 x N each. A network that ends without a softmax gets one.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -41,30 +43,66 @@ class Graph:
         return self.folder / GRAPH
 
 
+@dataclass(frozen=True)
+class Layers:
+    """A graph that is not written yet."""
+
+    layers: tuple[onnx.Layer, ...]
+    initializers: Mapping[str, bytes]
+    """What stands for each constant, by its name."""
+    places: Mapping[str, onnx.Place]
+    """Where each of them is to be read."""
+    data: tuple[int, ...]
+    """The shape of the input."""
+    labels: int
+    """How many numbers it gives."""
+    input: InputSpec
+    """As in Graph."""
+    parameters: int
+
+
 def make_graph(checkpoint: Checkpoint, folder: Path) -> Graph:
     """Write the graph of a checkpoint into an empty folder, and down to the disk.
 
     Raises ModelError for a checkpoint that is damaged or not understood, OSError when the folder cannot be written to.
     """
+    with (folder / WEIGHTS).open("wb") as file:
+        layers = translate(checkpoint, file)
+        file.flush()
+        os.fsync(file.fileno())
+    return write_graph(folder, layers)
+
+
+def translate(checkpoint: Checkpoint, file: IO[bytes]) -> Layers:
+    """Return the layers of a checkpoint; their parameters are written to `file`.
+
+    Raises ModelError for a checkpoint that is damaged or not understood, OSError when the file cannot be written.
+    """
     symbol = read_symbol(checkpoint.symbol)
     params = open_params(checkpoint.params)
     # of float16 they get twice as large, and one layer's are padded to a page
     most = 2 * checkpoint.params.stat().st_size + 2**20
-    with (folder / WEIGHTS).open("wb") as file:
-        weights = onnx.Weights(file, WEIGHTS, most, params.drop)
-        builder = Builder(checkpoint, symbol, params, weights, most)
-        # a damaged checkpoint gives nan, which is looked for when it is written
-        with np.errstate(all="ignore"):
-            scores = _translate(symbol, builder)
-        _end(symbol, builder, scores)
-        file.flush()
-        os.fsync(file.fileno())
-    row = (1, scores.shape[1])
+    weights = onnx.Weights(file, WEIGHTS, most, params.drop)
+    builder = Builder(checkpoint, symbol, params, weights, most)
+    # a damaged checkpoint gives nan, which is looked for when it is written
+    with np.errstate(all="ignore"):
+        scores = _translate(symbol, builder)
+    _end(symbol, builder, scores)
+    parameters = _parameters(symbol, {name: one.size for name, one in params.arrays.items()})
+    layers, shape = tuple(builder.layers), builder.data.shape
+    return Layers(
+        layers, builder.initializers, weights.places, shape, scores.shape[1], input=builder.left, parameters=parameters
+    )
+
+
+def write_graph(folder: Path, layers: Layers) -> Graph:
+    """Write layers, whose parameters are in the folder already, down to the disk. Raises OSError."""
+    row = (1, layers.labels)
     outputs = {PROBABILITIES: row, SCORES: row}
-    data = onnx.model("edge", builder.nodes, builder.initializers, {DATA: builder.data.shape}, outputs)
+    data = onnx.model("edge", layers.layers, layers.initializers.values(), {DATA: layers.data}, outputs)
     (folder / GRAPH).write_bytes(data)
     to_disk(folder / GRAPH)
-    return Graph(folder, builder.left, _parameters(symbol, {name: one.size for name, one in params.arrays.items()}))
+    return Graph(folder, layers.input, layers.parameters)
 
 
 def _translate(symbol: Symbol, builder: Builder) -> Value:
@@ -75,12 +113,12 @@ def _translate(symbol: Symbol, builder: Builder) -> Value:
         node = symbol.nodes[index]
         if node.op == "null":
             continue
-        translate = OPERATORS.get(node.op) or unknown(node)
+        operator = OPERATORS.get(node.op) or unknown(node)
         if index in ends and node.op in SOFTMAX:
             # this one and what is behind it makes the outputs, which have their own names
             scores = builder.values[index] = softmax_input(builder, node)
         else:
-            builder.values[index] = translate(builder, index, node, node.attributes)
+            builder.values[index] = operator(builder, index, node, node.attributes)
     head = symbol.nodes[symbol.head]
     if head.op == "null":
         raise ModelError(f"{head.where}: the network has no layers")
@@ -102,8 +140,9 @@ def _end_of(symbol: Symbol) -> set[int]:
 
 def _end(symbol: Symbol, builder: Builder, scores: Value) -> None:
     head = symbol.nodes[symbol.head]
-    builder.nodes.append(onnx.node("Flatten", f"{head.name[:80]}#scores", [scores.name], SCORES, {"axis": 1}))
-    builder.nodes.append(onnx.node("Softmax", f"{head.name[:80]}#probabilities", [SCORES], PROBABILITIES, {"axis": 1}))
+    name = head.name[:80]
+    builder.layers.append(onnx.Layer("Flatten", f"{name}#scores", (scores.name,), SCORES, {"axis": 1}))
+    builder.layers.append(onnx.Layer("Softmax", f"{name}#probabilities", (SCORES,), PROBABILITIES, {"axis": 1}))
 
 
 def _parameters(symbol: Symbol, sizes: dict[str, int]) -> int:

@@ -10,6 +10,8 @@ instead of reading them.
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
 from typing import IO, Any
 
 import numpy as np
@@ -17,7 +19,10 @@ from numpy.typing import NDArray
 
 OPSET = 13
 _IR_VERSION = 8
-_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+_FLOAT = 1
+_TYPES = {np.dtype(np.float32): _FLOAT, np.dtype(np.uint8): 2, np.dtype(np.int8): 3, np.dtype(np.int32): 6}
+_TYPES |= {np.dtype(np.int64): 7}
+"""TensorProto.DataType."""
 _EXTERNAL = 1
 _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_INTS = 1, 2, 7
 _INLINE = 1024
@@ -26,6 +31,37 @@ _PAGE = 4096
 _CHUNK = 2**20
 
 Attribute = float | int | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operator of ONNX's, what it takes and what it gives, by name."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an array is to be found again."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int = 0
+    """In the file of weights."""
+    content: bytes = b""
+    """Of a small one, which is not in it."""
+
+    def read(self, file: IO[bytes]) -> NDArray[Any]:
+        """Return the array."""
+        content = self.content
+        if not content:
+            file.seek(self.offset)
+            content = file.read(prod(self.shape) * self.dtype.itemsize)
+        return np.frombuffer(content, self.dtype).reshape(self.shape)
 
 
 class Weights:
@@ -38,24 +74,27 @@ class Weights:
         self._name = name
         self._left = most_bytes
         self._offset = 0
+        self.places: dict[str, Place] = {}
+        """Where each array lies, by name."""
 
     def tensor(self, name: str, array: NDArray[Any]) -> bytes:
-        """Write an array (float32 or int64) and return the TensorProto that stands for it.
+        """Write an array (float32 or whole numbers) and return the TensorProto that stands for it.
 
         Raises ValueError for nan and infinity, and when it is too much.
         """
-        kind = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}[array.dtype]
-        head = b"".join(_number(1, size) for size in array.shape) + _number(2, kind) + _text(8, name)
+        head = b"".join(_number(1, size) for size in array.shape) + _number(2, _TYPES[array.dtype]) + _text(8, name)
         self._left -= array.nbytes
         if self._left < 0:
             raise ValueError("more than the file has: they are used again and again")
         if array.nbytes < _INLINE:
             _check_finite(array)
-            return head + _bytes(9, array.tobytes())
+            self.places[name] = Place(array.dtype, array.shape, content=array.tobytes())
+            return head + _bytes(9, self.places[name].content)
         # where a page begins: else they cannot be mapped
         padding = -self._offset % _PAGE
         self._file.write(bytes(padding))
         self._offset += padding
+        self.places[name] = Place(array.dtype, array.shape, self._offset)
         place = {"location": self._name, "offset": str(self._offset), "length": str(array.nbytes)}
         flat = np.ascontiguousarray(array).reshape(-1)
         for start in range(0, len(flat), _CHUNK):
@@ -74,11 +113,11 @@ def _check_finite(array: NDArray[Any]) -> None:
         raise ValueError("nan or infinity")
 
 
-def node(op: str, name: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute]) -> bytes:
+def _node(layer: Layer) -> bytes:
     """Return a NodeProto."""
-    parts = [_text(1, one) for one in inputs]
-    parts += [_text(2, output), _text(3, name), _text(4, op)]
-    parts += [_bytes(5, _attribute(key, value)) for key, value in attributes.items()]
+    parts = [_text(1, one) for one in layer.inputs]
+    parts += [_text(2, layer.output), _text(3, layer.name), _text(4, layer.op)]
+    parts += [_bytes(5, _attribute(key, value)) for key, value in layer.attributes.items()]
     return b"".join(parts)
 
 
@@ -94,13 +133,13 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 def model(
     producer: str,
-    nodes: Iterable[bytes],
+    layers: Iterable[Layer],
     initializers: Iterable[bytes],
     inputs: Mapping[str, Sequence[int]],
     outputs: Mapping[str, Sequence[int]],
 ) -> bytes:
     """Return a ModelProto; inputs and outputs are float32, with their shapes by name."""
-    parts = [_bytes(1, one) for one in nodes]
+    parts = [_bytes(1, _node(one)) for one in layers]
     parts.append(_text(2, "network"))
     # not among the inputs: else they count as what may change, and nothing is prepared from them
     parts += [_bytes(5, one) for one in initializers]

@@ -69,7 +69,8 @@ class Tools:
         self._nodes = list(self._model.graph.node)
         self._made_by = {output: node for node in self._nodes for output in node.output}
         self._weighted = [node for node in self._nodes if node.op_type in _WITH_WEIGHTS]
-        self._means: dict[str, NDArray[np.float64]] = {}
+        self.means: dict[str, NDArray[np.float64]] = {}
+        """The mean of each channel of what a layer with weights takes, by the value's name, once they are learnt."""
         self.layers = [node.name for node in self._weighted]
         """Those that may stay in float, as in the graph."""
         self._tail = self._find_tail()
@@ -122,7 +123,7 @@ class Tools:
             found = session.run([f"{name}_mean" for name in names], {"data": one})
             for name, mean in zip(names, found, strict=True):
                 sums[name] = sums.get(name, np.zeros(1)) + mean.reshape(-1).astype(np.float64)
-        self._means = {name: total / count for name, total in sums.items()}
+        self.means = {name: total / count for name, total in sums.items()}
 
     def write(self, folder: Path, ranges: Ranges, kept: Sequence[str] = (), only: Sequence[str] = ()) -> Graph:
         """Write the graph in int8 into a folder, without the layers that are kept in float, or with `only` some."""
@@ -192,7 +193,7 @@ class Tools:
         """Take off the biases of these layers what rounding their weights adds in the mean."""
         weights = {one.name: one for one in model.graph.initializer}
         for node in model.graph.node:
-            mean = self._means.get(node.input[0]) if node.name in layers and node.input else None
+            mean = self.means.get(node.input[0]) if node.name in layers and node.input else None
             if mean is None or node.input[1] not in weights:
                 continue
             weight = self._onnx.numpy_helper.to_array(weights[node.input[1]])
