@@ -30,6 +30,8 @@ from edge.stages import (
 
 TURN_S = 0.05
 """While it waits for the time of the next frame, outcomes and signals are looked at this often."""
+LOOK_S = 0.25
+"""A frame that stays in view is believed as if it came this often."""
 READ_TIMEOUT_S = 0.25
 """How long the loop waits for a frame before it turns: outcomes and signals are looked at this often while blind."""
 
@@ -237,18 +239,23 @@ def _announce(
     something: bool,
     media_clock: bool,
 ) -> None:
-    media_s = frame.media_s if media_clock else None
     seen_s = _time_of(frame, media_clock)
-    now = moment(media_s)
-    announcement = stages.announcer.update(predictions, seen_s, now, something=something)
-    if announcement is None:
-        return
-    if media_s is not None:
-        announcement = replace(announcement, expires_s=math.inf)  # it counts by another clock
-    # refused when busy: then the next frame's is offered, so that nothing said is about the past
-    if say(stages, summary, announcement, seen_s, now):
-        summary.said[announcement.label] += 1
-        stages.observer.announced(announcement, frame)
+    # one that stays in view for long is seen as often as at its own pace; no single look is believed
+    looks = max(1, round(frame.shown_s / LOOK_S)) if media_clock else 1
+    for look in range(looks):
+        media_s = seen_s + look * frame.shown_s / looks if media_clock and frame.media_s is not None else None
+        looked_s = seen_s if media_s is None else media_s
+        now = moment(media_s)
+        announcement = stages.announcer.update(predictions, looked_s, now, something=something)
+        if announcement is None:
+            continue
+        if media_s is not None:
+            announcement = replace(announcement, expires_s=math.inf)  # it counts by another clock
+        # refused when busy: then the next frame's is offered, so that nothing said is about the past
+        if say(stages, summary, announcement, looked_s, now):
+            summary.said[announcement.label] += 1
+            stages.observer.announced(announcement, frame)
+            _hear(stages, summary)
 
 
 def _tell(stages: Stages, summary: Summary, *, media_clock: bool) -> None:

@@ -29,6 +29,8 @@ class Frame:
     """When the sensor had it, in seconds of `time.monotonic()`."""
     media_s: float | None = None
     """Its own time in the file or clip it comes from, in seconds from the beginning; None for a live source."""
+    shown_s: float = 0.0
+    """How long it stays in view there, where it comes only once: an image of a folder. 0: the next frame tells."""
 
 
 @dataclass(frozen=True, slots=True)

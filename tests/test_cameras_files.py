@@ -122,6 +122,7 @@ def test_images_of_a_folder_come_by_name_each_for_its_time(tmp_path: Path, caplo
         frames = [frame for frame, _ in zip(_frames(open_camera(settings, every_frame=True)), range(10), strict=False)]
     assert [number_in(frame) for frame in frames] == [0, 1, 2, 3, 4] * 2
     assert [frame.media_s for frame in frames] == [i * 0.5 for i in range(5)] * 2
+    assert {frame.shown_s for frame in frames} == {0.5}
     assert len(caplog.messages) == 1
     assert "aa.png" in caplog.messages[0]
 
@@ -159,6 +160,7 @@ class _Reel:
     """Ten pictures in a second, each of which costs `work_s` to skip."""
 
     interval_s = 0.1
+    shown_s = 0.0
 
     def __init__(self, watch: _Watch, times_s: list[float], work_s: float = 0.0) -> None:
         self.watch, self.times_s, self.work_s, self.index, self.closed = watch, times_s, work_s, -1, False

@@ -63,6 +63,21 @@ def test_a_frame_becomes_a_spoken_label() -> None:
     assert (summary.frames, summary.said, summary.in_the_air) == (5, {"guitar": 1}, 0)
 
 
+def test_an_image_that_stays_in_view_is_named_though_it_comes_only_once() -> None:
+    """With the clock of the file, and with each image for two seconds."""
+
+    def said(shown_s: float, media_clock: bool = True) -> list[str]:
+        images = [replace(frame(number, captured_s=0.0), media_s=2.0 * number, shown_s=shown_s) for number in range(3)]
+        house = House([*images], ["guitar", "cat", "key"], RecordingSpeaker())
+        run(house.stages, house.summary, after(10_000), media_clock=media_clock)
+        assert house.classifier.seen == [0, 1, 2]
+        assert house.observer.frames == [0, 1, 2]
+        return house.speaker.said
+
+    assert said(2.0) == ["I see guitar", "I see cat", "I see key"]
+    assert said(0.0) == said(0.2) == said(2.0, media_clock=False) == []
+
+
 def test_it_turns_without_frames() -> None:
     house = House([None] * 50, ["guitar"], RecordingSpeaker())
     assert house.run(calls=20).frames == 0

@@ -55,6 +55,7 @@ class VideoReel:
 
     _capture: "cv2.VideoCapture"
     interval_s: float
+    shown_s = 0.0
     _frames: int
     """How many the header promises; negative or far too many in a damaged file."""
     _grabbed: int

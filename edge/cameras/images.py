@@ -61,7 +61,8 @@ def read_image(path: Path) -> Pixels:
 class ImageReel:
     """Images as a reel: each is on show for `image_s`. Unreadable ones are left out.
 
-    Unless `once`, an image is several equal frames, as a camera would see one that is held before it.
+    Unless `once`, an image is several equal frames, as a camera would see one that is held before it; else it is one
+    frame that says how long it is on show.
     Raises CameraError when none of them can be read.
     """
 
@@ -70,6 +71,7 @@ class ImageReel:
         self._images = images
         self._looks = 1 if once else max(1, round(image_s / _LOOK_S))
         self.interval_s = image_s / self._looks
+        self.shown_s = image_s if once else 0.0
         self._index = -1
         self._shown: Pixels | None = None
         self._load(0)

@@ -17,6 +17,8 @@ class Reel(Protocol):
 
     interval_s: float
     """How long one picture usually stays, in seconds."""
+    shown_s: float
+    """The same where the picture is known to stay as it is, else 0."""
 
     def advance(self) -> float | None:
         """Go to the next picture and return its time in seconds from the beginning, or None after the last."""
@@ -105,7 +107,9 @@ class Player:
             self._done = True
             pixels = self._reel.picture()
             if pixels is not None:
-                return Frame(pixels, self._sequence, captured_s=due_s, media_s=self._media_s)
+                return Frame(
+                    pixels, self._sequence, captured_s=due_s, media_s=self._media_s, shown_s=self._reel.shown_s
+                )
 
     def close(self) -> None:
         """Close the file."""
