@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge.cameras import DEMO_CLIP, Shutter, open_lasting
+from edge.cameras import DEMO_CLIP, Shutter, find_settings, open_lasting
 from edge.errors import EdgeError, SpeechError
 from edge.loader import Loader
 from edge.machine import Machine
@@ -40,7 +40,9 @@ class Equipment:
         self.settings = settings
         self._tell, self._lost, self._back = tell, lost, back
         self._every_frame = every_frame
-        self._new_loader = functools.partial(Loader, machine=machine, overrides=overrides, synset=synset, tell=tell)
+        self._new_loader = functools.partial(
+            Loader, machine=machine, overrides=overrides, synset=synset, tell=tell, bring=True
+        )
         self._strict = False
         """Whether a voice that cannot be opened is an error, and not only a silence that is told."""
         self._children: dict[str, Shutter | Speaker] = {}
@@ -48,8 +50,9 @@ class Equipment:
 
     def open(self, *, paused: bool) -> None:
         """Open everything; a live camera not yet while `paused`. Raises EdgeError for what cannot be opened."""
+        self._found = find_settings(self.settings.camera)
         # looks into the store only: what is wrong there is told before a camera is opened
-        self.loader = self._new_loader(self.settings)
+        self.loader = self._make_loader()
         self._open_camera(paused)
         self._open_network()
         self._open_speaker()
@@ -89,7 +92,7 @@ class Equipment:
         """Close everything. May be called twice."""
         self.end_children()
         if hasattr(self, "loader"):
-            self.loader.close()
+            self.loader.end()
 
     def end_children(self) -> None:
         """End the processes, at once and from any thread, for an end by force."""
@@ -117,20 +120,24 @@ class Equipment:
 
     def _exchange_camera(self, paused: bool) -> None:
         self.camera.close()
+        self._found = find_settings(self.settings.camera)
         self._open_camera(paused)
 
     def _exchange_network(self, _paused: bool) -> None:
-        self.loader.close()
-        self.loader = self._new_loader(self.settings)
+        self.loader.end()
+        self.loader = self._make_loader()
         self._open_network()
 
     def _exchange_speaker(self, _paused: bool) -> None:
         self.speaker.close()
         self._open_speaker()
 
+    def _make_loader(self) -> Loader:
+        return self._new_loader(self.settings, clip=self._found.source == DEMO)
+
     def _open_camera(self, paused: bool) -> None:
         settings = self.settings.camera
-        self.camera = open_lasting(settings, self._lost, self._back, self._every_frame, paused=paused)
+        self.camera = open_lasting(self._found, self._lost, self._back, self._every_frame, paused=paused)
         self._children["camera"] = self.camera
         if self.camera.live and self.camera.waits:
             pass  # that it is lost, or paused, is told
@@ -142,6 +149,8 @@ class Equipment:
     def _open_network(self) -> None:
         self.classifier = self.loader.open()
         self._tell(self._model_line())
+        if self.camera.description == DEMO_CLIP and self.settings.model.name == "auto" and self.classifier.name == DEMO:
+            self._tell("This is a demo: a drawn clip, and a network that knows 52 drawings and nothing of the world.")
         if self.camera.description == DEMO_CLIP and self.classifier.name != DEMO:
             self._tell("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
 

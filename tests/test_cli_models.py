@@ -203,7 +203,7 @@ def test_bench_and_compare_take_the_engine_of_the_settings(terminal: Terminal, m
     assert "only queues" not in terminal.out
     (result,) = terminal.json("compare", KNOWN)
     assert result["models"]["demo"]["engine"] == "onnx"
-    (one,) = terminal.json("classify", KNOWN, "--engine", "openvino")
+    (one,) = terminal.json("classify", "--model", "demo", KNOWN, "--engine", "openvino")
     assert (one["engine"], one["predictions"][0]["label"]) == ("openvino", "guitar")
     monkeypatch.setenv("EDGE_MODEL_ENGINE", "auto")
     rows = terminal.json("bench", "--frames", 1)["rows"]

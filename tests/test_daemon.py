@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from camera_rig import MjpegServer, serving
 from rigs.daemon import ROOT, RUN, daemon, group_of, named, read_events
+from rigs.packages import hide
 from rigs.processes import PATIENCE_S, wait_until
 
 from edge.cli import main
@@ -78,6 +79,7 @@ def test_on_a_real_camera_the_demo_network_speaks_only_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path))  # so that sound looks possible
+    hide(monkeypatch, tmp_path / "packages")
     with serving(MjpegServer()) as server:
         for model, speech, told in (([], "print (no sound)", True), (["--model", "demo"], "pyttsx3", False)):
             events = tmp_path / f"events of {speech}"

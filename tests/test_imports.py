@@ -49,9 +49,10 @@ ALLOWED = {
     },
     "loader.py": {
         *(f"edge.{name}" for name in ("aloud", "engines", "errors", "importer", "machine", "models", "settings")),
-        "edge.stages",
+        *("edge.packaged", "edge.stages"),
     },
     "cameras": {f"edge.{name}" for name in ("cameras", "errors", "installation", "libraries", "settings", "stages")},
+    "packaged.py": {f"edge.{name}" for name in ("converter", "durable", "errors", "importer", "models")},
     "cameras/process.py": {"edge.errors", "edge.settings", "edge.stages", "edge.worker"},
     "models": {"edge.durable", "edge.errors", "edge.models"},
     "models/groups.py": {"edge.stages"},
@@ -84,7 +85,11 @@ ALLOWED = {
     },
     "doctor": {
         *(f"edge.{name}" for name in ("cameras", "desk", "doctor", "errors", "health", "loader", "machine", "models")),
-        *(f"edge.{name}" for name in ("installation", "libraries", "picture", "settings", "sight", "speech", "stages")),
+        *(
+            f"edge.{name}"
+            for name in ("installation", "libraries", "packaged", "picture", "settings", "sight", "speech")
+        ),
+        "edge.stages",
     },
     "service.py": {
         "edge",
@@ -101,7 +106,7 @@ ALLOWED = {
             f"edge.{name}"
             for name in (
                 *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "model_installer"),
-                *("loader", "gate", "installation", "machine", "models", "picture", "quantizer"),
+                *("loader", "gate", "installation", "machine", "models", "packaged", "picture", "quantizer"),
             )
         ),
         *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "systemd", "worker")),

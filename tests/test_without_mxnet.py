@@ -93,7 +93,7 @@ def test_the_commands_work() -> None:
         command = [sys.executable, "-m", "edge", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
-    (classified,) = json.loads(edge("classify", KNOWN, "--json").stdout)
+    (classified,) = json.loads(edge("classify", "--model", "demo", KNOWN, "--json").stdout)
     assert (classified["engine"], classified["predictions"][0]["label"]) == ("onnx", "guitar")
     compared = edge("compare", KNOWN, "--json")
     assert json.loads(compared.stdout)[0]["models"]["demo"]["engine"] == "onnx"

@@ -19,7 +19,15 @@ from edge.libraries import preload
 from edge.settings import CameraSettings
 from edge.stages import Camera
 
-__all__ = ["DEMO_CLIP", "Shutter", "find_source", "live_camera_is_present", "open_camera", "open_lasting"]
+__all__ = [
+    "DEMO_CLIP",
+    "Shutter",
+    "find_settings",
+    "find_source",
+    "live_camera_is_present",
+    "open_camera",
+    "open_lasting",
+]
 
 DEMO_CLIP = demo.DESCRIPTION
 
@@ -67,13 +75,19 @@ def open_lasting(
     the main thread, as the camera's `read`.
     """
     preload("cv2", "**/cv2*.so")  # nearly every driver imports it, and so does MXNet
+    settings = find_settings(settings)
     if settings.source == "auto":
-        if settings.wait:
-            return Shutter(ProcessCamera(settings, lost, back, "edge.cameras:open_found", paused=paused))
-        settings = dataclasses.replace(settings, source=_find_aside())
+        return Shutter(ProcessCamera(settings, lost, back, "edge.cameras:open_found", paused=paused))
     if is_live(settings.source):
         return Shutter(ProcessCamera(settings, lost, back, paused=paused))
     return Shutter(open_camera(settings, every_frame))
+
+
+def find_settings(settings: CameraSettings) -> CameraSettings:
+    """Return the settings with the source that `auto` stands for now; `auto` stays where any camera is waited for."""
+    if settings.source != "auto" or settings.wait:
+        return settings
+    return dataclasses.replace(settings, source=_find_aside())
 
 
 def is_live(source: str) -> bool:

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge import __version__
 from edge.cli import control, models
@@ -24,6 +24,9 @@ from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
 from edge.systemd import ERROR, Teller, notify
+
+if TYPE_CHECKING:
+    from edge.stages import Classifier
 
 EX_BROKEN_PIPE = 141
 _IN_EFFECT = Path()
@@ -100,15 +103,23 @@ def run(options: argparse.Namespace) -> int:
 
 def classify(options: argparse.Namespace) -> int:
     """edge classify: every picture is tried; a bad one is told, and makes the exit code."""
-    from edge.cameras.images import read_image
-    from edge.errors import CameraError
     from edge.loader import Loader
-    from edge.stages import Frame
 
     settings = settings_of(options)
     settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, top=options.top))
     tell = functools.partial(print, file=sys.stderr)
-    classifier = Loader(settings, overrides=overrides_of(options), synset=options.synset, tell=tell).open()
+    loader = Loader(settings, overrides=overrides_of(options), synset=options.synset, tell=tell, bring=True)
+    try:
+        return _classify(options, loader.open())
+    finally:
+        loader.end()
+
+
+def _classify(options: argparse.Namespace, classifier: "Classifier") -> int:
+    from edge.cameras.images import read_image
+    from edge.errors import CameraError
+    from edge.stages import Frame
+
     results: list[dict[str, Any]] = []
     code = EX_OK
     for number, image in enumerate(options.images):
@@ -298,7 +309,9 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("--json", action="store_true", help="objects instead of a table")
 
     sub = command(models.add, "check a checkpoint and copy it into the store", store)
-    sub.add_argument("prefix", metavar="PREFIX", help="DIR/NAME, DIR/NAME-0126.params or a folder with one in it")
+    sub.add_argument(
+        "prefix", metavar="PREFIX", help="DIR/NAME, DIR/NAME-0126.params, a folder with one in it, or a package's model"
+    )
     sub.add_argument("--name", metavar="NAME", help="what it is called in the store (default: as the files)")
     _add_input_flags(sub)
 

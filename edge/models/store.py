@@ -30,6 +30,8 @@ from edge.models.checkpoint import Calibration, Checkpoint, store_folders
 from edge.models.labels import read_labels
 
 MANIFEST = "manifest.json"
+PACKAGE = "the Python package "
+"""So begins the origin of what came in one."""
 _CALIBRATION_NOTE = "# Written by edge models calibrate. Of other weights, or with another [input], it is void."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("auto", "demo")
@@ -63,6 +65,10 @@ class Manifest:
     answer: Answer | None = None
     licence: str = ""
     """Of the weights, as SPDX calls it; empty: not known."""
+    package: str = ""
+    """The Python package that it came in; empty: it did not."""
+    temperature: float | None = None
+    """The one that came with it, which edge's developers have fitted; None: none did."""
 
 
 @dataclass(frozen=True)
@@ -119,20 +125,33 @@ def read_manifest(folder: Path) -> Manifest | None:
         for one in table["files"].values():
             str(one["sha256"]), int(one["bytes"])
         known = Answer(**answer) if answer else None
-        return Manifest(table["files"], table["origin"], table["parameters"], known, str(table.get("licence", "")))
+        return Manifest(
+            *(table["files"], table["origin"], table["parameters"], known),
+            licence=str(table.get("licence", "")),
+            package=str(table.get("package", "")),
+            temperature=table.get("temperature"),
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: damaged ({error}); install the model again: edge models add or fetch") from error
 
 
-def write_manifest(checkpoint: Checkpoint, examined: Examined, origin: str, licence: str = "") -> Manifest:
+def write_manifest(
+    checkpoint: Checkpoint,
+    examined: Examined,
+    origin: str,
+    licence: str = "",
+    *,
+    package: str = "",
+    temperature: float | None = None,
+) -> Manifest:
     """Note checksums and answer of a checkpoint beside its files."""
     files = {
         path.name: {"sha256": sha256(path), "bytes": path.stat().st_size}
         for path in (checkpoint.symbol, checkpoint.params, checkpoint.synset)
     }
-    manifest = Manifest(files, origin, examined.parameters, examined.answer, licence)
+    manifest = Manifest(files, origin, examined.parameters, examined.answer, licence, package, temperature)
     write_json(checkpoint.symbol.parent / MANIFEST, dataclasses.asdict(manifest))
     return manifest
 
@@ -202,15 +221,8 @@ class Store:
             raise ModelError(f"{error.filename}: {error.strerror}") from error
         progress("checking")
         examined = examine(checkpoint)
-        with self._writing() as scratch:
-            free = room(self.folder)
-            if need > free:
-                raise ModelError(
-                    f"{self.folder}: {name} needs {need / 2**20:.0f} MiB there, and {free / 2**20:.0f} MiB are free; "
-                    "remove a model (edge models remove) or name another folder with --store"
-                )
-            new = scratch / name
-            new.mkdir(mode=0o755)
+
+        def make(new: Path) -> Manifest:
             copy = dataclasses.replace(
                 checkpoint,
                 name=name,
@@ -231,6 +243,36 @@ class Store:
                 olds = (checkpoint.params.with_suffix(kind), self.folder / name / made.name)
                 if old := next((one for one in olds if one.is_dir()), None):
                     shutil.copytree(old, made)
+            return manifest
+
+        return self.put(name, need, make, room=room)
+
+    def put(
+        self,
+        name: str,
+        need: int,
+        make: Callable[[Path], Manifest],
+        *,
+        there: Callable[[], Installed | None] = lambda: None,
+        room: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> Installed:
+        """Install what `make` writes into the folder that it is given, `need` bytes at most, in what is there's place.
+
+        `there` is asked while no other process writes: what it returns, another has installed meanwhile, and it stays.
+        Raises ModelError, and leaves what was installed as it was, as does what `make` raises.
+        """
+        with self._writing() as scratch:
+            if (found := there()) is not None:
+                return found
+            free = room(self.folder)
+            if need > free:
+                raise ModelError(
+                    f"{self.folder}: {name} needs {need / 2**20:.0f} MiB there, and {free / 2**20:.0f} MiB are free; "
+                    "remove a model (edge models remove) or name another folder with --store"
+                )
+            new = scratch / name
+            new.mkdir(mode=0o755)
+            manifest = make(new)
             for path in (*new.rglob("*"), new):
                 to_disk(path)
             exchange(new, self.folder / name)
