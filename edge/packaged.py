@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.converter.efficientnet import convert
+from edge.converter.efficientnet import SIZES, convert
 from edge.durable import write_text
 from edge.errors import ModelError
 from edge.importer.cache import ABOUT, key_of
@@ -166,8 +166,11 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
     Of one that is replaced, a calibration of the same weights stays, and an int8 version that somebody has made.
     `room` is as for Store.put. Raises ModelError, and leaves what was installed as it was.
     """
-    package, measured = entry.package, measured_of(entry.name)
-    assert package
+    package = entry.package
+    if package is None or entry.name not in SIZES:
+        # of a catalogue of somebody's own
+        raise ModelError(f"model {entry.name}: of Python packages edge knows those of {', '.join(SIZES)}")
+    measured = measured_of(entry.name)
     if (found := _whole(entry, store)) is not None:
         return found
     member = find_member(package)

