@@ -22,6 +22,7 @@ from camera_rig import serving as streaming
 from rigs.boards import BOARDS, meminfo, write, write_board
 from rigs.daemon import group_of
 from rigs.http import FileServer, serving
+from rigs.packages import hide
 from rigs.processes import PATIENCE_S, wait_until, workers
 from rigs.stores import DEMO, store_of
 
@@ -162,9 +163,14 @@ def test_it_looks_at_once_and_changes_over(
 
 @pytest.mark.usefixtures("server")
 def test_the_first_network_of_all_gets_a_voice(
-    tmp_path: Path, machine: Machine, camera: MjpegServer, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    machine: Machine,
+    camera: MjpegServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The demo only prints before a live camera."""
+    hide(monkeypatch, tmp_path / "packages")
     events = run(machine, camera.url, tmp_path / "events", Until(tmp_path / "events", "model_changed"), speech="espeak")
     assert named(events, "ready")[0]["model"] == "demo"
     told = capsys.readouterr().out

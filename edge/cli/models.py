@@ -112,7 +112,7 @@ def list_models(options: argparse.Namespace) -> int:
         print(f"Weights or input changed since it was calibrated: {', '.join(voided)}.")
     for row in ours:
         if made := row.get("int8"):
-            print(f"In int8 too: {row['name']}, {_agreement(made)}.")
+            print(_wrapped(f"In int8 too: {row['name']}, {_agreement(made)}."))
         if problem := row.get("int8_problem"):
             print(f"{problem}.")
     if len(ours) < len(rows):
@@ -124,7 +124,7 @@ def list_models(options: argparse.Namespace) -> int:
 
 def _none_is_installed(rows: list[dict[str, Any]]) -> str:
     if here := [row["name"] for row in rows if row.get("package_installed")]:
-        return f"No model is installed yet; the first edge run installs {', '.join(here)}."
+        return _wrapped(f"No model is installed yet; the first edge run installs {', '.join(here)}.")
     return "No model is installed; edge run uses the bundled demo."
 
 
@@ -141,10 +141,13 @@ def _calibrated_by(checkpoint: "Checkpoint", one: "Installed") -> str:
 
 
 def _by_edge(names: list[str]) -> str:
-    text = (
+    return _wrapped(
         f"Calibrated by edge's developers, on photos: {', '.join(names)}. Your own pictures make it true for your "
         "camera (edge models calibrate)."
     )
+
+
+def _wrapped(text: str) -> str:
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
@@ -476,7 +479,7 @@ def choose(options: argparse.Namespace) -> int:
         print(table(["", "model", "top-1", "why"], rows, numbers=[2]))
         here = [name for name, entry in load_catalogue(store_folders()).items() if is_here(entry)]
         if here and chosen == DEMO:
-            print(f"The first edge run installs {', '.join(here)}.")
+            print(_wrapped(f"The first edge run installs {', '.join(here)}."))
     if chosen is None:
         raise no_model_fits(verdicts, loader.budget)
     return EX_OK
