@@ -171,7 +171,7 @@ def test_the_lock_has_what_setup_cfg_asks_for() -> None:
     setup.read(ROOT / "setup.cfg")
     extras = setup["options.extras_require"]
     parts = {
-        "requirements.txt": f"{setup['options']['install_requires']}\n{extras['mxnet']}\n{extras['onnx']}",
+        "requirements.txt": f"{setup['options']['install_requires']}\n{extras['mxnet']}\n{extras['onnx']}\n{extras['lite']}",
         "requirements-openvino.txt": extras["openvino"],
         "requirements-quantize.txt": extras["quantize"],
         "test.txt": f"{extras['test']}\n{extras['dev']}",
