@@ -14,13 +14,14 @@ Six questions between a frame's predictions and words:
 
 import enum
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from edge.etiquette import Etiquette, Moment
 from edge.settings import AnnounceSettings
-from edge.stages import Announcement, Group, Outcome, Prediction
+from edge.stages import Announcement, Group, Outcome, Prediction, Term
 
 NOT_SURE = "not sure"
 """The id of the announcement that something is there."""
@@ -29,10 +30,13 @@ NOT_SURE = "not sure"
 class Wording(Protocol):
     """What the announcer needs of speech.words.Words."""
 
-    def sure(self, label: str, *, spoken: bool = True) -> str: ...
-    def maybe(self, label: str, other: str = "", *, spoken: bool = True) -> str: ...
+    def sure(self, term: Term, *, spoken: bool = True) -> str: ...
+    def maybe(self, term: Term, other: Term | None = None, *, spoken: bool = True) -> str: ...
     def not_sure(self, *, spoken: bool = True) -> str: ...
     def notice(self, text: str, *, spoken: bool = True) -> str: ...
+    def sayable(self, terms: Iterable[Term], *, spoken: bool = True) -> Term | None: ...
+    def names(self, term: Term) -> frozenset[str]: ...
+    def english(self, term: Term) -> str: ...
 
 
 class Kind(enum.IntEnum):
@@ -56,6 +60,14 @@ class _Claim:
     """The ids of the labels it speaks of."""
     other: str = ""
     """The second label of a 'maybe'."""
+    ids: tuple[str, ...] = ()
+    """Of a 'maybe' the ids of its labels, in their order."""
+
+    @property
+    def terms(self) -> list[Term]:
+        """What it names, one or two."""
+        labels = [self.label, self.other] if self.other else [self.label]
+        return [Term(*both) for both in zip(labels, self.ids or (self.id,), strict=True)]
 
 
 @dataclass
@@ -95,6 +107,8 @@ class Missed:
     label: str
     probability: float
     why: str
+    text: str = ""
+    """What would have been said."""
 
 
 @dataclass
@@ -181,8 +195,9 @@ class Announcer:
         if fault:
             return Announcement("", "", 0.0, self._words.notice(fault, spoken=False), interrupts=True)
         for claim in self._claims(something=True):
-            if claim.kind is not Kind.NOT_SURE:
-                return replace(self._announcement(claim, now.s, spoken=False), interrupts=True)
+            announcement = self._announcement(claim, now.s, spoken=False)
+            if claim.kind is not Kind.NOT_SURE and announcement is not None:
+                return replace(announcement, interrupts=True)
         return Announcement(NOT_SURE, "", 0.0, self._words.not_sure(spoken=False), interrupts=True)
 
     def notice(self, sentence: str, now: Moment) -> Announcement | None:
@@ -219,6 +234,22 @@ class Announcer:
         self._told = {
             identity: told for identity, told in self._told.items() if told.delivered or told.delivered is None
         }
+
+    def names(self, labels: Mapping[str, str]) -> Iterator[tuple[str, frozenset[str]]]:
+        """Yield how each of these labels (by id), and each group, is kept as a mute, and all plain words for it.
+
+        That is its label; where two have the same (a crane and a crane) the words that tell it apart.
+        """
+        terms = [Term(label, identity) for identity, label in labels.items()]
+        terms += [Term(group.name, group.id) for group in self.knowledge.groups]
+        times = Counter(plain(term.label) for term in terms)
+        for term in terms:
+            label = plain(term.label)
+            if times[label] == 1:
+                yield term.label, self._words.names(term)
+            else:
+                yield term.label, frozenset({label})
+                yield self._words.english(term), self._words.names(term) - {label}
 
     # ---- what can be claimed?
 
@@ -270,21 +301,29 @@ class Announcer:
                 return None
             members = frozenset({best, second})
             claim = _Claim(
-                Kind.MAYBE, " or ".join(sorted(members)), view.labels[best], two, members, other=view.labels[second]
+                *(Kind.MAYBE, " or ".join(sorted(members)), view.labels[best], two, members),
+                other=view.labels[second],
+                ids=(best, second),
             )
             return None if self._is_muted(claim) else claim
         if value >= settings.maybe:
-            return _Claim(Kind.MAYBE, f"maybe {best}", view.labels[best], value, frozenset({best}))
+            return _Claim(Kind.MAYBE, f"maybe {best}", view.labels[best], value, frozenset({best}), ids=(best,))
         return None
 
     def _is_muted(self, claim: _Claim) -> bool:
         muted = self._muted_always | self.muted
         if not muted:
             return False
-        names = {claim.label, claim.other, *claim.members, claim.id}
+        if any(plain(identity) in muted for identity in (*claim.members, claim.id)):
+            return True
         # whoever mutes dogs means each of them
-        names |= {name for group in self.knowledge.groups if claim.members & group.members for name in (group.name,)}
-        return any(plain(name) in muted for name in names)
+        groups = [Term(group.name, group.id) for group in self.knowledge.groups if claim.members & group.members]
+        return any(self._words.names(term) & muted for term in (*claim.terms, *groups))
+
+    def _ways_to_call(self, term: Term) -> Iterator[Term]:
+        """The label itself, then its groups, the smallest first."""
+        yield term
+        yield from (Term(group.name, group.id) for group in self.knowledge.groups if term.id in group.members)
 
     def _shows_now(self, claim: _Claim) -> bool:
         """What has just left is not described."""
@@ -330,7 +369,8 @@ class Announcer:
             self._remember(claim, seen_s, silent=True)
             said = f"{claim.label} or {claim.other}" if claim.other else claim.label
             if claim.kind is not Kind.NOT_SURE:
-                self._missed(Missed(said, claim.probability, silence))
+                would = self._announcement(claim, seen_s, spoken=False)
+                self._missed(Missed(said, claim.probability, silence, would.text if would else ""))
             return None
         if self._etiquette.must_wait(now) or now.s - seen_s > self._settings.expiry_s:
             return None
@@ -342,15 +382,22 @@ class Announcer:
             if not spoken.id or not wanted:
                 return None
             interrupts = True
-        return replace(self._announcement(claim, seen_s), interrupts=interrupts)
+        announcement = self._announcement(claim, seen_s)
+        return replace(announcement, interrupts=interrupts) if announcement else None
 
-    def _announcement(self, claim: _Claim, seen_s: float, *, spoken: bool = True) -> Announcement:
+    def _announcement(self, claim: _Claim, seen_s: float, *, spoken: bool = True) -> Announcement | None:
+        """The claim in words; None when the language that is spoken has none for it."""
         if claim.kind is Kind.NOT_SURE:
             text = self._words.not_sure(spoken=spoken)
-        elif claim.kind is Kind.MAYBE:
-            text = self._words.maybe(claim.label, claim.other, spoken=spoken)
         else:
-            text = self._words.sure(claim.label, spoken=spoken)
+            terms = [self._words.sayable(self._ways_to_call(term), spoken=spoken) for term in claim.terms]
+            known = [term for term in terms if term is not None]
+            if len(known) < len(terms):
+                return None
+            if claim.kind is Kind.MAYBE:
+                text = self._words.maybe(known[0], known[1] if len(known) > 1 else None, spoken=spoken)
+            else:
+                text = self._words.sure(known[0], spoken=spoken)
         label = f"{claim.label} or {claim.other}" if claim.other else claim.label
         return Announcement(
             claim.id, label, min(claim.probability, 1.0), text, expires_s=seen_s + self._settings.expiry_s

@@ -28,7 +28,8 @@ class Clerk:
 
     def know(self, loader: Loader) -> None:
         """Another network looks: it has other labels."""
-        self._desk.know([*loader.labels.values(), *(group.name for group in self._announcer.knowledge.groups)])
+        labels = loader.labels
+        self._desk.know(lambda: self._announcer.names(labels))
 
     def attend(self, stages: pipeline.Stages, summary: pipeline.Summary, frame: Frame | None) -> None:
         """Do what was asked for, and tell how things are."""
@@ -63,6 +64,7 @@ class Clerk:
             "sound": summary.speech_problem or None,
             "last_words": self._reporter.last_words,
             "in_view": looked.label or None,
+            "in_view_text": looked.text if looked.label else None,
             "silence": self._etiquette.silence(now) or None,
         }
         present = {"text": looked.text, "label": looked.label or None, "probability": round(looked.probability, 4)}

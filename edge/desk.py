@@ -41,7 +41,9 @@ class Desk:
         self._tell = tell
         self._lock = threading.Lock()
         self._mutes = self._read()
+        self._names: Callable[[], Iterable[tuple[str, Iterable[str]]]] = tuple
         self._labels: dict[str, str] = {}
+        """How each thing is kept that can be muted, by each plain word for it; empty until it is needed."""
         self._status: Mapping[str, Any] = {}
         self._missed: deque[dict[str, Any]] = deque(maxlen=MOST_MISSED)
         self._present: Callable[[], Mapping[str, Any]] = dict
@@ -63,10 +65,13 @@ class Desk:
         with self._lock:
             return frozenset(map(plain, self._mutes))
 
-    def know(self, labels: Iterable[str]) -> None:
-        """The labels and names of groups that can be muted from now on."""
+    def know(self, names: Callable[[], Iterable[tuple[str, Iterable[str]]]]) -> None:
+        """What can be muted from now on: `names` gives how each is kept, and all plain words that people have for it.
+
+        It is asked when somebody mutes something, not before.
+        """
         with self._lock:
-            self._labels = {plain(label): label for label in labels}
+            self._names, self._labels = names, {}
 
     def show(self, status: Mapping[str, Any], present: Mapping[str, Any]) -> None:
         """How things are now, and what would be said of what is in view."""
@@ -78,7 +83,13 @@ class Desk:
         when = datetime.now().astimezone().isoformat(timespec="seconds")
         with self._lock:
             self._missed.append(
-                {"time": when, "label": missed.label, "probability": round(missed.probability, 3), "reason": missed.why}
+                {
+                    "time": when,
+                    "label": missed.label,
+                    "text": missed.text,
+                    "probability": round(missed.probability, 3),
+                    "reason": missed.why,
+                }
             )
 
     def take_look(self) -> bool:
@@ -131,10 +142,11 @@ class Desk:
 
     def _mute(self, request: Mapping[str, Any]) -> dict[str, Any]:
         label = self._label(request)
-        known = self._labels.get(plain(label))
-        if known is None and self._labels:
-            near = difflib.get_close_matches(plain(label), self._labels, n=1)
-            hint = f"; did you mean {self._labels[near[0]]}?" if near else ""
+        labels = self._known()
+        known = labels.get(plain(label))
+        if known is None and labels:
+            near = difflib.get_close_matches(plain(label), labels, n=1)
+            hint = f"; did you mean {labels[near[0]]}?" if near else ""
             raise Refused(f"the network has no label {label!r}{hint}")
         self._mutes = sorted({*self._without(label), known or label})
         return {"muted": known or label, "lasting": self._write()}
@@ -185,8 +197,19 @@ class Desk:
             raise Refused(f"a label is a text of at most {LONGEST_LABEL} characters")
         return label
 
+    def _known(self) -> dict[str, str]:
+        if not self._labels:
+            words: dict[str, str] = {}
+            for kept, ways in self._names():
+                self._labels[plain(kept)] = kept
+                for way in ways:
+                    words.setdefault(way, kept)
+            self._labels = words | self._labels  # a label goes before another's spoken words
+        return self._labels
+
     def _without(self, label: str) -> list[str]:
-        return [mute for mute in self._mutes if plain(mute) != plain(label)]
+        same = {plain(label), plain(self._known().get(plain(label), label))}
+        return [mute for mute in self._mutes if plain(mute) not in same]
 
     def _until(self) -> str | None:
         left_s = self.snoozed_until_s - time.monotonic()

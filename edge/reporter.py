@@ -223,7 +223,13 @@ class Reporter:
 
     def missed(self, missed: Missed) -> None:
         """Something was recognised in the quiet."""
-        self._events.emit("missed", label=missed.label, probability=round(missed.probability, 4), reason=missed.why)
+        self._events.emit(
+            "missed",
+            label=missed.label,
+            text=missed.text,
+            probability=round(missed.probability, 4),
+            reason=missed.why,
+        )
 
     def stopped(self, summary: pipeline.Summary) -> None:
         """The end, told once, whether it was reached in peace or by force."""

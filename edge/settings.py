@@ -21,13 +21,18 @@ def _setting(
 
 
 def template_fault(template: str, fields: tuple[str, ...] = ("label",), example: str = "I see {label}") -> str:
-    """Return what is wrong with a template of [announce], or nothing: it has all of these fields, and no other."""
+    """Return what is wrong with a template of [announce], or nothing: it has all of these fields, and no other.
+
+    A field may name a form of the language that is spoken: {label:accusative}.
+    """
     try:
         found = [field for field in string.Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
         return f"is no template: {error}; write {{{{ and }}}} for braces that are said"
     known = " and ".join(f"{{{name}}}" for name in fields)
-    if any(name not in fields or form or conversion for _, name, form, conversion in found):
+    if any(
+        name not in fields or (form and not form.isidentifier()) or conversion for _, name, form, conversion in found
+    ):
         return f"has another field than {known}; write it as {example!r}"
     if {name for _, name, _, _ in found} != set(fields):
         return f"would say the same of everything: put {known} in it, as in {example!r}"

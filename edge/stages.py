@@ -53,6 +53,16 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """A label or a group, to be put into words."""
+
+    label: str
+    """As the network has it, or the group's name."""
+    id: str = ""
+    """Empty: nothing but its label is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement:
     """Something worth saying now."""
 

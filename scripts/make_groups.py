@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
-"""Write edge/data/groups.toml: what people call a thing when its kind is guesswork, from WordNet's hierarchy.
+"""Write edge/data/groups.toml: what people call a thing when its kind is guesswork.
 
     scripts/make_groups.py SYNSET [--wordnet /usr/share/wordnet/data.noun] > edge/data/groups.toml
 
 SYNSET has the labels whose ids are WordNet's, one a line ('n02084071 dog'); Debian's package wordnet-base is WordNet
 3.0, in which ImageNet's ids are the offsets of nouns. The format is that of wndb(5WN).
+
+WordNet's hierarchy is where a group begins. Everyday sense has the last word: a person who hears "I see a bottle" must
+find that right of each member. So NOT names what WordNet has and nobody would say (a candle is no lamp), ALSO what it
+lacks, and BY_HAND has groups that are not in it at all. Ids that share their spoken words must share a group, or edge
+would say the same twice.
 """
 
 import argparse
 from pathlib import Path
 
-# the synset of each group, and what people say. Chosen by hand: a word that tells something to somebody who cannot see,
-# and does not mislead (WordNet's "cat" includes cougars, its "artifact" half the world).
+# The synset of each group, and its name. Chosen by hand: a word that tells something to somebody who cannot see, and
+# does not mislead (WordNet's "cat" includes cougars, its "artifact" half the world). What is said of a group stands in
+# edge/data/words-en.txt and the translations, by this id.
 GROUPS = {
     "n02084071": "dog",
     "n02121808": "cat",
@@ -88,12 +94,148 @@ GROUPS = {
     "n02898711": "bridge",
     "n03327234": "fence",
     "n02913152": "building",
+    "n02113335": "poodle",
+    "n02096756": "schnauzer",
+    "n02112826": "corgi",
+    "n02092468": "terrier",
+    "n02101108": "spaniel",
+    "n02099029": "retriever",
+    "n02100399": "setter",
+    "n02496913": "lemur",
+    "n02008041": "heron",
+    "n02002075": "stork",
+    "n01754876": "rattlesnake",
+    "n02411705": "sheep",
+    "n01696633": "crocodile",
+    "n04202417": "shop",
+    "n04379243": "table",
+    "n03603722": "jug",
+    "n04128499": "sailboat",
+    "n07715561": "squash",
+    "n04371563": "swimsuit",
 }
+
+NOT = {
+    "wolf": {"n02114855": "a coyote"},
+    "rodent": {"n02346627": "a porcupine: the label stands for hedgehogs too"},
+    "vegetable": {
+        "n07711569": "mashed potatoes",
+        "n07730033": "a cardoon: the pictures show its thistles",
+        "n07734744": "a mushroom",
+    },
+    "bread": {"n07871810": "meat loaf"},
+    "drink": {"n07930864": "a cup"},
+    "car": {"n02701002": "an ambulance"},
+    "truck": {"n03770679": "a minivan", "n03977966": "a police van"},
+    "ship": {"n04347754": "a submarine"},
+    "aircraft": {"n02692877": "an airship", "n02782093": "a balloon"},
+    "stringed instrument": {"n03452741": "a grand piano", "n04515003": "an upright piano"},
+    "wind instrument": {"n02672831": "an accordion", "n03854065": "a pipe organ"},
+    "ball": {"n04023962": "a punching bag"},
+    "bottle": {"n03937543": "a pill bottle", "n04560804": "a water jug", "n04579145": "a whiskey jug"},
+    "computer": {"n04238763": "a slide rule", "n06359193": "a website"},
+    "lamp": {"n02948072": "a candle", "n03590841": "a jack-o'-lantern"},
+    "clothing": {
+        "n02807133": "a bathing cap",
+        "n03026506": "a Christmas stocking",
+        "n03127747": "a crash helmet",
+        "n03188531": "a diaper",
+        "n03379051": "a football helmet",
+        "n03623198": "knee pads",
+        "n03724870": "a mask",
+        "n04162706": "a seat belt",
+        "n04209133": "a shower cap",
+        "n04584207": "a wig",
+    },
+    "swimsuit": {"n02837789": "a bikini: German has two words", "n04371430": "swimming trunks: likewise"},
+    "terrier": {
+        "n02097047": "a miniature schnauzer",
+        "n02097130": "a giant schnauzer",
+        "n02097209": "a standard schnauzer",
+        "n02098413": "a Lhasa Apso",
+    },
+    "squash": {"n07716358": "a zucchini"},
+    "bag": {"n04235860": "a sleeping bag"},
+    "gun": {"n02950826": "a cannon"},
+    "pot": {"n02939185": "a cauldron: this group is what one pours tea and coffee from"},
+    "furniture": {
+        "n03891251": "a park bench",
+        "n03982430": "a pool table",
+        "n04380533": "a table lamp",
+        "n04447861": "a toilet seat",
+    },
+    "tool": {
+        "n02951585": "a can opener",
+        "n03041632": "a meat cleaver",
+        "n03109150": "a corkscrew",
+        "n03649909": "a lawn mower",
+        "n03658185": "a letter opener",
+        "n03967562": "a plow",
+    },
+    "fence": {"n04326547": "a stone wall"},
+    "building": {"n02727426": "a beehive", "n03529860": "a home theater"},
+    "table": {"n03982430": "a pool table"},
+}
+"""What is in WordNet's group, and nobody would call so: the id, and why it is here."""
+
+ALSO = {
+    "dog": {"n02115641": "a dingo"},
+    "big cat": {"n02125311": "a cougar"},
+    "elephant": {"n01871265": "an elephant with tusks"},
+    "fungus": {"n07734744": "a mushroom"},
+    "vegetable": {"n12144580": "corn", "n13133613": "an ear of corn"},
+    "flower": {"n07730033": "a cardoon"},
+    "swimsuit": {"n03710637": "the other maillot: the pictures show swimsuits"},
+    "boat": {"n02981792": "a catamaran", "n04483307": "a trimaran"},
+    "ship": {"n04147183": "a sailing ship"},
+    "sailboat": {"n04147183": "a sailing ship", "n04612504": "a yawl"},
+    "terrier": {"n02087046": "an English toy terrier"},
+    "spaniel": {"n02085782": "a Japanese spaniel", "n02086646": "a Blenheim spaniel"},
+    "sheep": {"n02415577": "a bighorn sheep"},
+    "shop": {"n03461385": "a grocery store"},
+    "jug": {"n03950228": "a jug: the label is a pitcher"},
+    "lamp": {"n03637318": "a lampshade", "n04380533": "a table lamp"},
+    "hat": {"n03787032": "a graduation cap"},
+    "helmet": {"n03929855": "a spiked helmet"},
+    "shoe": {"n03047690": "clogs"},
+    "clothing": {"n03045698": "a cloak"},
+    "building": {"n02980441": "a castle"},
+    "table": {"n03201208": "a dining table"},
+}
+"""What is missing in WordNet's group, and people would call so."""
+
+BY_HAND = {
+    "edge-husky": ("husky", {"n02109961": "a husky", "n02110063": "a malamute", "n02110185": "a Siberian husky"}),
+    "edge-chicken": ("chicken", {"n01514668": "a rooster", "n01514859": "a hen"}),
+    "edge-hare": (
+        "rabbit or hare",
+        {"n02325366": "a cottontail rabbit", "n02326432": "a hare", "n02328150": "an Angora rabbit"},
+    ),
+    "edge-corn": ("corn", {"n12144580": "corn", "n13133613": "an ear of corn"}),
+    "edge-laptop": ("laptop", {"n03642806": "a laptop", "n03832673": "a laptop, as well: a notebook is one"}),
+    "edge-missile": ("missile", {"n03773504": "a missile", "n04008634": "a missile: pictures show the same"}),
+    "edge-sunglasses": ("sunglasses", {"n04355933": "sunglasses: the lenses", "n04356056": "sunglasses"}),
+    "edge-screen": ("computer screen", {"n03782006": "a computer monitor", "n04152593": "a computer screen"}),
+    "edge-baby-bed": ("baby bed", {"n02804414": "a bassinet", "n03125729": "a cradle", "n03131574": "a crib"}),
+    "edge-cooking-pot": ("cooking pot", {"n02939185": "a cauldron", "n03259280": "a Dutch oven"}),
+    "edge-train": (
+        "train",
+        {
+            "n02917067": "a bullet train",
+            "n03272562": "an electric locomotive",
+            "n03393912": "a freight car",
+            "n03895866": "a passenger car",
+            "n04310018": "a steam locomotive",
+        },
+    ),
+    "edge-cup": ("cup or mug", {"n03063599": "a coffee mug", "n07930864": "a cup"}),
+}
+"""Groups that WordNet has not, or not like this: their name, and the members."""
 
 HEADER = """\
 # What people call a thing when its kind is guesswork: for each group its WordNet id, its name and its members, which
 # are ids of ImageNet's thousand labels. Made by scripts/make_groups.py; the hierarchy is that of WordNet 3.0, the
-# choice of groups is ours.
+# choice of groups and what everyday sense corrects (named there, each with its reason) are ours.
 #
 # WordNet 3.0 Copyright 2006 by Princeton University. All rights reserved.
 #
@@ -121,7 +263,7 @@ def main() -> None:
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet/data.noun"), metavar="FILE")
     options = parser.parse_args()
     labels = {line.split()[0] for line in options.synset.read_text(encoding="utf-8").splitlines() if line.strip()}
-    print(text(groups(labels, read_hypernyms(options.wordnet))), end="")
+    print(text(corrected(groups(labels, read_hypernyms(options.wordnet)), labels)), end="")
 
 
 def read_hypernyms(path: Path) -> dict[str, list[str]]:
@@ -153,11 +295,25 @@ def groups(labels: set[str], hypernyms: dict[str, list[str]]) -> dict[str, list[
     return members
 
 
-def text(members: dict[str, list[str]]) -> str:
+def corrected(members: dict[str, list[str]], labels: set[str]) -> list[tuple[str, str, list[str]]]:
+    """Return (id, name, members) of each group by everyday sense. Raises ValueError for a correction of nothing."""
+    unknown = (set(NOT) | set(ALSO)) - set(GROUPS.values())
+    if unknown:
+        raise ValueError(f"no such group: {sorted(unknown)}")
+    found = []
+    for group, name in GROUPS.items():
+        wrong, missing = NOT.get(name, {}).keys() & labels, ALSO.get(name, {}).keys() & labels
+        if idle := (wrong - set(members[group])) | (missing & set(members[group])):
+            raise ValueError(f"{name}: WordNet has it so already: {sorted(idle)}")
+        found.append((group, name, sorted((set(members[group]) - wrong) | missing)))
+    return found + [(group, name, sorted(set(ids) & labels)) for group, (name, ids) in BY_HAND.items()]
+
+
+def text(members: list[tuple[str, str, list[str]]]) -> str:
     """Return the file."""
     lines = [HEADER]
-    for group, ids in members.items():
-        lines += [f"[{group}]", f'name = "{GROUPS[group]}"', "members = ["]
+    for group, name, ids in members:
+        lines += [f"[{group}]", f'name = "{name}"', "members = ["]
         for start in range(0, len(ids), COLUMNS):
             lines.append("    " + " ".join(f'"{one}",' for one in ids[start : start + COLUMNS]))
         lines += ["]", ""]

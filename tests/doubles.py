@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from edge.announcer import plain
 from edge.etiquette import Moment
-from edge.stages import Announcement, EndOfFrames, Frame, Outcome, Prediction, Timing
+from edge.stages import Announcement, EndOfFrames, Frame, Outcome, Prediction, Term, Timing
 
 
 def frame(sequence: int = 0, captured_s: float = 0.0, media_s: float | None = None) -> Frame:
@@ -29,17 +30,26 @@ def at(now_s: float, local: str = "12:00") -> Moment:
 class PlainWords:
     """Words without articles."""
 
-    def sure(self, label: str, *, spoken: bool = True) -> str:
-        return f"I see {label}"
+    def sure(self, term: Term, *, spoken: bool = True) -> str:
+        return f"I see {term.label}"
 
-    def maybe(self, label: str, other: str = "", *, spoken: bool = True) -> str:
-        return f"maybe {label} or {other}" if other else f"maybe {label}"
+    def maybe(self, term: Term, other: Term | None = None, *, spoken: bool = True) -> str:
+        return f"maybe {term.label} or {other.label}" if other else f"maybe {term.label}"
 
     def not_sure(self, *, spoken: bool = True) -> str:
         return "I'm not sure"
 
     def notice(self, text: str, *, spoken: bool = True) -> str:
         return text
+
+    def sayable(self, terms: Iterable[Term], *, spoken: bool = True) -> Term | None:
+        return next(iter(terms))
+
+    def names(self, term: Term) -> frozenset[str]:
+        return frozenset({plain(term.label)})
+
+    def english(self, term: Term) -> str:
+        return term.label
 
 
 class ScriptedCamera:

@@ -28,7 +28,7 @@ LABELS = ["web site", "dog", "electric guitar"]
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     desk = Desk(tmp_path / "state" / "mutes.json")
-    desk.know(LABELS)
+    desk.know(lambda: [(label, [label]) for label in LABELS])
     return desk
 
 
@@ -115,7 +115,7 @@ def test_what_was_missed_is_kept_but_not_for_ever(desk: Desk) -> None:
         desk.miss(Missed(f"thing {number}", 0.9, "snoozed"))
     missed = desk.answer({"command": "missed"})["missed"]
     assert [missed[0]["label"], missed[-1]["label"], len(missed)] == ["thing 100", "thing 299", 200]
-    assert missed[0].keys() == {"time", "label", "probability", "reason"}
+    assert missed[0].keys() == {"time", "label", "text", "probability", "reason"}
 
 
 def test_a_look_is_answered_at_once_and_asked_of_the_loop_once(desk: Desk) -> None:

@@ -105,8 +105,9 @@ ALLOWED = {
         *(
             f"edge.{name}"
             for name in (
-                *("cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer", "model_installer"),
-                *("loader", "gate", "installation", "machine", "models", "packaged", "picture", "quantizer"),
+                *("aloud", "cameras", "cli", "config", "control", "doctor", "engines", "errors", "importer"),
+                *("model_installer", "loader", "gate", "installation", "machine", "models", "packaged", "picture"),
+                "quantizer",
             )
         ),
         *(f"edge.{name}" for name in ("pipeline", "service", "settings", "speech", "stages", "systemd", "worker")),

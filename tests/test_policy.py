@@ -183,12 +183,14 @@ def test_a_look_while_blind_says_so_in_the_language_that_is_spoken(tmp_path: Pat
 
 
 def test_of_what_would_be_said_if_somebody_asked_no_missing_line_is_told(tmp_path: Path) -> None:
-    (tmp_path / "words.toml").write_text('[sentences]\n"I see {label}" = "Ich sehe {label}"')
+    (tmp_path / "words.toml").write_text(
+        '[sentences]\n"I see {label}" = "Ich sehe {label}"\n[labels]\ncup = "eine Tasse"\nmug = "einen Becher"\n'
+    )
     told: list[str] = []
     words = Words(AnnounceSettings(), SpeechSettings(translations=str(tmp_path / "words.toml")), told.append)
     subject = Announcer(AnnounceSettings(), words, Etiquette(AnnounceSettings()), knowledge=Knowledge(calibrated=True))
     assert subject.look(at(0)).text == "I'm not sure"
-    scenes = [((0.9, 0.05), "Ich sehe a cup"), ((0.5, 0.4), "maybe a cup or a mug"), ((0.5, 0.1), "maybe a cup")]
+    scenes = [((0.9, 0.05), "Ich sehe eine Tasse"), ((0.5, 0.4), "maybe a cup or a mug"), ((0.5, 0.1), "maybe a cup")]
     for now_s, (shares, text) in enumerate(scenes):
         subject.forget()
         seen = [Prediction(name, name, share) for name, share in zip(("cup", "mug"), shares, strict=True)]

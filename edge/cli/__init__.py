@@ -254,8 +254,12 @@ def _parser() -> _Parser:
     sub.add_argument("--voice", dest="speech.voice", metavar="NAME", help="one of `edge voices`")
     sub.add_argument("--list-devices", action="store_true", help="the sound cards, and whether each can be used")
 
-    sub = command(voices, "the voices there are")
+    sub = command(voices, "the voices there are; or a file of translations, checked")
     sub.add_argument("language", nargs="?", default="", metavar="LANGUAGE", help="only those of a language, as in de")
+    sub.add_argument(
+        "--check", type=Path, metavar="FILE", help="tell what a file of translations lacks, and what is wrong"
+    )
+    sub.add_argument("--all", action="store_true", help="with --check: everything that is missing")
 
     control.add_commands(command)
 

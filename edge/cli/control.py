@@ -88,7 +88,7 @@ def status(options: argparse.Namespace) -> int:
         ["camera", f"{answer.get('camera')}{_problem(answer.get('sight'))}"],
         ["speed", f"{answer.get('frames_per_second', 0):.1f} frames a second, {answer.get('frames', 0)} in all"],
         ["voice", f"{answer.get('speech')}{_problem(answer.get('sound'))}"],
-        ["in view", answer.get("in_view") or "nothing that it would name"],
+        ["in view", answer.get("in_view_text") or answer.get("in_view") or "nothing that it would name"],
         ["last words", answer.get("last_words") or "none yet"],
     ]
     if answer["paused"]:
@@ -109,7 +109,8 @@ def missed(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     elif found:
         rows = [
-            [_clock(one["time"], day=True), one["label"], f"{one['probability']:.0%}", one["reason"]] for one in found
+            [_clock(one["time"], day=True), one.get("text") or one["label"], f"{one['probability']:.0%}", one["reason"]]
+            for one in found
         ]
         print(table(["when", "what", "sure", "why it was not said"], rows))
     else:

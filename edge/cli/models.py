@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from edge.cli.common import overrides_of, settings_of
 from edge.cli.compare import checkpoints, uncalibrated
 from edge.cli.progress import Progress
+from edge.cli.speech import print_how_labels_are_said
 from edge.cli.table import WIDTH, mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
 from edge.models.checkpoint import About
 from edge.models.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
+from edge.models.labels import read_labels
 from edge.models.store import PACKAGE
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from edge.models.catalogue import Entry
     from edge.models.checkpoint import Checkpoint
     from edge.models.store import Installed
+
+LABELS_SHOWN = 10
 
 
 def list_models(options: argparse.Namespace) -> int:
@@ -215,6 +219,9 @@ def add(options: argparse.Namespace) -> int:
             show=progress.show,
         )
     _tell_installed(done)
+    labels = [label for label in read_labels(checkpoint.synset) if label.id not in checkpoint.background]
+    print(f"The first of its {len(labels)} labels:")
+    print_how_labels_are_said(labels[:LABELS_SHOWN], settings_of(options))
     return EX_OK
 
 

@@ -5,10 +5,22 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.cli.common import settings_of
 from edge.cli.table import table
-from edge.errors import EX_OK, SpeechError
+from edge.errors import EX_CONFIG, EX_OK, SpeechError
+from edge.settings import Settings
+
+if TYPE_CHECKING:
+    from edge.models.labels import Label
+
+IMAGENET = Path(str(resources.files("edge") / "data" / "imagenet.txt"))
+MISSING_SHOWN = 20
+"""So many missing lines are shown, unless all are asked for."""
 
 
 def say(options: argparse.Namespace) -> int:
@@ -50,23 +62,87 @@ def _list_devices() -> int:
 
 
 def voices(options: argparse.Namespace) -> int:
-    """edge voices: what [speech] voice may be."""
+    """edge voices: what [speech] voice may be; or what is wrong with a file of translations."""
+    if options.check:
+        return _check(options.check, every=options.all)
+    rows = []
+    for voice, gender, name in _voices():
+        if options.language.lower() in ("", voice.lower(), voice.lower().split("-")[0]):
+            people = {"M": "man", "F": "woman"}.get(gender.rpartition("/")[2], "")
+            rows.append([voice, name.replace("_", " "), people])
+    if not rows:
+        raise SpeechError(f"espeak-ng has no voice for {options.language!r}; edge voices lists them all")
+    print(table(["voice", "language", ""], rows))
+    print("\nWrite the first column into the settings: [speech] voice = ...")
+    return EX_OK
+
+
+def _voices() -> list[tuple[str, str, str]]:
+    """The synthesiser's voices: code, gender, name."""
     espeak = shutil.which("espeak-ng")
     if espeak is None:
         raise SpeechError("espeak-ng is not installed: sudo apt install espeak-ng")
     # it opens libpulse for nothing, which without a session would make a folder in the person's home
     quiet = {"PULSE_RUNTIME_PATH": os.devnull} | os.environ
     listed = subprocess.run([espeak, "--voices"], env=quiet, capture_output=True, text=True, check=True).stdout
+    # Pty Language Age/Gender VoiceName File Other Languages
+    matches = (re.match(r"\s*\d+\s+(\S+)\s+(\S+)\s+(\S+)", line) for line in listed.splitlines()[1:])
+    return [(match[1], match[2], match[3]) for match in matches if match]
+
+
+def _check(file: Path, *, every: bool) -> int:
+    """edge voices --check: tell a translator what is missing and what is wrong."""
+    from edge.aloud import SENTENCES
+    from edge.models.groups import load_all_groups
+    from edge.models.labels import read_labels
+    from edge.speech.check import check
+    from edge.speech.english import load_english
+    from edge.speech.translation import read_translation
+
+    translation = read_translation(file)
+    groups = {group.id: group.members for group in load_all_groups()}
+    voices = None
+    if shutil.which("espeak-ng"):
+        voices = {code for voice, _, _ in _voices() for code in (voice, voice.partition("-")[0])}
+    report = check(translation, SENTENCES, groups, voices)
+    forms = f", in the forms {' and '.join(translation.forms)}" if len(translation.forms) > 1 else ""
+    print(f"{file}: {translation.name or 'a language without a name'}{forms}.\n")
+    english, missing = load_english(), set(report.missing_words)
+    labels = {label.id for label in read_labels(IMAGENET)}
+    rows = [["sentences", str(report.wanted_sentences - len(report.missing_sentences)), str(report.wanted_sentences)]]
+    for name, ids in (
+        ("groups", groups.keys() & english),
+        ("the demo's own things", english.keys() - groups.keys() - labels),
+        ("ImageNet's labels", labels),
+    ):
+        rows.append([name, str(len(ids - missing)), str(len(ids))])
+    print(table(["what", "there", "of"], rows, numbers=(1, 2)))
+    _print_some("Sentences that are missing:", [f'"{one}" = ""' for one in report.missing_sentences], every)
+    words = [f"{identity}  # {english[identity].said}" for identity in report.missing_words]
+    _print_some("Words that are missing:", words, every)
+    _print_some("What is wrong:", report.faults, every=True)
+    if report.unchecked:
+        print(f"\n{report.unchecked}.")
+    return EX_CONFIG if report.faults else EX_OK
+
+
+def print_how_labels_are_said(labels: Sequence["Label"], settings: Settings) -> None:
+    """Print the sentence for each of these labels of a network."""
+    from edge.speech.words import Words
+    from edge.stages import Term
+
+    words = Words(settings.announce, settings.speech)
     rows = []
-    for line in listed.splitlines()[1:]:
-        # Pty Language Age/Gender VoiceName File Other Languages
-        if match := re.match(r"\s*\d+\s+(\S+)\s+(\S+)\s+(\S+)", line):
-            voice, gender, name = match.groups()
-            if options.language.lower() in ("", voice.lower(), voice.lower().split("-")[0]):
-                people = {"M": "man", "F": "woman"}.get(gender.rpartition("/")[2], "")
-                rows.append([voice, name.replace("_", " "), people])
-    if not rows:
-        raise SpeechError(f"espeak-ng has no voice for {options.language!r}; edge voices lists them all")
-    print(table(["voice", "language", ""], rows))
-    print("\nWrite the first column into the settings: [speech] voice = ...")
-    return EX_OK
+    for label in labels:
+        term = words.sayable([Term(label.name, label.id)], spoken=False)
+        rows.append([label.name, words.sure(term) if term else "by its group, or not: no words in this language"])
+    print(table(["label", "how it is said"], rows))
+    print('Another word for one: [announce] rename = {"its label" = "the word"} in the settings.')
+
+
+def _print_some(title: str, lines: Sequence[str], every: bool) -> None:
+    if lines:
+        shown = lines if every else lines[:MISSING_SHOWN]
+        print(f"\n{title}", *shown, sep="\n")
+        if len(shown) < len(lines):
+            print(f"and {len(lines) - len(shown)} more: --all shows them")

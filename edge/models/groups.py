@@ -1,5 +1,6 @@
 """Groups of labels that people have one word for: data/groups.toml, made from WordNet by scripts/make_groups.py."""
 
+import functools
 import tomllib
 from collections.abc import Collection
 from importlib import resources
@@ -15,7 +16,15 @@ def load_groups(ids: Collection[str]) -> tuple[Group, ...]:
 
     A network whose ids are not WordNet's has none.
     """
-    table = tomllib.loads((resources.files("edge") / "data" / "groups.toml").read_text(encoding="utf-8"))
     known = frozenset(ids)
-    groups = [Group(identity, one["name"], known.intersection(one["members"])) for identity, one in table.items()]
-    return tuple(sorted((group for group in groups if len(group.members) >= LEAST), key=lambda one: len(one.members)))
+    # of two that have the same members here, the one that has fewer elsewhere says more
+    ordered = sorted(load_all_groups(), key=lambda one: (len(known & one.members), len(one.members)))
+    groups = (Group(one.id, one.name, known & one.members) for one in ordered)
+    return tuple(group for group in groups if len(group.members) >= LEAST)
+
+
+@functools.cache
+def load_all_groups() -> tuple[Group, ...]:
+    """Return all groups with all their members, in the order of the file."""
+    table = tomllib.loads((resources.files("edge") / "data" / "groups.toml").read_text(encoding="utf-8"))
+    return tuple(Group(identity, one["name"], frozenset(one["members"])) for identity, one in table.items())

@@ -1,26 +1,20 @@
-"""What edge says, word for word: in English, in the user's own words, or from a file of translations.
+"""What edge says, word for word: in English, in another language, in the user's own words.
 
-The file is TOML. [sentences] has the English sentence as key, templates as they stand in the settings; [labels] the
-English label, and its translation with the article, said as it is:
-
-    [sentences]
-    "I see {label}" = "Ich sehe {label}"
-    [labels]
-    "electric guitar" = "eine E-Gitarre"
+No sentence mixes languages. A thing that the language has no words for is named by its group, or not at all; a sentence
+that it lacks is said in English, with its words.
 """
 
 import string
-import tomllib
-from collections.abc import Callable, Mapping
-from importlib import resources
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from edge.errors import ConfigError
 from edge.settings import AnnounceSettings, SpeechSettings
+from edge.speech.english import Entry, bare, load_english, plain
 from edge.speech.phrases import with_article
+from edge.speech.translation import ONE_FORM, Forms, forms_of, our_translation, read_translation
+from edge.stages import Term
 
-LARGEST = 2**20
-"""Bytes of a translation file: a thousand labels take a tenth of it."""
 TOLD = 20
 """So many missing lines are told one by one."""
 
@@ -43,11 +37,16 @@ class Words:
             for key in ("template", "maybe_template", "maybe_or_template", "not_sure_text")
             if getattr(announce, key) != getattr(AnnounceSettings(), key)
         }
-        self._rename = {_plain(label): name for label, name in announce.rename.items()}
-        self._path = translation_file(speech) if speech else None
-        self._sentences, self._labels = read_translation(self._path) if self._path else ({}, {})
+        self._rename = {plain(label): name for label, name in announce.rename.items()}
+        self._layers = [read_translation(path) for path in translation_files(speech)] if speech else []
+        for sentence in self._own_sentences:
+            for _, name, form, _ in string.Formatter().parse(sentence):
+                if form and self._layers and not any(form in layer.forms for layer in self._layers):
+                    forms = ", ".join(self._layers[-1].forms)
+                    raise ConfigError(f"[announce] {sentence!r}: no form {form!r} for {{{name}}}; there are: {forms}")
+        self._ids_by_name: Mapping[str, set[str]] | None = None
         self._missing: set[str] = set()
-        if speech and self._path is None and speech.language and not speech.language.lower().startswith("en"):
+        if speech and not self._layers and speech.language and not speech.language.lower().startswith("en"):
             tell(
                 f"edge has no translation for {speech.language!r}: it speaks English; "
                 "[speech] translations names a file of them."
@@ -55,111 +54,157 @@ class Words:
 
     # what is not `spoken`, but only would be, is no reason to tell of a missing line
 
-    def sure(self, label: str, *, spoken: bool = True) -> str:
-        """What is said of a label that is clearly there."""
-        return self._sentence(self._announce.template, spoken).format(label=self._label(label, spoken))
+    def sure(self, term: Term, *, spoken: bool = True) -> str:
+        """What is said of a thing that is clearly there."""
+        return self._sentence("template", spoken, label=term)
 
-    def maybe(self, label: str, other: str = "", *, spoken: bool = True) -> str:
+    def maybe(self, term: Term, other: Term | None = None, *, spoken: bool = True) -> str:
         """What is said of one that is likely, or of two of which it is one."""
-        if other:
-            template = self._sentence(self._announce.maybe_or_template, spoken)
-            return template.format(label=self._label(label, spoken), other=self._label(other, spoken))
-        return self._sentence(self._announce.maybe_template, spoken).format(label=self._label(label, spoken))
+        if other is None or self._forms(other) == self._forms(term):
+            return self._sentence("maybe_template", spoken, label=term)
+        return self._sentence("maybe_or_template", spoken, label=term, other=other)
 
     def not_sure(self, *, spoken: bool = True) -> str:
         """What is said when something is there."""
-        return self._sentence(self._announce.not_sure_text, spoken)
+        return self._sentence("not_sure_text", spoken)
 
     def notice(self, text: str, *, spoken: bool = True) -> str:
         """A sentence that edge says of itself."""
-        return self._sentence(text, spoken)
+        return self._translated(text, spoken) or text
 
-    def _label(self, label: str, spoken: bool) -> str:
-        own = self._rename.get(_plain(label))
-        for name in (own, label):
-            if name is not None and (translated := self._labels.get(_plain(name))):
-                return translated
+    def sayable(self, terms: Iterable[Term], *, spoken: bool = True) -> Term | None:
+        """The first of these for which the language has words: a label, then the groups it is in. None: none has."""
+        asked = ""
+        for term in terms:
+            asked = asked or term.label
+            if forms := self._forms(term):
+                if term.label != asked and spoken:
+                    self._lacks(asked, f"it is called {format(forms, '')!r}, as its group is")
+                return term
+        if asked and spoken:
+            self._lacks(asked, "it is not said")
+        return None
+
+    def names(self, term: Term) -> frozenset[str]:
+        """All that a person may call it, in plain words: to mute it, to rename it."""
+        said = [term.label, bare(term.label)]
+        if entry := self._entry(term):
+            said += [entry.said, bare(entry.said)]
+        if forms := self._translation(term):
+            for form in forms.values():
+                said += [form, *(bare(form, layer.articles) for layer in self._layers)]
+        return frozenset(map(plain, said))
+
+    def english(self, term: Term) -> str:
+        """What is said of it in English, with its article."""
+        entry = self._entry(term)
+        return entry.said if entry else with_article(term.label)
+
+    # ---- words
+
+    def _forms(self, term: Term) -> Forms | None:
+        """The words of a thing in the language that is spoken; None when it has none."""
+        own = next((self._rename[name] for name in self._ways(term) if name in self._rename), None)
         if own is not None:
-            return own if self._path else with_article(own)  # articles of other languages are the user's
-        if spoken:
-            self._lacks(label)
-        return with_article(label)
+            return self._renamed(own)
+        return self._translation(term) if self._layers else _one(self.english(term))
 
-    def _sentence(self, english: str, spoken: bool) -> str:
-        translated = self._sentences.get(english)
-        if translated is not None:
-            return translated
+    def _ways(self, term: Term) -> Iterable[str]:
+        """Plain names by which the settings may rename it, its own first; nothing when they rename nothing."""
+        return (plain(term.label), *sorted(self.names(term))) if self._rename else ()
+
+    def _renamed(self, own: str) -> Forms:
+        if not self._layers:
+            return _one(with_article(own))
+        for forms in (self._by_label(own), *(forms_of(own, layer.forms) for layer in reversed(self._layers))):
+            if forms:
+                return forms
+        return _one(own)  # articles of other languages are the user's
+
+    def _translation(self, term: Term) -> Forms | None:
+        entry = self._entry(term)
+        for layer in self._layers:
+            for name in (term.label, *((entry.said, bare(entry.said)) if entry else ())):
+                if forms := layer.labels.get(plain(name)):
+                    return forms
+            if entry and (forms := layer.words.get(term.id)):
+                return forms
+        return None if entry else self._by_label(term.label)
+
+    def _by_label(self, label: str) -> Forms | None:
+        """The words of a label without an id, if it can mean one thing only."""
+        name = plain(label)
+        for layer in self._layers:
+            if forms := layer.labels.get(name):
+                return forms
+        if self._ids_by_name is None:
+            self._ids_by_name = {}
+            for identity, entry in load_english().items():
+                for one in {entry.label, bare(entry.said)}:
+                    self._ids_by_name.setdefault(plain(one), set()).add(identity)
+        ids = self._ids_by_name.get(name, set())
+        for layer in self._layers:
+            found = [layer.words[identity] for identity in sorted(ids) if identity in layer.words]
+            if found:
+                return found[0] if all(one == found[0] for one in found) else None
+        return None
+
+    @staticmethod
+    def _entry(term: Term) -> Entry | None:
+        """What the English list has of the id, unless the network calls it otherwise: then its own words hold."""
+        entry = load_english().get(term.id)
+        if entry and plain(term.label) in (plain(entry.label), plain(bare(entry.said))):
+            return entry
+        return None
+
+    # ---- sentences
+
+    def _sentence(self, key: str, spoken: bool, **terms: Term) -> str:
+        default: str = getattr(AnnounceSettings(), key)
+        mine: str = getattr(self._announce, key)
+        translated = self._translated(mine, spoken)
+        in_english = translated is None and mine == default
+        said = last = ""
+        for text, place, form, _ in string.Formatter().parse(mine if translated is None else translated):
+            # what stands between commas ends with one: "maybe a crane, the bird, or a stork"
+            said += "," * (", " in last and text[:1] == " ")
+            last = ""
+            if place is not None:
+                forms = None if self._layers and in_english else self._forms(terms[place])
+                forms = forms or _one(self.english(terms[place]))
+                last = format(forms, form or self._usual_form(default, place))
+            said += text + last
+        return said
+
+    def _usual_form(self, sentence: str, place: str) -> str:
+        """The form for a place of which the user's own template does not say it: as in the sentence it stands for."""
+        return next((form for layer in self._layers if (form := layer.form_of(sentence, place))), "")
+
+    def _translated(self, english: str, spoken: bool) -> str | None:
+        for layer in self._layers:
+            if english in layer.sentences:
+                return layer.sentences[english]
         if spoken and english not in self._own_sentences:
-            self._lacks(english)
-        return english
+            self._lacks(english, "it is said in English")
+        return None
 
-    def _lacks(self, line: str) -> None:
-        if self._path is None or line in self._missing or len(self._missing) > TOLD:
+    def _lacks(self, line: str, instead: str) -> None:
+        if not self._layers or line in self._missing or len(self._missing) > TOLD:
             return
         self._missing.add(line)
+        file = self._layers[0].path.name
         if len(self._missing) <= TOLD:
-            self._tell(f"{self._path.name} has no line for {line!r}: it is said in English.")
+            self._tell(f"{file} has no line for {line!r}: {instead}.")
         else:
-            self._tell(f"{self._path.name} lacks more lines: they are said in English.")
+            self._tell(f"{file} lacks more lines; edge voices --check {self._layers[0].path} names them.")
 
 
-def translation_file(speech: SpeechSettings) -> Path | None:
-    """The file that the settings name, or the one that edge has for the language; None: English."""
-    if speech.translations:
-        return Path(speech.translations)
-    if not speech.language:
-        return None
-    language = speech.language.replace("_", "-").partition("-")[0].lower()
-    ours = Path(str(resources.files("edge") / "data" / f"translation-{language}.toml"))
-    return ours if ours.exists() else None
+def translation_files(speech: SpeechSettings) -> list[Path]:
+    """The file that the settings name, then the one that edge has for the language; none: English."""
+    files = [Path(speech.translations)] if speech.translations else []
+    ours = our_translation(speech.language)
+    return files if ours is None else [*files, ours]
 
 
-def read_translation(path: Path) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Return (sentences by the English one, labels by the plain English one). Raises ConfigError with every fault."""
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ConfigError(f"{path}: {path.stat().st_size} bytes are too many for translations; at most {LARGEST}")
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; [speech] translations names a file of translations") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    faults = []
-    for name, part in table.items():
-        if name not in ("sentences", "labels") or not isinstance(part, dict):
-            faults.append(f"{path}: unknown table or key {name}; known: [sentences] and [labels]")
-            continue
-        for english, text in part.items():
-            if not isinstance(text, str) or not text.strip():
-                faults.append(f"{path}: [{name}] {english!r} = {text!r} must be a text in quotes")
-            elif name == "sentences" and (fault := _sentence_fault(english, text)):
-                faults.append(f"{path}: [{name}] {english!r} = {text!r} {fault}")
-    if faults:
-        raise ConfigError(*faults)
-    labels = {_plain(english): text for english, text in table.get("labels", {}).items()}
-    return table.get("sentences", {}), labels
-
-
-def _sentence_fault(english: str, text: str) -> str:
-    try:
-        wanted, found = _fields(english), _fields(text)
-    except ValueError as error:
-        return f"is no template: {error}"
-    if wanted != found:
-        return f"must have {' and '.join(sorted(wanted)) or 'no field'}, as the English has"
-    return ""
-
-
-def _fields(template: str) -> set[str]:
-    fields = set()
-    for _, name, form, conversion in string.Formatter().parse(template):
-        if name is not None:
-            if form or conversion or name not in ("label", "other"):
-                raise ValueError(f"only {{label}} and {{other}} are known, not {{{name}}}")
-            fields.add(f"{{{name}}}")
-    return fields
-
-
-def _plain(label: str) -> str:
-    """A label as people compare it: 'Web_site' and 'web site' are one."""
-    return " ".join(label.replace("_", " ").casefold().split())
+def _one(text: str) -> Forms:
+    return Forms({ONE_FORM[0]: text})

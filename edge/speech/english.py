@@ -1,0 +1,41 @@
+"""What edge says in English of the labels it knows: data/words-en.txt, by id."""
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from typing import NamedTuple
+
+ARTICLES = ("a", "an")
+
+
+class Entry(NamedTuple):
+    """A line of the list."""
+
+    label: str
+    """The name in the network's labels, or the group's name."""
+    said: str
+    """With its article, if it has one: 'a crane, the bird', 'clogs'."""
+
+
+@functools.cache
+def load_english() -> Mapping[str, Entry]:
+    """Return the entries by id. Read once, in some 2 ms."""
+    text = (resources.files("edge") / "data" / "words-en.txt").read_text(encoding="utf-8")
+    entries = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            identity, _, rest = line.partition(" ")
+            label, _, said = rest.partition(" = ")
+            entries[identity] = Entry(label, said)
+    return entries
+
+
+def plain(text: str) -> str:
+    """Return words as people compare them: 'Web_site' and 'web site' are one."""
+    return " ".join(text.replace("_", " ").casefold().split())
+
+
+def bare(said: str, articles: tuple[str, ...] = ARTICLES) -> str:
+    """Return the words without their article: 'crane, the bird'."""
+    first, _, rest = said.partition(" ")
+    return rest if rest and first.casefold() in articles else said
