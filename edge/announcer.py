@@ -85,7 +85,9 @@ class _Told:
     silent: bool = False
     """Kept back for the quiet."""
     implied: bool = False
-    """The group of a label that was told: it says nothing of the group's other labels."""
+    """The group of a label that was told: it says nothing of the group's other labels, but for the same words."""
+    text: str = ""
+    """What was said; of an implied group, what was said of the label."""
 
 
 @dataclass(frozen=True)
@@ -320,6 +322,10 @@ class Announcer:
         groups = [Term(group.name, group.id) for group in self.knowledge.groups if claim.members & group.members]
         return any(self._words.names(term) & muted for term in (*claim.terms, *groups))
 
+    def _text(self, claim: _Claim) -> str:
+        announcement = self._announcement(claim, 0.0, spoken=False)
+        return announcement.text if announcement else ""
+
     def _ways_to_call(self, term: Term) -> Iterator[Term]:
         """The label itself, then its groups, the smallest first."""
         yield term
@@ -349,18 +355,20 @@ class Announcer:
             if told.claim.kind is Kind.LABEL:
                 # another breed of what is still there, as far as anybody can tell
                 return any({claim.id, told.claim.id} <= group.members for group in self.knowledge.groups)
-            return not told.implied and claim.id in told.claim.members
+            if claim.id not in told.claim.members:
+                return False
+            return not told.implied or told.text == self._text(claim)
         return bool(told.claim.members & claim.members)
 
     def _remember(self, claim: _Claim, seen_s: float, *, silent: bool = False) -> None:
-        delivered = True if silent else None
-        self._told[claim.id] = _Told(claim, seen_s, seen_s, delivered=delivered, silent=silent)
+        delivered, text = True if silent else None, self._text(claim)
+        self._told[claim.id] = _Told(claim, seen_s, seen_s, delivered=delivered, silent=silent, text=text)
         if claim.kind is Kind.LABEL:
             for group in self.knowledge.groups:
                 if claim.id in group.members and group.id not in self._told:
                     implied = _Claim(Kind.GROUP, group.id, group.name, claim.probability, group.members)
                     self._told[group.id] = _Told(
-                        implied, seen_s, seen_s, delivered=delivered, silent=silent, implied=True
+                        implied, seen_s, seen_s, delivered=delivered, silent=silent, implied=True, text=text
                     )
 
     def _offer(self, claim: _Claim, seen_s: float, now: Moment) -> Announcement | None:

@@ -170,7 +170,7 @@ def score(visits: list[Visit], announced: list[dict[str, Any]], fps: float) -> d
     return {
         "said": len(announced), "right": right, "precision": right / max(len(announced), 1), "again": again,
         "median_s": round(median_s, 3), "median_frames": round(median_s * fps) + 1, "in_gaps": in_gaps,
-        "named": len(named), "details": details,
+        "named": len(named), "texts": [event["text"] for event in announced], "details": details,
     }  # fmt: skip
 
 

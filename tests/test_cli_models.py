@@ -57,6 +57,9 @@ def test_a_network_from_add_to_remove(terminal: Terminal, store: Path) -> None:
 
     assert terminal.run("models", "add", DEMO, "--name", "mine") == 0
     assert terminal.out.splitlines()[0] == f"Installed mine in {store / 'mine'}."
+    first = terminal.out.splitlines().index("The first of its 50 labels:")
+    assert terminal.out.splitlines()[first + 2] == "guitar    I see a guitar"
+    assert len(terminal.out.splitlines()) == first + 13
     (mine, *_) = terminal.json("models", "list")
     assert (mine["name"], mine["installed"], mine["parameters"], mine["problem"]) == ("mine", True, 401413, "")
     assert terminal.run("models", "list") == 0

@@ -1,11 +1,14 @@
 """Real photos, seen by real networks as a camera would show them: what is said is right, once, soon, not of gaps."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from edge.speech.translation import our_translation, read_translation
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = {
@@ -36,3 +39,18 @@ def test_a_stream_of_photos(shared: Path, model: str, fps: float, seed: int, *, 
         assert found["median_s"] < 1.5  # by the film's clock, not by this machine's
     else:
         assert found["median_frames"] <= 3
+
+
+@pytest.mark.integration
+def test_a_stream_of_photos_in_german_has_no_english_word(shared: Path) -> None:
+    checkpoints, model = shared / "checkpoints", "mobilenet_v2_1.0"
+    command = [sys.executable, "scripts/score_photos.py", str(shared / "images"), "--fps", "0.5", "--json", "--"]
+    command += ["--model", str(checkpoints / model / model), "--synset", str(checkpoints / "synset.txt"), *FLAGS[model]]
+    german = os.environ | {"EDGE_SPEECH_LANGUAGE": "de"}
+    done = subprocess.run(command, check=True, capture_output=True, timeout=200, cwd=ROOT, env=german)
+    path = our_translation("de")
+    assert path is not None
+    words = read_translation(path).words.values()
+    texts = json.loads(done.stdout)["texts"]
+    assert len(texts) >= 12
+    assert set(texts) <= {f"Ich sehe {forms['accusative']}" for forms in words}
