@@ -220,7 +220,7 @@ def add(options: argparse.Namespace) -> int:
         )
     _tell_installed(done)
     labels = [label for label in read_labels(checkpoint.synset) if label.id not in checkpoint.background]
-    print(f"The first of its {len(labels)} labels:")
+    print(f"How the first of its {len(labels)} labels are said:")
     print_how_labels_are_said(labels[:LABELS_SHOWN], settings_of(options))
     return EX_OK
 

@@ -136,7 +136,7 @@ def print_how_labels_are_said(labels: Sequence["Label"], settings: Settings) -> 
     for label in labels:
         term = words.sayable([Term(label.name, label.id)], spoken=False)
         rows.append([label.name, words.sure(term) if term else "by its group, or not: no words in this language"])
-    print(table(["label", "how it is said"], rows))
+    print(table(["label", "said"], rows))
     print('Another word for one: [announce] rename = {"its label" = "the word"} in the settings.')
 
 
