@@ -1,5 +1,6 @@
 """What is missing or malformed in a file of translations: for whoever writes one (docs/translating.md)."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -144,6 +145,8 @@ def _sayable(letters: Sequence[str], code: str) -> set[str]:
     done = subprocess.run(
         [espeak, "-q", "--ipa", "-v", code, "--stdin"],
         input="".join(f"{text.lower()}.\n" for _, text in tried),
+        # it opens libpulse for nothing, which without a session would make a folder in the person's home
+        env={"PULSE_RUNTIME_PATH": os.devnull} | os.environ,
         capture_output=True,
         text=True,
         timeout=ESPEAK_TIMEOUT_S,
