@@ -171,7 +171,9 @@ def test_the_lock_has_what_setup_cfg_asks_for() -> None:
     setup.read(ROOT / "setup.cfg")
     extras = setup["options.extras_require"]
     parts = {
-        "requirements.txt": f"{setup['options']['install_requires']}\n{extras['mxnet']}\n{extras['onnx']}\n{extras['lite']}",
+        "requirements.txt": "\n".join(
+            (setup["options"]["install_requires"], extras["mxnet"], extras["onnx"], extras["lite"])
+        ),
         "requirements-openvino.txt": extras["openvino"],
         "requirements-quantize.txt": extras["quantize"],
         "test.txt": f"{extras['test']}\n{extras['dev']}",
