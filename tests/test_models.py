@@ -65,7 +65,7 @@ def test_a_name_is_looked_up_in_the_store(tmp_path: Path, monkeypatch: pytest.Mo
         ("[input]\nsize = 2\nmean = [1, 2]\n", "mean = .* must be one number, or three"),
         ("[input]\nsize = 2\nmean = nan\n", "mean = nan"),
         ("[input]\nsize = 2\nstd = 0\n", "std = .* has a 0"),
-        ("[input]\nsize = 2\nchannels = 'xyz'\n", "channels = 'xyz' must be rgb or bgr"),
+        ("[input]\nsize = 2\nchannels = 'xyz'\n", "channels = 'xyz' must be rgb, bgr or grey"),
         ("[input]\nsize = 2\nresize = 'fit'\n", "resize = 'fit' must be crop or squash"),
         ("[input]\nsize = 64\nshort_side = 32\n", "short_side = 32 is less than size = 64"),
         ("[input]\nsise = 2\n", r"unknown key sise in \[input\]"),

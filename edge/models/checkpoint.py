@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelError
+from edge.models.foreign import foreign
 
 DEMO = "demo"
+_SYMBOL = "-symbol.json"
+GREY = "grey"
 TEMPERATURES = (0.05, 20.0)
 """Those of any use: at either end all but the order of the labels is lost."""
 _CROP_SHARE = 0.875  # of the short side, as ImageNet networks are evaluated: 224 of 256
@@ -28,7 +31,7 @@ class InputSpec:
     size: int
     """Pixels: the input is size x size."""
     channels: str = "rgb"
-    """rgb or bgr"""
+    """rgb, bgr, or grey for a network that takes one channel"""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from the values 0..255, one for each channel in the order of `channels`."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -42,6 +45,11 @@ class InputSpec:
     def scaled_short_side(self) -> int:
         """Pixels of the short side before the centre is cut out."""
         return self.short_side or round(self.size / _CROP_SHARE)
+
+    @property
+    def planes(self) -> int:
+        """How many channels the input has."""
+        return 1 if self.channels == GREY else 3
 
 
 @dataclass(frozen=True)
@@ -134,8 +142,9 @@ def store_folders() -> list[Path]:
 def find_checkpoint(name: str, overrides: Mapping[str, Any] | None = None, synset: Path | None = None) -> Checkpoint:
     """Return the checkpoint called `name`: the demo, one in the store, a folder with one in it, or a prefix.
 
-    `DIR/NAME` means DIR/NAME-symbol.json with DIR/NAME-0000.params, `DIR/NAME-0126.params` another epoch. `overrides`
-    holds fields of InputSpec that go before model.toml. Raises ModelError when a file is missing or says nonsense.
+    `DIR/NAME` means DIR/NAME-symbol.json with DIR/NAME-0000.params, `DIR/NAME-0126.params` another epoch, and
+    `DIR/NAME-symbol.json` the only epoch that is there. `overrides` holds fields of InputSpec that go before the file.
+    Raises ModelError when a file is missing or says nonsense.
     """
     try:
         return _find(name, overrides or {}, synset)
@@ -149,10 +158,12 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
         prefix = Path(str(resources.files("edge") / "data" / "demo")) / DEMO
     else:
         stored = {path.name: path for path in reversed(list(_stored()))}  # what comes first goes before
-        prefix = _prefix_in(stored.get(name, Path(name))) or Path(name)
+        prefix = _prefix_in(stored.get(name, Path(name))) or Path(name.removesuffix(_SYMBOL))
     match = re.fullmatch(r"(.+)-(\d{4})\.params", prefix.name)
-    stem, epoch = (match[1], match[2]) if match else (prefix.name, "0000")
-    symbol = prefix.parent / f"{stem}-symbol.json"
+    # who names the structure alone means the parameters that are there
+    epoch = _only_epoch(prefix) if name.endswith(_SYMBOL) else "0000"
+    stem, epoch = (match[1], match[2]) if match else (prefix.name, epoch)
+    symbol = prefix.parent / f"{stem}{_SYMBOL}"
     params = prefix.parent / f"{stem}-{epoch}.params"
     if not symbol.exists() and not params.exists():
         known = sorted({DEMO, *(path.name for path in _stored())})
@@ -161,7 +172,13 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
         raise ModelError(f"model {name}: there is no {symbol}, and no model of that name ({hint})")
     for path, what in ((symbol, "the network's structure"), (params, "its weights")):
         if not path.is_file():
-            raise ModelError(f"model {name}: {path} ({what}) is missing; a checkpoint is both files")
+            # what the other one is comes first: fetched as it should be, both may be there
+            for other in (symbol, params):
+                if other.is_file() and other.stat().st_size and (instead := foreign(other)):
+                    raise ModelError(f"model {name}: {other}: {instead}")
+            raise ModelError(
+                f"model {name}: {path} ({what}) is missing; a checkpoint is both files{_other_epochs(path, stem)}"
+            )
     table = _read_model_toml(prefix.parent / "model.toml")
     given = {**table.get("input", {}), **overrides}
     if "size" not in given:
@@ -180,10 +197,28 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
     )
 
 
+def _other_epochs(path: Path, stem: str) -> str:
+    """A hint at other parameters that are there; empty where there are none."""
+    if path.suffix != ".params":
+        return ""
+    there = sorted(one.name for one in path.parent.glob("*.params") if one.name.startswith(stem))
+    return f"; there are {', '.join(there[:3])}: give one of them" if there else ""
+
+
 def _prefix_in(folder: Path) -> Path | None:
     """The checkpoint of a folder that holds just one; None otherwise."""
     weights = list(folder.glob("*-[0-9][0-9][0-9][0-9].params")) if folder.is_dir() else []
+    if len(weights) > 1:
+        # of several, those whose structure is there too
+        weights = [path for path in weights if path.with_name(f"{path.stem[:-5]}{_SYMBOL}").is_file()]
     return weights[0] if len(weights) == 1 else None
+
+
+def _only_epoch(prefix: Path) -> str:
+    """The number in the name of the prefix's parameters; 0000 where there are several, or none."""
+    there = [path.name for path in prefix.parent.glob("*.params") if path.name.startswith(f"{prefix.name}-")]
+    epochs = [match[1] for name in there if (match := re.fullmatch(r"-(\d{4})\.params", name[len(prefix.name) :]))]
+    return epochs[0] if len(epochs) == 1 else "0000"
 
 
 def _stored() -> Iterator[Path]:
@@ -261,8 +296,8 @@ def input_spec(given: Mapping[str, Any], where: str) -> InputSpec:
             raise ModelError(f"{where}: {key} = {number!r} must be a whole number of pixels up to 4096")
     if spec.size < 1:
         raise ModelError(f"{where}: size = {spec.size} must be at least 1")
-    if spec.channels not in ("rgb", "bgr"):
-        raise ModelError(f"{where}: channels = {spec.channels!r} must be rgb or bgr")
+    if spec.channels not in ("rgb", "bgr", GREY):
+        raise ModelError(f"{where}: channels = {spec.channels!r} must be rgb, bgr or {GREY}")
     if spec.resize not in ("crop", "squash"):
         raise ModelError(f"{where}: resize = {spec.resize!r} must be crop or squash")
     if spec.scaled_short_side < spec.size:

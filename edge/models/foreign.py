@@ -1,0 +1,43 @@
+"""Files that people have where a file of MXNet should be, told by their first bytes."""
+
+from pathlib import Path
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_START = 512
+# what a file begins with, after white space -> (what it is, what helps)
+_KINDS: tuple[tuple[bytes, str, str], ...] = (
+    (_LFS, "a Git LFS pointer", "fetch the file itself (git lfs pull)"),
+    (b"<!doctype html", "a web page", "download the file itself (of GitHub, its raw form)"),
+    (b"<html", "a web page", "download the file itself (of GitHub, its raw form)"),
+    (b"\x1f\x8b", "compressed (gzip)", "unpack it"),
+    (b"\xfd7zXZ\x00", "compressed (xz)", "unpack it"),
+    (b"BZh", "compressed (bzip2)", "unpack it"),
+    (b"\x89HDF\r\n", "a file of Keras (HDF5)", "edge runs checkpoints of MXNet"),
+    (b"\x80\x02", "a file of PyTorch or a pickle", "edge runs checkpoints of MXNet"),
+    (b"\x80\x04", "a pickle", "edge runs checkpoints of MXNet"),
+)
+_ZIP = b"PK\x03\x04"
+_TFLITE = b"TFL3"
+
+
+def foreign(path: Path) -> str:
+    """Return what the file is instead of a file of MXNet, and what helps: 'this is ...: ...'; empty when unknown.
+
+    Raises OSError.
+    """
+    with path.open("rb") as file:
+        start = file.read(_START)
+    if not start:
+        return "this is an empty file: copy it again"
+    bare = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for beginning, what, helps in _KINDS:
+        if start.startswith(beginning) or bare.startswith(beginning):
+            return f"this is {what}: {helps}"
+    if start.startswith(_ZIP):
+        # the name of its first member stands behind 30 bytes
+        if b".npy" in start[30:]:
+            return "this is an npz, as MXNet 2 saves parameters: save them with MXNet 1 (mx.nd.save)"
+        return "this is a zip archive: unpack it"
+    if start[4:8] == _TFLITE:
+        return "this is a file of TensorFlow Lite: edge runs checkpoints of MXNet"
+    return ""
