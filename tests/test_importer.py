@@ -53,7 +53,7 @@ def same_as_mxnet(mxnet: Mxnet, checkpoint: Checkpoint) -> Graph:
 
 
 @pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(len(networks())))
 def test_every_operator_in_every_format_says_what_mxnet_says(
     number: int, release: str, mxnet: Mxnet, tmp_path: Path
 ) -> None:
@@ -154,8 +154,8 @@ def test_an_unknown_operator_is_named_with_its_layer(tmp_path: Path) -> None:
     net.dense(net.add("Crop", net.convolution(0, 3, 4), name="crop_7"), 100)
     said = refusal(net.write(tmp_path))
     assert "Crop 'crop_7'" in said
-    assert "not known" in said
-    assert "known: Activation, BatchNorm" in said
+    assert "the operator Crop is not supported" in said
+    assert "try it with --engine mxnet" in said
 
 
 @pytest.mark.parametrize(
@@ -194,9 +194,12 @@ def test_parameters_that_do_not_belong_are_named(tmp_path: Path) -> None:
     assert "check the input size" in refusal(larger)
     smaller = dataclasses.replace(checkpoint, input=InputSpec(1))
     assert "check the input size" in refusal(smaller)
-    net.arrays["aux:x"] = np.zeros(3, np.int32)
+    net.arrays["aux:x"] = np.zeros(3, np.int32)  # nobody uses it
     checkpoint.params.write_bytes(net.params())
-    assert "type 4" in refusal(checkpoint)
+    graph_of(checkpoint)
+    net.arrays["arg:fc4_weight"] = net.arrays["arg:fc4_weight"].astype(np.int32)
+    checkpoint.params.write_bytes(net.params())
+    assert "'fc4_weight' holds int32 numbers" in refusal(checkpoint)
 
 
 def nested(depth: int) -> str:
@@ -267,7 +270,7 @@ def test_100000_changed_files(tmp_path: Path, long: bool) -> None:
     runs, seed = (100_000, 1) if long else (1_000, 7)
     command = [sys.executable, str(SCRIPTS / "fuzz_import.py"), "--runs", str(runs), "--seed", str(seed)]
     done = subprocess.run(
-        [*command, *(["--against-mxnet"] if long else [])], capture_output=True, text=True, check=False, timeout=1200
+        [*command, *(["--against-mxnet"] if long else [])], capture_output=True, text=True, check=False, timeout=3600
     )
     assert done.returncode == 0, done.stderr
     counts = {line.split(maxsplit=1)[1]: int(line.split()[0]) for line in done.stdout.splitlines()[1:]}

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.importer import onnx
+from edge.importer.description import DATA, Description
 from edge.importer.params import Params
-from edge.importer.symbol import Node, Symbol
+from edge.importer.symbol import Node, Symbol, UnsupportedError
 from edge.models.checkpoint import Checkpoint
 
 Floats = NDArray[np.float32]
-DATA = "data"
-"""What MXNet calls the picture."""
 _MOST_ELEMENTS = 2**28
 """Of what one layer gives: 1 GiB. VGG-16 has 3 million at most."""
 
@@ -34,25 +33,36 @@ class Builder:
     """A graph as it grows, layer by layer."""
 
     def __init__(
-        self, checkpoint: Checkpoint, symbol: Symbol, params: Params, weights: onnx.Weights, most: int
+        self,
+        checkpoint: Checkpoint,
+        symbol: Symbol,
+        params: Params,
+        description: Description,
+        *,
+        weights: onnx.Weights,
+        most: int,
     ) -> None:
         """`most` bytes of parameters may be prepared."""
         self.symbol = symbol
-        self.spec = self.left = checkpoint.input
+        self.spec = self.left = description.input
         """How a picture becomes the input, without what the first layer does of it."""
         self.folded: set[int] = set()
         """Nodes that another does the work of."""
         self.layers: list[onnx.Layer] = []
         self.initializers: dict[str, bytes] = {}
-        self.data = Value(DATA, (1, 3, self.spec.size, self.spec.size))
-        self.values: dict[int, Value] = {}
+        self.data = Value(DATA, (1, self.spec.planes, self.spec.size, self.spec.size))
+        self._picture = description.picture
+        self.values: dict[int, Value | tuple[Value, ...]] = {}
         self._params, self._params_file, self._weights = params, checkpoint.params, weights
         self._left = most
         self._constants: dict[int, Value] = {}
         self.readers: Counter[int] = Counter({symbol.head: 1})
         """How many inputs each node is."""
+        self._read_outputs = {(symbol.head, symbol.port)}
         for index in symbol.used:
-            self.readers.update(symbol.nodes[index].inputs)
+            node = symbol.nodes[index]
+            self.readers.update(node.inputs)
+            self._read_outputs.update(zip(node.inputs, node.ports, strict=True))
         self._reader_of = {source: index for index in symbol.used for source in symbol.nodes[index].inputs}
 
     def only_reader(self, index: int) -> int | None:
@@ -62,13 +72,25 @@ class Builder:
             return None
         return reader
 
+    def is_read(self, index: int, port: int) -> bool:
+        """Whether anybody takes that output of the node."""
+        return (index, port) in self._read_outputs
+
+    def output(self, index: int, port: int) -> Value:
+        """What a node gives, or one of what it gives. Raises UnsupportedError for an output that is not known."""
+        found = self.values[index]
+        if isinstance(found, tuple) and port < len(found):
+            return found[port]
+        if isinstance(found, tuple) or port:
+            raise UnsupportedError(self.symbol.nodes[index].where, f"its output {port} is not supported")
+        return found
+
     def value(self, node: Node, number: int) -> Value:
         """What the node's input of that number gives."""
         index = self._input(node, number)
-        source = self.symbol.nodes[index]
-        if source.op != "null":
-            return self.values[index]
-        if source.name == DATA:
+        if self.symbol.nodes[index].op != "null":
+            return self.output(index, node.ports[number])
+        if index == self._picture:
             return self.data
         if index not in self._constants:
             self._constants[index] = self.constant(node, self.parameter(node, number))
@@ -77,19 +99,22 @@ class Builder:
     def reads_data(self, node: Node) -> bool:
         """Whether the picture is the node's first input, and no other node's."""
         index = self._input(node, 0)
-        source = self.symbol.nodes[index]
-        return source.op == "null" and source.name == DATA and self.readers[index] == 1
+        return index == self._picture and self.readers[index] == 1
 
     def parameter(self, node: Node, number: int, shape: tuple[int, ...] | None = None) -> Floats:
         """The parameter that is the node's input of that number, of that shape, finite or not.
 
         It can be written to when it is a copy, because the file has it in another type.
         """
-        source = self.symbol.nodes[self._input(node, number)]
-        if source.op != "null" or source.name == DATA:
-            raise ModelError(f"{node.where}: its input {number} must be a parameter, and is {source.name[:80]!r}")
+        index = self._input(node, number)
+        source = self.symbol.nodes[index]
+        if source.op != "null" or index == self._picture:
+            what = f"its input {number} is {source.name[:80]!r} and no parameter, which is not supported"
+            raise UnsupportedError(node.where, what)
         arrays = self._params.arrays
         array = arrays.get(f"arg:{source.name}", arrays.get(f"aux:{source.name}"))
+        if array is None:
+            self._refuse_unusable(source.name)
         if array is None:
             raise ModelError(
                 f"{self._params_file}: the parameter {source.name[:80]!r} is missing; "
@@ -104,6 +129,11 @@ class Builder:
         if self._left < 0:
             raise ModelError(f"{node.where}: the same parameters are used again and again")
         return array.astype(np.float32, copy=False)
+
+    def _refuse_unusable(self, name: str) -> None:
+        for key in (f"arg:{name}", f"aux:{name}"):
+            if what := self._params.unusable.get(key):
+                raise ModelError(f"{self._params_file}: {name[:80]!r} {what}")
 
     def shared(self, node: Node, number: int, shape: tuple[int, ...]) -> Value:
         """The same parameter as a value; one that several nodes take is written once."""

@@ -24,7 +24,9 @@ from typing import Any
 from edge.durable import to_disk, write_text
 from edge.errors import ModelError
 from edge.importer.graph import GRAPH, VERSION, WEIGHTS, Graph, make_graph
-from edge.models.checkpoint import Checkpoint, InputSpec, store_folders
+from edge.importer.head import head_of
+from edge.importer.symbol import read_symbol
+from edge.models.checkpoint import GREY, Checkpoint, InputSpec, store_folders
 from edge.models.measure import fingerprint
 
 FOLDER = ".graphs"
@@ -68,16 +70,46 @@ def _make_in_one_of(folders: Sequence[Path], key: str, checkpoint: Checkpoint) -
     return None
 
 
+def graph_is_kept(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> bool:
+    """Return whether the graph of a checkpoint was made before and kept, whole or not."""
+    key = key_of(checkpoint, digests)
+    return any((store / FOLDER / key).is_dir() for store in store_folders())
+
+
+def forget_graph(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> None:
+    """Remove the graph of a checkpoint, as far as this user may."""
+    key = key_of(checkpoint, digests)
+    for store in store_folders():
+        shutil.rmtree(store / FOLDER / key, ignore_errors=True)
+
+
 def key_of(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
-    """Return what identifies the graph of a checkpoint; `digests` are SHA-256 by file name where they are known."""
-    parts = (VERSION, fingerprint(checkpoint, digests), checkpoint.input.mean, checkpoint.input.std)
+    """Return what identifies the graph of a checkpoint; `digests` are SHA-256 by file name where they are known.
+
+    Raises ModelError when its structure cannot be read.
+    """
+    parts: tuple[object, ...] = (
+        *(VERSION, fingerprint(checkpoint, digests)),
+        *(checkpoint.input.mean, checkpoint.input.std),
+    )
+    if _had_another_end(checkpoint):
+        # of these there may be graphs that an earlier edge has made, with a softmax too many
+        parts += ("sigmoid",)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _had_another_end(checkpoint: Checkpoint) -> bool:
+    try:
+        return head_of(read_symbol(checkpoint.symbol)).independent
+    except ModelError:
+        return False  # there is no graph of it at all
 
 
 def describe(graph: Graph) -> dict[str, Any]:
     """Return what about.json has of a graph: how its input is made, and the checksums of its files."""
     files = {name: [(graph.folder / name).stat().st_size, _checksum(graph.folder / name)] for name in (GRAPH, WEIGHTS)}
-    return {"parameters": graph.parameters, "input": dataclasses.asdict(graph.input), "files": files}
+    more = {"independent": True} if graph.independent else {}
+    return {"parameters": graph.parameters, "input": dataclasses.asdict(graph.input), "files": files, **more}
 
 
 def whole_graph(folder: Path, about: Mapping[str, Any], checkpoint: Checkpoint) -> Graph | None:
@@ -89,11 +121,13 @@ def whole_graph(folder: Path, about: Mapping[str, Any], checkpoint: Checkpoint) 
             if path.stat().st_size != size or _checksum(path) != checksum:
                 return None
         spec = {**about["input"], "mean": tuple(about["input"]["mean"]), "std": tuple(about["input"]["std"])}
-        graph = Graph(folder, InputSpec(**spec), int(about["parameters"]))
+        graph = Graph(folder, InputSpec(**spec), int(about["parameters"]), bool(about.get("independent", False)))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     # how a picture is cut is not in the graph
-    left = dataclasses.replace(checkpoint.input, mean=graph.input.mean, std=graph.input.std)
+    kept = graph.input
+    channels = kept.channels if GREY in (kept.channels, checkpoint.input.channels) else checkpoint.input.channels
+    left = dataclasses.replace(checkpoint.input, mean=kept.mean, std=kept.std, channels=channels)
     return dataclasses.replace(graph, input=left)
 
 

@@ -1,12 +1,14 @@
 """A checkpoint becomes a graph: network.onnx with the layers, weights.bin with the parameters, in a folder.
 
-The graph takes `data`, float32 1 x 3 x size x size, and gives `probabilities` and `scores` (what the softmax makes them
-of), float32 1 x N each. A network that ends without a softmax gets one.
+The graph takes `data`, float32 1 x 3 x size x size (1 x 1 x ... for a network that takes grey), and gives
+`probabilities` and `scores` (what the softmax or the sigmoids make them of), float32 1 x N each. Which of them it is,
+head.py tells; a network that ends in logits gets a softmax.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO
 
@@ -15,10 +17,14 @@ import numpy as np
 from edge.durable import to_disk
 from edge.errors import ModelError
 from edge.importer import onnx
-from edge.importer.builder import DATA, Builder, Value
-from edge.importer.operators import OPERATORS, SHAPE_ONLY, SOFTMAX, softmax_input, unknown
+from edge.importer.builder import Builder, Value
+from edge.importer.description import DATA, Description, describe
+from edge.importer.head import SOFTMAX, Head
+from edge.importer.operators import OPERATORS, unknown
+from edge.importer.operators.elementwise import hard_sigmoid_of
+from edge.importer.operators.reductions import softmax_input
 from edge.importer.params import open_params
-from edge.importer.symbol import Symbol, read_symbol
+from edge.importer.symbol import Node, Symbol, read_symbol
 from edge.models.checkpoint import Checkpoint, InputSpec
 
 GRAPH, WEIGHTS = "network.onnx", "weights.bin"
@@ -36,6 +42,8 @@ class Graph:
     """How a picture becomes `data`: the checkpoint's, without what the first layer does itself."""
     parameters: int
     """How many numbers the network has learnt."""
+    independent: bool = False
+    """Whether each label has a probability of its own; else they come to 1."""
 
     @property
     def file(self) -> Path:
@@ -57,8 +65,9 @@ class Layers:
     labels: int
     """How many numbers it gives."""
     input: InputSpec
-    """As in Graph."""
+    """As in Graph, and so are those that follow."""
     parameters: int
+    independent: bool = False
 
 
 def make_graph(checkpoint: Checkpoint, folder: Path) -> Graph:
@@ -80,18 +89,24 @@ def translate(checkpoint: Checkpoint, file: IO[bytes]) -> Layers:
     """
     symbol = read_symbol(checkpoint.symbol)
     params = open_params(checkpoint.params)
+    description = describe(checkpoint, symbol, params)
     # of float16 they get twice as large, and one layer's are padded to a page
     most = 2 * checkpoint.params.stat().st_size + 2**20
     weights = onnx.Weights(file, WEIGHTS, most, params.drop)
-    builder = Builder(checkpoint, symbol, params, weights, most)
+    builder = Builder(checkpoint, symbol, params, description, weights=weights, most=most)
     # a damaged checkpoint gives nan, which is looked for when it is written
     with np.errstate(all="ignore"):
-        scores = _translate(symbol, builder)
-    _end(symbol, builder, scores)
-    parameters = _parameters(symbol, {name: one.size for name, one in params.arrays.items()})
-    layers, shape = tuple(builder.layers), builder.data.shape
+        scores = _translate(symbol, builder, description)
+    _end(symbol, builder, scores, description.head)
     return Layers(
-        layers, builder.initializers, weights.places, shape, scores.shape[1], input=builder.left, parameters=parameters
+        tuple(builder.layers),
+        builder.initializers,
+        weights.places,
+        builder.data.shape,
+        prod(scores.shape),
+        input=builder.left,
+        parameters=_parameters(symbol, description, {name: one.size for name, one in params.arrays.items()}),
+        independent=description.head.independent,
     )
 
 
@@ -102,50 +117,59 @@ def write_graph(folder: Path, layers: Layers) -> Graph:
     data = onnx.model("edge", layers.layers, layers.initializers.values(), {DATA: layers.data}, outputs)
     (folder / GRAPH).write_bytes(data)
     to_disk(folder / GRAPH)
-    return Graph(folder, layers.input, layers.parameters)
+    return Graph(folder, layers.input, layers.parameters, layers.independent)
 
 
-def _translate(symbol: Symbol, builder: Builder) -> Value:
-    """Add all layers; return what the last softmax takes, or would."""
-    ends = _end_of(symbol)
-    scores = None
+def _translate(symbol: Symbol, builder: Builder, description: Description) -> Value:
+    """Add all layers; return what the last softmax or sigmoid takes, or would."""
     for index in sorted(symbol.used):
         node = symbol.nodes[index]
         if node.op == "null":
             continue
-        operator = OPERATORS.get(node.op) or unknown(node)
-        if index in ends and node.op in SOFTMAX:
+        if index == description.head.node:
             # this one and what is behind it makes the outputs, which have their own names
-            scores = builder.values[index] = softmax_input(builder, node)
+            builder.values[index] = _scores(builder, node)
         else:
+            operator = OPERATORS.get(node.op) or unknown(node)
             builder.values[index] = operator(builder, index, node, node.attributes)
-    head = symbol.nodes[symbol.head]
-    if head.op == "null":
-        raise ModelError(f"{head.where}: the network has no layers")
-    last = builder.values[symbol.head]
-    if len(last.shape) != 2 or last.shape[0] != 1:
-        raise ModelError(f"{head.where}: gives {' x '.join(map(str, last.shape))}; a classifier gives a row of numbers")
-    return last if scores is None else scores
+    last = builder.output(symbol.head, symbol.port)
+    if not last.shape or prod(last.shape) != max(last.shape):
+        where = symbol.nodes[symbol.head].where
+        raise ModelError(f"{where}: gives {' x '.join(map(str, last.shape))}; a classifier gives a row of numbers")
+    return last
 
 
-def _end_of(symbol: Symbol) -> set[int]:
-    """The head and what stands before it, back to the first that is more than a change of shape."""
-    index = symbol.head
-    found = {index}
-    while symbol.nodes[index].op in SHAPE_ONLY and symbol.nodes[index].inputs:
-        index = symbol.nodes[index].inputs[0]
-        found.add(index)
-    return found
+def _scores(builder: Builder, node: Node) -> Value:
+    if node.op in SOFTMAX:
+        scores, axis = softmax_input(builder, node)
+        if prod(scores.shape) != scores.shape[axis]:
+            raise ModelError(
+                f"{node.where}: its softmax runs over {scores.shape[axis]} of {' x '.join(map(str, scores.shape))} "
+                "numbers; a classifier's runs over all"
+            )
+        return scores
+    if len(node.inputs) < 1:
+        raise ModelError(f"{node.where}: has no input")
+    return builder.value(node, 0)
 
 
-def _end(symbol: Symbol, builder: Builder, scores: Value) -> None:
+def _end(symbol: Symbol, builder: Builder, scores: Value, ends: Head) -> None:
     head = symbol.nodes[symbol.head]
     name = head.name[:80]
+    if scores.shape[0] != 1:
+        shape = builder.constant(head, np.array([1, prod(scores.shape)], np.int64))
+        scores = builder.add("Reshape", head, [scores, shape], (1, prod(scores.shape)))
     builder.layers.append(onnx.Layer("Flatten", f"{name}#scores", (scores.name,), SCORES, {"axis": 1}))
-    builder.layers.append(onnx.Layer("Softmax", f"{name}#probabilities", (SCORES,), PROBABILITIES, {"axis": 1}))
+    last: tuple[str, dict[str, onnx.Attribute]] = ("Softmax", {"axis": 1})
+    if ends.independent:
+        assert ends.node is not None
+        node = symbol.nodes[ends.node]
+        last = ("HardSigmoid", hard_sigmoid_of(node.attributes)) if node.op == "hard_sigmoid" else ("Sigmoid", {})
+    builder.layers.append(onnx.Layer(last[0], f"{name}#probabilities", (SCORES,), PROBABILITIES, last[1]))
 
 
-def _parameters(symbol: Symbol, sizes: dict[str, int]) -> int:
+def _parameters(symbol: Symbol, description: Description, sizes: dict[str, int]) -> int:
     """The numbers in all parameters that the network uses, BatchNorm's states among them."""
     names = {symbol.nodes[index].name for index in symbol.used if symbol.nodes[index].op == "null"}
-    return sum(sizes.get(f"arg:{name}", sizes.get(f"aux:{name}", 0)) for name in names if name != DATA)
+    names -= {description.name}
+    return sum(sizes.get(f"arg:{name}", sizes.get(f"aux:{name}", 0)) for name in names)

@@ -24,13 +24,13 @@ _TYPES = {np.dtype(np.float32): _FLOAT, np.dtype(np.uint8): 2, np.dtype(np.int8)
 _TYPES |= {np.dtype(np.int64): 7}
 """TensorProto.DataType."""
 _EXTERNAL = 1
-_ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_INTS = 1, 2, 7
+_ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_STRING, _ATTRIBUTE_INTS = 1, 2, 3, 7
 _INLINE = 1024
 """Bytes. Smaller arrays are in the graph: engines look at some of them while they load it."""
 _PAGE = 4096
 _CHUNK = 2**20
 
-Attribute = float | int | tuple[int, ...]
+Attribute = float | int | str | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,8 @@ def _node(layer: Layer) -> bytes:
 def _attribute(name: str, value: Attribute) -> bytes:
     if isinstance(value, tuple):
         body = b"".join(_number(8, one) for one in value) + _number(20, _ATTRIBUTE_INTS)
+    elif isinstance(value, str):
+        body = _text(4, value) + _number(20, _ATTRIBUTE_STRING)
     elif isinstance(value, int):
         body = _number(3, value) + _number(20, _ATTRIBUTE_INT)
     else:

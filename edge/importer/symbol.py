@@ -10,13 +10,15 @@ node without operator ("null") is a variable: the picture, or a parameter of tha
 """
 
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelError
+from edge.models.foreign import foreign
 
 _MOST_BYTES = 4 * 2**20
 """The largest of the zoo, DenseNet-201, has half a MiB."""
@@ -24,11 +26,19 @@ _COSTS = {b"{": 600, b"[": 120, b'"': 40, b",": 40}
 """Bytes that such a character stands for at most: a node, a list, half a text, a value."""
 _LEAST_ROOM = 12 * 2**20
 _MOST_INPUTS = 1024
+_MOST_AXES = 32
 _HINTS = re.compile(r"__.*__|(.*_)?(lr_mult|wd_mult)|ctx_group|force_mirroring|mirror_stage")
 """Attributes that any node may have, and that are about training or where it computes."""
 _STATES = ("moving_mean", "moving_var")
 _BATCH_NORM_INPUTS = 3
 """In 0.8, without its states: what it normalises, gamma and beta."""
+
+
+class UnsupportedError(ModelError):
+    """A checkpoint may be sound, but has something that the importer does not know; MXNet may run it."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}; onnx and openvino cannot run it: try it with --engine mxnet")
 
 
 class Attributes:
@@ -63,11 +73,38 @@ class Attributes:
             raise ModelError(f"{self.where}: {key} = {text[:60]!r} has a number below {low}")
         return numbers
 
+    def integer(self, key: str, default: int | None = None) -> int:
+        """Return a whole number, which may be below 0."""
+        return int(self._matched(key, default, r"-?\d{1,9}"))
+
+    def axes(self, key: str) -> Sequence[int] | None:
+        """Return one axis or several, as in 1 or (2, -1); None where none is named."""
+        text = self._values.pop(key, "None").strip()
+        if text in ("None", "()", "[]"):
+            return None
+        self._values[key] = text if text[:1] in "([" else f"({text},)"
+        return self.tuple(key, low=-_MOST_AXES)
+
+    def limits(self, key: str) -> Sequence[int | None]:
+        """Return whole numbers, of which some may be None, as in (0, None)."""
+        number = r"(None|-?\d{1,9})"
+        text = self._matched(key, None, rf"[(\[]?\s*{number}(\s*,\s*{number})*\s*,?\s*[)\]]?")
+        return [None if one == "None" else int(one) for one in re.findall(r"None|-?\d+", text)]
+
+    def is_tuple(self, key: str) -> bool:
+        """Return whether it has a value in brackets."""
+        return self._values.get(key, "").lstrip()[:1] in ("(", "[")
+
+    def is_set(self, key: str) -> bool:
+        """Return whether it has a value other than None."""
+        return self._values.get(key, "None") != "None"
+
     def choice(self, key: str, *choices: str) -> str:
         """Return one of these; the first is the default."""
         value = self.text(key, choices[0])
         if value not in choices:
-            raise ModelError(f"{self.where}: {key} = {value[:60]!r} is not supported; it may be {', '.join(choices)}")
+            known = f"{key} = {value[:60]!r} is not supported (it may be {', '.join(choices)})"
+            raise UnsupportedError(self.where, known)
         return value
 
     def ignore(self, *keys: str) -> None:
@@ -76,9 +113,9 @@ class Attributes:
             self._values.pop(key, None)
 
     def end(self) -> None:
-        """Raise ModelError when something was set that nobody has asked for."""
+        """Raise UnsupportedError when something was set that nobody has asked for."""
         for key, value in self._values.items():
-            raise ModelError(f"{self.where}: {key[:60]!r} = {value[:60]!r} is not known")
+            raise UnsupportedError(self.where, f"{key[:60]!r} = {value[:60]!r} is not known")
 
     def _matched(self, key: str, default: object, pattern: str) -> str:
         if key not in self._values and default is None:
@@ -102,6 +139,8 @@ class Node:
     inputs: tuple[int, ...]
     """Indices of earlier nodes."""
     file: Path
+    ports: tuple[int, ...] = ()
+    """Which output of each of them: 0 for what has only one."""
 
     @property
     def where(self) -> str:
@@ -122,14 +161,18 @@ class Symbol:
     head: int
     used: frozenset[int]
     """Indices of what the output depends on."""
+    port: int = 0
+    """Which output of the head."""
 
 
 def read_symbol(path: Path) -> Symbol:
     """Read the structure of a network. Raises ModelError, naming file and node, for what is not one."""
     try:
+        if what := foreign(path):
+            raise ModelError(f"{path}: {what}")
         graph = json.loads(_text(path))
         nodes = [_node(path, number, node) for number, node in enumerate(graph["nodes"])]
-        heads = _sources(graph["heads"], len(nodes))
+        heads, ports = _sources(graph["heads"], len(nodes))
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; copy it again") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -138,13 +181,15 @@ def read_symbol(path: Path) -> Symbol:
     if len(heads) != 1:
         raise ModelError(f"{path}: a classifier has one output, this has {len(heads)}")
     nodes, head = _with_states(path, nodes, heads[0])
-    return Symbol(tuple(nodes), head, _ancestors(nodes, head))
+    return Symbol(tuple(nodes), head, _ancestors(nodes, head), ports[0])
 
 
 def _text(path: Path) -> str:
     """The file as text; raises ValueError when Python would need far more memory for it than it has bytes."""
     with path.open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
+        # no more is asked for than there is: as much memory is taken before anything is read
+        size = min(os.fstat(file.fileno()).st_size, _MOST_BYTES) + 1
+        data = file.read(size)
     if len(data) > _MOST_BYTES:
         raise ValueError(f"more than {_MOST_BYTES >> 20} MiB")
     # a list of a million empty lists is 3 MB of text, and a hundred in memory
@@ -167,23 +212,24 @@ def _node(path: Path, number: int, node: Mapping[str, Any]) -> Node:
         values |= node.get(key) or {}
     if not all(isinstance(value, str) for value in values.values()):
         raise TypeError(f"an attribute of {name[:80]!r} is not a text")
-    inputs = _sources(node["inputs"], number)
+    inputs, ports = _sources(node["inputs"], number)
     if len(inputs) > _MOST_INPUTS:
         raise ValueError(f"{name[:80]!r} has {len(inputs)} inputs")
-    return Node(op, name, values, inputs, path)
+    return Node(op, name, values, inputs, path, ports)
 
 
-def _sources(entries: Any, below: int) -> tuple[int, ...]:
-    """The nodes in a list of [node, output, version]: earlier ones, and of each the first output."""
-    found = []
+def _sources(entries: Any, below: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The nodes in a list of [node, output, version], earlier ones, and which output of each."""
+    found, ports = [], []
     for entry in entries:
         index, output = entry[0], entry[1]
         if type(index) is not int or not 0 <= index < below:
             raise ValueError(f"a layer feeds itself, or takes its input from node {str(index)[:20]}")
-        if output != 0:
-            raise ValueError(f"another than the first output of node {index} is used, which is not supported")
+        if type(output) is not int or not 0 <= output < _MOST_INPUTS:
+            raise ValueError(f"node {index} has no output {str(output)[:20]}")
         found.append(index)
-    return tuple(found)
+        ports.append(output)
+    return tuple(found), tuple(ports)
 
 
 def _with_states(path: Path, nodes: list[Node], head: int) -> tuple[list[Node], int]:
@@ -191,13 +237,13 @@ def _with_states(path: Path, nodes: list[Node], head: int) -> tuple[list[Node], 
     result: list[Node] = []
     places: list[int] = []
     for node in nodes:
-        inputs = tuple(places[index] for index in node.inputs)
+        inputs, ports = tuple(places[index] for index in node.inputs), node.ports
         if node.op.startswith("BatchNorm") and len(inputs) == _BATCH_NORM_INPUTS:
             for state in _STATES:
-                inputs += (len(result),)
+                inputs, ports = (*inputs, len(result)), (*ports, 0)
                 result.append(Node("null", f"{node.name}_{state}", {}, (), path))
         places.append(len(result))
-        result.append(Node(node.op, node.name, node.values, inputs, path))
+        result.append(Node(node.op, node.name, node.values, inputs, path, ports))
     return result, places[head]
 
 

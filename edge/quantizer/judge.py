@@ -13,6 +13,7 @@ LEAST_AGREEMENT = 0.97
 MOST_MOVED = 0.05
 """By so much the probability of the float network's first label may change, in the median."""
 _TINY = 1e-7
+_MOST_OFF = 0.01
 
 
 def compare(floats: Floats, quantised: Floats, pictures: int) -> Figures:
@@ -29,8 +30,13 @@ def divergence(floats: Floats, quantised: Floats) -> float:
 
     It is finer than agreement: it shows which of two candidates is better though both agree on all views.
     """
-    logs = [np.log(np.maximum(np.nan_to_num(one), _TINY)) for one in (floats, quantised)]
-    return float(np.mean(np.sum(floats * (logs[0] - logs[1]), axis=1)))
+    found, wanted = (np.clip(np.nan_to_num(one), _TINY, 1.0) for one in (quantised, floats))
+    nats = np.sum(floats * (np.log(wanted) - np.log(found)), axis=1)
+    if np.abs(floats.sum(axis=1) - 1).max() > _MOST_OFF:
+        # sigmoids: each label is a question of its own, of which no is an answer too
+        rest, wanted_rest = (np.clip(1 - one, _TINY, 1.0) for one in (found, wanted))
+        nats += np.sum((1 - floats) * (np.log(wanted_rest) - np.log(rest)), axis=1)
+    return float(np.mean(nats))
 
 
 def passes(figures: Iterable[Figures]) -> bool:

@@ -1,6 +1,7 @@
 """ONNX Runtime's tools for quantising: the ranges of what layers give, and graphs in int8 made with them."""
 
 import contextlib
+import dataclasses
 import importlib
 import io
 import logging
@@ -153,7 +154,7 @@ class Tools:
         with _silent():
             quantizer.quantize_model()
         self._save(quantizer.model.model, folder)
-        return Graph(folder, self._graph.input, self._graph.parameters)
+        return dataclasses.replace(self._graph, folder=folder)
 
     def _calibrator(self, method: Any, inputs: Iterable[NDArray[np.float32]], **options: Any) -> Any:
         calibrate = import_onnxruntime("quantization.calibrate")
