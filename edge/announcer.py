@@ -100,6 +100,8 @@ class Knowledge:
     """The smallest first."""
     calibrated: bool = False
     """Whether its probabilities mean what they say."""
+    independent: bool = False
+    """Whether each label has a probability of its own: another that is as likely is no reason for doubt."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,8 @@ class Announcer:
             for group in self.knowledge.groups:
                 if best not in group.members:
                     continue
-                claim = _Claim(Kind.GROUP, group.id, group.name, view.total(group.members), group.members)
+                total = self._together(group.members)
+                claim = _Claim(Kind.GROUP, group.id, group.name, total, group.members)
                 rival = max((view.smoothed[one] for one in ranked if one not in group.members), default=0.0)
                 if self._is_clear(claim.probability, rival) and not self._is_muted(claim):
                     yield claim
@@ -288,7 +291,8 @@ class Announcer:
     def _is_clear(self, value: float, rival: float) -> bool:
         if self.knowledge.calibrated:
             return value >= self._settings.sure
-        return value >= self._settings.floor and value - rival >= self._settings.margin
+        ahead = self.knowledge.independent or value - rival >= self._settings.margin
+        return value >= self._settings.floor and ahead
 
     def _maybe(self, best: str, second: str) -> _Claim | None:
         """One label that is likely, or two that are so together."""
@@ -452,7 +456,13 @@ class Announcer:
     def _is_in_view(self, claim: _Claim) -> bool:
         if claim.kind is Kind.NOT_SURE:
             return claim.id in self._since
-        return self._view.total(claim.members) >= self._settings.hold
+        return self._together(claim.members) >= self._settings.hold
+
+    def _together(self, members: Iterable[str]) -> float:
+        """How likely it is that one of these labels is right."""
+        if not self.knowledge.independent:
+            return self._view.total(members)
+        return max((self._view.smoothed.get(identity, 0.0) for identity in members), default=0.0)
 
 
 def plain(label: str) -> str:

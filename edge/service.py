@@ -297,8 +297,12 @@ class Wiring:
     def _know_the_network(self) -> None:
         equipment = self._equipment
         groups = load_groups(equipment.loader.labels)
+        classifier = equipment.classifier
         self._announcer.knowledge = Knowledge(
-            equipment.loader.background, groups, calibrated=equipment.classifier.calibrated
+            equipment.loader.background,
+            groups,
+            calibrated=classifier.calibrated,
+            independent=classifier.independent,
         )
         self._reporter.ready_with(equipment.classifier, equipment.speaker)
         self._clerk.know(equipment.loader)

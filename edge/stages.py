@@ -136,6 +136,8 @@ class Classifier(Protocol):
     timing: Timing
     calibrated: bool
     """Whether its probabilities were fitted so that 0.9 means right nine times in ten."""
+    independent: bool
+    """Whether each label has a probability of its own; else they exclude each other, and come to 1."""
 
     def classify(self, frame: Frame) -> list[Prediction]:
         """Return the most probable labels, best first (how many is set at opening)."""

@@ -79,6 +79,7 @@ class StubClassifier:
     engine = "none"
     timing = Timing(0.001, 0.002)
     calibrated = False
+    independent = False
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = labels

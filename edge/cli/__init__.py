@@ -286,7 +286,7 @@ def _parser() -> _Parser:
 def _add_input_flags(parser: _Parser) -> None:
     group = parser.add_argument_group("input", "flags go before the model.toml beside the checkpoint")
     group.add_argument("--size", type=_whole, metavar="PIXELS", help="the input's side")
-    group.add_argument("--channels", choices=("rgb", "bgr"))
+    group.add_argument("--channels", choices=("rgb", "bgr", "grey"))
     group.add_argument("--mean", type=_numbers, metavar="N[,N,N]", help="subtracted from 0..255")
     group.add_argument("--std", type=_numbers, metavar="N[,N,N]", help="divided by")
     group.add_argument("--resize", choices=("crop", "squash"))

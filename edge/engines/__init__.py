@@ -22,18 +22,22 @@ _DRIVERS = {
     "mxnet": ("mxnet", "MxnetClassifier"),
     "onnx": ("onnx", "OnnxClassifier"),
     "openvino": ("openvino", "OpenvinoClassifier"),
+    "unfused": ("unfused", "UnfusedClassifier"),
     "module": ("module", "ModuleClassifier"),
 }
-"""Module here and its class, by engine; `module` is only for comparison."""
+"""Module here and its class, by driver. Nobody sets `unfused`: it runs what mxnet is asked for where the fusion is not
+right (agreement.py). `module` is only for comparison."""
+UNFUSED = "unfused"
 GRAPH_ENGINES = ENGINES[1:]
 """Those that run the graph which the importer makes: they can do it in int8 too."""
-_PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino", "module": "mxnet"}
+_PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino"}
+_PACKAGES |= dict.fromkeys(("unfused", "module"), "mxnet")
 
 _IMPORTS = {
     "mxnet": ("mxnet_compat", "import_mxnet"),
     "onnx": ("onnx", "import_onnxruntime"),
     "openvino": ("openvino", "import_openvino"),
-    "module": ("mxnet_compat", "import_mxnet"),
+    **dict.fromkeys(("unfused", "module"), ("mxnet_compat", "import_mxnet")),
 }
 
 
@@ -46,6 +50,8 @@ class Network(Classifier, Protocol):
     """How many numbers the network has learnt."""
     input: InputSpec
     """How a picture becomes what `probabilities` takes: the checkpoint's, or less where the network does the rest."""
+    independent: bool
+    """Whether each label has a probability of its own; else they exclude each other, and come to 1."""
 
     def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
         """Return what `classify` does, with the probabilities as they are before calibration."""
@@ -92,21 +98,18 @@ def parts_of(one_way: str) -> tuple[str, str]:
     return engine, precision or FLOAT32
 
 
-def check_finite(checkpoint: Checkpoint, engine: str) -> None:
+def check_finite(checkpoint: Checkpoint) -> None:
     """Raise ModelError, naming the array, when a parameter is nan or infinite, or the file cannot be read.
 
-    Reads all of them, keeps none. What only MXNet can read it is asked for.
+    Reads all of them, keeps none.
     """
-    if engine in ENGINES[1:]:
-        params.check_finite(params.open_params(checkpoint.params), checkpoint.params)
-    else:
-        importlib.import_module("edge.engines.mxnet").check_finite(checkpoint)
+    params.check_finite(params.open_params(checkpoint.params), checkpoint.params)
 
 
 def engine_problem(engine: str) -> str:
     """Return why an engine cannot run, in one line; empty when it can. Does not import it."""
     if engine not in _DRIVERS:
-        return f"there is no engine {engine}; known: {', '.join(_DRIVERS)}"
+        return f"there is no engine {engine}; known: {', '.join(ENGINES)}"
     package = _PACKAGES[engine]
     if is_installed(package):
         return ""

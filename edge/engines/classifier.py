@@ -25,6 +25,10 @@ _NO_MEMORY = (
 )
 
 
+_MOST_OFF = 0.01
+"""Probabilities that come to 1 may, summed up in float32, be off by so much."""
+
+
 class EngineClassifier(ABC):
     """A checkpoint that an engine runs. The engine's part is `_open`, `probabilities`, `enqueue_s` and `close`."""
 
@@ -38,7 +42,8 @@ class EngineClassifier(ABC):
     parameters: int
     input: InputSpec
     """How a picture becomes what `probabilities` takes: the checkpoint's, or less where the network does the rest."""
-    _vendor_errors: tuple[type[Exception], ...] = (MemoryError,)
+    independent = False
+    """Whether each label has a probability of its own; else they exclude each other, and come to 1."""
 
     def __init__(self, checkpoint: Checkpoint, top: int, precision: str = FLOAT32) -> None:
         """Load and warm up. Raises ModelError, naming the file, for whatever does not fit together."""
@@ -61,6 +66,9 @@ class EngineClassifier(ABC):
         try:
             outputs = self._open(checkpoint)
             self._check(outputs, checkpoint)
+            if self.independent:
+                # a temperature is fitted to what comes to 1
+                self.calibrated, self._temperature = False, 1.0
         except ModelError:
             self.close()
             raise
@@ -105,7 +113,7 @@ class EngineClassifier(ABC):
     def _run_first(self) -> NDArray[np.float32]:
         """Run a black picture through the network, which also makes the engine prepare the layers."""
         start = time.perf_counter()
-        outputs = self.probabilities(np.zeros((1, 3, self.input.size, self.input.size), np.float32))
+        outputs = self.probabilities(np.zeros((1, self.input.planes, self.input.size, self.input.size), np.float32))
         self.first_s = time.perf_counter() - start
         return outputs
 
@@ -119,6 +127,18 @@ class EngineClassifier(ABC):
             raise ModelError(
                 f"model {self.name}: a black picture gives nan; {checkpoint.params} is damaged, copy it again"
             )
+        if self.independent:
+            return
+        if len(outputs) == 1:
+            raise ModelError(
+                f"{checkpoint.symbol}: has one output, and a softmax of one number is always 1; a network that tells "
+                "one thing ends in a sigmoid"
+            )
+        if abs(float(outputs.sum(dtype=np.float64)) - 1) > _MOST_OFF:
+            raise ModelError(
+                f"{checkpoint.symbol}: its probabilities come to {float(outputs.sum()):.3g} instead of 1; a softmax at "
+                "the end has to run over all labels"
+            )
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:
@@ -126,7 +146,8 @@ class EngineClassifier(ABC):
             yield
         except ModelError:
             raise
-        except self._vendor_errors as error:
+        except Exception as error:
+            # whatever a vendor raises: of an odd file that may be anything
             said = first_line(error)
             if lacks_memory(error):
                 raise ModelError(
@@ -143,7 +164,8 @@ def lacks_memory(error: Exception) -> bool:
 
 def first_line(error: Exception) -> str:
     """The sentence in an engine's error, without its stack trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = str(error) if str(error) else type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     # where in OpenVINO's source, which it says first
     lines = [line for line in lines if not line.startswith("Exception from ")] or lines
     said = [line for line in lines if "Check failed" in line or "Error" in line] or lines or ["unknown reason"]

@@ -18,7 +18,7 @@ class GraphClassifier(EngineClassifier):
     """A checkpoint's graph that an engine runs. The engine's part is `_open`, `_run` and `close`."""
 
     def scores(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the softmax makes the probabilities of (float32, N)."""
+        """Return what the softmax or the sigmoids make the probabilities of (float32, N)."""
         return self._run(SCORES, network_input)
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -35,9 +35,15 @@ class GraphClassifier(EngineClassifier):
         """The checkpoint's graph in the precision that was asked for; it is there until the context ends."""
         if self.precision == FLOAT32:
             with graph_of(checkpoint) as graph:
+                self._take(graph)
                 yield graph
         else:
-            yield quantised_graph(checkpoint, self.precision)
+            graph = quantised_graph(checkpoint, self.precision)
+            self._take(graph)
+            yield graph
+
+    def _take(self, graph: Graph) -> None:
+        self.input, self.parameters, self.independent = graph.input, graph.parameters, graph.independent
 
     @abstractmethod
     def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines.mxnet import MxnetClassifier
+from edge.importer.params import Params
 from edge.models.checkpoint import Checkpoint
 
 
@@ -14,12 +15,12 @@ class ModuleClassifier(MxnetClassifier):
 
     engine = "module"
 
-    def _load(self, mx: Any, checkpoint: Checkpoint) -> NDArray[np.float32]:
+    def _load(self, mx: Any, checkpoint: Checkpoint, stored: Params) -> NDArray[np.float32]:
         symbol, weights, states = mx.model.load_checkpoint(checkpoint.prefix, checkpoint.epoch)
         self.parameters = sum(int(array.size) for array in (*weights.values(), *states.values()))
-        self._module = mx.mod.Module(symbol, label_names=None)
-        size = checkpoint.input.size
-        self._module.bind(for_training=False, data_shapes=[("data", (1, 3, size, size))])
+        spec, name = self.input, self._described.name
+        self._module = mx.mod.Module(symbol, data_names=[name], label_names=None)
+        self._module.bind(for_training=False, data_shapes=[(name, (1, spec.planes, spec.size, spec.size))])
         # the label of a training head is in no file
         self._module.set_params(weights, states, allow_missing=True)
         return self._run_first()

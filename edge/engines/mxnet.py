@@ -3,31 +3,42 @@
 import contextlib
 import gc
 import io
-import json
+import os
 import threading
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.classifier import EngineClassifier, first_line, lacks_memory
-from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
+from edge.engines.classifier import EngineClassifier, first_line
+from edge.engines.memory import (
+    give_back_code,
+    give_back_free_memory,
+    give_back_large_blocks,
+    keep_large_blocks,
+    repeatedly,
+)
 from edge.engines.mxnet_compat import import_mxnet
-from edge.engines.mxnet_params import MappedParams
+from edge.engines.mxnet_symbol import load_symbol
 from edge.errors import ModelError
-from edge.importer import params
+from edge.importer.description import Description, describe
+from edge.importer.params import Params, open_params
+from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import Checkpoint
 
-_SOFTMAX = ("SoftmaxOutput", "softmax", "SoftmaxActivation", "Softmax")
-_SHAPE_ONLY = ("Flatten", "flatten", "Reshape", "reshape", "identity", "_copy", "Cast")
 _LIBRARY = "libmxnet.so"
 _ONE_AT_A_TIME = threading.Lock()
 """MXNet is not made for calls from two threads at once, as when a network is loaded beside the one that runs. Each step
 of loading is short, so that frames go on between them."""
 _SMALL = 64 * 1024
 """Bytes. Arrays below it stay in memory: together they are little, and some are read at each frame."""
+_DROP_EVERY_S = 0.003
+"""While the layers copy their weights: at some GB/s no more than a dozen MiB of originals are in memory at a time."""
+_BACKEND, _NOTHING = "MXNET_SUBGRAPH_BACKEND", "default"
+"""The backend that fuses layers: MKLDNN unless it is set. NONE does without, and says so on stderr at each bind;
+MXNet's `default` fuses the operators it is told to, which are none, and is silent."""
 
 
 class MxnetClassifier(EngineClassifier):
@@ -48,6 +59,7 @@ class MxnetClassifier(EngineClassifier):
 
     engine = "mxnet"
     vendor = "MXNet"
+    _fuses = True
     _mx: Any = None
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -55,8 +67,10 @@ class MxnetClassifier(EngineClassifier):
         with _ONE_AT_A_TIME, self._translated_errors():
             self._feed(network_input)
             # forward() only queues the work: asnumpy() waits for it, so any timing must include it
-            scores: NDArray[np.float32] = self._forward().asnumpy()[0]
-        if self._has_softmax:
+            outputs: NDArray[np.float32] = self._forward().asnumpy()
+        # N x 1 x 1 and the like are a row too
+        scores = outputs.reshape(-1) if outputs.size == max(outputs.shape, default=0) else outputs[0]
+        if self._makes_probabilities:
             return scores
         exponentials = np.exp(scores - np.max(scores))
         probabilities: NDArray[np.float32] = (exponentials / exponentials.sum()).astype(np.float32)
@@ -82,29 +96,34 @@ class MxnetClassifier(EngineClassifier):
             gc.collect()
             if self._mx is not None:
                 # MXNet frees in a thread of its own, after what is queued before; what was amiss there has been told
-                with contextlib.suppress(*self._vendor_errors):
+                with contextlib.suppress(Exception):
                     self._mx.nd.waitall()
         give_back_free_memory()
 
     def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
-        self._has_softmax = _ends_in_softmax(checkpoint.symbol)
-        self._mx = import_mxnet()
-        self._vendor_errors = (self._mx.MXNetError, MemoryError)
         with self._translated_errors():
-            return self._load(self._mx, checkpoint)
+            structure = read_symbol(checkpoint.symbol)
+            stored = open_params(checkpoint.params)
+            self._described = describe(checkpoint, structure, stored)
+            self.input, self.independent = self._described.input, self._described.head.independent
+            self._makes_probabilities = self._described.head.makes_probabilities
+            self._mx = import_mxnet()
+            return self._load(self._mx, checkpoint, stored)
 
     # What an engine that uses MXNet in another way replaces (engines/module.py).
 
-    def _load(self, mx: Any, checkpoint: Checkpoint) -> NDArray[np.float32]:
+    def _load(self, mx: Any, checkpoint: Checkpoint, stored: Params) -> NDArray[np.float32]:
         """Load, bind and run once; return the probabilities for a black picture. Sets `parameters` and `first_s`."""
         give_back_large_blocks()
         give_back_code(_LIBRARY)
-        mapped = MappedParams.open(checkpoint.params)
-        with _ONE_AT_A_TIME:
-            self._executor, self._input = _bind(mx, checkpoint, mapped)
+        with _ONE_AT_A_TIME, contextlib.nullcontext() if self._fuses else _without_fusion():
+            self._executor, self._input = _bind(mx, checkpoint, self._described, stored)
             arrays = {**self._executor.arg_dict, **self._executor.aux_dict}
-        self.parameters = sum(int(array.size) for name, array in arrays.items() if not _is_fed(name))
-        with mapped.dropping() if mapped else contextlib.nullcontext():
+        fed = {self._described.name, *self._described.labels}
+        self.parameters = sum(int(array.size) for name, array in arrays.items() if name not in fed)
+        # where MXNet computes with oneDNN, each layer makes its own copy of its weights, in an order that the CPU
+        # likes, and never looks at the original again: a page of the file is read when it is copied from
+        with repeatedly(stored.drop, _DROP_EVERY_S):
             outputs = self._run_first()
         give_back_free_memory()
         give_back_code(_LIBRARY)
@@ -124,89 +143,82 @@ class MxnetClassifier(EngineClassifier):
         self._executor = self._input = None
 
 
-def check_finite(checkpoint: Checkpoint) -> None:
-    """Raise ModelError, naming the array, when a parameter is nan or infinite. Reads all of them, keeps none."""
-    mapped = MappedParams.open(checkpoint.params)
-    if mapped is not None:
-        params.check_finite(mapped, checkpoint.params)
-        return
-    for name, array in _read_params(import_mxnet(), checkpoint).items():
-        params.check_array(name, array.asnumpy(), checkpoint.params)
+@contextlib.contextmanager
+def _without_fusion() -> Iterator[None]:
+    """Let what is bound meanwhile be computed layer by layer, as written."""
+    before = os.environ.get(_BACKEND)
+    os.environ[_BACKEND] = _NOTHING
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_BACKEND]
+        else:
+            os.environ[_BACKEND] = before
 
 
-def _bind(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None = None) -> tuple[Any, Any]:
-    """Return (executor, its input array). The parameters are those of `mapped`, or are read from the file."""
-    symbol, weights, states = _read(mx, checkpoint, mapped)
+def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Params) -> tuple[Any, Any]:
+    """Return (executor, its input array)."""
+    symbol = load_symbol(mx, checkpoint.symbol)
     if len(symbol.list_outputs()) != 1:
         raise ModelError(f"{checkpoint.symbol}: a classifier has one output, this has {len(symbol.list_outputs())}")
-    missing = [name for name in symbol.list_arguments() if name not in weights and not _is_fed(name)]
+    arguments = _arrays_of(mx, checkpoint, stored, "arg", symbol.list_arguments())
+    states = _arrays_of(mx, checkpoint, stored, "aux", symbol.list_auxiliary_states())
+    fed = {described.name, *described.labels}
+    missing = [name for name in symbol.list_arguments() if name not in arguments and name not in fed]
     missing += [name for name in symbol.list_auxiliary_states() if name not in states]
     if missing:
         raise ModelError(
             f"{checkpoint.params}: {len(missing)} of the network's parameters are missing, the first is {missing[0]}; "
             f"are both files of the same checkpoint?"
         )
-    size = checkpoint.input.size
+    size = described.input.size
     try:
         # it prints what it then raises
         with contextlib.redirect_stdout(io.StringIO()):
-            shapes, _, state_shapes = symbol.infer_shape(data=(1, 3, size, size))
-    except mx.MXNetError as error:
+            picture = {described.name: (1, described.input.planes, size, size)}
+            shapes, outputs, state_shapes = symbol.infer_shape(**picture)
+            if outputs and len(outputs[0]) == 4 and described.head.makes_probabilities:
+                symbol = load_symbol(mx, checkpoint.symbol, over_channels=True)
+                shapes, _, state_shapes = symbol.infer_shape(**picture)
+    except Exception as error:
         raise ModelError(
             f"{checkpoint.symbol}: does not take a picture of {size} x {size} pixels: {first_line(error)}; "
             "check the input size"
         ) from error
-    arguments: dict[str, Any] = {}
+    if shapes is None:
+        raise ModelError(f"{checkpoint.symbol}: the files do not tell the shapes of all layers; copy them again")
+    weights = set(arguments)
     for name, shape in zip(symbol.list_arguments(), shapes, strict=True):
         # only the input, and the label that a training head keeps asking for, are not in the file
-        arguments[name] = weights[name] if name in weights else mx.nd.zeros(shape)
+        if name not in arguments:
+            arguments[name] = mx.nd.zeros(shape)
         _check_shape(checkpoint, name, arguments[name].shape, shape)
     for name, shape in zip(symbol.list_auxiliary_states(), state_shapes, strict=True):
         _check_shape(checkpoint, name, states[name].shape, shape)
 
     executor = symbol.bind(mx.cpu(), args=arguments, aux_states=states, grad_req="null")
-    if mapped is not None and (read := _read_at_each_frame(executor)):
+    if read := _read_at_each_frame(executor):
         # without oneDNN these are all; they are needed for good, so no file must lie behind them
         arguments |= {name: arguments[name].copy() for name in read if name in weights}
         executor = symbol.bind(mx.cpu(), args=arguments, aux_states=states, grad_req="null")
-    return executor, arguments["data"]
+    return executor, arguments[described.name]
 
 
-def _read(mx: Any, checkpoint: Checkpoint, mapped: MappedParams | None) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """Return (symbol, weights by name, auxiliary states by name).
-
-    This is mx.model.load_checkpoint in its two halves, so that an error can name the file.
-    """
-    try:
-        symbol = mx.sym.load(str(checkpoint.symbol))
-    except mx.MXNetError as error:
-        raise ModelError(f"{checkpoint.symbol}: not a symbol of MXNet: {first_line(error)}; copy it again") from error
-    if mapped is None:
-        arrays = _read_params(mx, checkpoint)
-    else:
-        arrays = {
-            name: mx.nd.from_numpy(array, zero_copy=array.nbytes >= _SMALL) for name, array in mapped.arrays.items()
-        }
-    weights: dict[str, Any] = {}
-    states: dict[str, Any] = {}
-    for key, array in arrays.items():
-        kind, _, name = key.partition(":")
-        {"arg": weights, "aux": states}.get(kind, {})[name] = array
-    return symbol, weights, states
-
-
-def _read_params(mx: Any, checkpoint: Checkpoint) -> dict[str, Any]:
-    try:
-        arrays = mx.nd.load(str(checkpoint.params))
-    except (mx.MXNetError, UnicodeDecodeError) as error:
-        if lacks_memory(error):
-            raise
-        raise ModelError(
-            f"{checkpoint.params}: truncated, or not parameters of MXNet: {first_line(error)}; copy it again"
-        ) from error
-    if not isinstance(arrays, dict):
-        raise ModelError(f"{checkpoint.params}: its arrays have no names; save it with mx.model.save_checkpoint")
-    return arrays
+def _arrays_of(mx: Any, checkpoint: Checkpoint, stored: Params, kind: str, names: list[str]) -> dict[str, Any]:
+    """Return those of the names that the file has, in float32: mapped where they are so in the file."""
+    found = {}
+    for name in names:
+        key = f"{kind}:{name}"
+        if what := stored.unusable.get(key):
+            raise ModelError(f"{checkpoint.params}: {name[:80]!r} {what}")
+        if (array := stored.arrays.get(key)) is None:
+            continue
+        as_it_is = array.dtype == np.float32
+        found[name] = mx.nd.from_numpy(
+            array if as_it_is else array.astype(np.float32), zero_copy=as_it_is and array.nbytes >= _SMALL
+        )
+    return found
 
 
 def _read_at_each_frame(executor: Any) -> set[str]:
@@ -226,11 +238,6 @@ def _read_at_each_frame(executor: Any) -> set[str]:
     return read
 
 
-def _is_fed(name: str) -> bool:
-    """Whether an argument is the input, or the label that a training head keeps asking for."""
-    return name == "data" or name.endswith("label")
-
-
 def _check_shape(checkpoint: Checkpoint, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if tuple(found) != tuple(expected):
         raise ModelError(
@@ -238,17 +245,3 @@ def _check_shape(checkpoint: Checkpoint, name: str, found: tuple[int, ...], expe
             f"{checkpoint.input.size} pixels needs {tuple(expected)}; check the input size, and that the files belong "
             "together"
         )
-
-
-def _ends_in_softmax(symbol: Path) -> bool:
-    """Whether the network's last layer, but for changes of shape, makes probabilities."""
-    try:
-        graph = json.loads(symbol.read_text(encoding="utf-8"))
-        nodes, index = graph["nodes"], graph["heads"][0][0]
-        if any(source[0] >= number for number, node in enumerate(nodes) for source in node["inputs"]):
-            raise ModelError(f"{symbol}: a layer feeds itself; copy it again")
-        while nodes[index]["op"] in _SHAPE_ONLY:
-            index = nodes[index]["inputs"][0][0]
-        return nodes[index]["op"] in _SOFTMAX
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ModelError(f"{symbol}: not a symbol of MXNet (JSON with nodes and heads); copy it again") from error

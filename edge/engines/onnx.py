@@ -62,7 +62,6 @@ class OnnxClassifier(GraphClassifier):
     def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
         ort = import_onnxruntime()
         # it raises a class of its own for each of its status codes, all derived from this
-        self._vendor_errors = (Exception,)
         options = ort.SessionOptions()
         options.log_severity_level = _ERROR
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False
@@ -70,7 +69,6 @@ class OnnxClassifier(GraphClassifier):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         give_back_large_blocks()
         with self._graph(checkpoint) as graph, self._translated_errors():
-            self.input, self.parameters = graph.input, graph.parameters
             self._session = ort.InferenceSession(
                 str(graph.file),
                 options,

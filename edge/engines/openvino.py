@@ -66,16 +66,17 @@ class OpenvinoClassifier(GraphClassifier):
     def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
         ov = import_openvino()
         self._ov = ov
-        self._vendor_errors = (RuntimeError, MemoryError)
         give_back_large_blocks()
-        with self._graph(checkpoint) as graph, self._translated_errors():
-            self.input, self.parameters = graph.input, graph.parameters
-            with repeatedly(partial(give_back_file, graph.folder / WEIGHTS), _GIVE_BACK_EVERY_S):
-                # the mapping of the weights lives as long as what is read here
-                read = ov.Core().read_model(str(graph.file))
-                self._model = self._compile(read)
-                self._request = self._model.create_infer_request()
-                outputs = self._run_first()
+        with (
+            self._graph(checkpoint) as graph,
+            self._translated_errors(),
+            repeatedly(partial(give_back_file, graph.folder / WEIGHTS), _GIVE_BACK_EVERY_S),
+        ):
+            # the mapping of the weights lives as long as what is read here
+            read = ov.Core().read_model(str(graph.file))
+            self._model = self._compile(read)
+            self._request = self._model.create_infer_request()
+            outputs = self._run_first()
         give_back_free_memory()
         keep_large_blocks()
         return outputs

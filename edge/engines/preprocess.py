@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.models.checkpoint import InputSpec
+from edge.models.checkpoint import GREY, InputSpec
 from edge.stages import Pixels
 
 BILINEAR_TO = 1.5
@@ -14,16 +14,17 @@ each pixel still counts, and bilinear, which networks are mostly trained with, t
 
 
 def to_input(pixels: Pixels, spec: InputSpec) -> NDArray[np.float32]:
-    """Return float32 1 x 3 x size x size of a picture H x W x 3 (RGB, 0..255), as `spec` says."""
+    """Return float32 1 x 3 x size x size of a picture H x W x 3 (RGB, 0..255), as `spec` says; 1 x 1 x ... for grey."""
     import cv2
 
-    result = np.empty((1, 3, spec.size, spec.size), np.float32)
+    result = np.empty((1, spec.planes, spec.size, spec.size), np.float32)
+    square = _square(pixels, spec)
     # split in bytes and then widened plane by plane, each a tight loop; widened first it takes ten times as long
-    planes = cv2.split(_square(pixels, spec))
-    for place, plane in zip(result[0], planes if spec.channels == "rgb" else reversed(planes), strict=True):
+    planes = [cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)] if spec.channels == GREY else cv2.split(square)
+    for place, plane in zip(result[0], reversed(planes) if spec.channels == "bgr" else planes, strict=True):
         np.copyto(place, plane)
-    # for onnx and openvino the first layer does most of this
-    for place, mean, std in zip(result[0], spec.mean, spec.std, strict=True):
+    # for onnx and openvino the first layer does most of this; for grey all three numbers are the same
+    for place, mean, std in zip(result[0], spec.mean, spec.std, strict=False):
         if mean:
             np.subtract(place, np.float32(mean), out=place)
         if std != 1:

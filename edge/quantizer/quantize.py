@@ -143,9 +143,9 @@ class _Search:
         self._pictures = len(parts.search)
         total = self._pictures * each
         seen = self.inputs(_told(views_of(parts.search, each, _SEARCH), self._tell, "pictures to choose by", total))
-        side = self.tools.input.size
+        side, planes = self.tools.input.size, self.tools.input.planes
         # in a file: 200 views of 299 x 299 are 200 MiB
-        self._views = np.memmap(self._scratch / "views", np.float32, "w+", shape=(total, 3, side, side))
+        self._views = np.memmap(self._scratch / "views", np.float32, "w+", shape=(total, planes, side, side))
         for number, one in enumerate(seen):
             self._views[number] = one[0]
         self._floats = self._of_views(FLOAT32, self._views)

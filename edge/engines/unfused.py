@@ -1,0 +1,13 @@
+"""MXNet without its fusion of layers: what it says is right, and it serves where the fusion is not (agreement.py)."""
+
+from edge.engines.mxnet import MxnetClassifier
+
+
+class UnfusedClassifier(MxnetClassifier):
+    """The same network as with MXNET_SUBGRAPH_BACKEND=NONE: each layer as it is written, and some per cent slower.
+
+    The fusion (MXNet's oneDNN subgraphs) computes wrong numbers where a convolution's output feeds both an activation
+    and, further on, another convolution with a sum.
+    """
+
+    _fuses = False
