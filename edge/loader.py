@@ -24,6 +24,7 @@ from edge.engines import (
     stands_in,
     way,
 )
+from edge.engines.agreement import UNKNOWN, Agreement, Agreements, agreement_of, is_bundled
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
 from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quantised_problem, weights_mib
@@ -77,11 +78,22 @@ class Option:
     precision: str = FLOAT32
     measured: Mapping[str, Measurement] = dataclasses.field(default_factory=dict)
     """What each engine takes for it, as far as it was measured."""
+    agreement: Agreement | None = None
+    """What came of asking all engines about it; None where that was never done."""
 
     @property
     def engine(self) -> str:
         """What runs it."""
         return self.candidate.engine
+
+    @property
+    def digests(self) -> Mapping[str, str] | None:
+        """SHA-256 of its files by name, where they are known."""
+        return self.installed.digests if self.installed else None
+
+    def driver(self, engine: str) -> str:
+        """What is opened for an engine. Raises ModelError for one that is not used."""
+        return engine if self.precision != FLOAT32 else (self.agreement or UNKNOWN).driver(engine)
 
     @property
     def name(self) -> str:
@@ -119,6 +131,7 @@ class Loader:
         )
         self._named = settings.model.name != "auto"
         self.measurements = Measurements(store_folders(), self.machine.key)
+        self._agreements = Agreements(store_folders(), self.machine.key)
         self.marker = Marker()
         self.budget = self._budget()
         self._catalogue = load_catalogue(store_folders())
@@ -202,6 +215,8 @@ class Loader:
                 raise no_model_fits(verdicts, self.budget)
             option = self._option(chosen.candidate.name)
             try:
+                if self._ask_about(option):
+                    continue
                 if self._is_a_guess(chosen) or self._unmeasured(option):
                     self._measure(option)
                     continue
@@ -418,10 +433,17 @@ class Loader:
         precision = self._precision_of(checkpoint)
         why = quantised_problem(checkpoint, precision, one.digests if one else None)
         engines = self._engines if why else self._judged(checkpoint, precision, one)
+        agreement = self._known_agreement(checkpoint, precision, one)
+        if agreement is not None and not why:
+            # one that is asked for by name stays: opening it tells why it is not used
+            engines = [engine for engine in engines if engine not in agreement.refused] or engines
         measured = {}
         if one is not None and not why:
             identity = identity_of(checkpoint, precision, one.digests)
-            found = {engine: self.measurements.find(identity, engine_version(engine, precision)) for engine in engines}
+            found = {
+                engine: self.measurements.find(identity, engine_version(_driver(agreement, engine), precision))
+                for engine in engines
+            }
             measured = {engine: measurement for engine, measurement in found.items() if measurement is not None}
         entry = self._catalogue.get(checkpoint.name)
         # what the catalogue has is of float32
@@ -440,7 +462,47 @@ class Loader:
             *(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, engines[0]),
             came_along=came_along,
         )
-        return self._with_engine(Option(checkpoint, one, candidate, engines, precision, measured))
+        return self._with_engine(Option(checkpoint, one, candidate, engines, precision, measured, agreement))
+
+    def _known_agreement(self, checkpoint: Checkpoint, precision: str, one: Installed | None) -> Agreement | None:
+        """What came of asking all engines, where that costs nothing to know."""
+        digests = one.digests if one is not None else None
+        if precision != FLOAT32 or is_bundled(checkpoint, digests):
+            return Agreement()
+        if one is None or digests is None:
+            return None
+        return self._agreements.find(measure.fingerprint(checkpoint, digests))
+
+    def _ask_about(self, option: Option) -> bool:
+        """Ask all engines about a network of which that is not known; return whether anything has changed by it."""
+        agreement = option.agreement
+        # of what needs no asking nobody was asked
+        if agreement is not None and (not agreement.asked or set(option.engines) & set(agreement.asked)):
+            return False
+        if option.installed is not None and (faults := verify(option.installed)):
+            raise ModelError(f"model {option.name}: {faults[0]}")
+        most_mib = self.budget.mib if self._settings.memory_budget_mib else None
+        found = agreement_of(
+            *(option.checkpoint, self._agreements, option.engines, self._tell),
+            digests=option.digests,
+            most_mib=most_mib,
+        )
+        # whatever was not answered for lack of memory: it is not asked again by this daemon
+        found = dataclasses.replace(found, asked=tuple({*found.asked, *option.engines}))
+        engines = [engine for engine in option.engines if engine not in found.refused] or list(option.engines)
+        candidate = option.candidate
+        if candidate.engine not in engines:
+            candidate = dataclasses.replace(candidate, engine=engines[0])
+        # what mxnet was measured to take with its fusion says nothing of it without
+        measured = {
+            engine: one
+            for engine, one in option.measured.items()
+            if engine in engines and _driver(found, engine) == _driver(option.agreement, engine)
+        }
+        renewed = dataclasses.replace(option, candidate=candidate, engines=engines, measured=measured, agreement=found)
+        for options in (self.options, self._others):
+            options[:] = [renewed if one.name == option.name else one for one in options]
+        return True
 
     def _judged(self, checkpoint: Checkpoint, precision: str, one: Installed | None) -> Sequence[str]:
         """Of several engines those that judged the quantised version: the others may be unable to run it here."""
@@ -554,13 +616,14 @@ class Loader:
         frames = START_FRAMES if len(option.engines) == 1 else COMPARED_FRAMES
         problems = []
         for engine in self._unmeasured(option) or [option.engine]:
-            measured = self.measurements.find(identity, engine_version(engine, precision))
             try:
+                driver = option.driver(engine)
+                measured = self.measurements.find(identity, engine_version(driver, precision))
                 if measured is None:
                     what = f" with {way(engine, precision)}" if len(option.engines) > 1 else ""
                     self._tell(f"Measuring what {option.name} takes on this machine{what}, once.")
-                    measured = measure.measure(checkpoint, way(engine, precision), frames, machine=self.machine)
-                    self.measurements.keep(identity, engine_version(engine, precision), measured)
+                    measured = measure.measure(checkpoint, way(driver, precision), frames, machine=self.machine)
+                    self.measurements.keep(identity, engine_version(driver, precision), measured)
             except ModelError as error:
                 problems.append(error)
                 self._useless.add((option.name, engine))
@@ -613,7 +676,8 @@ class Loader:
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
         with self.marker.loading(option.checkpoint):
-            classifier = open_classifier(option.checkpoint, self._settings.top, option.engine, option.precision)
+            driver = option.driver(option.engine)
+            classifier = open_classifier(option.checkpoint, self._settings.top, driver, option.precision)
             try:
                 # of another input, or with other labels, nobody knows the answer
                 answer = None if self._overrides or self._synset else self._known_answer(option)
@@ -629,6 +693,9 @@ class Loader:
         if option.precision != FLOAT32:
             about = about_quantised(option.checkpoint, option.precision)
             return about.answer if about else None
+        if option.agreement is not None and option.agreement.unfused and option.agreement.answer is not None:
+            # an edge that did not ask may have noted what the fusion said
+            return option.agreement.answer
         return option.installed.manifest.answer if option.installed and option.installed.manifest else None
 
     def _reopen(self, option: Option) -> Classifier:
@@ -644,3 +711,8 @@ class Loader:
 def _came_along(option: Option) -> bool:
     """Whether nobody has chosen it: it came with edge, as a Python package."""
     return option.candidate.came_along
+
+
+def _driver(agreement: Agreement | None, engine: str) -> str:
+    """What is opened for an engine, for what was measured: of one that is not used nothing is opened."""
+    return engine if agreement is None or engine in agreement.refused else agreement.driver(engine)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.converter.convert import convert as convert_weights
-from edge.engines import engine_for, engine_version, engines_for
+from edge.engines import engine_for, engine_version, engines_for, import_problem
+from edge.engines.agreement import Agreement, Agreements, agreement_of
 from edge.errors import ModelError
 from edge.machine import Machine
 from edge.models.catalogue import CONVERTED, Entry, Source, load_catalogue
@@ -81,22 +82,23 @@ def install(
     if line:
         tell(line)
     measured: dict[str, Measurement] = {}
-
-    def run_with(one: str, copy: Checkpoint) -> Examined:
-        examined, measured[one] = examine(copy, one, lambda step: show(f"{name}: {step}"))
-        return examined
+    agreements = Agreements([store, *store_folders()], Machine().key)
 
     def run(copy: Checkpoint) -> Examined:
-        try:
-            return run_with(engines[0], copy)
-        except OutOfMemoryError:
-            raise
-        except ModelError:
+        agreement = agreement_of(
+            *(copy, agreements, engines, tell),
+            step=lambda driver: show(f"{name}: asking {driver}"),
+        )
+        used, why = _able(engines, agreement)
+        if why and import_problem(engines[0]):
             # MXNet may be installed and broken: what serves in its place says so
-            other = engine_for(engine, tell)
-            if other == engines[0]:
-                raise
-            return run_with(other, copy)
+            used, why = engine_for(engine, tell), ""
+        driver = agreement.driver(used)
+        if why:
+            tell(f"{why}.")
+            tell(f"{used} can run it: set it in [model] engine, or give --engine {used}.")
+        examined, measured[driver] = examine(copy, driver, lambda step: show(f"{name}: {step}"))
+        return examined
 
     one = Store(store).add(
         *(checkpoint, name, run, origin), licence=licence, progress=lambda step: show(f"{name}: {step}")
@@ -107,6 +109,16 @@ def install(
     kept.keep(fingerprint(installed_one, one.digests), engine_version(used), measurement)
     Marker().forgive(installed_one)
     return Installation(name, one.folder, measurement, checkpoint.about.random_weights)
+
+
+def _able(engines: list[str], agreement: Agreement) -> tuple[str, str]:
+    """Return the engine to examine a network with, and why it is another than the wanted ones; empty when it is not."""
+    problems = {**agreement.unable, **agreement.refused}
+    able = next((engine for engine in engines if engine not in problems), None)
+    if able is not None:
+        return able, ""
+    other = next((engine for engine in agreement.asked if engine not in problems), None)
+    return (other, problems[engines[0]]) if other else (engines[0], "")
 
 
 def convert(source: Source, weights: Path, prefix: Path) -> None:

@@ -210,7 +210,10 @@ def _ask(
     """Return (log-probabilities, accepted outputs, how many pictures could not be used), uncalibrated."""
     from edge.cameras.images import read_image
     from edge.engines import engine_for, open_classifier
+    from edge.engines.agreement import driver_of
     from edge.engines.preprocess import to_input
+    from edge.importer.quantised import FLOAT32
+    from edge.machine import Machine
     from edge.models.calibration import LEAST_PICTURES, log_of
 
     if len(labelled) < LEAST_PICTURES:
@@ -221,10 +224,14 @@ def _ask(
     most_left_out = max(_FEW, len(labelled) // _FEW_SHARE)
     left_out = 0
     # what it is calibrated with by now does not matter, not even that it is void
-    network = open_classifier(
-        dataclasses.replace(checkpoint, calibration=None), engine=engine_for(engine, progress.line)
-    )
+    driver = driver_of(checkpoint, engine_for(engine, progress.line), FLOAT32, Machine().key, progress.line)
+    network = open_classifier(dataclasses.replace(checkpoint, calibration=None), engine=driver)
     try:
+        if network.independent:
+            raise ModelError(
+                f"model {checkpoint.name}: each of its labels has a probability of its own (sigmoids), and a "
+                "temperature is fitted to probabilities that come to 1; it stays as it is"
+            )
         outputs, accepted = [], []
         for number, one in enumerate(labelled, start=1):
             progress.show(_bar(checkpoint.name, number, len(labelled)))

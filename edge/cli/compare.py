@@ -37,6 +37,8 @@ def compare(options: argparse.Namespace) -> int:
     """edge compare: what several networks say of the same pictures, one after the other in memory."""
     from edge.cameras.images import read_image
     from edge.engines import engine_for, open_classifier, way
+    from edge.engines.agreement import driver_of
+    from edge.machine import Machine
     from edge.stages import Frame
 
     code = EX_OK
@@ -54,7 +56,8 @@ def compare(options: argparse.Namespace) -> int:
     tell = functools.partial(print, file=sys.stderr)
     engines = {precision: engine_for(wanted.engine, tell, precision) for precision in precisions}
     for checkpoint, precision in itertools.product(models if frames else [], precisions):
-        classifier = open_classifier(checkpoint, TOP, engines[precision], precision)
+        driver = driver_of(checkpoint, engines[precision], precision, Machine().key, tell)
+        classifier = open_classifier(checkpoint, TOP, driver, precision)
         name = checkpoint.name if len(precisions) == 1 else way(checkpoint.name, precision)
         for image, frame in frames.items():
             classifier.classify(frame)  # the first of its size is slower
@@ -178,9 +181,14 @@ def bench(options: argparse.Namespace) -> int:
     problems = {engine: engine_problem(parts_of(engine)[0]) for engine in engines}
     with Progress() as progress:
         for checkpoint in models:
-            usable = [engine for engine in engines if not problems[engine]]
             tell = functools.partial(progress.step, checkpoint.name)
-            results = measure_side_by_side(checkpoint, usable, options.frames, tell)
+            drivers = _drivers(checkpoint, [engine for engine in engines if not problems[engine]], progress)
+            usable = {engine: driver for engine, driver in drivers.items() if isinstance(driver, str)}
+            measured = measure_side_by_side(checkpoint, list(usable.values()), options.frames, tell)
+            results = {
+                engine: driver if isinstance(driver, ModelError) else measured[driver]
+                for engine, driver in drivers.items()
+            }
             for engine in engines:
                 row: dict[str, Any] = {
                     "model": checkpoint.name,
@@ -204,6 +212,22 @@ def bench(options: argparse.Namespace) -> int:
             what = f"{ratio['memory']:.2f} of the memory of {ratio['against']} and {ratio['time']:.2f} of its time"
             print(f"{ratio['model']}: {ratio['engine']} takes {what}")
     return EX_OK
+
+
+def _drivers(checkpoint: Checkpoint, ways: Sequence[str], progress: Progress) -> dict[str, str | ModelError]:
+    """What is to be opened for each, as in 'onnx int8'; or why one is not used for this network."""
+    from edge.engines import parts_of, way
+    from edge.engines.agreement import driver_of
+    from edge.machine import Machine
+
+    found: dict[str, str | ModelError] = {}
+    for one in ways:
+        engine, precision = parts_of(one)
+        try:
+            found[one] = way(driver_of(checkpoint, engine, precision, Machine().key, progress.line), precision)
+        except ModelError as error:
+            found[one] = error
+    return found
 
 
 def _file_mib(checkpoint: Checkpoint, engine: str) -> float:

@@ -358,6 +358,7 @@ def remove(options: argparse.Namespace) -> int:
 def measure(options: argparse.Namespace) -> int:
     """edge models measure: load and run networks in a throw-away child, and keep what they took."""
     from edge.engines import ENGINES, engine_problem, engine_version, installed_engines, precision_problem, way
+    from edge.engines.agreement import driver_of
     from edge.importer.quantised import FLOAT32, INT8, identity_of, quantised_problem
     from edge.machine import Machine
     from edge.models import measure as measuring
@@ -380,15 +381,15 @@ def measure(options: argparse.Namespace) -> int:
                 if row["problem"]:
                     continue
                 try:
-                    measured = measuring.measure(
-                        checkpoint, how, tell=functools.partial(progress.step, f"{checkpoint.name}, {how}")
-                    )
+                    driver = driver_of(checkpoint, engine, precision, Machine().key, progress.line)
+                    tell = functools.partial(progress.step, f"{checkpoint.name}, {how}")
+                    measured = measuring.measure(checkpoint, way(driver, precision), tell=tell)
                 except ModelError as error:
                     row["problem"] = str(error)
                     continue
                 row |= vars(measured)
                 identity = identity_of(checkpoint, precision)
-                unkept |= not kept.keep(identity, engine_version(engine, precision), measured)
+                unkept |= not kept.keep(identity, engine_version(driver, precision), measured)
                 if not measured.killed:
                     Marker().forgive(checkpoint)
     if options.json:

@@ -40,7 +40,10 @@ _PATIENCE = 20
 
 def quantize(options: argparse.Namespace) -> int:
     """edge models quantize: find ranges and layers, judge on pictures that were held out, install what passes."""
-    from edge.importer.quantised import INT8, install_quantised, quantised_folder
+    from edge.engines import GRAPH_ENGINES
+    from edge.engines.agreement import driver_of
+    from edge.importer.quantised import FLOAT32, INT8, install_quantised, quantised_folder
+    from edge.machine import Machine
     from edge.models.checkpoint import DEMO, find_checkpoint
     from edge.quantizer.judge import passes
     from edge.quantizer.quantize import made_in
@@ -62,6 +65,8 @@ def quantize(options: argparse.Namespace) -> int:
         # told before anybody waits for it
         raise ModelError(f"{folder}: cannot be written to; run it as the owner of the folder (sudo), or with --dry-run")
     with Progress() as progress:
+        # an int8 version is judged by what the same engine says in float
+        driver_of(checkpoint, GRAPH_ENGINES[0], FLOAT32, Machine().key, progress.line)
         if options.from_camera:
             frames = _frames(settings.camera, options.frames, checkpoint.input.scaled_short_side, progress)
             parts = divide([partial(_same, one) for one in frames], in_order=True)

@@ -5,15 +5,19 @@ It catches what no checksum can: MXNet with a bad BLAS computes nonsense on some
 
 import math
 import time
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+
+import numpy as np
 
 from edge.cameras.images import read_image
 from edge.engines import Network
 from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32, INT8
+from edge.models.checkpoint import InputSpec
 from edge.models.store import Answer
-from edge.stages import Frame
+from edge.stages import Frame, Pixels
 
 TOLERANCES = {FLOAT32: 0.02, INT8: 0.1}
 """How far the probability may be off, by precision. Float kernels of other machines differ by 1e-6; the wrong mean or
@@ -24,6 +28,23 @@ def known_picture() -> Frame:
     """The bundled picture that every model is asked about: a guitar before a bookshelf, 224 x 224."""
     path = Path(str(resources.files("edge") / "data" / "known.png"))
     return Frame(read_image(path), sequence=0, captured_s=time.monotonic())
+
+
+def probes(spec: InputSpec) -> Iterator[Pixels]:
+    """Yield the pictures that all engines are asked about: the known one, noise, and the known one once more.
+
+    The noise is as large as the network sees it, so that nothing is averaged away: of single pixels, and of patches.
+    Always the same; the picture that comes again shows whether a forward leaves anything behind.
+    """
+    known = known_picture().pixels
+    random = np.random.default_rng(18)
+    side = max(spec.size, spec.size if spec.resize == "squash" else spec.scaled_short_side)
+    yield known
+    for patches in (side, max(1, side // 8)):
+        few = random.integers(0, 256, (patches, patches, 3), dtype=np.uint8)
+        times = -(-side // patches)
+        yield np.ascontiguousarray(few.repeat(times, 0).repeat(times, 1)[:side, :side])
+    yield known
 
 
 def answer_of(network: Network) -> Answer:

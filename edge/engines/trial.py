@@ -7,6 +7,8 @@ models/measure.py, with one request at a time, each {"do": WHAT}:
     finite    read all parameters and look for nan and infinity; they are dropped again
     load      open the classifier: load_s, first_ms, parameters, peak_mib
     classify  look at the known picture `frames` times: times_ms, enqueue_ms, answer, peak_mib
+    answer    look at the pictures that all engines are asked about (selftest.py: probes): probabilities (pictures x
+              labels), independent, peak_mib
 """
 
 import time
@@ -17,7 +19,7 @@ from typing import Any
 
 from edge.engines import check_finite, open_classifier, parts_of
 from edge.engines.preprocess import to_input
-from edge.engines.selftest import answer_of, known_picture
+from edge.engines.selftest import answer_of, known_picture, probes
 from edge.footprint import peak_rss_mib
 from edge.models.checkpoint import Checkpoint, from_json
 
@@ -28,6 +30,7 @@ def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dic
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     trial = _Trial(from_json(options["checkpoint"]), options["engine"])
     steps = {"start": trial.start, "finite": trial.finite, "load": trial.load, "classify": trial.classify}
+    steps["answer"] = trial.answer
     return lambda request: steps[request["do"]](request)
 
 
@@ -40,7 +43,7 @@ class _Trial:
         return {}
 
     def finite(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        check_finite(self._checkpoint, self._engine)
+        check_finite(self._checkpoint)
         return {}
 
     def load(self, _request: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,5 +67,14 @@ class _Trial:
             "times_ms": times_ms,
             "enqueue_ms": 1000 * self._classifier.enqueue_s(to_input(frame.pixels, self._classifier.input)),
             "answer": asdict(answer_of(self._classifier)),
+            "peak_mib": peak_rss_mib(),
+        }
+
+    def answer(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        network = self._classifier
+        rows = [network.probabilities(to_input(picture, network.input)).tolist() for picture in probes(network.input)]
+        return {
+            "probabilities": rows,
+            "independent": network.independent,
             "peak_mib": peak_rss_mib(),
         }

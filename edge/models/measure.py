@@ -88,11 +88,19 @@ def fingerprint(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None
 class Trial:
     """A child that loads and runs one network, watched so that it cannot take the machine's last memory."""
 
-    def __init__(self, checkpoint: Checkpoint, engine: str, machine: Machine | None = None) -> None:
-        """Start the child, and do not wait for it: what becomes of it, the first answer tells."""
+    def __init__(
+        self, checkpoint: Checkpoint, engine: str, machine: Machine | None = None, *, most_mib: float | None = None
+    ) -> None:
+        """Start the child, and do not wait for it: what becomes of it, the first answer tells.
+
+        One that takes more than `most_mib` is ended, as when there is no more memory.
+        """
         self._machine = machine or Machine()
         self._name = checkpoint.name
+        self._most_mib = math.inf if most_mib is None else most_mib
         self.peak_mib = 0.0
+        self.died = self.aborted = False
+        """Whether it has ended by itself, or was ended because it never answered; whether by SIGABRT."""
         self._worker = Worker(
             "edge.engines.trial",
             {"checkpoint": to_json(checkpoint), "engine": engine},
@@ -114,14 +122,17 @@ class Trial:
 
         Raises OutOfMemoryError when it needs more than there is, ModelError for whatever else it says or does.
         """
+        start_s = time.monotonic()
         self._worker.ask({"do": step, **fields}, timeout_s)
         while (reply := self._worker.poll()) is None:
             if pid := self._worker.pid:
                 self.peak_mib = max(self.peak_mib, rss_mib(pid))
-            if self._no_room():
+            if self._no_room() or self.peak_mib > self._most_mib:
                 self._worker.close()
                 raise OutOfMemoryError(self._name, self.peak_mib)
             time.sleep(_POLL_S)
+        self.died = bool(reply.died_of) or bool(reply.error and time.monotonic() - start_s > timeout_s)
+        self.aborted = reply.died_of == "SIGABRT"
         if reply.died_of in _DEATHS_OF_MEMORY:
             raise OutOfMemoryError(self._name, self.peak_mib)
         if reply.error:

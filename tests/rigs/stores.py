@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from edge.cameras.demo import open_clip
-from edge.engines import engine_version
+from edge.engines import ENGINES, engine_version
+from edge.engines.agreement import Agreement, Agreements
 from edge.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.measure import Measurement, Measurements, fingerprint
@@ -40,6 +41,8 @@ def store_of(folder: Path, machine: Machine, **peaks_mib: float) -> Path:
         identity = fingerprint(find_checkpoint(str(store / name)))
         measured = Measurement(peak_mib, 1.0, 10.0, 5.0, 6.0, 30)
         assert Measurements([store], machine.key).keep(identity, engine_version("mxnet"), measured)
+        # as edge models add leaves it: all engines were asked
+        Agreements([store], machine.key).keep(identity, Agreement(asked=ENGINES))
     return store
 
 
