@@ -2,6 +2,9 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,3 +140,14 @@ def test_what_differs_is_noticed() -> None:
     near = np.array([[5.0, 4.999, 3, 2, 1, 0]], np.float32)
     assert agrees(near[:, [1, 0, 2, 3, 4, 5]], near, of=0.01)
     assert not agrees(right[:, [1, 0, 2, 3, 4, 5]], right, of=0.6)
+
+
+def test_networks_at_random_say_what_plain_mxnet_says(long: bool) -> None:
+    """In a process of its own; half of them always the same, half always new ones, whose seed is printed."""
+    runs = 1000 if long else 40
+    script = Path(__file__).resolve().parents[1] / "scripts" / "check_engines.py"
+    for seed in (1, int(time.time())):
+        command = [sys.executable, str(script), "--runs", str(runs // 2), "--seed", str(seed)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=7200)
+        print(done.stdout)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Ask all engines about networks at random (random_networks.py): each must say what plain MXNet says, within 1e-4.
+
+    scripts/check_engines.py [--runs N] [--seed N]
+
+For each network the engines' answers go through the same judgement as when a model is added (engines/agreement.py):
+mxnet then runs with its fusion of layers, or without. An engine may refuse a network by the name of what it does not
+support; of all answers at most 5 % may be such. The fusion is asked in a child, which may crash.
+"""
+
+import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines import UNFUSED, installed_engines, open_classifier
+from edge.engines.agreement import MXNET, Failed, Said, judge
+from edge.errors import ModelError
+from edge.importer.symbol import UnsupportedError
+from edge.models.checkpoint import Checkpoint, from_json, to_json
+from edge.models.labels import read_labels
+from random_networks import Made, make
+
+Floats = NDArray[np.float32]
+MOST_APART = 1e-4
+MOST_REFUSED = 0.05
+
+
+def ask(checkpoint: Checkpoint, driver: str, inputs: Floats) -> Floats:
+    """Return the probabilities: inputs x labels. Raises ModelError."""
+    network = open_classifier(checkpoint, engine=driver)
+    try:
+        planes = network.input.planes
+        mean, std = (
+            np.array(three[:planes], np.float32)[:, np.newaxis, np.newaxis]
+            for three in (network.input.mean, network.input.std)
+        )
+        return np.array([network.probabilities(((one - mean) / std)[np.newaxis]) for one in inputs])
+    finally:
+        network.close()
+
+
+def serve() -> None:
+    """The child: a line with a checkpoint and a file of inputs each."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            found = ask(from_json(request["checkpoint"]), MXNET, np.load(request["inputs"]))
+            np.save(request["out"], found)
+            print("ok", flush=True)
+        except ModelError as error:
+            print(error, flush=True)
+
+
+class Fused:
+    """MXNet with its fusion, in a child that is started again when it has crashed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._child: subprocess.Popen[str] | None = None
+
+    def ask(self, made: Made) -> Floats | str:
+        """Return the probabilities, or why there are none."""
+        if self._child is None or self._child.poll() is not None:
+            self._child = subprocess.Popen(
+                [sys.executable, __file__, "--serve"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._child.stdin
+        assert self._child.stdout
+        inputs, out = self._folder / "inputs.npy", self._folder / "out.npy"
+        np.save(inputs, made.inputs)
+        request: dict[str, Any] = {"checkpoint": to_json(made.checkpoint), "inputs": str(inputs), "out": str(out)}
+        print(json.dumps(request), file=self._child.stdin, flush=True)
+        answer = self._child.stdout.readline().strip()
+        if answer != "ok":
+            return answer or "died"
+        found: Floats = np.load(out)
+        return found
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            for stream in (self._child.stdin, self._child.stdout):
+                if stream is not None:
+                    stream.close()
+
+
+def check(made: Made, fused: Fused, counts: Counter[str]) -> list[str]:
+    """Return what is wrong with the engines' answers to one network, a line each."""
+    answers: dict[str, Said | Failed] = {}
+    engines = installed_engines()
+    for driver in (UNFUSED, *engines):
+        counts["asked"] += driver != UNFUSED
+        try:
+            found = fused.ask(made) if driver == MXNET else ask(made.checkpoint, driver, made.inputs)
+        except UnsupportedError as error:
+            counts["refused"] += 1
+            counts[f"refused: {str(error).partition(': ')[2]}"] += 1
+            answers[driver] = Failed(str(error))
+            continue
+        except ModelError as error:
+            return [f"{driver}: {error}"]
+        if isinstance(found, str):
+            counts["the fusion fails"] += 1
+            answers[driver] = Failed(found, died=found == "died")
+        else:
+            answers[driver] = Said(found, made.independent, driver)
+    agreed = judge("net", answers, read_labels(made.checkpoint.synset))
+    if agreed.unfused:
+        counts["without fusion"] += 1
+    faults = [f"{engine} is refused: {why}" for engine, why in agreed.refused.items()]
+    for engine in engines:
+        if engine in agreed.refused or isinstance(answers[agreed.driver(engine)], Failed):
+            continue
+        said = answers[agreed.driver(engine)]
+        assert isinstance(said, Said)
+        apart = float(np.abs(said.probabilities - made.right).max())
+        counts["answers"] += 1
+        if not apart <= MOST_APART:
+            faults.append(f"{engine} is off by {apart:.1e}")
+    return faults
+
+
+def main() -> int:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1000, metavar="N", help="default: 1000")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the first network; the others follow")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve()
+        return 0
+    counts: Counter[str] = Counter()
+    wrong = 0
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="edge-check-") as place:
+        fused = Fused(Path(place))
+        try:
+            for seed in range(options.seed, options.seed + options.runs):
+                folder = Path(place) / "net"
+                folder.mkdir(exist_ok=True)
+                made = make(seed, folder)
+                for fault in check(made, fused, counts):
+                    wrong += 1
+                    print(f"seed {seed} ({made.what}): {fault}", file=sys.stderr)
+        finally:
+            fused.close()
+    refused = counts["refused"] / max(1, counts["asked"])
+    print(f"{options.runs} networks from seed {options.seed} in {time.monotonic() - start:.0f} s:")
+    for what, count in counts.most_common():
+        print(f"{count:8}  {what}")
+    if refused > MOST_REFUSED:
+        print(f"{refused:.1%} of the answers are refusals, more than {MOST_REFUSED:.0%}", file=sys.stderr)
+    return 1 if wrong or refused > MOST_REFUSED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
