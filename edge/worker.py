@@ -55,7 +55,7 @@ class Reply:
 class Worker:
     """A child process with a driver in it, replaced when it dies or is late.
 
-    No method but the constructor waits, except for the death of a killed child (milliseconds, at most REAP_S).
+    No method but the constructor waits, except for the death of a killed child (milliseconds, at most `reap_s`).
     `close` may be called from any thread.
     """
 
@@ -69,16 +69,19 @@ class Worker:
         wait: bool = True,
         private_folder: bool = True,
         pass_fds: Sequence[int] = (),
+        reap_s: float = REAP_S,
     ) -> None:
         """Start the child. `what` people call it ('the voice') is for messages.
 
         With `wait`, returns when its driver is open and raises WorkerError when that fails or takes longer than
         `start_timeout_s`; without, the reply to the first request tells. The child gets a folder of its own for
         temporary files, unless it writes none, and inherits the file descriptors `pass_fds` under their numbers.
+        `reap_s` is how long a killed child may take to be gone: one that has much memory takes longer.
         """
         self._module, self._options, self._start_timeout_s = module, options, start_timeout_s
         self._what = what
         self._private_folder, self._pass_fds = private_folder, tuple(pass_fds)
+        self._reap_s = reap_s
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._ready = self._busy = self._closed = False
@@ -166,7 +169,9 @@ class Worker:
         self._ready = False
         self._deadline_s = time.monotonic() + self._start_timeout_s
         try:
-            self._child = _Child(self._module, self._options, self._pass_fds, private_folder=self._private_folder)
+            self._child = _Child(
+                *(self._module, self._options, self._pass_fds, self._reap_s), private_folder=self._private_folder
+            )
         except OSError as error:
             self._fault = f"cannot start a process for {self._what}: {error}"
 
@@ -205,8 +210,15 @@ class _Child:
     """The process itself, the pipes to it and its folder for temporary files."""
 
     def __init__(
-        self, module: str, options: Mapping[str, Any], pass_fds: Sequence[int], *, private_folder: bool
+        self,
+        module: str,
+        options: Mapping[str, Any],
+        pass_fds: Sequence[int],
+        reap_s: float,
+        *,
+        private_folder: bool,
     ) -> None:
+        self._reap_s = reap_s
         self._folder = _temporary_folder() if private_folder else None
         self._unread = b""
         # the child finds the same modules as we do, and with -P none in the current directory
@@ -268,7 +280,7 @@ class _Child:
         self._requests.close()
         self._replies.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(REAP_S)
+            self._process.wait(self._reap_s)
         _remove(self._folder)
         return self._process.returncode
 

@@ -37,6 +37,8 @@ LEAST_AVAILABLE_MIB = 40.0
 LEAST_HEADROOM_MIB = 4.0
 """The same for what a cgroup's limit leaves."""
 _POLL_S = 0.02
+_REAP_S = 10.0
+"""The kernel frees a network's memory before its process is gone, and on a busy machine that takes a while."""
 # who died of these had no memory: they are the kernel's way, and C++'s (an uncaught bad_alloc)
 _DEATHS_OF_MEMORY = ("SIGKILL", "SIGABRT")
 
@@ -107,6 +109,7 @@ class Trial:
             f"the trial of {self._name}",
             START_TIMEOUT_S,
             wait=False,
+            reap_s=_REAP_S,
         )
 
     def __enter__(self) -> Self:
