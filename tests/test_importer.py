@@ -217,6 +217,8 @@ def nested(depth: int) -> str:
         '{"nodes": [{"op": "null", "name": "data", "inputs": []}], "heads": [[0, 0], [0, 0]]}',
         '{"nodes": [{"op": "relu", "name": "a", "inputs": [[0, 0]]}], "heads": [[0, 0]]}',
         '{"nodes": [{"op": "relu", "name": "a", "inputs": [[1e400, 0]]}], "heads": [[0, 0]]}',
+        '{"nodes": [{"op": "null", "name": "data", "inputs": []}, '
+        '{"op": "relu", "name": "a", "inputs": [[0, 5, 0]]}], "heads": [[1, 0]]}',
         '{"nodes": ' + nested(100_000) + "}",
         '{"nodes": [' + "[]," * 1_000_000 + '0], "heads": []}',
         '{"nodes": 1' + "0" * 1_000_000 + "}",

@@ -173,6 +173,7 @@ def read_symbol(path: Path) -> Symbol:
         graph = json.loads(_text(path))
         nodes = [_node(path, number, node) for number, node in enumerate(graph["nodes"])]
         heads, ports = _sources(graph["heads"], len(nodes))
+        _check_variables(nodes)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; copy it again") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -182,6 +183,14 @@ def read_symbol(path: Path) -> Symbol:
         raise ModelError(f"{path}: a classifier has one output, this has {len(heads)}")
     nodes, head = _with_states(path, nodes, heads[0])
     return Symbol(tuple(nodes), head, _ancestors(nodes, head), ports[0])
+
+
+def _check_variables(nodes: Sequence[Node]) -> None:
+    """Raise ValueError where another output of a variable is used than its only one."""
+    for node in nodes:
+        for index, port in zip(node.inputs, node.ports, strict=True):
+            if port and nodes[index].op == "null":
+                raise ValueError(f"output {port} of the variable {nodes[index].name[:80]!r} is used, which has one")
 
 
 def _text(path: Path) -> str:
