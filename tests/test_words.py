@@ -321,6 +321,10 @@ def test_a_file_of_the_release_before_goes_on_working(tmp_path: Path) -> None:
     assert words.sure(Term("tench", "n01440764")) == "Schau: einen Fisch"
     assert words.sure(Term("dog", "n02084071")) == "Schau: einen Hund"
     assert words.notice(aloud.READY) == "Ich bin bereit."
+    path.write_text('[labels]\ncardigan = "eine Strickjacke"\ncrane = "einen Kran"\n')
+    words = Words(AnnounceSettings(), SpeechSettings(translations=str(path)))
+    garment, dog, machine = Term("cardigan", "n02963159"), Term("Cardigan", "n02113186"), Term("crane", "n03126707")
+    assert [words.sayable([term], spoken=False) for term in (garment, dog, machine)] == [garment, None, machine]
 
 
 def test_a_new_word_may_have_both_cases() -> None:

@@ -30,6 +30,12 @@ def load_english() -> Mapping[str, Entry]:
     return entries
 
 
+@functools.cache
+def said_by_name() -> Mapping[str, str]:
+    """Return what is said, by the plain words without their article: what such a word means to a listener."""
+    return {plain(bare(entry.said)): entry.said for entry in load_english().values()}
+
+
 def plain(text: str) -> str:
     """Return words as people compare them: 'Web_site' and 'web site' are one."""
     return " ".join(text.replace("_", " ").casefold().split())

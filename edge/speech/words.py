@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge.errors import ConfigError
 from edge.settings import AnnounceSettings, SpeechSettings
-from edge.speech.english import Entry, bare, load_english, plain
+from edge.speech.english import Entry, bare, load_english, plain, said_by_name
 from edge.speech.phrases import with_article
 from edge.speech.translation import ONE_FORM, Forms, forms_of, our_translation, read_translation
 from edge.stages import Term
@@ -123,8 +123,12 @@ class Words:
 
     def _translation(self, term: Term) -> Forms | None:
         entry = self._entry(term)
+        names = [entry.said, bare(entry.said)] if entry else []
+        # a word that means another thing to people is none for this one: a Cardigan is a dog, a cardigan is not
+        if entry is None or said_by_name().get(plain(term.label), entry.said) == entry.said:
+            names.append(term.label)
         for layer in self._layers:
-            for name in (term.label, *((entry.said, bare(entry.said)) if entry else ())):
+            for name in names:
                 if forms := layer.labels.get(plain(name)):
                     return forms
             if entry and (forms := layer.words.get(term.id)):
