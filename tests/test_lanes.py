@@ -75,7 +75,10 @@ def test_root_runs_each_test_once_as_one_user(tmp_path: Path) -> None:
         (tmp_path / str(number)).mkdir()
         commands |= lanes._lanes(places.here(), tmp_path / str(number), [], marker)
     markers = {name: command.arguments[-command.arguments[::-1].index("-m")] for name, command in commands.items()}
-    assert markers == {"pace": "not root", "rest": "not root", "deploy": "root", "machines": "root"}
+    assert markers == {
+        **dict.fromkeys((*lanes.FILES, lanes.REST), "not root"),
+        **dict.fromkeys((*lanes.ROOT_FILES, lanes.ROOT_REST), "root"),
+    }
 
 
 def test_one_report_over_all_lanes(tmp_path: Path) -> None:

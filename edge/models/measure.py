@@ -310,6 +310,8 @@ class Measurements:
             key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(measurement).items()
         }
         for folder in self._folders:
+            if folder != self._folders[0] and not folder.is_dir():
+                continue  # there is no service here, and it is not for us to make its store
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 write_json(folder / self.FILE, _read(folder / self.FILE) | {self._key(identity, engine): rounded})
