@@ -448,5 +448,4 @@ def _rescale(arrays: dict[str, Floats], scores: Floats) -> None:
 
 def _softmax(scores: Floats) -> Floats:
     exponentials = np.exp(scores - scores.max(1, keepdims=True))
-    found: Floats = exponentials / exponentials.sum(1, keepdims=True)
-    return found
+    return np.asarray(exponentials / exponentials.sum(1, keepdims=True), np.float32)

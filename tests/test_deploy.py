@@ -292,6 +292,23 @@ def set_engine(pi: Booted, engine: str) -> None:
     until(pi, lambda: json.loads(pi.run("/usr/local/bin/edge", "status", "--json").stdout)["engine"] == engine)
 
 
+def test_photos_are_named_without_a_route(pi: Booted, shared: Path) -> None:
+    """The network of the first day came with the bundle: nothing is asked for on the way from a folder to its words."""
+    pi.run("rm", "-r", "/var/lib/edge/models/mine")
+    photos = pi.root / "tmp/photos"
+    photos.mkdir()
+    for file in (shared / "images").iterdir():
+        shutil.copy(file, photos)
+    pi.run("chmod", "-R", "a+rX", "/tmp/photos")
+    run = ["/usr/local/bin/edge", "run", "--camera", "/tmp/photos", "--every-frame", "--speech", "log"]
+    done = pi.run_as("pi", *run, check=False, timeout_s=600)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    assert "Model: efficientnet-lite0" in told
+    # as many as it says in a minute, by the clock of the photos
+    assert len(re.findall(r"(?m)^(?:I see|maybe) ", told)) >= 10, told
+
+
 def test_a_second_run_changes_nothing_and_a_preview_tells_what_would_change(
     pi: Booted, installed: tuple[Path, str]
 ) -> None:

@@ -118,7 +118,7 @@ def test_it_computes_what_the_original_does(tmp_path: Path) -> None:
     networks = [open_classifier(checkpoint, engine=engine) for engine in ENGINES if not engine_problem(engine)]
     for _ in range(3):
         picture = random.integers(0, 256, (224, 224, 3), np.uint8)
-        wanted = scores(arrays, (picture.transpose(2, 0, 1).astype(np.float32) - 127) / 128)
+        wanted = scores(arrays, np.asarray((picture.transpose(2, 0, 1).astype(np.float32) - 127) / 128, np.float32))
         probable = np.exp(wanted - wanted.max())
         probable /= probable.sum()
         for network in networks:

@@ -133,7 +133,8 @@ def test_a_hostile_file_is_one_clear_line_and_takes_no_memory(tmp_path: Path, ca
     assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
-    assert peak < 32 * 2**20
+    # Python 3.13 takes 40 MiB for a hundred thousand opcodes, 3.11 less than 32
+    assert peak < 64 * 2**20
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])

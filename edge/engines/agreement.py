@@ -108,7 +108,7 @@ class Agreements:
         table = dataclasses.asdict(agreement)
         del table["unable"]
         for folder in self._folders:
-            if folder != self._folders[0] and not folder.is_dir():
+            if folder != self._folders[0] and not folder.parent.is_dir():
                 continue  # there is no service here, and it is not for us to make its store
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)

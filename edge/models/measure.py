@@ -310,7 +310,7 @@ class Measurements:
             key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(measurement).items()
         }
         for folder in self._folders:
-            if folder != self._folders[0] and not folder.is_dir():
+            if folder != self._folders[0] and not folder.parent.is_dir():
                 continue  # there is no service here, and it is not for us to make its store
             try:
                 folder.mkdir(parents=True, exist_ok=True)

@@ -77,8 +77,7 @@ def _unit(arrays: Arrays, x: Floats, conv: str, norm: str, stride: int = 1) -> F
         arrays[f"{norm}.{what}"][:, np.newaxis, np.newaxis]
         for what in ("weight", "bias", "running_mean", "running_var")
     )
-    found: Floats = (made - mean) / np.sqrt(variance + 1e-3) * gamma + beta
-    return found
+    return np.asarray((made - mean) / np.sqrt(variance + 1e-3) * gamma + beta, np.float32)
 
 
 def _convolved(x: Floats, weight: Floats, stride: int) -> Floats:

@@ -9,6 +9,7 @@ for a zero stands for the mean there, and would no longer.
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -271,7 +272,7 @@ def _between(side: int, count: int, *, corners: bool) -> NDArray[np.float32]:
 
     With `corners` the first and last stay where they are; else the borders of the first and last do.
     """
-    places = np.zeros(count)
+    places: NDArray[np.floating[Any]] = np.zeros(count)
     if count > 1 and corners:
         places = np.arange(count) * ((side - 1) / (count - 1))
     elif not corners:
