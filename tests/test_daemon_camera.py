@@ -176,9 +176,11 @@ def test_no_more_frames_a_second_than_asked_for(tmp_path: Path) -> None:
     ):
         assert child.wait(PATIENCE_S) == 0
     frames = named(read_events(events), "frame")
-    elapsed_s = frames[-1]["elapsed_s"] - frames[0]["elapsed_s"]
     assert len(frames) == 16
-    assert len(frames) <= 1 + 4.2 * elapsed_s
+    # one that is late, as the first may be on a busy machine, is nearer to the last one: not all of the first are
+    last = len(frames) - 1
+    times_s = [frame["elapsed_s"] for frame in frames]
+    assert any(last - first <= 4.2 * (times_s[last] - times_s[first]) for first in range(5))
 
 
 def test_a_still_scene_is_looked_at_now_and_then_and_a_change_at_once(tmp_path: Path) -> None:
