@@ -5,7 +5,6 @@ TensorFlow's tpu/models/official/efficientnet/lite describes it: stem, head and 
 the last stage are the same in all sizes. The arrays are called as in the package efficientnet_lite_pytorch.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.converter.pth import read_pth
+from edge.converter.structure import symbol_text
 from edge.errors import ModelError
 from edge.importer.params import write_params
 
 Arrays = Mapping[str, NDArray[Any]]
 
 _EPSILON = 1e-3
-_MXNET_VERSION = 10901
 _LABELS = 1000
 _STEM, _HEAD = 32, 1280
 
@@ -107,13 +106,7 @@ class _Structure:
 
     def symbol(self) -> str:
         """Return the text of NAME-symbol.json."""
-        graph = {
-            "nodes": self._nodes,
-            "arg_nodes": [index for index, node in enumerate(self._nodes) if node["op"] == "null"],
-            "heads": [[len(self._nodes) - 1, 0, 0]],
-            "attrs": {"mxnet_version": ["int", _MXNET_VERSION]},
-        }
-        return json.dumps(graph, indent=1) + "\n"
+        return symbol_text(self._nodes)
 
     def _block(self, x: int, number: int, stage: _Stage, stride: int, channels: int) -> int:
         theirs, own, inner, came = f"_blocks.{number}", f"block{number}", channels * stage.expand, x

@@ -1,7 +1,7 @@
 """A network's structure as it grows, layer by layer, and NAME-symbol.json of it, as MXNet 1.9 writes it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,13 +127,7 @@ class Structure:
 
     def symbol(self) -> str:
         """Return the text of NAME-symbol.json; what was added last is the output."""
-        graph = {
-            "nodes": self._nodes,
-            "arg_nodes": [index for index, node in enumerate(self._nodes) if node["op"] == "null"],
-            "heads": [[len(self._nodes) - 1, 0, 0]],
-            "attrs": {"mxnet_version": ["int", _MXNET_VERSION]},
-        }
-        return json.dumps(graph, indent=1) + "\n"
+        return symbol_text(self._nodes)
 
     def _pool(self, x: int, name: str, window: tuple[int, int, int], **attributes: object) -> int:
         """`window` is its side, its step and the padding: pixels."""
@@ -160,3 +154,14 @@ class Structure:
             node["attrs"] = {key: str(value) for key, value in attributes.items()}
         self._nodes.append(node)
         return len(self._nodes) - 1
+
+
+def symbol_text(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """Return the text of NAME-symbol.json for nodes in their order; the last one is the output."""
+    graph = {
+        "nodes": nodes,
+        "arg_nodes": [index for index, node in enumerate(nodes) if node["op"] == "null"],
+        "heads": [[len(nodes) - 1, 0, 0]],
+        "attrs": {"mxnet_version": ["int", _MXNET_VERSION]},
+    }
+    return json.dumps(graph, indent=1) + "\n"
