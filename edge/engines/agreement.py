@@ -10,11 +10,9 @@ and nothing else.
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +33,7 @@ from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
 from edge.models.labels import Label, read_labels
 from edge.models.measure import LOAD_TIMEOUT_S, OutOfMemoryError, Trial, fingerprint
-from edge.models.store import Answer, write_json
+from edge.models.store import Answer, keep_entry, read_entries
 
 Floats = NDArray[np.float32]
 MXNET = ENGINES[0]
@@ -94,7 +92,7 @@ class Agreements:
     def find(self, identity: str) -> Agreement | None:
         """Return what is known of the network with that fingerprint."""
         for folder in self._folders:
-            kept = _read(folder / self.FILE).get(f"{self._place}, {identity}")
+            kept = read_entries(folder / self.FILE).get(f"{self._place}, {identity}")
             # an entry of another release, or edited by hand, is as good as none
             with contextlib.suppress(TypeError, LookupError, ValueError, AttributeError):
                 if kept is not None:
@@ -107,13 +105,7 @@ class Agreements:
         """Write it into the first folder that can be written to; where none can, it is asked for again."""
         table = dataclasses.asdict(agreement)
         del table["unable"]
-        for folder in self._folders:
-            if folder != self._folders[0] and not folder.parent.is_dir():
-                continue  # there is no service here, and it is not for us to make its store
-            with contextlib.suppress(OSError):
-                folder.mkdir(parents=True, exist_ok=True)
-                write_json(folder / self.FILE, _read(folder / self.FILE) | {f"{self._place}, {identity}": table})
-                return
+        keep_entry(self._folders, self.FILE, f"{self._place}, {identity}", table)
 
 
 def agreement_of(
@@ -308,11 +300,3 @@ def _ask(checkpoint: Checkpoint, driver: str, most_mib: float | None) -> Said | 
         return Failed(str(error), died=trial.died)
     engine = MXNET if driver == UNFUSED else driver
     return Said(np.array(found["probabilities"], np.float32), found["independent"], engine)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return table if isinstance(table, dict) else {}

@@ -8,7 +8,6 @@ while it classifies. The kernel keeps it, so no peak is missed between two sampl
 import contextlib
 import functools
 import hashlib
-import json
 import math
 import statistics
 import time
@@ -23,7 +22,7 @@ from edge.errors import ModelError
 from edge.footprint import rss_mib
 from edge.machine import Machine
 from edge.models.checkpoint import Checkpoint, to_json
-from edge.models.store import Answer, Examined, write_json
+from edge.models.store import Answer, Examined, keep_entry, read_entries
 from edge.worker import Worker
 
 FRAMES = 30
@@ -297,7 +296,7 @@ class Measurements:
     def find(self, identity: str, engine: str) -> Measurement | None:
         """Return what was measured of the network with that fingerprint, with this engine (and its version), here."""
         for folder in self._folders:
-            kept = _read(folder / self.FILE).get(self._key(identity, engine))
+            kept = read_entries(folder / self.FILE).get(self._key(identity, engine))
             # an entry of another version, or edited by hand, is as good as none
             with contextlib.suppress(TypeError):
                 if kept is not None and all(isinstance(value, int | float) for value in kept.values()):
@@ -309,27 +308,10 @@ class Measurements:
         rounded = {
             key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(measurement).items()
         }
-        for folder in self._folders:
-            if folder != self._folders[0] and not folder.parent.is_dir():
-                continue  # there is no service here, and it is not for us to make its store
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                write_json(folder / self.FILE, _read(folder / self.FILE) | {self._key(identity, engine): rounded})
-            except OSError:
-                continue
-            return True
-        return False
+        return keep_entry(self._folders, self.FILE, self._key(identity, engine), rounded)
 
     def _key(self, identity: str, engine: str) -> str:
         return f"{self._machine_key}, {engine}, {identity}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {key: one for key, one in table.items() if isinstance(one, dict)} if isinstance(table, dict) else {}
 
 
 def estimate(params_mib: float) -> Measurement:

@@ -18,7 +18,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -395,6 +395,29 @@ def _is_changed_only_there(old: str, new: str, calibration: Calibration | None) 
 def write_json(path: Path, table: Mapping[str, Any]) -> None:
     """Replace a file as a whole, or not at all. Raises OSError."""
     write_text(path, json.dumps(table, indent=1, sort_keys=True) + "\n")
+
+
+def read_entries(path: Path) -> dict[str, Any]:
+    """Return the entries of a file that `keep_entry` writes; one that cannot be read has none."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: one for key, one in table.items() if isinstance(one, dict)} if isinstance(table, dict) else {}
+
+
+def keep_entry(folders: Sequence[Path], file: str, key: str, entry: Mapping[str, Any]) -> bool:
+    """Write an entry into the file of the first folder that can be written to; return False when none can."""
+    for folder in folders:
+        if folder != folders[0] and not folder.parent.is_dir():
+            continue  # there is no service here, and it is not for us to make its store
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / file, read_entries(folder / file) | {key: entry})
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def exchange(new: Path, place: Path) -> None:
