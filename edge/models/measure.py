@@ -181,9 +181,10 @@ class _Run:
 
     def look(self) -> None:
         block = min(self.BLOCK, self.left)
-        self._ran = self._trial.ask("classify", block * FRAME_TIMEOUT_S, frames=block)
-        self._times_ms += self._ran["times_ms"]
+        self._times_ms += self._trial.ask("classify", block * FRAME_TIMEOUT_S, frames=block)["times_ms"]
         self.left -= block
+        if not self.left:
+            self._ran = self._trial.ask("finish", 2 * FRAME_TIMEOUT_S)
 
     @property
     def result(self) -> tuple[Measurement, Answer]:
