@@ -46,9 +46,11 @@ from edge.models.choice import (
     no_model_fits,
     smaller,
 )
+from edge.models.fingerprint import fingerprint
 from edge.models.labels import read_labels
 from edge.models.marker import Marker
-from edge.models.measure import Measurement, Measurements
+from edge.models.measurements import Measurement, Measurements
+from edge.models.measurements import estimate as estimated
 from edge.models.store import Answer, Installed, installed, look_into, verify
 from edge.packaged import Brought, is_here, not_here
 from edge.settings import Settings
@@ -456,7 +458,7 @@ class Loader:
         file_mib = 0.0
         with contextlib.suppress(OSError):  # opening it will tell what is wrong
             file_mib = weights_mib(checkpoint, precision)
-        estimate = estimate or measure.estimate(file_mib)
+        estimate = estimate or estimated(file_mib)
         if not why and str(checkpoint.params) in self._kills:
             why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
             self._struck.add(checkpoint.name)
@@ -475,7 +477,7 @@ class Loader:
             return Agreement()
         if one is None or digests is None:
             return None
-        return self._agreements.find(measure.fingerprint(checkpoint, digests))
+        return self._agreements.find(fingerprint(checkpoint, digests))
 
     def _ask_about(self, option: Option) -> bool:
         """Ask all engines about a network of which that is not known; return whether anything has changed by it."""

@@ -20,8 +20,10 @@ from edge.machine import Machine
 from edge.models.catalogue import CONVERTED, Entry, Source, load_catalogue
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders
 from edge.models.fetch import Fetcher
+from edge.models.fingerprint import fingerprint
 from edge.models.marker import Marker
-from edge.models.measure import Measurement, Measurements, OutOfMemoryError, examine, fingerprint
+from edge.models.measure import OutOfMemoryError, examine
+from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Examined, Store
 from edge.worker import Worker
 

@@ -48,7 +48,7 @@ from edge.libraries import is_installed
 from edge.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders, to_json
 from edge.models.choice import budget, choose, Candidate, companions_mib
-from edge.models.measure import Measurement, Measurements
+from edge.models.measurements import Measurement, Measurements
 from edge.worker import Worker
 
 HERE = Path(__file__).resolve().parent

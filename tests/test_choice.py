@@ -21,7 +21,7 @@ from edge.models.choice import (
     no_model_fits,
     smaller,
 )
-from edge.models.measure import Measurement
+from edge.models.measurements import Measurement
 
 COMPANIONS_MIB = 50.0
 

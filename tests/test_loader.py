@@ -19,7 +19,9 @@ from edge.installation import how_to_get
 from edge.loader import MOST_KILLS, Loader
 from edge.machine import Machine
 from edge.models.checkpoint import find_checkpoint
-from edge.models.measure import Measurement, Measurements, examine, fingerprint
+from edge.models.fingerprint import fingerprint
+from edge.models.measure import examine
+from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, look_into
 
 pytestmark = pytest.mark.integration

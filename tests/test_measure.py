@@ -13,14 +13,9 @@ from rigs.processes import wait_until, workers
 from edge.errors import ModelError
 from edge.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
-from edge.models.measure import (
-    Measurement,
-    Measurements,
-    fingerprint,
-    measure,
-    measure_side_by_side,
-    percentile,
-)
+from edge.models.fingerprint import fingerprint
+from edge.models.measure import measure, measure_side_by_side, percentile
+from edge.models.measurements import Measurement, Measurements
 from edge.models.store import sha256
 
 DEMO = Path(str(resources.files("edge") / "data" / "demo"))

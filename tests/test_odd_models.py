@@ -14,7 +14,7 @@ from edge.engines.agreement import Agreement, Agreements
 from edge.engines.mxnet_compat import import_mxnet
 from edge.machine import Machine
 from edge.models.checkpoint import find_checkpoint, store_folders
-from edge.models.measure import fingerprint
+from edge.models.fingerprint import fingerprint
 
 pytestmark = pytest.mark.integration
 DEMO = find_checkpoint("demo")

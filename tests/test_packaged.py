@@ -40,7 +40,8 @@ from edge.machine import Machine
 from edge.models.calibration import in_force
 from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Calibration, Checkpoint, InputSpec, find_checkpoint
-from edge.models.measure import Measurement, Measurements, fingerprint
+from edge.models.fingerprint import fingerprint
+from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, installed, look_into, note_calibration, read_manifest, verify
 from edge.packaged import OURS, Brought, find_member, install, is_here, is_ours, measured_of
 

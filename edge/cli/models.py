@@ -364,9 +364,10 @@ def measure(options: argparse.Namespace) -> int:
     from edge.models import measure as measuring
     from edge.models.checkpoint import store_folders
     from edge.models.marker import Marker
+    from edge.models.measurements import Measurements
 
     models = checkpoints(",".join(options.names) or None)
-    kept = measuring.Measurements(store_folders(), Machine().key)
+    kept = Measurements(store_folders(), Machine().key)
     rows: list[dict[str, Any]] = []
     unkept = False
     with Progress() as progress:

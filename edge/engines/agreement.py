@@ -31,8 +31,9 @@ from edge.importer.params import open_params
 from edge.importer.quantised import FLOAT32
 from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
+from edge.models.fingerprint import fingerprint
 from edge.models.labels import Label, read_labels
-from edge.models.measure import LOAD_TIMEOUT_S, OutOfMemoryError, Trial, fingerprint
+from edge.models.measure import LOAD_TIMEOUT_S, OutOfMemoryError, Trial
 from edge.models.store import Answer, keep_entry, read_entries
 
 Floats = NDArray[np.float32]

@@ -27,7 +27,7 @@ from edge.importer.graph import GRAPH, VERSION, WEIGHTS, Graph, make_graph
 from edge.importer.head import head_of
 from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import GREY, Checkpoint, InputSpec, store_folders
-from edge.models.measure import fingerprint
+from edge.models.fingerprint import fingerprint
 
 FOLDER = ".graphs"
 ABOUT = "about.json"

@@ -22,7 +22,7 @@ from edge.errors import ModelError
 from edge.importer.cache import ABOUT, describe, key_of, whole_graph
 from edge.importer.graph import GRAPH, WEIGHTS, Graph
 from edge.models.checkpoint import DEMO, Checkpoint
-from edge.models.measure import fingerprint
+from edge.models.fingerprint import fingerprint
 from edge.models.store import Answer, exchange
 
 FLOAT32, INT8 = "float32", "int8"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.models.checkpoint import TEMPERATURES, Calibration, Checkpoint
-from edge.models.measure import fingerprint
+from edge.models.fingerprint import fingerprint
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.errors import ModelError
 from edge.models.checkpoint import InputSpec, input_spec
-from edge.models.measure import Measurement
+from edge.models.measurements import Measurement
 
 FILE = "catalogue.toml"
 GLUON, CHECKPOINT, IMGCLSMOB, TIMM = KINDS = ("gluon", "checkpoint", "imgclsmob", "timm")

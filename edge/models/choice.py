@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.errors import EX_UNAVAILABLE, NoModelFits
-from edge.models.measure import Measurement
+from edge.models.measurements import Measurement
 
 DEFAULT_BUDGET_MIB = 640
 """What edge may take where nobody has said: enough for Inception v3 with camera and voice, on every Pi from 1 GB on."""

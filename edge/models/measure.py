@@ -5,16 +5,12 @@ while it classifies. The kernel keeps it, so no peak is missed between two sampl
 (PSS) it does not shrink because another process has the same library loaded at the moment.
 """
 
-import contextlib
 import functools
-import hashlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,7 +18,8 @@ from edge.errors import ModelError
 from edge.footprint import rss_mib
 from edge.machine import Machine
 from edge.models.checkpoint import Checkpoint, to_json
-from edge.models.store import Answer, Examined, keep_entry, read_entries
+from edge.models.measurements import Measurement
+from edge.models.store import Answer, Examined
 from edge.worker import Worker
 
 FRAMES = 30
@@ -40,50 +37,6 @@ _REAP_S = 10.0
 """The kernel frees a network's memory before its process is gone, and on a busy machine that takes a while."""
 # who died of these had no memory: they are the kernel's way, and C++'s (an uncaught bad_alloc)
 _DEATHS_OF_MEMORY = ("SIGKILL", "SIGABRT")
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What one network takes with one engine on one machine."""
-
-    peak_mib: float
-    """The process that loads and runs it, at its largest."""
-    load_s: float
-    """From nothing loaded, not even the engine, to ready for the first frame."""
-    first_ms: float
-    """The first forward, in which the engine prepares its kernels."""
-    median_ms: float
-    """A frame, from its pixels to the result copied out, once warm."""
-    p95_ms: float
-    frames: int
-    """How many the median and p95 are of."""
-    enqueue_ms: float = 0.0
-    """How long forward() alone took to come back. It only queues the work: this is no time of anything."""
-    parameters: int = 0
-    """How many numbers the network has learnt."""
-    estimated: bool = False
-    """Shipped or derived from the file's size, not measured here."""
-    killed: bool = False
-    """It ran out of memory: peak_mib is what it had by then, so it needs more than that. The times mean nothing."""
-
-
-def fingerprint(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
-    """Return what identifies a network's files and input: 16 hexadecimal digits.
-
-    `digests` are SHA-256 in hexadecimal by file name, where they are known; else both files are read whole.
-    Raises ModelError when they cannot be read.
-    """
-    parts = [str(checkpoint.input.size)]
-    for path in (checkpoint.symbol, checkpoint.params):
-        if digests is not None and path.name in digests:
-            parts.append(digests[path.name])
-            continue
-        try:
-            with path.open("rb") as file:
-                parts.append(hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise ModelError(f"{path}: {error.strerror}; copy it again") from error
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
 
 class Trial:
@@ -282,42 +235,3 @@ def examine(
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest of the values that at least this share of them do not exceed (the nearest-rank percentile)."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
-
-
-class Measurements:
-    """What was measured, in measurements.json of the store's folders: by machine, engine and fingerprint."""
-
-    FILE = "measurements.json"
-
-    def __init__(self, folders: Sequence[Path], machine_key: str) -> None:
-        """Those of the first folder go before the later ones'. A file that cannot be read holds nothing."""
-        self._folders = folders
-        self._machine_key = machine_key
-
-    def find(self, identity: str, engine: str) -> Measurement | None:
-        """Return what was measured of the network with that fingerprint, with this engine (and its version), here."""
-        for folder in self._folders:
-            kept = read_entries(folder / self.FILE).get(self._key(identity, engine))
-            # an entry of another version, or edited by hand, is as good as none
-            with contextlib.suppress(TypeError):
-                if kept is not None and all(isinstance(value, int | float) for value in kept.values()):
-                    return Measurement(**kept)
-        return None
-
-    def keep(self, identity: str, engine: str, measurement: Measurement) -> bool:
-        """Write it into the first folder that can be written to; False when none can."""
-        rounded = {
-            key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(measurement).items()
-        }
-        return keep_entry(self._folders, self.FILE, self._key(identity, engine), rounded)
-
-    def _key(self, identity: str, engine: str) -> str:
-        return f"{self._machine_key}, {engine}, {identity}"
-
-
-def estimate(params_mib: float) -> Measurement:
-    """What a network takes at least, from the size of its weights alone; whoever loads it measures it first.
-
-    Python with OpenCV and MXNet takes some 150 MiB before any network, and the weights come on top once.
-    """
-    return Measurement(150.0 + params_mib, 0.0, 0.0, 0.0, 0.0, 0, estimated=True)

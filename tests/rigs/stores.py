@@ -12,7 +12,8 @@ from edge.engines import ENGINES, engine_version
 from edge.engines.agreement import Agreement, Agreements
 from edge.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint
-from edge.models.measure import Measurement, Measurements, fingerprint
+from edge.models.fingerprint import fingerprint
+from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Answer, Examined
 from edge.settings import CameraSettings
 from edge.stages import EndOfFrames

@@ -1,0 +1,26 @@
+"""What tells one checkpoint from another."""
+
+import hashlib
+from collections.abc import Mapping
+
+from edge.errors import ModelError
+from edge.models.checkpoint import Checkpoint
+
+
+def fingerprint(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
+    """Return what identifies a network's files and input: 16 hexadecimal digits.
+
+    `digests` are SHA-256 in hexadecimal by file name, where they are known; else both files are read whole.
+    Raises ModelError when they cannot be read.
+    """
+    parts = [str(checkpoint.input.size)]
+    for path in (checkpoint.symbol, checkpoint.params):
+        if digests is not None and path.name in digests:
+            parts.append(digests[path.name])
+            continue
+        try:
+            with path.open("rb") as file:
+                parts.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}; copy it again") from error
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
