@@ -604,7 +604,7 @@ def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> 
             theirs = mxnet.scores(checkpoint, pictures)
             if isinstance(theirs, str):
                 counts[f"MXNet {theirs.split()[0]}"] += 1
-            elif not np.isfinite(theirs).all() or np.abs(theirs).max() > 1e6:
+            elif not np.isfinite(theirs).all() or np.abs(theirs).max(initial=0) > 1e6:
                 counts["no numbers to compare"] += 1
             else:
                 _compare(ours, theirs, independent=graph.independent)
@@ -618,10 +618,10 @@ def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> 
 
 
 def _compare(ours: Floats, theirs: Floats, *, independent: bool) -> None:
-    if independent and theirs.shape == ours.shape and theirs.min() >= 0 and theirs.max() <= 1:
+    if independent and theirs.shape == ours.shape and theirs.min(initial=0) >= 0 and theirs.max(initial=0) <= 1:
         # MXNet was asked for the probabilities
         ours = (1 / (1 + np.exp(-ours.astype(np.float64)))).astype(np.float32)
-    if theirs.shape != ours.shape or np.abs(theirs - ours).max() > 1e-3 * max(1.0, np.abs(theirs).max()):
+    if theirs.shape != ours.shape or np.abs(theirs - ours).max(initial=0) > 1e-3 * max(1.0, np.abs(theirs).max(initial=0)):
         raise FailureError(f"MXNet gives {theirs.shape} {theirs.ravel()[:5]}, the graph {ours.ravel()[:5]}")
 
 
