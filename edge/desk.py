@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.announcer import Missed, plain
-from edge.durable import to_disk, write_text
+from edge.host.atomic import to_disk, write_text
 
 LONGEST_SNOOZE_S = 7 * 86400.0
 MOST_MISSED = 200

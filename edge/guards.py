@@ -3,8 +3,8 @@
 from edge.aloud import FROZEN, HOT, Aloud
 from edge.cameras import Shutter
 from edge.health import HeatWatch, MemoryWatch
+from edge.host.machine import Machine, MemoryReading
 from edge.loader import Loader
-from edge.machine import Machine, MemoryReading
 from edge.sight import Sight
 from edge.stages import Timing
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edge.machine import MemoryReading
+from edge.host.machine import MemoryReading
 
 LOW_SHARE, LEAST_MIB, MOST_MIB = 0.05, 48.0, 200.0
 """Tight is less than this share of the machine's memory, but at least and at most so much (MiB)."""

@@ -28,8 +28,8 @@ from edge.engines import (
 from edge.engines.agreement import UNKNOWN, Agreement, Agreements, agreement_of, is_bundled
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
+from edge.host.machine import Machine
 from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quantised_problem, weights_mib
-from edge.machine import Machine
 from edge.models import measure
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.converter.efficientnet import SIZES, convert
-from edge.durable import write_text
 from edge.errors import ModelError
+from edge.host.atomic import write_text
 from edge.importer.cache import ABOUT, key_of
 from edge.importer.int8 import Means, Ranges, make_int8_graph
 from edge.importer.quantised import (

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from edge import pipeline
 from edge.announcer import Missed
 from edge.events import Events
+from edge.host.systemd import ERROR, WARNING, Teller, notify
 from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Classifier, Frame, Outcome, Prediction, Speaker, Timing
-from edge.systemd import ERROR, WARNING, Teller, notify
 
 
 class Reporter:

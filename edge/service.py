@@ -20,7 +20,8 @@ from edge.etiquette import Etiquette
 from edge.events import Events
 from edge.gate import Gate
 from edge.guards import FreezeGuard, HeatGuard, MemoryGuard
-from edge.machine import Machine
+from edge.host.machine import Machine
+from edge.host.systemd import Teller, Watchdog
 from edge.models.groups import load_groups
 from edge.models.marker import runtime_folder
 from edge.reporter import Reporter
@@ -29,7 +30,6 @@ from edge.sight import Sight
 from edge.speech.words import Words
 from edge.stages import Frame
 from edge.stopper import Stopper, StopRequested
-from edge.systemd import Teller, Watchdog
 from edge.upgrade import Upgrade
 
 

@@ -44,8 +44,8 @@ from edge.cli.progress import Progress
 from edge.engines import engine_problem, engine_version, installed_engines, parts_of, precision_problem, way
 from edge.errors import EdgeError, ModelError
 from edge.importer.quantised import identity_of, quantised_folder, weights_mib
-from edge.libraries import is_installed
-from edge.machine import Machine
+from edge.host.libraries import is_installed
+from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders, to_json
 from edge.models.choice import budget, choose, Candidate, companions_mib
 from edge.models.measurements import Measurement, Measurements

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from edge.engines import open_classifier
 from edge.engines.preprocess import to_input
 from edge.errors import EdgeError, ModelError, NoModelFits
-from edge.footprint import peak_rss_mib
+from edge.host.memory import peak_rss_mib
 from edge.importer.cache import graph_of
 from edge.importer.graph import PROBABILITIES
 from edge.models.checkpoint import Checkpoint, InputSpec, from_json

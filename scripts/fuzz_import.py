@@ -621,7 +621,9 @@ def _compare(ours: Floats, theirs: Floats, *, independent: bool) -> None:
     if independent and theirs.shape == ours.shape and theirs.min(initial=0) >= 0 and theirs.max(initial=0) <= 1:
         # MXNet was asked for the probabilities
         ours = (1 / (1 + np.exp(-ours.astype(np.float64)))).astype(np.float32)
-    if theirs.shape != ours.shape or np.abs(theirs - ours).max(initial=0) > 1e-3 * max(1.0, np.abs(theirs).max(initial=0)):
+    if theirs.shape != ours.shape or np.abs(theirs - ours).max(initial=0) > 1e-3 * max(
+        1.0, np.abs(theirs).max(initial=0)
+    ):
         raise FailureError(f"MXNet gives {theirs.shape} {theirs.ravel()[:5]}, the graph {ours.ravel()[:5]}")
 
 

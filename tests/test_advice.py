@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from edge import installation
 from edge.cli import _parser
+from edge.host import installation
 
 ROOT = Path(__file__).resolve().parents[1]
 ROLE = ROOT / "deploy/roles/edge"
@@ -181,7 +181,7 @@ ASK = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from edge import installation
+from edge.host import installation
 if sys.argv[2] == "release":
     installation.RELEASES = Path(sys.prefix).resolve().parent
 installation.PI_OS = Path(sys.argv[1] if sys.argv[3] == "pi" else "/nowhere")

@@ -8,7 +8,7 @@ from rigs.boards import BOARDS, write, write_board
 from edge.aloud import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Aloud
 from edge.guards import HeatGuard
 from edge.health import COOL_C, HOT_C
-from edge.machine import Machine
+from edge.host.machine import Machine
 from edge.settings import AloudSettings
 from edge.stages import Timing
 

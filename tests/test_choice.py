@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rigs.boards import BOARDS, write_board, write_group
 
-from edge.machine import Machine
+from edge.host.machine import Machine
 from edge.models.catalogue import load_catalogue
 from edge.models.choice import (
     DEFAULT_BUDGET_MIB,

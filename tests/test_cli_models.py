@@ -11,7 +11,7 @@ from rigs.stores import DEMO, store_of
 from edge.cli import main
 from edge.cli.table import WIDTH
 from edge.engines import ENGINES
-from edge.machine import Machine
+from edge.host.machine import Machine
 
 pytestmark = pytest.mark.integration
 KNOWN = DEMO.parent / "known.png"

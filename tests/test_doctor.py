@@ -19,7 +19,7 @@ from edge.doctor.board import check_clock, check_disk, check_memory_group, check
 from edge.doctor.devices import check_camera, quiet_controls
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, confinement, judge_service
-from edge.machine import Machine
+from edge.host.machine import Machine
 from edge.settings import AnnounceSettings, CameraSettings, Settings, SpeechSettings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rigs.processes import wait_until
 
-from edge.footprint import PeakSampler, peak_rss_mib, pss_mib, rss_mib, tree
+from edge.host.memory import PeakSampler, peak_rss_mib, pss_mib, rss_mib, tree
 
 ROOT = Path(__file__).resolve().parents[1]
 PEAK = ROOT / "scripts" / "peak.py"

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from edge.health import HeatWatch, MemoryWatch
-from edge.machine import MemoryReading
+from edge.host.machine import MemoryReading
 
 ROOMY = MemoryReading(900.0, 1900.0)
 MILD = MemoryReading(80.0, 1900.0)  # below 5 %

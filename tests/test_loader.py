@@ -15,9 +15,9 @@ from edge.aloud import ANOTHER, SMALLER
 from edge.config import load
 from edge.engines import ENGINES, engine_for, engine_problem, engine_version, engines_for, import_problem
 from edge.errors import ModelError, NoModelFits
-from edge.installation import how_to_get
+from edge.host.installation import how_to_get
+from edge.host.machine import Machine
 from edge.loader import MOST_KILLS, Loader
-from edge.machine import Machine
 from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.measure import examine

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rigs.boards import BOARDS, Board, meminfo, write, write_board, write_group
 
-from edge.machine import Machine
+from edge.host.machine import Machine
 
 HUGE, HUGE_32 = 9223372036854771712, 8796093018112
 """What version 1 shows where there is no limit, with 64 and with 32 bits."""

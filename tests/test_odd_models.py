@@ -12,7 +12,7 @@ from edge.cli import main
 from edge.engines import ENGINES, engine_problem
 from edge.engines.agreement import Agreement, Agreements
 from edge.engines.mxnet_compat import import_mxnet
-from edge.machine import Machine
+from edge.host.machine import Machine
 from edge.models.checkpoint import find_checkpoint, store_folders
 from edge.models.fingerprint import fingerprint
 

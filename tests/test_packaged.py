@@ -33,10 +33,10 @@ from edge.engines.onnx import OnnxClassifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
+from edge.host.machine import Machine
 from edge.importer.cache import key_of
 from edge.importer.quantised import INT8, about_quantised, install_quantised, quantised_folder, quantised_graph
 from edge.loader import Loader
-from edge.machine import Machine
 from edge.models.calibration import in_force
 from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Calibration, Checkpoint, InputSpec, find_checkpoint

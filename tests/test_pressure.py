@@ -18,7 +18,7 @@ from rigs.stores import store_of
 
 from edge import service
 from edge.config import load
-from edge.machine import Machine
+from edge.host.machine import Machine
 from edge.pipeline import Limits
 
 pytestmark = pytest.mark.integration

@@ -27,6 +27,7 @@ from edge.engines.openvino import import_openvino
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import known_picture
 from edge.errors import ModelError
+from edge.host.installation import how_to_get
 from edge.importer.cache import ABOUT, graph_of
 from edge.importer.graph import GRAPH, WEIGHTS
 from edge.importer.quantised import (
@@ -40,7 +41,6 @@ from edge.importer.quantised import (
     quantised_problem,
     to_table,
 )
-from edge.installation import how_to_get
 from edge.loader import Loader
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.store import Store

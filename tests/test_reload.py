@@ -13,7 +13,7 @@ from rigs.stores import store_of
 from rigs.systemd import Listener
 
 from edge.aloud import LOST, SIGHT_AGAIN
-from edge.machine import Machine
+from edge.host.machine import Machine
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,7 @@ from rigs.service import PATIENCE_S, SETTINGS, events, heard, lay_card, pid, sta
 from rigs.stores import store_of
 
 from edge.doctor.service import confinement
-from edge.machine import Machine
+from edge.host.machine import Machine
 
 pytestmark = [
     pytest.mark.integration,
@@ -395,7 +395,7 @@ def test_what_must_survive_is_synced_in_the_right_order(tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     trace = tmp_path / "trace"
-    code = "import pathlib, sys; from edge.durable import write_text; write_text(pathlib.Path(sys.argv[1]), '[]')"
+    code = "import pathlib, sys; from edge.host.atomic import write_text; write_text(pathlib.Path(sys.argv[1]), '[]')"
     calls = "trace=openat,fsync,rename,renameat,renameat2"
     command = ["strace", "-f", "-y", "-e", calls, "-o", str(trace), sys.executable, "-c", code]
     subprocess.run([*command, str(tmp_path / "mutes.json")], check=True, cwd=PROJECT)

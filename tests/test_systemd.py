@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rigs.systemd import Listener
 
-from edge.systemd import PATIENCE_S, STALE_S, Teller, Watchdog, notify
+from edge.host.systemd import PATIENCE_S, STALE_S, Teller, Watchdog, notify
 
 
 @pytest.mark.parametrize("abstract", [False, True])

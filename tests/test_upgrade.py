@@ -31,8 +31,8 @@ from edge.aloud import BETTER, READY
 from edge.cli import main
 from edge.config import load
 from edge.errors import NoModelFits
+from edge.host.machine import Machine
 from edge.loader import Loader
-from edge.machine import Machine
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import find_checkpoint
 from edge.models.measure import examine
@@ -261,7 +261,7 @@ import sys
 from pathlib import Path
 from edge import service
 from edge.config import load
-from edge.machine import Machine
+from edge.host.machine import Machine
 flags = {"camera": {"source": sys.argv[2]}, "speech": {"driver": "log"}, "model": {"still_s": 0.0}}
 sys.exit(service.run(load(environment={}, flags=flags), machine=Machine(Path(sys.argv[1])), fetch=True))
 """

@@ -15,7 +15,7 @@ from edge.cameras import demo, files, opencv, picamera2
 from edge.cameras.process import ProcessCamera, find_in_child, ignore
 from edge.cameras.shutter import Shutter
 from edge.errors import CameraError
-from edge.libraries import preload
+from edge.host.libraries import preload
 from edge.settings import CameraSettings
 from edge.stages import Camera
 

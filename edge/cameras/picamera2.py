@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.cameras.holders import csi_user
 from edge.cameras.images import Place, new_place
 from edge.errors import CameraError, one_line
-from edge.installation import how_to_get_picamera2
+from edge.host.installation import how_to_get_picamera2
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
 

@@ -23,7 +23,7 @@ from edge.cli.quantize import quantize
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
-from edge.systemd import ERROR, Teller, notify
+from edge.host.systemd import ERROR, Teller, notify
 
 if TYPE_CHECKING:
     from edge.stages import Classifier

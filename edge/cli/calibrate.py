@@ -212,8 +212,8 @@ def _ask(
     from edge.engines import engine_for, open_classifier
     from edge.engines.agreement import driver_of
     from edge.engines.preprocess import to_input
+    from edge.host.machine import Machine
     from edge.importer.quantised import FLOAT32
-    from edge.machine import Machine
     from edge.models.calibration import LEAST_PICTURES, log_of
 
     if len(labelled) < LEAST_PICTURES:

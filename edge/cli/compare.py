@@ -38,7 +38,7 @@ def compare(options: argparse.Namespace) -> int:
     from edge.cameras.images import read_image
     from edge.engines import engine_for, open_classifier, way
     from edge.engines.agreement import driver_of
-    from edge.machine import Machine
+    from edge.host.machine import Machine
     from edge.stages import Frame
 
     code = EX_OK
@@ -218,7 +218,7 @@ def _drivers(checkpoint: Checkpoint, ways: Sequence[str], progress: Progress) ->
     """What is to be opened for each, as in 'onnx int8'; or why one is not used for this network."""
     from edge.engines import parts_of, way
     from edge.engines.agreement import driver_of
-    from edge.machine import Machine
+    from edge.host.machine import Machine
 
     found: dict[str, str | ModelError] = {}
     for one in ways:

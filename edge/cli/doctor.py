@@ -15,7 +15,7 @@ from edge.cli.table import WIDTH
 from edge.control import ask
 from edge.doctor import Finding, Grade
 from edge.errors import EX_FAULT, EX_OK, ConfigError, ControlError
-from edge.installation import edge_command
+from edge.host.installation import edge_command
 
 _MARKS = {Grade.GOOD: "✓", Grade.WARNING: "!", Grade.FAULT: "✗"}
 _PLAIN_MARKS = {Grade.GOOD: "ok", Grade.WARNING: "!", Grade.FAULT: "X"}

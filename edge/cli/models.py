@@ -227,8 +227,8 @@ def add(options: argparse.Namespace) -> int:
 
 def fetch(options: argparse.Namespace) -> int:
     """edge models fetch: download a network of the catalogue and install it."""
+    from edge.host.machine import Machine
     from edge.loader import Loader
-    from edge.machine import Machine
     from edge.model_installer import fetch as fetch_and_install
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import store_folders
@@ -359,8 +359,8 @@ def measure(options: argparse.Namespace) -> int:
     """edge models measure: load and run networks in a throw-away child, and keep what they took."""
     from edge.engines import ENGINES, engine_problem, engine_version, installed_engines, precision_problem, way
     from edge.engines.agreement import driver_of
+    from edge.host.machine import Machine
     from edge.importer.quantised import FLOAT32, INT8, identity_of, quantised_problem
-    from edge.machine import Machine
     from edge.models import measure as measuring
     from edge.models.checkpoint import store_folders
     from edge.models.marker import Marker
@@ -426,8 +426,8 @@ def _measured_table(rows: list[dict[str, Any]]) -> str:
 
 def choose(options: argparse.Namespace) -> int:
     """edge models choose: what would run, and why not the others."""
+    from edge.host.machine import Machine
     from edge.loader import Loader
-    from edge.machine import Machine
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import DEMO, store_folders
     from edge.packaged import is_here

@@ -42,8 +42,8 @@ def quantize(options: argparse.Namespace) -> int:
     """edge models quantize: find ranges and layers, judge on pictures that were held out, install what passes."""
     from edge.engines import GRAPH_ENGINES
     from edge.engines.agreement import driver_of
+    from edge.host.machine import Machine
     from edge.importer.quantised import FLOAT32, INT8, install_quantised, quantised_folder
-    from edge.machine import Machine
     from edge.models.checkpoint import DEMO, find_checkpoint
     from edge.quantizer.judge import passes
     from edge.quantizer.quantize import made_in

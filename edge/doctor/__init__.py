@@ -11,7 +11,7 @@ from edge.doctor.finding import Finding, Grade, fault
 from edge.doctor.model import check_model
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, in_the_service
-from edge.machine import Machine
+from edge.host.machine import Machine
 from edge.models.checkpoint import DEMO, store_folders
 from edge.settings import Settings
 

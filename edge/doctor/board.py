@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.health import HOT_C
-from edge.installation import edge_command
-from edge.machine import Machine
+from edge.host.installation import edge_command
+from edge.host.machine import Machine
 
 LITTLE_MIB = 200
 """A disk with less is nearly full: no network fits any more."""

@@ -13,7 +13,7 @@ import numpy as np
 from edge.cameras import open_lasting
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import CameraError, SpeechError
-from edge.installation import edge_command
+from edge.host.installation import edge_command
 from edge.picture import glance
 from edge.settings import CameraSettings, SpeechSettings
 from edge.sight import fault as why_nothing_is_seen

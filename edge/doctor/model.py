@@ -6,7 +6,7 @@ from typing import Any
 
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import ModelError, one_line
-from edge.installation import edge_command
+from edge.host.installation import edge_command
 from edge.loader import Loader
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO

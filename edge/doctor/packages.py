@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 
 from edge.doctor.finding import Finding, fault, good, warning
-from edge.installation import how_to_get_picamera2, how_to_get_systemd, how_to_repair
-from edge.libraries import is_installed
+from edge.host.installation import how_to_get_picamera2, how_to_get_systemd, how_to_repair
+from edge.host.libraries import is_installed
 
 LOAD_S = 120.0
 """How long a library may take to load: MXNet on a Pi Zero takes half a minute."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
+from edge.host.installation import FEATURES, how_to_get
+from edge.host.libraries import is_installed
 from edge.importer import params
 from edge.importer.quantised import FLOAT32
-from edge.installation import FEATURES, how_to_get
-from edge.libraries import is_installed
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.stages import Classifier, Frame, Prediction
 

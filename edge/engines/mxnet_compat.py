@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from edge.errors import ModelError
-from edge.libraries import preload
+from edge.host.libraries import preload
 
 _ALIASES = {
     "PZERO": 0.0,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from edge.engines.graph import GraphClassifier
 from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
 from edge.errors import ModelError
+from edge.host.installation import how_to_get
 from edge.importer.quantised import FLOAT32
-from edge.installation import how_to_get
 from edge.models.checkpoint import Checkpoint
 
 _ERROR = 3  # log_severity_level: its warnings are about kernels and devices, which nobody can do anything about

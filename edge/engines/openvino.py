@@ -20,9 +20,9 @@ from edge.engines.memory import (
     repeatedly,
 )
 from edge.errors import ModelError
+from edge.host.installation import how_to_get
 from edge.importer.graph import WEIGHTS
 from edge.importer.quantised import FLOAT32
-from edge.installation import how_to_get
 from edge.models.checkpoint import Checkpoint
 
 _SETTINGS = {

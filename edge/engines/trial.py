@@ -21,7 +21,7 @@ from typing import Any
 from edge.engines import check_finite, open_classifier, parts_of
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of, known_picture, probes
-from edge.footprint import peak_rss_mib
+from edge.host.memory import peak_rss_mib
 from edge.models.checkpoint import Checkpoint, from_json
 
 

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge.durable import to_disk, write_text
 from edge.errors import ModelError
+from edge.host.atomic import to_disk, write_text
 from edge.importer.graph import GRAPH, VERSION, WEIGHTS, Graph, make_graph
 from edge.importer.head import head_of
 from edge.importer.symbol import read_symbol

@@ -14,8 +14,8 @@ from typing import IO
 
 import numpy as np
 
-from edge.durable import to_disk
 from edge.errors import ModelError
+from edge.host.atomic import to_disk
 from edge.importer import onnx
 from edge.importer.builder import Builder, Value
 from edge.importer.description import DATA, Description, describe

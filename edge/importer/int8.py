@@ -15,8 +15,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.durable import to_disk
 from edge.errors import ModelError
+from edge.host.atomic import to_disk
 from edge.importer import onnx
 from edge.importer.graph import WEIGHTS, Graph, Layers, translate, write_graph
 from edge.models.checkpoint import Checkpoint

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.durable import to_disk
 from edge.errors import ModelError
+from edge.host.atomic import to_disk
 from edge.importer.cache import ABOUT, describe, key_of, whole_graph
 from edge.importer.graph import GRAPH, WEIGHTS, Graph
 from edge.models.checkpoint import DEMO, Checkpoint

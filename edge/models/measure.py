@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from edge.errors import ModelError
-from edge.footprint import rss_mib
-from edge.machine import Machine
+from edge.host.machine import Machine
+from edge.host.memory import rss_mib
 from edge.models.checkpoint import Checkpoint, to_json
 from edge.models.measurements import Measurement
 from edge.models.store import Answer, Examined

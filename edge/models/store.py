@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge.durable import to_disk, write_text
 from edge.errors import ModelError
+from edge.host.atomic import to_disk, write_text
 from edge.models.checkpoint import Calibration, Checkpoint, store_folders
 from edge.models.labels import read_labels
 

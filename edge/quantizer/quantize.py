@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.durable import write_text
 from edge.engines import GRAPH_ENGINES, Network, import_problem, open_classifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of
 from edge.errors import ModelError
+from edge.host.atomic import write_text
 from edge.importer.cache import ABOUT, graph_of, key_of
 from edge.importer.graph import Graph
 from edge.importer.quantised import FLOAT32, INT8, About, Figures, quantised_folder, to_table

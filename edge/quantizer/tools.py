@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from edge.engines.onnx import import_onnxruntime
 from edge.errors import ModelError
+from edge.host.installation import how_to_get
 from edge.importer.graph import GRAPH, SCORES, WEIGHTS, Graph
-from edge.installation import how_to_get
 
 Ranges = Mapping[str, tuple[float, float]]
 """The least and the largest value of what each layer gives, by the value's name in the graph."""

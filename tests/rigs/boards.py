@@ -1,4 +1,4 @@
-"""Other machines: folders with the files of proc/ and sys/ that edge/machine.py reads."""
+"""Other machines: folders with the files of proc/ and sys/ that edge/host/machine.py reads."""
 
 from dataclasses import dataclass
 from pathlib import Path

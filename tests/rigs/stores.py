@@ -10,7 +10,7 @@ import numpy as np
 from edge.cameras.demo import open_clip
 from edge.engines import ENGINES, engine_version
 from edge.engines.agreement import Agreement, Agreements
-from edge.machine import Machine
+from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements

@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from edge.libraries import is_installed
+from edge.host.libraries import is_installed
 
 PROJECT = Path(__file__).resolve().parents[1]
 """The clone, where edge runs from one."""

@@ -1,0 +1,1 @@
+"""This machine: its memory, files, libraries, processes and its systemd."""
