@@ -6,13 +6,13 @@ from edge import __version__, pipeline
 from edge.aloud import PAUSED, RESUMED, Aloud
 from edge.announcer import Announcer
 from edge.cameras import Shutter
-from edge.cameras.images import jpeg
 from edge.desk import Desk
 from edge.etiquette import Etiquette
 from edge.loader import Loader
 from edge.reporter import Reporter
-from edge.sight import Sight
 from edge.stages import Frame
+from edge.vision.images import jpeg
+from edge.vision.visibility import Sight
 
 
 class Clerk:

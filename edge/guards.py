@@ -5,8 +5,8 @@ from edge.cameras import Shutter
 from edge.health import HeatWatch, MemoryWatch
 from edge.host.machine import Machine, MemoryReading
 from edge.loader import Loader
-from edge.sight import Sight
 from edge.stages import Timing
+from edge.vision.visibility import Sight
 
 
 class MemoryGuard:

@@ -15,7 +15,6 @@ from typing import Protocol
 
 from edge.aloud import SIGHT_AGAIN, Aloud
 from edge.etiquette import Moment
-from edge.picture import Glance, glance
 from edge.stages import (
     INTERRUPTED,
     Announcement,
@@ -27,6 +26,7 @@ from edge.stages import (
     Prediction,
     Speaker,
 )
+from edge.vision.thumbnail import Glance, glance
 
 TURN_S = 0.05
 """While it waits for the time of the next frame, outcomes and signals are looked at this often."""

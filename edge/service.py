@@ -18,7 +18,6 @@ from edge.equipment import Equipment
 from edge.errors import EX_OK, ControlError, EdgeError
 from edge.etiquette import Etiquette
 from edge.events import Events
-from edge.gate import Gate
 from edge.guards import FreezeGuard, HeatGuard, MemoryGuard
 from edge.host.machine import Machine
 from edge.host.systemd import Teller, Watchdog
@@ -26,11 +25,12 @@ from edge.models.groups import load_groups
 from edge.models.marker import runtime_folder
 from edge.reporter import Reporter
 from edge.settings import Settings
-from edge.sight import Sight
 from edge.speech.words import Words
 from edge.stages import Frame
 from edge.stopper import Stopper, StopRequested
 from edge.upgrade import Upgrade
+from edge.vision.motion import Gate
+from edge.vision.visibility import Sight
 
 
 def run(

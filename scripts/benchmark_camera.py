@@ -32,7 +32,7 @@ from edge.cameras.child import Slot
 from edge.cameras.process import ProcessCamera
 from edge.engines import open_classifier
 from edge.models.checkpoint import find_checkpoint
-from edge.picture import glance
+from edge.vision.thumbnail import glance
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
 

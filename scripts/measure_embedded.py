@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cameras.images import read_image
+from edge.vision.images import read_image
 from edge.engines import GRAPH_ENGINES, open_classifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of

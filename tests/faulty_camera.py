@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edge.cameras.images import Place, new_place
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Frame
+from edge.vision.images import Place, new_place
 
 FAULTS = ("hang", "crash", "exception", "bug", "exit", "timeout", "garbage", "leak", "silence")
 """What it can be told to do instead of `good`."""

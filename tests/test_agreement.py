@@ -13,12 +13,12 @@ import pytest
 import zoo
 from numpy.typing import NDArray
 
-from edge.cameras.images import read_image
 from edge.engines import engine_problem, open_classifier
 from edge.engines.onnx import OnnxClassifier
 from edge.engines.openvino import OpenvinoClassifier
 from edge.engines.preprocess import to_input
 from edge.models.checkpoint import Checkpoint, InputSpec
+from edge.vision.images import read_image
 
 pytestmark = pytest.mark.integration
 Floats = NDArray[np.float32]

@@ -17,7 +17,6 @@ from demo_things import BACKGROUND, HELD_OUT, THINGS
 from numpy.typing import NDArray
 from rigs.stores import DEMO, unexamined
 
-from edge.cameras.images import read_image
 from edge.cli import main
 from edge.cli.calibrate import read_labelled
 from edge.cli.table import WIDTH
@@ -31,6 +30,7 @@ from edge.models.checkpoint import Calibration, Checkpoint, find_checkpoint, fro
 from edge.models.labels import Label
 from edge.models.store import Answer, Store, look_into, note_calibration, read_manifest, verify
 from edge.stages import Frame, Pixels
+from edge.vision.images import read_image
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

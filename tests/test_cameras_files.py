@@ -13,11 +13,11 @@ from camera_rig import HEIGHT, WIDTH, is_red, number_in, scene, write_clip, writ
 from numpy.typing import NDArray
 
 from edge.cameras import open_camera
-from edge.cameras.images import ImageReel, read_image
 from edge.cameras.player import Player
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Camera, EndOfFrames, Frame, Pixels
+from edge.vision.images import ImageReel, read_image
 
 pytestmark = pytest.mark.integration
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from camera_rig import scene
 
-from edge.gate import SETTLE_FRAMES, Gate
-from edge.picture import CELLS, glance
 from edge.stages import Pixels
+from edge.vision.motion import SETTLE_FRAMES, Gate
+from edge.vision.thumbnail import CELLS, glance
 
 LONGEST_S = 5.0
 NOISE = np.random.default_rng(12).normal(0, 6, (8, 480, 640, 3)).astype(np.int8)

@@ -28,9 +28,9 @@ ALLOWED = {
     "aloud.py": {"edge.settings"},
     "desk.py": {"edge.announcer", "edge.host.atomic"},
     "control.py": {"edge.errors"},
-    "picture.py": {"edge.stages"},
-    "gate.py": {"edge.picture"},
-    "sight.py": {"edge.aloud", "edge.picture"},
+    "vision/thumbnail.py": {"edge.stages"},
+    "vision/motion.py": {"edge.vision.thumbnail"},
+    "vision/visibility.py": {"edge.aloud", "edge.vision.thumbnail"},
     "pipeline.py": {f"edge.{name}" for name in ("aloud", "errors", "etiquette", "picture", "stages")},
     "stopper.py": {"edge.errors"},
     "host/machine.py": STANDARD_LIBRARY,
@@ -42,7 +42,7 @@ ALLOWED = {
     "guards.py": {f"edge.{name}" for name in ("aloud", "cameras", "health", "loader", "machine", "sight", "stages")},
     "clerk.py": {
         *(f"edge.{name}" for name in ("aloud", "announcer", "cameras", "desk", "etiquette", "loader", "pipeline")),
-        *("edge", "edge.reporter", "edge.sight", "edge.stages"),
+        *("edge", "edge.reporter", "edge.vision.visibility", "edge.stages"),
     },
     "model_installer.py": {
         *(f"edge.{name}" for name in ("converter", "engines", "errors", "machine", "models", "worker")),

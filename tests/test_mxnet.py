@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.cameras.images import read_image
 from edge.engines import check_finite, engine_problem, engine_version, open_classifier
 from edge.engines.module import ModuleClassifier
 from edge.engines.mxnet import MxnetClassifier
@@ -26,6 +25,7 @@ from edge.engines.preprocess import to_input
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint, InputSpec, find_checkpoint
 from edge.stages import Frame
+from edge.vision.images import read_image
 
 pytestmark = pytest.mark.integration
 

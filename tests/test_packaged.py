@@ -24,7 +24,6 @@ from rigs.pth import pth
 from rigs.stores import DEMO, store_of
 from score_photos import read_groups
 
-from edge.cameras.images import read_image
 from edge.config import load
 from edge.converter.efficientnet import convert
 from edge.converter.pth import read_pth
@@ -44,6 +43,7 @@ from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, installed, look_into, note_calibration, read_manifest, verify
 from edge.packaged import OURS, Brought, find_member, install, is_here, is_ours, measured_of
+from edge.vision.images import read_image
 
 pytestmark = pytest.mark.integration
 NAME = "efficientnet-lite0"

@@ -10,12 +10,12 @@ from edge.aloud import BLURRED, COVERED, DARK, READY, SIGHT_AGAIN, Aloud
 from edge.announcer import Announcer
 from edge.errors import CameraError
 from edge.etiquette import Etiquette
-from edge.gate import Gate
-from edge.picture import Glance
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
 from edge.settings import AloudSettings, AnnounceSettings
-from edge.sight import Sight
 from edge.stages import Frame
+from edge.vision.motion import Gate
+from edge.vision.thumbnail import Glance
+from edge.vision.visibility import Sight
 
 FAST = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0)
 

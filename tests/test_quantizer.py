@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from rigs.stores import DEMO, unexamined, write_scenes
 
-from edge.cameras.images import images_in
 from edge.cli import main
 from edge.engines import ENGINES, GRAPH_ENGINES, engine_problem, engine_version, engines_for, open_classifier
 from edge.engines.onnx import import_onnxruntime
@@ -50,6 +49,7 @@ from edge.quantizer.tools import LEAST_ERROR, Tools, import_onnx, rounded
 from edge.quantizer.views import LEAST_PICTURES, divide, views_each, views_of
 from edge.settings import ModelSettings, Settings
 from edge.stages import Pixels
+from edge.vision.images import images_in
 
 pytestmark = pytest.mark.integration
 NAME = "mine"

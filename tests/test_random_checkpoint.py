@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.cameras.images import read_image
 from edge.engines.mxnet import MxnetClassifier
 from edge.engines.preprocess import to_input
 from edge.models.checkpoint import find_checkpoint
 from edge.models.labels import read_labels
+from edge.vision.images import read_image
 
 pytestmark = pytest.mark.integration
 

@@ -10,9 +10,9 @@ from camera_rig import scene
 from numpy.typing import NDArray
 
 from edge.aloud import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
-from edge.picture import CELLS, SAMPLES, glance
-from edge.sight import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Sight, fault
 from edge.stages import Pixels
+from edge.vision.thumbnail import CELLS, SAMPLES, glance
+from edge.vision.visibility import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Sight, fault
 
 SIZE = (480, 640, 3)
 NOISE = np.random.default_rng(3).normal(0, 6, SIZE)

@@ -19,10 +19,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from edge.cameras import picamera2
-from edge.cameras.images import Place, turn
 from edge.errors import CameraError, hide_secrets, one_line
 from edge.settings import CameraSettings
 from edge.stages import Camera, EndOfFrames, Frame, Pixels
+from edge.vision.images import Place, turn
 
 LARGEST = 2**28
 """Bytes of a frame; a camera of 64 million pixels has 192 MiB."""

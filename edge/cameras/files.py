@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cameras.images import ImageReel, images_in, os_errors_told
 from edge.cameras.opencv import check_name, open_node, rgb
 from edge.cameras.player import Player
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Camera, Pixels
+from edge.vision.images import ImageReel, images_in, os_errors_told
 
 if TYPE_CHECKING:
     import cv2

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cameras.holders import usb_user
-from edge.cameras.images import Place, new_place
 from edge.errors import CameraError, hide_secrets
 from edge.settings import CameraSettings
 from edge.stages import Camera, Frame, Pixels
+from edge.vision.images import Place, new_place
 
 if TYPE_CHECKING:
     import cv2

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cameras.holders import csi_user
-from edge.cameras.images import Place, new_place
 from edge.errors import CameraError, one_line
 from edge.host.installation import how_to_get_picamera2
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
+from edge.vision.images import Place, new_place
 
 # Buffers come from the contiguous memory that the whole board shares.
 _BUFFERS = 4

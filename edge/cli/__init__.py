@@ -116,9 +116,9 @@ def classify(options: argparse.Namespace) -> int:
 
 
 def _classify(options: argparse.Namespace, classifier: "Classifier") -> int:
-    from edge.cameras.images import read_image
     from edge.errors import CameraError
     from edge.stages import Frame
+    from edge.vision.images import read_image
 
     results: list[dict[str, Any]] = []
     code = EX_OK

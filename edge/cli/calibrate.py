@@ -208,13 +208,13 @@ def _ask(
     checkpoint: "Checkpoint", labelled: Sequence[Labelled], engine: str, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
     """Return (log-probabilities, accepted outputs, how many pictures could not be used), uncalibrated."""
-    from edge.cameras.images import read_image
     from edge.engines import engine_for, open_classifier
     from edge.engines.agreement import driver_of
     from edge.engines.preprocess import to_input
     from edge.host.machine import Machine
     from edge.importer.quantised import FLOAT32
     from edge.models.calibration import LEAST_PICTURES, log_of
+    from edge.vision.images import read_image
 
     if len(labelled) < LEAST_PICTURES:
         # told before anybody waits for the network

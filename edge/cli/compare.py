@@ -35,11 +35,11 @@ def checkpoints(names: str | None) -> list[Checkpoint]:
 
 def compare(options: argparse.Namespace) -> int:
     """edge compare: what several networks say of the same pictures, one after the other in memory."""
-    from edge.cameras.images import read_image
     from edge.engines import engine_for, open_classifier, way
     from edge.engines.agreement import driver_of
     from edge.host.machine import Machine
     from edge.stages import Frame
+    from edge.vision.images import read_image
 
     code = EX_OK
     frames: dict[str, Frame] = {}

@@ -175,7 +175,7 @@ def _counts(parts: "Parts") -> dict[str, int]:
 
 def _pictures(folder: Path, progress: Progress) -> "list[Picture]":
     """The pictures of a folder that can be read, each once: a copy in two parts would be judged by itself."""
-    from edge.cameras.images import images_in, read_image
+    from edge.vision.images import images_in, read_image
 
     paths = images_in(folder)
     if len(paths) > MOST_PICTURES:
@@ -198,8 +198,8 @@ def _pictures(folder: Path, progress: Progress) -> "list[Picture]":
 def _frames(settings: "CameraSettings", count: int, short_side: int, progress: Progress) -> list[Pixels]:
     """Take frames of the camera, each unlike the one before; as many as come, when it ends before."""
     from edge.cameras import open_lasting
-    from edge.gate import Gate
-    from edge.picture import glance
+    from edge.vision.motion import Gate
+    from edge.vision.thumbnail import glance
 
     gate = Gate(math.inf)
     found: list[Pixels] = []

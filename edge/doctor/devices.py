@@ -14,12 +14,12 @@ from edge.cameras import open_lasting
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import CameraError, SpeechError
 from edge.host.installation import edge_command
-from edge.picture import glance
 from edge.settings import CameraSettings, SpeechSettings
-from edge.sight import fault as why_nothing_is_seen
 from edge.speech import open_speaker, say_and_wait
 from edge.speech.sound import find_aplay, find_cards, player, probe
 from edge.stages import Announcement, EndOfFrames, Frame, Pixels
+from edge.vision.thumbnail import glance
+from edge.vision.visibility import fault as why_nothing_is_seen
 
 LOOK_S = 3.0
 """For how long frames are counted."""

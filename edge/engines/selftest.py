@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.cameras.images import read_image
 from edge.engines import Network
 from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32, INT8
 from edge.models.checkpoint import InputSpec
 from edge.models.store import Answer
 from edge.stages import Frame, Pixels
+from edge.vision.images import read_image
 
 TOLERANCES = {FLOAT32: 0.02, INT8: 0.1}
 """How far the probability may be off, by precision. Float kernels of other machines differ by 1e-6; the wrong mean or

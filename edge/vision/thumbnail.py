@@ -1,4 +1,4 @@
-"""A glance at a frame: a small grey copy by which sight.py and gate.py judge it, in a fraction of a millisecond."""
+"""A glance at a frame: a small grey copy by which vision/visibility.py and vision/motion.py judge it, in a fraction of a millisecond."""
 
 from dataclasses import dataclass
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.picture import Glance
+from edge.vision.thumbnail import Glance
 
 CHANGED, CHANGED_CELLS = 10.0, 3
 """Something has moved when so many cells differ by more than this (of 255): ten times what a sensor's noise makes, with

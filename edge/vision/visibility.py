@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from edge.aloud import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
-from edge.picture import Glance
+from edge.vision.thumbnail import Glance
 
 DARKEST = 24.0
 """A picture whose brightest cell is below this (of 255) shows nothing."""

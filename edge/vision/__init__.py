@@ -1,0 +1,1 @@
+"""What a frame tells before any network looks at it."""
