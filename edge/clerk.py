@@ -3,11 +3,11 @@
 import os
 
 from edge import __version__, pipeline
-from edge.aloud import PAUSED, RESUMED, Aloud
-from edge.announcer import Announcer
+from edge.announce.announcer import Announcer
+from edge.announce.notices import PAUSED, RESUMED, Aloud
+from edge.announce.schedule import Etiquette
 from edge.cameras import Shutter
 from edge.desk import Desk
-from edge.etiquette import Etiquette
 from edge.loader import Loader
 from edge.reporter import Reporter
 from edge.stages import Frame

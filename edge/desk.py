@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from edge.announcer import Missed, plain
+from edge.announce.announcer import Missed, plain
 from edge.host.atomic import to_disk, write_text
 
 LONGEST_SNOOZE_S = 7 * 86400.0

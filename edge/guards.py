@@ -1,6 +1,6 @@
 """What the daemon watches over beside its work: memory, heat, a picture that stands still. Each looks once a turn."""
 
-from edge.aloud import FROZEN, HOT, Aloud
+from edge.announce.notices import FROZEN, HOT, Aloud
 from edge.cameras import Shutter
 from edge.health import HeatWatch, MemoryWatch
 from edge.host.machine import Machine, MemoryReading

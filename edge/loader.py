@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.aloud import ANOTHER, SMALLER
+from edge.announce.notices import ANOTHER, SMALLER
 from edge.engines import (
     ENGINES,
     engine_problem,

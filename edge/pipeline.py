@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from edge.aloud import SIGHT_AGAIN, Aloud
-from edge.etiquette import Moment
+from edge.announce.notices import SIGHT_AGAIN, Aloud
+from edge.announce.schedule import Moment
 from edge.stages import (
     INTERRUPTED,
     Announcement,

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from edge import __version__, pipeline
-from edge.aloud import BETTER, READY, SIGHT_AGAIN, SMALLER, Aloud
-from edge.announcer import Announcer, Knowledge, Missed
+from edge.announce.announcer import Announcer, Knowledge, Missed
+from edge.announce.notices import BETTER, READY, SIGHT_AGAIN, SMALLER, Aloud
+from edge.announce.schedule import Etiquette
+from edge.announce.wording import Words
 from edge.clerk import Clerk
 from edge.control import ControlServer, control_path
 from edge.desk import Desk, state_file
 from edge.equipment import Equipment
 from edge.errors import EX_OK, ControlError, EdgeError
-from edge.etiquette import Etiquette
 from edge.events import Events
 from edge.guards import FreezeGuard, HeatGuard, MemoryGuard
 from edge.host.machine import Machine
@@ -25,7 +26,6 @@ from edge.models.groups import load_groups
 from edge.models.marker import runtime_folder
 from edge.reporter import Reporter
 from edge.settings import Settings
-from edge.speech.words import Words
 from edge.stages import Frame
 from edge.stopper import Stopper, StopRequested
 from edge.upgrade import Upgrade

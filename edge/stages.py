@@ -1,6 +1,6 @@
 """What travels through the house, and the three stages it passes. READ FIRST.
 
-A camera makes a `Frame`, a classifier makes `Prediction`s of it, the announcer (announcer.py) makes of those, now and
+A camera makes a `Frame`, a classifier makes `Prediction`s of it, the announcer (announce/announcer.py) makes of those, now and
 then, an `Announcement`, and a speaker says it and tells the `Outcome` later. The loop in pipeline.py joins them.
 """
 

@@ -14,10 +14,10 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
-from edge.aloud import SENTENCES
+from edge.announce.notices import SENTENCES
 from edge.models.labels import read_labels
 from edge.settings import AnnounceSettings, SpeechSettings
-from edge.speech.words import Words
+from edge.announce.wording import Words
 from edge.stages import Term
 
 DATA = Path(str(resources.files("edge") / "data"))

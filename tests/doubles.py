@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from edge.announcer import plain
-from edge.etiquette import Moment
+from edge.announce.announcer import plain
+from edge.announce.schedule import Moment
 from edge.stages import Announcement, EndOfFrames, Frame, Outcome, Prediction, Term, Timing
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rigs.boards import BOARDS, write, write_board
 
-from edge.aloud import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Aloud
+from edge.announce.notices import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Aloud
 from edge.guards import HeatGuard
 from edge.health import COOL_C, HOT_C
 from edge.host.machine import Machine

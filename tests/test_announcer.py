@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from doubles import PlainWords, at
 
-from edge.announcer import Announcer, Knowledge
-from edge.etiquette import Etiquette
+from edge.announce.announcer import Announcer, Knowledge
+from edge.announce.schedule import Etiquette
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Outcome, Prediction
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from rigs.processes import PATIENCE_S, grown, wait_until
 
-from edge.announcer import Missed
+from edge.announce.announcer import Missed
 from edge.cli.control import seconds
 from edge.control import LONGEST_LINE, MOST_CLIENTS, ControlServer, ask, control_path, may_connect
 from edge.desk import Desk

@@ -16,7 +16,7 @@ from rigs.audio.card import RecordingCard
 from rigs.daemon import daemon, named, read_events
 from rigs.processes import PATIENCE_S, wait_until
 
-from edge.aloud import COVERED, DARK, LOST, READY, SIGHT_AGAIN
+from edge.announce.notices import COVERED, DARK, LOST, READY, SIGHT_AGAIN
 from edge.control import ask
 from edge.errors import ControlError
 from edge.stages import Pixels

@@ -18,7 +18,7 @@ from rigs.daemon import ROOT, daemon, group_of, named, read_events
 from rigs.processes import PATIENCE_S, left_in_shared_memory, shared_memory, wait_until, workers
 from rigs.systemd import Listener
 
-from edge.aloud import LOST, PAUSED, READY, RESUMED, SIGHT_AGAIN
+from edge.announce.notices import LOST, PAUSED, READY, RESUMED, SIGHT_AGAIN
 from edge.stages import Frame
 
 pytestmark = pytest.mark.integration

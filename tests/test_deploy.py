@@ -165,7 +165,7 @@ NEXT = {"edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.2.0"')}
 KNOWS_NO_PER_MINUTE = {
     "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.1.0"'),
     "edge/settings.py": (r"\bper_minute\b", "words_per_minute"),
-    "edge/etiquette.py": (r"\bper_minute\b", "words_per_minute"),
+    "edge/announce/schedule.py": (r"\bper_minute\b", "words_per_minute"),
     "edge/data/edge.toml": (r"\bper_minute\b", "words_per_minute"),
 }
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import make_groups
 import pytest
 
+from edge.announce.english import load_english
 from edge.models.groups import load_groups
-from edge.speech.english import load_english
 
 TEXT = (resources.files("edge") / "data" / "groups.toml").read_text(encoding="utf-8")
 IDS = set(re.findall(r'"(n\d{8})"', TEXT))

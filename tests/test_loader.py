@@ -11,7 +11,7 @@ import pytest
 from rigs.boards import Board, write_board
 from rigs.stores import DEMO, store_of, unexamined
 
-from edge.aloud import ANOTHER, SMALLER
+from edge.announce.notices import ANOTHER, SMALLER
 from edge.config import load
 from edge.engines import ENGINES, engine_for, engine_problem, engine_version, engines_for, import_problem
 from edge.errors import ModelError, NoModelFits

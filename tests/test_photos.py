@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.speech.translation import our_translation, read_translation
+from edge.announce.translation import our_translation, read_translation
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = {

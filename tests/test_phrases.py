@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.speech.phrases import phrase, with_article
+from edge.announce.articles import phrase, with_article
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from doubles import PlainWords, RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
 
-from edge.aloud import BLURRED, COVERED, DARK, READY, SIGHT_AGAIN, Aloud
-from edge.announcer import Announcer
+from edge.announce.announcer import Announcer
+from edge.announce.notices import BLURRED, COVERED, DARK, READY, SIGHT_AGAIN, Aloud
+from edge.announce.schedule import Etiquette
 from edge.errors import CameraError
-from edge.etiquette import Etiquette
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
 from edge.settings import AloudSettings, AnnounceSettings
 from edge.stages import Frame

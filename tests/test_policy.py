@@ -10,11 +10,11 @@ from doubles import PlainWords, at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.aloud import COVERED, DARK, SIGHT_AGAIN, SMALLER, Aloud
-from edge.announcer import NOT_SURE, Announcer, Knowledge, Missed
-from edge.etiquette import Etiquette, Moment
+from edge.announce.announcer import NOT_SURE, Announcer, Knowledge, Missed
+from edge.announce.notices import COVERED, DARK, SIGHT_AGAIN, SMALLER, Aloud
+from edge.announce.schedule import Etiquette, Moment
+from edge.announce.wording import Words
 from edge.settings import AloudSettings, AnnounceSettings, SpeechSettings
-from edge.speech.words import Words
 from edge.stages import Announcement, Group, Outcome, Prediction
 
 CALM = AnnounceSettings(persistence_s=0.5, smoothing_s=0.3, leave_s=1.5, cooldown_s=0.0)

@@ -12,7 +12,7 @@ from rigs.processes import wait_until, workers
 from rigs.stores import store_of
 from rigs.systemd import Listener
 
-from edge.aloud import LOST, SIGHT_AGAIN
+from edge.announce.notices import LOST, SIGHT_AGAIN
 from edge.host.machine import Machine
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ import pytest
 from camera_rig import scene
 from numpy.typing import NDArray
 
-from edge.aloud import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
+from edge.announce.notices import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
 from edge.stages import Pixels
 from edge.vision.thumbnail import CELLS, SAMPLES, glance
 from edge.vision.visibility import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Sight, fault

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from doubles import at
 
-from edge.announcer import Announcer, Knowledge, Missed
+from edge.announce.announcer import Announcer, Knowledge, Missed
+from edge.announce.schedule import Etiquette
+from edge.announce.wording import Words
 from edge.cli import main
 from edge.desk import Desk
-from edge.etiquette import Etiquette
 from edge.models.groups import load_groups
 from edge.models.labels import read_labels
 from edge.settings import AnnounceSettings, SpeechSettings
-from edge.speech.words import Words
 from edge.stages import Announcement, Outcome, Prediction
 
 DATA = Path(str(resources.files("edge") / "data"))

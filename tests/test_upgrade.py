@@ -27,7 +27,7 @@ from rigs.processes import PATIENCE_S, wait_until, workers
 from rigs.stores import DEMO, store_of
 
 from edge import service
-from edge.aloud import BETTER, READY
+from edge.announce.notices import BETTER, READY
 from edge.cli import main
 from edge.config import load
 from edge.errors import NoModelFits

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from edge import aloud
+from edge.announce import notices as aloud
+from edge.announce.articles import with_article
+from edge.announce.check import check, same_to_a_listener
+from edge.announce.english import bare, load_english, plain
+from edge.announce.translation import LARGEST, Translation, our_translation, read_translation
+from edge.announce.wording import TOLD, Words
 from edge.errors import ConfigError
 from edge.models.groups import load_all_groups
 from edge.models.labels import read_labels
 from edge.settings import AnnounceSettings, SpeechSettings
-from edge.speech.check import check, same_to_a_listener
-from edge.speech.english import bare, load_english, plain
-from edge.speech.phrases import with_article
-from edge.speech.translation import LARGEST, Translation, our_translation, read_translation
-from edge.speech.words import TOLD, Words
 from edge.stages import Term
 
 DATA = Path(str(resources.files("edge") / "data"))

@@ -92,12 +92,12 @@ def _voices() -> list[tuple[str, str, str]]:
 
 def _check(file: Path, *, every: bool) -> int:
     """edge voices --check: tell a translator what is missing and what is wrong."""
-    from edge.aloud import SENTENCES
+    from edge.announce.check import check
+    from edge.announce.english import load_english
+    from edge.announce.notices import SENTENCES
+    from edge.announce.translation import read_translation
     from edge.models.groups import load_all_groups
     from edge.models.labels import read_labels
-    from edge.speech.check import check
-    from edge.speech.english import load_english
-    from edge.speech.translation import read_translation
 
     translation = read_translation(file)
     groups = {group.id: group.members for group in load_all_groups()}
@@ -128,7 +128,7 @@ def _check(file: Path, *, every: bool) -> int:
 
 def print_how_labels_are_said(labels: Sequence["Label"], settings: Settings) -> None:
     """Print the sentence for each of these labels of a network."""
-    from edge.speech.words import Words
+    from edge.announce.wording import Words
     from edge.stages import Term
 
     words = Words(settings.announce, settings.speech)

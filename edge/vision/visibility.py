@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from edge.aloud import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
+from edge.announce.notices import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
 from edge.vision.thumbnail import Glance
 
 DARKEST = 24.0

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from edge.announce.english import load_english
+from edge.announce.translation import Translation
 from edge.settings import AnnounceSettings
-from edge.speech.english import load_english
-from edge.speech.translation import Translation
 
 TEMPLATES = ("template", "maybe_template", "maybe_or_template", "not_sure_text")
 ESPEAK_TIMEOUT_S = 10.0

@@ -8,11 +8,11 @@ import string
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from edge.announce.articles import with_article
+from edge.announce.english import Entry, bare, load_english, plain, said_by_name
+from edge.announce.translation import ONE_FORM, Forms, forms_of, our_translation, read_translation
 from edge.errors import ConfigError
 from edge.settings import AnnounceSettings, SpeechSettings
-from edge.speech.english import Entry, bare, load_english, plain, said_by_name
-from edge.speech.phrases import with_article
-from edge.speech.translation import ONE_FORM, Forms, forms_of, our_translation, read_translation
 from edge.stages import Term
 
 TOLD = 20

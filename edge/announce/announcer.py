@@ -8,7 +8,7 @@ Six questions between a frame's predictions and words:
 3. Is it news? What was said is not said again until it has left the view or the cooldown has passed; nor is the group
    of what was said, nor a label of the group that was.
 4. Has it left? Only when it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
-5. May one speak now? (etiquette.py) What there was to say in quiet hours is kept as missed.
+5. May one speak now? (announce/schedule.py) What there was to say in quiet hours is kept as missed.
 6. Was it heard? Only that counts as said. What nobody could hear is tried again after `retry_s`.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from edge.etiquette import Etiquette, Moment
+from edge.announce.schedule import Etiquette, Moment
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Group, Outcome, Prediction, Term
 

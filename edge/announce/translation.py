@@ -29,8 +29,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from edge.announce.english import plain
 from edge.errors import ConfigError
-from edge.speech.english import plain
 
 LARGEST = 2**20
 """Bytes of a translation file: a thousand words take a tenth of it."""

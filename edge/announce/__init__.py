@@ -1,0 +1,1 @@
+"""What is worth saying now, and in which words."""
