@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge.host.libraries import is_installed
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 """The clone, where edge runs from one."""
 RELEASES = Path("/opt/edge/releases")
 """Where deploys put environments (deploy/roles/edge)."""
