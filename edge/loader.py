@@ -30,6 +30,7 @@ from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
 from edge.host.machine import Machine
 from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quantised_problem, weights_mib
+from edge.installer.packaged import Brought, is_here, not_here
 from edge.models import measure
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
@@ -52,7 +53,6 @@ from edge.models.marker import Marker
 from edge.models.measurements import Measurement, Measurements
 from edge.models.measurements import estimate as estimated
 from edge.models.store import Answer, Installed, installed, look_into, verify
-from edge.packaged import Brought, is_here, not_here
 from edge.settings import Settings
 from edge.stages import Classifier
 

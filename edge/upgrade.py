@@ -36,7 +36,7 @@ class Job(Protocol):
 
 
 class FetchJob:
-    """A child that fetches a network of the catalogue into the user's store (model_installer.py)."""
+    """A child that fetches a network of the catalogue into the user's store (installer/install.py)."""
 
     def __init__(self, name: str, engine: str) -> None:
         """Start it. Raises WorkerError."""
@@ -45,7 +45,7 @@ class FetchJob:
         self._unread = b""
         try:
             self._worker = Worker(
-                *("edge.model_installer", {"lines": write}, f"the fetching of {name}", START_TIMEOUT_S),
+                *("edge.installer.install", {"lines": write}, f"the fetching of {name}", START_TIMEOUT_S),
                 wait=False,
                 pass_fds=(write,),
             )

@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from rigs.pth import pth, small
 
-from edge.converter.pth import read_pth
 from edge.errors import ModelError
+from edge.installer.converter.pth import read_pth
 
 MOST_S = 5.0
 _ROOM = 64 * 2**20

@@ -43,7 +43,15 @@ from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Checkpoint
 from edge.models.labels import read_labels
 from edge.models.store import Answer
-from edge.packaged import Int8, find_member, is_here, make_checkpoint, make_int8, means_from_text, means_to_text
+from edge.installer.packaged import (
+    Int8,
+    find_member,
+    is_here,
+    make_checkpoint,
+    make_int8,
+    means_from_text,
+    means_to_text,
+)
 from edge.quantizer.judge import compare, divergence, passes
 from edge.quantizer.tools import MIN_MAX, Ranges, Tools
 from edge.quantizer.views import views_each, views_of

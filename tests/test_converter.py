@@ -11,13 +11,13 @@ import pytest
 from record_references import pictures
 from rigs.weights import Floats, reference, write_gluon, write_safetensors
 
-from edge.converter.convert import convert
-from edge.converter.networks import NETWORKS
-from edge.converter.structure import IMGCLSMOB, TIMM
 from edge.engines import installed_engines, open_classifier
 from edge.errors import ModelError
 from edge.importer.params import Params
 from edge.importer.symbol import read_symbol
+from edge.installer.converter.convert import convert
+from edge.installer.converter.networks import NETWORKS
+from edge.installer.converter.structure import IMGCLSMOB, TIMM
 from edge.models.catalogue import Source, load_catalogue
 from edge.models.checkpoint import Checkpoint, InputSpec
 
@@ -173,7 +173,7 @@ def test_mxnet_and_the_importer_read_it_alike(network: str, tmp_path: Path) -> N
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, Floats]:
     """A network of two layers, in the place of the large ones."""
-    from edge.converter.structure import Layer, Structure
+    from edge.installer.converter.structure import Layer, Structure
 
     def network() -> Structure:
         net = Structure()

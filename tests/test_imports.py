@@ -44,22 +44,22 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("aloud", "announcer", "cameras", "desk", "etiquette", "loader", "pipeline")),
         *("edge", "edge.reporter", "edge.vision.visibility", "edge.stages"),
     },
-    "model_installer.py": {
+    "installer/install.py": {
         *(f"edge.{name}" for name in ("converter", "engines", "errors", "machine", "models", "worker")),
     },
     "loader.py": {
         *(f"edge.{name}" for name in ("aloud", "engines", "errors", "importer", "machine", "models", "settings")),
-        *("edge.packaged", "edge.stages"),
+        *("edge.installer.packaged", "edge.stages"),
     },
     "cameras": {f"edge.{name}" for name in ("cameras", "errors", "installation", "libraries", "settings", "stages")},
-    "packaged.py": {f"edge.{name}" for name in ("converter", "durable", "errors", "importer", "models")},
+    "installer/packaged.py": {f"edge.{name}" for name in ("converter", "durable", "errors", "importer", "models")},
     "cameras/process.py": {"edge.errors", "edge.settings", "edge.stages", "edge.worker"},
     "models": {"edge.host.atomic", "edge.errors", "edge.models"},
     "models/groups.py": {"edge.stages"},
     "models/fetch.py": {"edge", "edge.models", "edge.errors"},
     "models/measurements.py": {"edge.models"},
     "models/measure.py": {"edge.host.memory", "edge.host.machine", "edge.models", "edge.errors", "edge.worker"},
-    "converter": {"edge.converter", "edge.errors", "edge.importer"},
+    "converter": {"edge.installer.converter", "edge.errors", "edge.importer"},
     "importer": {"edge.host.atomic", "edge.errors", "edge.importer", "edge.models"},
     "engines": {
         *(

@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from rigs.efficientnet import made_up
 from rigs.pth import pth
 
-from edge.converter.efficientnet import convert
 from edge.engines.onnx import import_onnxruntime
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
 from edge.importer.cache import graph_of
 from edge.importer.graph import Graph
 from edge.importer.int8 import make_int8_graph
+from edge.installer.converter.efficientnet import convert
+from edge.installer.packaged import means_from_text, means_to_text
 from edge.models.checkpoint import Checkpoint, InputSpec, find_checkpoint
-from edge.packaged import means_from_text, means_to_text
 from edge.quantizer.tools import Tools, import_tools
 from edge.stages import Pixels
 

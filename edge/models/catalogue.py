@@ -18,7 +18,7 @@ GLUON, CHECKPOINT, IMGCLSMOB, TIMM = KINDS = ("gluon", "checkpoint", "imgclsmob"
 CONVERTED = (IMGCLSMOB, TIMM)
 """Those that edge/converter makes a checkpoint of."""
 STRUCTURES = ("inception_v3", "vgg16", "resnet152_v1", "resnet152_v1.5")
-"""The networks that it knows (edge/converter/networks.py)."""
+"""The networks that it knows (edge/installer/converter/networks.py)."""
 _TEXT, _NUMBER = (str,), (int, float)
 _ENTRY_KEYS: dict[str, tuple[type, ...]] = {
     "title": _TEXT,
@@ -64,7 +64,7 @@ class Source:
     params: str
     input: InputSpec
     name: str = ""
-    """gluon: what mxnet.gluon.model_zoo.vision calls it; imgclsmob, timm: what edge/converter/networks.py does."""
+    """gluon: what mxnet.gluon.model_zoo.vision calls it; imgclsmob, timm: what edge/installer/converter/networks.py does."""
     symbol: str = ""
     """checkpoint: the structure."""
     synset: str = ""
@@ -89,7 +89,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Package:
-    """A Python package that has a network's weights in it (edge/packaged.py)."""
+    """A Python package that has a network's weights in it (edge/installer/packaged.py)."""
 
     name: str
     """As pip calls it."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from edge.converter.structure import Layer, Structure
+from edge.installer.converter.structure import Layer, Structure
 
 LABELS = 1000
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.converter.convert import convert as convert_weights
 from edge.engines import engine_for, engine_version, engines_for, import_problem
 from edge.engines.agreement import Agreement, Agreements, agreement_of
 from edge.errors import ModelError
 from edge.host.machine import Machine
+from edge.installer.converter.convert import convert as convert_weights
 from edge.models.catalogue import CONVERTED, Entry, Source, load_catalogue
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders
 from edge.models.fetch import Fetcher

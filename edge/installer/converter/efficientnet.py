@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.converter.pth import read_pth
-from edge.converter.structure import symbol_text
 from edge.errors import ModelError
 from edge.importer.params import write_params
+from edge.installer.converter.pth import read_pth
+from edge.installer.converter.structure import symbol_text
 
 Arrays = Mapping[str, NDArray[Any]]
 

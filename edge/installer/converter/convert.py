@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.converter.networks import NETWORKS
-from edge.converter.safetensors import Safetensors
-from edge.converter.structure import IMGCLSMOB, TIMM, Array
 from edge.errors import ModelError
 from edge.importer.params import check_array, open_params, write_params
+from edge.installer.converter.networks import NETWORKS
+from edge.installer.converter.safetensors import Safetensors
+from edge.installer.converter.structure import IMGCLSMOB, TIMM, Array
 
 KINDS = (IMGCLSMOB, TIMM)
 """What can be converted: imgclsmob's .params of Gluon, and timm's .safetensors of PyTorch."""

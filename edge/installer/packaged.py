@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.converter.efficientnet import SIZES, convert
 from edge.errors import ModelError
 from edge.host.atomic import write_text
 from edge.importer.cache import ABOUT, key_of
@@ -35,6 +34,7 @@ from edge.importer.quantised import (
     quantised_graph,
     to_table,
 )
+from edge.installer.converter.efficientnet import SIZES, convert
 from edge.models.calibration import fitted_to
 from edge.models.catalogue import Entry, Package
 from edge.models.checkpoint import About as AboutModel

@@ -1,0 +1,1 @@
+"""How a model gets here: converted from other formats, checked, and put into the store."""
