@@ -20,6 +20,7 @@ from edge.engines import (
     engines_for,
     import_problem,
     installed_engines,
+    measure,
     open_classifier,
     precision_problem,
     stands_in,
@@ -31,7 +32,6 @@ from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
 from edge.host.machine import Machine
 from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quantised_problem, weights_mib
 from edge.installer.packaged import Brought, is_here, not_here
-from edge.models import measure
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
 from edge.models.choice import (
@@ -47,9 +47,9 @@ from edge.models.choice import (
     no_model_fits,
     smaller,
 )
+from edge.models.crash_marker import Marker
 from edge.models.fingerprint import fingerprint
 from edge.models.labels import read_labels
-from edge.models.marker import Marker
 from edge.models.measurements import Measurement, Measurements
 from edge.models.measurements import estimate as estimated
 from edge.models.store import Answer, Installed, installed, look_into, verify

@@ -22,8 +22,8 @@ from edge.events import Events
 from edge.guards import FreezeGuard, HeatGuard, MemoryGuard
 from edge.host.machine import Machine
 from edge.host.systemd import Teller, Watchdog
+from edge.models.crash_marker import runtime_folder
 from edge.models.groups import load_groups
-from edge.models.marker import runtime_folder
 from edge.reporter import Reporter
 from edge.settings import Settings
 from edge.stages import Frame

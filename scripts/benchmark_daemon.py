@@ -14,8 +14,8 @@ import numpy as np
 
 from edge import equipment
 from edge.__main__ import entry
+from edge.cameras.pausable import Shutter
 from edge.cameras.process import ProcessCamera, ignore
-from edge.cameras.shutter import Shutter
 from edge.settings import CameraSettings
 from edge.stages import Frame
 

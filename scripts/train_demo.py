@@ -37,12 +37,12 @@ from demo_render import Studio
 from demo_things import BACKGROUND, CALIBRATING, DISTRACTORS, FONT, HELD_OUT, TESTING, THINGS, TRAINING, FontError
 from numpy.typing import NDArray
 
+from edge.engines.measure import examine
 from edge.engines.mxnet import MxnetClassifier
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.preprocess import to_input
 from edge.models.calibration import confidences, ece, fit, fitted_to, log_of
 from edge.models.checkpoint import Calibration, InputSpec, find_checkpoint
-from edge.models.measure import examine
 from edge.models.store import note_calibration, write_manifest
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]

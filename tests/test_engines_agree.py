@@ -282,7 +282,7 @@ def test_fusion_is_done_without_as_none_does_without(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_a_child_that_dies_or_takes_too_much_is_told_apart(tmp_path: Path) -> None:
-    from edge.models.measure import OutOfMemoryError, Trial
+    from edge.engines.measure import OutOfMemoryError, Trial
 
     demo = find_checkpoint("demo")
     with Trial(demo, "onnx", most_mib=20) as trial, pytest.raises(OutOfMemoryError):

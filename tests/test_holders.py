@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rigs.processes import wait_until
 
-from edge.cameras.holders import csi_user, usb_user
+from edge.cameras.busy import csi_user, usb_user
 
 HOLD = """
 import fcntl, sys

@@ -58,7 +58,7 @@ ALLOWED = {
     "models/groups.py": {"edge.stages"},
     "models/fetch.py": {"edge", "edge.models", "edge.errors"},
     "models/measurements.py": {"edge.models"},
-    "models/measure.py": {"edge.host.memory", "edge.host.machine", "edge.models", "edge.errors", "edge.worker"},
+    "engines/measure.py": {"edge.host.memory", "edge.host.machine", "edge.models", "edge.errors", "edge.worker"},
     "converter": {"edge.installer.converter", "edge.errors", "edge.importer"},
     "importer": {"edge.host.atomic", "edge.errors", "edge.importer", "edge.models"},
     "engines": {

@@ -14,13 +14,13 @@ from rigs.stores import DEMO, store_of, unexamined
 from edge.announce.notices import ANOTHER, SMALLER
 from edge.config import load
 from edge.engines import ENGINES, engine_for, engine_problem, engine_version, engines_for, import_problem
+from edge.engines.measure import examine
 from edge.errors import ModelError, NoModelFits
 from edge.host.installation import how_to_get
 from edge.host.machine import Machine
 from edge.loader import MOST_KILLS, Loader
 from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
-from edge.models.measure import examine
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, look_into
 
@@ -130,7 +130,7 @@ def test_what_is_wrong_with_the_named_one_is_told_once(tmp_path: Path, machine: 
 LOADING = """
 import os, signal, sys
 from edge.models.checkpoint import find_checkpoint
-from edge.models.marker import Marker
+from edge.models.crash_marker import Marker
 with Marker().loading(find_checkpoint(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGKILL)
 """

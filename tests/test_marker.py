@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from edge.models.checkpoint import Checkpoint, InputSpec
-from edge.models.marker import Marker
+from edge.models.crash_marker import Marker
 
 CHILD = """
 import os, signal, sys
 from pathlib import Path
 from edge.models.checkpoint import Checkpoint, InputSpec
-from edge.models.marker import Marker
+from edge.models.crash_marker import Marker
 path = Path(sys.argv[2])
 with Marker(Path(sys.argv[1])).loading(Checkpoint("net", path, path, path, InputSpec(8))):
     if sys.argv[3] == "killed":

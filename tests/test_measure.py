@@ -10,11 +10,11 @@ import pytest
 from rigs.boards import Board, write_board
 from rigs.processes import wait_until, workers
 
+from edge.engines.measure import measure, measure_side_by_side, percentile
 from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
 from edge.models.fingerprint import fingerprint
-from edge.models.measure import measure, measure_side_by_side, percentile
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import sha256
 

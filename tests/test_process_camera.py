@@ -19,8 +19,8 @@ from faulty_camera import FAULTS, RATE_HZ, picture
 from rigs.processes import command, grown, left_in_shared_memory, shared_memory, wait_until, workers
 
 from edge.cameras.child import Host, Slot
+from edge.cameras.pausable import Shutter
 from edge.cameras.process import HEARTBEAT_S, ProcessCamera, patience_s
-from edge.cameras.shutter import Shutter
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Frame

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from rigs.stores import DEMO, unexamined
 
+from edge.engines.measure import examine
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint, find_checkpoint
-from edge.models.measure import examine
 from edge.models.store import Answer, Examined, Store, installed, sha256, to_toml, verify
 
 FILES = {"net-symbol.json", "net-0000.params", "synset.txt", "model.toml", "manifest.json"}

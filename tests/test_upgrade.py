@@ -30,12 +30,12 @@ from edge import service
 from edge.announce.notices import BETTER, READY
 from edge.cli import main
 from edge.config import load
+from edge.engines.measure import examine
 from edge.errors import NoModelFits
 from edge.host.machine import Machine
 from edge.loader import Loader
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import find_checkpoint
-from edge.models.measure import examine
 from edge.models.store import Store, installed, verify
 from edge.pipeline import Limits
 from edge.stages import Pixels

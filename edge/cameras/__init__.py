@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.cameras import demo, files, opencv, picamera2
+from edge.cameras.pausable import Shutter
 from edge.cameras.process import ProcessCamera, find_in_child, ignore
-from edge.cameras.shutter import Shutter
 from edge.errors import CameraError
 from edge.host.libraries import preload
 from edge.settings import CameraSettings

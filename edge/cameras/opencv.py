@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cameras.holders import usb_user
+from edge.cameras.busy import usb_user
 from edge.errors import CameraError, hide_secrets
 from edge.settings import CameraSettings
 from edge.stages import Camera, Frame, Pixels

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cameras.holders import csi_user
+from edge.cameras.busy import csi_user
 from edge.errors import CameraError, one_line
 from edge.host.installation import how_to_get_picamera2
 from edge.settings import CameraSettings

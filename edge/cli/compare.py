@@ -157,7 +157,7 @@ def _cell(prediction: dict[str, Any], width: int) -> str:
 def bench(options: argparse.Namespace) -> int:
     """edge bench: each network with each engine in a child of its own, in one run, side by side."""
     from edge.engines import engine_problem, engines_for, parts_of, precision_problem, way
-    from edge.models.measure import measure_side_by_side
+    from edge.engines.measure import measure_side_by_side
 
     models = checkpoints(options.models)
     wanted = settings_of(options).model

@@ -15,7 +15,7 @@ from edge.cli.common import settings_of
 from edge.cli.table import table
 from edge.control import SERVICE_SOCKET, ask, control_path
 from edge.errors import EX_OK, ControlError
-from edge.models.marker import runtime_folder
+from edge.models.crash_marker import runtime_folder
 
 SNAPSHOT_S = 5.0
 """How long a picture may take to come: a large network looks at one for a second."""

@@ -358,12 +358,12 @@ def remove(options: argparse.Namespace) -> int:
 def measure(options: argparse.Namespace) -> int:
     """edge models measure: load and run networks in a throw-away child, and keep what they took."""
     from edge.engines import ENGINES, engine_problem, engine_version, installed_engines, precision_problem, way
+    from edge.engines import measure as measuring
     from edge.engines.agreement import driver_of
     from edge.host.machine import Machine
     from edge.importer.quantised import FLOAT32, INT8, identity_of, quantised_problem
-    from edge.models import measure as measuring
     from edge.models.checkpoint import store_folders
-    from edge.models.marker import Marker
+    from edge.models.crash_marker import Marker
     from edge.models.measurements import Measurements
 
     models = checkpoints(",".join(options.names) or None)

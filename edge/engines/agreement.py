@@ -24,6 +24,7 @@ from edge.engines import (
     engine_version,
     installed_engines,
 )
+from edge.engines.measure import LOAD_TIMEOUT_S, OutOfMemoryError, Trial
 from edge.errors import ModelError
 from edge.importer.cache import forget_graph, graph_is_kept
 from edge.importer.description import describe
@@ -33,7 +34,6 @@ from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
 from edge.models.fingerprint import fingerprint
 from edge.models.labels import Label, read_labels
-from edge.models.measure import LOAD_TIMEOUT_S, OutOfMemoryError, Trial
 from edge.models.store import Answer, keep_entry, read_entries
 
 Floats = NDArray[np.float32]

@@ -1,7 +1,7 @@
 """A network on trial, in a throw-away child (edge/worker.py) so that whatever it does ends with it.
 
 The child runs what the daemon runs: the same engine, the same preprocessing, the same first forward. Who asks is
-models/measure.py, with one request at a time, each {"do": WHAT}:
+engines/measure.py, with one request at a time, each {"do": WHAT}:
 
     start     nothing: it is there
     finite    read all parameters and look for nan and infinity; they are dropped again

@@ -14,15 +14,15 @@ from typing import Any
 
 from edge.engines import engine_for, engine_version, engines_for, import_problem
 from edge.engines.agreement import Agreement, Agreements, agreement_of
+from edge.engines.measure import OutOfMemoryError, examine
 from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.installer.converter.convert import convert as convert_weights
 from edge.models.catalogue import CONVERTED, Entry, Source, load_catalogue
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders
+from edge.models.crash_marker import Marker
 from edge.models.fetch import Fetcher
 from edge.models.fingerprint import fingerprint
-from edge.models.marker import Marker
-from edge.models.measure import OutOfMemoryError, examine
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Examined, Store
 from edge.worker import Worker
