@@ -8,8 +8,8 @@ from edge.announce.notices import PAUSED, RESUMED, Aloud
 from edge.announce.schedule import Etiquette
 from edge.cameras import Shutter
 from edge.desk import Desk
-from edge.loader import Loader
 from edge.reporter import Reporter
+from edge.selection.selector import Loader
 from edge.stages import Frame
 from edge.vision.images import jpeg
 from edge.vision.visibility import Sight

@@ -9,8 +9,8 @@ from typing import Any
 from edge.cameras import DEMO_CLIP, Shutter, find_settings, open_lasting
 from edge.errors import EdgeError, SpeechError
 from edge.host.machine import Machine
-from edge.loader import Loader
 from edge.models.checkpoint import DEMO
+from edge.selection.selector import Loader
 from edge.settings import ModelSettings, Settings
 from edge.speech import open_speaker
 from edge.stages import Classifier, Speaker

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from edge.errors import ModelError
-from edge.loader import Loader, Option
 from edge.models.store import default_store
+from edge.selection.selector import Loader, Option
 from edge.stages import Classifier
 from edge.worker import Reply, Worker, WorkerError
 

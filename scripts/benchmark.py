@@ -47,7 +47,7 @@ from edge.importer.quantised import identity_of, quantised_folder, weights_mib
 from edge.host.libraries import is_installed
 from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders, to_json
-from edge.models.choice import budget, choose, Candidate, companions_mib
+from edge.selection.choice import budget, choose, Candidate, companions_mib
 from edge.models.measurements import Measurement, Measurements
 from edge.worker import Worker
 

@@ -288,7 +288,7 @@ class Host:
 
     def _choose(self, request: Mapping[str, Any]) -> dict[str, Any]:
         from edge.config import load
-        from edge.loader import Loader
+        from edge.selection.selector import Loader
 
         model = {"name": self._checkpoint.name, "engine": "auto", "precision": request["precision"]}
         model["memory_budget_mib"] = request["budget_mib"]

@@ -8,7 +8,8 @@ from rigs.boards import BOARDS, write_board, write_group
 
 from edge.host.machine import Machine
 from edge.models.catalogue import load_catalogue
-from edge.models.choice import (
+from edge.models.measurements import Measurement
+from edge.selection.choice import (
     DEFAULT_BUDGET_MIB,
     RESERVE_MIB,
     Budget,
@@ -21,7 +22,6 @@ from edge.models.choice import (
     no_model_fits,
     smaller,
 )
-from edge.models.measurements import Measurement
 
 COMPANIONS_MIB = 50.0
 

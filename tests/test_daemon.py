@@ -223,7 +223,7 @@ def test_it_ends_while_a_c_call_runs(tmp_path: Path) -> None:
     """A classifier is stuck in C for longer than the test waits: the signal thread ends the daemon all the same."""
     code = """
 import hashlib, sys
-from edge import loader
+from edge.selection import selector as loader
 from edge.__main__ import entry
 class Stuck:
     name = engine = "stuck"

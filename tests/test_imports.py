@@ -47,7 +47,7 @@ ALLOWED = {
     "installer/install.py": {
         *(f"edge.{name}" for name in ("converter", "engines", "errors", "machine", "models", "worker")),
     },
-    "loader.py": {
+    "selection/selector.py": {
         *(f"edge.{name}" for name in ("aloud", "engines", "errors", "importer", "machine", "models", "settings")),
         *("edge.installer.packaged", "edge.stages"),
     },
@@ -100,7 +100,7 @@ ALLOWED = {
         "edge.host.systemd",
         "edge.upgrade",
     },
-    "upgrade.py": {"edge.errors", "edge.loader", "edge.models", "edge.stages", "edge.worker"},
+    "upgrade.py": {"edge.errors", "edge.selection.selector", "edge.models", "edge.stages", "edge.worker"},
     "cli": {
         "edge",
         *(

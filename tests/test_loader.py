@@ -18,11 +18,11 @@ from edge.engines.measure import examine
 from edge.errors import ModelError, NoModelFits
 from edge.host.installation import how_to_get
 from edge.host.machine import Machine
-from edge.loader import MOST_KILLS, Loader
 from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, look_into
+from edge.selection.selector import MOST_KILLS, Loader
 
 pytestmark = pytest.mark.integration
 BOARD = Board("Raspberry Pi 4 Model B Rev 1.4", 1900, 1500)

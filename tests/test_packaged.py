@@ -36,13 +36,13 @@ from edge.importer.quantised import INT8, about_quantised, install_quantised, qu
 from edge.installer.converter.efficientnet import convert
 from edge.installer.converter.pth import read_pth
 from edge.installer.packaged import OURS, Brought, find_member, install, is_here, is_ours, measured_of
-from edge.loader import Loader
 from edge.models.calibration import in_force
 from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Calibration, Checkpoint, InputSpec, find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, installed, look_into, note_calibration, read_manifest, verify
+from edge.selection.selector import Loader
 from edge.vision.images import read_image
 
 pytestmark = pytest.mark.integration

@@ -40,13 +40,13 @@ from edge.importer.quantised import (
     quantised_problem,
     to_table,
 )
-from edge.loader import Loader
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.store import Store
 from edge.quantizer import quantize
 from edge.quantizer.judge import compare, divergence, passes
 from edge.quantizer.tools import LEAST_ERROR, Tools, import_onnx, rounded
 from edge.quantizer.views import LEAST_PICTURES, divide, views_each, views_of
+from edge.selection.selector import Loader
 from edge.settings import ModelSettings, Settings
 from edge.stages import Pixels
 from edge.vision.images import images_in

@@ -33,11 +33,11 @@ from edge.config import load
 from edge.engines.measure import examine
 from edge.errors import NoModelFits
 from edge.host.machine import Machine
-from edge.loader import Loader
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import find_checkpoint
 from edge.models.store import Store, installed, verify
 from edge.pipeline import Limits
+from edge.selection.selector import Loader
 from edge.stages import Pixels
 from edge.upgrade import Upgrade
 from edge.worker import Reply

@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
 
 def classify(options: argparse.Namespace) -> int:
     """edge classify: every picture is tried; a bad one is told, and makes the exit code."""
-    from edge.loader import Loader
+    from edge.selection.selector import Loader
 
     settings = settings_of(options)
     settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, top=options.top))

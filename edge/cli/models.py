@@ -18,9 +18,9 @@ from edge.cli.speech import print_how_labels_are_said
 from edge.cli.table import WIDTH, mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
 from edge.models.checkpoint import About
-from edge.models.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
 from edge.models.labels import read_labels
 from edge.models.store import PACKAGE
+from edge.selection.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
 
 if TYPE_CHECKING:
     from edge.installer.install import Installation
@@ -229,10 +229,10 @@ def fetch(options: argparse.Namespace) -> int:
     """edge models fetch: download a network of the catalogue and install it."""
     from edge.host.machine import Machine
     from edge.installer.install import fetch as fetch_and_install
-    from edge.loader import Loader
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import store_folders
     from edge.models.store import default_store
+    from edge.selection.selector import Loader
 
     settings = settings_of(options)
     name = options.name
@@ -428,9 +428,9 @@ def choose(options: argparse.Namespace) -> int:
     """edge models choose: what would run, and why not the others."""
     from edge.host.machine import Machine
     from edge.installer.packaged import is_here
-    from edge.loader import Loader
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import DEMO, store_folders
+    from edge.selection.selector import Loader
 
     loader = Loader(
         settings_of(options),

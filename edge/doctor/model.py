@@ -8,10 +8,10 @@ from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import ModelError, one_line
 from edge.host.installation import edge_command
 from edge.installer.packaged import is_here
-from edge.loader import Loader
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO
 from edge.models.store import installed, verify
+from edge.selection.selector import Loader
 from edge.settings import Settings
 
 

@@ -8,9 +8,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from edge import cameras, loader
+from edge import cameras
 from edge.__main__ import entry
 from edge.cameras.process import ProcessCamera
+from edge.selection import selector as loader
 
 FAULT = Path("/run/edge/fault")
 

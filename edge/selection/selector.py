@@ -1,7 +1,7 @@
 """Which network runs: chosen by what it takes and what there is, proven sound before it is believed, and exchanged for
 a smaller one while memory is tight.
 
-models/choice.py is the rule; this is the hand that follows it: it looks into the store, measures what has not been
+selection/choice.py is the rule; this is the hand that follows it: it looks into the store, measures what has not been
 measured, checks files and the known answer, and opens the engine.
 """
 
@@ -34,7 +34,13 @@ from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quant
 from edge.installer.packaged import Brought, is_here, not_here
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
-from edge.models.choice import (
+from edge.models.crash_marker import Marker
+from edge.models.fingerprint import fingerprint
+from edge.models.labels import read_labels
+from edge.models.measurements import Measurement, Measurements
+from edge.models.measurements import estimate as estimated
+from edge.models.store import Answer, Installed, installed, look_into, verify
+from edge.selection.choice import (
     AVAILABLE_SHARE,
     Budget,
     Candidate,
@@ -47,12 +53,6 @@ from edge.models.choice import (
     no_model_fits,
     smaller,
 )
-from edge.models.crash_marker import Marker
-from edge.models.fingerprint import fingerprint
-from edge.models.labels import read_labels
-from edge.models.measurements import Measurement, Measurements
-from edge.models.measurements import estimate as estimated
-from edge.models.store import Answer, Installed, installed, look_into, verify
 from edge.settings import Settings
 from edge.stages import Classifier
 

@@ -1,0 +1,1 @@
+"""Which of the models runs here."""
