@@ -13,22 +13,22 @@ from edge.announce.announcer import Announcer, Knowledge, Missed
 from edge.announce.notices import BETTER, READY, SIGHT_AGAIN, SMALLER, Aloud
 from edge.announce.schedule import Etiquette
 from edge.announce.wording import Words
-from edge.clerk import Clerk
-from edge.control import ControlServer, control_path
-from edge.desk import Desk, state_file
-from edge.equipment import Equipment
+from edge.daemon.control_socket import ControlServer, control_path
+from edge.daemon.control_state import Desk, state_file
+from edge.daemon.equipment import Equipment
+from edge.daemon.events import Events
+from edge.daemon.monitors import FreezeGuard, HeatGuard, MemoryGuard
+from edge.daemon.reporter import Reporter
+from edge.daemon.requests import Clerk
+from edge.daemon.signals import Stopper, StopRequested
+from edge.daemon.upgrade import Upgrade
 from edge.errors import EX_OK, ControlError, EdgeError
-from edge.events import Events
-from edge.guards import FreezeGuard, HeatGuard, MemoryGuard
 from edge.host.machine import Machine
 from edge.host.systemd import Teller, Watchdog
 from edge.models.crash_marker import runtime_folder
 from edge.models.groups import load_groups
-from edge.reporter import Reporter
 from edge.settings import Settings
 from edge.stages import Frame
-from edge.stopper import Stopper, StopRequested
-from edge.upgrade import Upgrade
 from edge.vision.motion import Gate
 from edge.vision.visibility import Sight
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge import equipment
 from edge.__main__ import entry
 from edge.cameras.pausable import Shutter
 from edge.cameras.process import ProcessCamera, ignore
+from edge.daemon import equipment
 from edge.settings import CameraSettings
 from edge.stages import Frame
 

@@ -6,8 +6,8 @@ import pytest
 from rigs.boards import BOARDS, write, write_board
 
 from edge.announce.notices import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Aloud
-from edge.guards import HeatGuard
-from edge.health import COOL_C, HOT_C
+from edge.daemon.health import COOL_C, HOT_C
+from edge.daemon.monitors import HeatGuard
 from edge.host.machine import Machine
 from edge.settings import AloudSettings
 from edge.stages import Timing

@@ -18,8 +18,8 @@ from rigs.processes import PATIENCE_S, grown, wait_until
 
 from edge.announce.announcer import Missed
 from edge.cli.control import seconds
-from edge.control import LONGEST_LINE, MOST_CLIENTS, ControlServer, ask, control_path, may_connect
-from edge.desk import Desk
+from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer, ask, control_path, may_connect
+from edge.daemon.control_state import Desk
 from edge.errors import ControlError
 
 LABELS = ["web site", "dog", "electric guitar"]
@@ -147,8 +147,8 @@ def test_mutes_that_cannot_be_written_hold_until_the_end(tmp_path: Path) -> None
 MUTER = """
 import sys
 from pathlib import Path
-from edge.control import ControlServer
-from edge.desk import Desk
+from edge.daemon.control_socket import ControlServer
+from edge.daemon.control_state import Desk
 server = ControlServer(Path(sys.argv[1]), Desk(Path(sys.argv[2])).answer)
 print("ready", flush=True)
 sys.stdin.read()

@@ -202,7 +202,7 @@ def test_a_signal_sent_again_and_again_interrupts_no_handler(tmp_path: Path) -> 
     """Where another thread computes, each handler waits, and the next signal comes: until the stack is full."""
     code = """
 import os, signal, sys
-from edge.stopper import Stopper
+from edge.daemon.signals import Stopper
 with Stopper(lambda: None) as stopper:
     os.kill(os.getpid(), signal.SIGTERM)
     sys.exit(not stopper.stopping() or signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN)

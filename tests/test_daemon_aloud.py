@@ -17,7 +17,7 @@ from rigs.daemon import daemon, named, read_events
 from rigs.processes import PATIENCE_S, wait_until
 
 from edge.announce.notices import COVERED, DARK, LOST, READY, SIGHT_AGAIN
-from edge.control import ask
+from edge.daemon.control_socket import ask
 from edge.errors import ControlError
 from edge.stages import Pixels
 

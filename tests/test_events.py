@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.daemon.events import Events
 from edge.errors import ConfigError
-from edge.events import Events
 
 
 def read(path: Path) -> list[dict[str, object]]:

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from edge.health import HeatWatch, MemoryWatch
+from edge.daemon.health import HeatWatch, MemoryWatch
 from edge.host.machine import MemoryReading
 
 ROOMY = MemoryReading(900.0, 1900.0)

@@ -21,28 +21,30 @@ ALLOWED = {
     "host/systemd.py": STANDARD_LIBRARY,
     "settings.py": STANDARD_LIBRARY,
     "config.py": {"edge.errors", "edge.settings"},
-    "events.py": {"edge.errors"},
+    "daemon/events.py": {"edge.errors"},
     "worker.py": {"edge.errors"},
     "announce/schedule.py": {"edge.settings", "edge.stages"},
     "announce/announcer.py": {"edge.announce.schedule", "edge.settings", "edge.stages"},
     "announce/notices.py": {"edge.settings"},
-    "desk.py": {"edge.announce.announcer", "edge.host.atomic"},
-    "control.py": {"edge.errors"},
+    "daemon/control_state.py": {"edge.announce.announcer", "edge.host.atomic"},
+    "daemon/control_socket.py": {"edge.errors"},
     "vision/thumbnail.py": {"edge.stages"},
     "vision/motion.py": {"edge.vision.thumbnail"},
     "vision/visibility.py": {"edge.announce.notices", "edge.vision.thumbnail"},
     "pipeline.py": {f"edge.{name}" for name in ("aloud", "errors", "etiquette", "picture", "stages")},
-    "stopper.py": {"edge.errors"},
+    "daemon/signals.py": {"edge.errors"},
     "host/machine.py": STANDARD_LIBRARY,
     "host/memory.py": STANDARD_LIBRARY,
     "host/libraries.py": STANDARD_LIBRARY,
     "host/installation.py": {"edge.host.libraries"},
-    "health.py": {"edge.host.machine"},
-    "reporter.py": {f"edge.{name}" for name in ("announcer", "events", "pipeline", "stages", "systemd")},
-    "guards.py": {f"edge.{name}" for name in ("aloud", "cameras", "health", "loader", "machine", "sight", "stages")},
-    "clerk.py": {
+    "daemon/health.py": {"edge.host.machine"},
+    "daemon/reporter.py": {f"edge.{name}" for name in ("announcer", "events", "pipeline", "stages", "systemd")},
+    "daemon/monitors.py": {
+        f"edge.{name}" for name in ("aloud", "cameras", "health", "loader", "machine", "sight", "stages")
+    },
+    "daemon/requests.py": {
         *(f"edge.{name}" for name in ("aloud", "announcer", "cameras", "desk", "etiquette", "loader", "pipeline")),
-        *("edge", "edge.reporter", "edge.vision.visibility", "edge.stages"),
+        *("edge", "edge.daemon.reporter", "edge.vision.visibility", "edge.stages"),
     },
     "installer/install.py": {
         *(f"edge.{name}" for name in ("converter", "engines", "errors", "machine", "models", "worker")),
@@ -80,7 +82,7 @@ ALLOWED = {
     "speech": {"edge.errors", "edge.settings", "edge.speech", "edge.stages"},
     "speech/process.py": {"edge.errors", "edge.settings", "edge.speech", "edge.stages", "edge.worker"},
     "announce/articles.py": {"edge.errors"},
-    "equipment.py": {
+    "daemon/equipment.py": {
         *(f"edge.{name}" for name in ("cameras", "errors", "loader", "machine")),
         *(f"edge.{name}" for name in ("models", "settings", "speech", "stages")),
     },
@@ -98,9 +100,9 @@ ALLOWED = {
         *(f"edge.{name}" for name in ("announcer", "equipment", "errors", "events", "health", "settings")),
         *(f"edge.{name}" for name in ("machine", "models", "pipeline", "reporter", "speech", "stages", "stopper")),
         "edge.host.systemd",
-        "edge.upgrade",
+        "edge.daemon.upgrade",
     },
-    "upgrade.py": {"edge.errors", "edge.selection.selector", "edge.models", "edge.stages", "edge.worker"},
+    "daemon/upgrade.py": {"edge.errors", "edge.selection.selector", "edge.models", "edge.stages", "edge.worker"},
     "cli": {
         "edge",
         *(

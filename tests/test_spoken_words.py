@@ -12,7 +12,7 @@ from edge.announce.announcer import Announcer, Knowledge, Missed
 from edge.announce.schedule import Etiquette
 from edge.announce.wording import Words
 from edge.cli import main
-from edge.desk import Desk
+from edge.daemon.control_state import Desk
 from edge.models.groups import load_groups
 from edge.models.labels import read_labels
 from edge.settings import AnnounceSettings, SpeechSettings

@@ -30,6 +30,7 @@ from edge import service
 from edge.announce.notices import BETTER, READY
 from edge.cli import main
 from edge.config import load
+from edge.daemon.upgrade import Upgrade
 from edge.engines.measure import examine
 from edge.errors import NoModelFits
 from edge.host.machine import Machine
@@ -39,7 +40,6 @@ from edge.models.store import Store, installed, verify
 from edge.pipeline import Limits
 from edge.selection.selector import Loader
 from edge.stages import Pixels
-from edge.upgrade import Upgrade
 from edge.worker import Reply
 
 pytestmark = pytest.mark.integration

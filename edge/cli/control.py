@@ -13,7 +13,7 @@ from typing import Any
 
 from edge.cli.common import settings_of
 from edge.cli.table import table
-from edge.control import SERVICE_SOCKET, ask, control_path
+from edge.daemon.control_socket import SERVICE_SOCKET, ask, control_path
 from edge.errors import EX_OK, ControlError
 from edge.models.crash_marker import runtime_folder
 

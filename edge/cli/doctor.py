@@ -12,7 +12,7 @@ from edge import doctor as doctors
 from edge.cli.common import settings_of
 from edge.cli.control import socket_paths
 from edge.cli.table import WIDTH
-from edge.control import ask
+from edge.daemon.control_socket import ask
 from edge.doctor import Finding, Grade
 from edge.errors import EX_FAULT, EX_OK, ConfigError, ControlError
 from edge.host.installation import edge_command

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from edge.daemon.health import HOT_C
 from edge.doctor.finding import Finding, fault, good, warning
-from edge.health import HOT_C
 from edge.host.installation import edge_command
 from edge.host.machine import Machine
 

@@ -7,8 +7,8 @@ from edge.announce.announcer import Announcer
 from edge.announce.notices import PAUSED, RESUMED, Aloud
 from edge.announce.schedule import Etiquette
 from edge.cameras import Shutter
-from edge.desk import Desk
-from edge.reporter import Reporter
+from edge.daemon.control_state import Desk
+from edge.daemon.reporter import Reporter
 from edge.selection.selector import Loader
 from edge.stages import Frame
 from edge.vision.images import jpeg

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from edge import pipeline
 from edge.announce.announcer import Missed
-from edge.events import Events
+from edge.daemon.events import Events
 from edge.host.systemd import ERROR, WARNING, Teller, notify
 from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Classifier, Frame, Outcome, Prediction, Speaker, Timing
 

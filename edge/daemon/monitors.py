@@ -2,7 +2,7 @@
 
 from edge.announce.notices import FROZEN, HOT, Aloud
 from edge.cameras import Shutter
-from edge.health import HeatWatch, MemoryWatch
+from edge.daemon.health import HeatWatch, MemoryWatch
 from edge.host.machine import Machine, MemoryReading
 from edge.selection.selector import Loader
 from edge.stages import Timing
