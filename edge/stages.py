@@ -1,7 +1,7 @@
 """What travels through the house, and the three stages it passes. READ FIRST.
 
-A camera makes a `Frame`, a classifier makes `Prediction`s of it, the announcer (announce/announcer.py) makes of those, now and
-then, an `Announcement`, and a speaker says it and tells the `Outcome` later. The loop in pipeline.py joins them.
+A camera makes a `Frame`, a classifier makes `Prediction`s of it. Now and then the announcer (announce/announcer.py)
+makes an `Announcement` of those. A speaker says it and tells the `Outcome` later. The loop in pipeline.py joins them.
 """
 
 import math

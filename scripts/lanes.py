@@ -31,15 +31,34 @@ TYPES = ["-m", "mypy"]
 FILES = {
     # daemons, cameras and voices at real pace: little work and much waiting
     "pace": [
-        *("test_daemon.py", "test_daemon_aloud.py", "test_daemon_camera.py", "test_reload.py", "test_pressure.py"),
-        *("test_process_camera.py", "test_cameras_live.py", "test_streams.py", "test_worker.py", "test_speech.py"),
-        *("test_doctor.py", "test_control.py", "test_upgrade.py"),
+        "daemon/test_daemon.py",
+        "daemon/test_daemon_speech.py",
+        "daemon/test_daemon_camera.py",
+        "daemon/test_reload.py",
+        "daemon/test_pressure.py",
+        "cameras/test_process.py",
+        "cameras/test_live.py",
+        "cameras/test_streams.py",
+        "test_worker.py",
+        "speech/test_speech.py",
+        "doctor/test_doctor.py",
+        "daemon/test_control_socket.py",
+        "daemon/test_upgrade.py",
     ],
     # networks that are computed with every engine, converted and searched: much work and little waiting
     "networks": [
-        *("test_agreement.py", "test_converter.py", "test_engines.py", "test_engines_agree.py", "test_importer.py"),
-        *("test_mxnet.py", "test_odd_models.py", "test_operators.py", "test_packaged.py", "test_quantizer.py"),
-        *("test_sources.py", "test_without_mxnet.py"),
+        "engines/test_agreement.py",
+        "installer/test_converter.py",
+        "engines/test_engines.py",
+        "engines/test_engines_agree.py",
+        "importer/test_importer.py",
+        "engines/test_mxnet.py",
+        "engines/test_odd_models.py",
+        "importer/test_operators.py",
+        "installer/test_packaged.py",
+        "quantizer/test_quantizer.py",
+        "models/test_sources.py",
+        "engines/test_without_mxnet.py",
     ],
 }
 REST = "rest"
@@ -47,7 +66,7 @@ REST = "rest"
 
 ROOT_FILES = {
     # machines to which edge is deployed: Ansible, pip and archives, which need a whole core again and again
-    "deploy": ["test_deploy.py"],
+    "deploy": ["deploy/test_deploy.py"],
 }
 ROOT_REST = "machines"
 """The tests of all other files that need root: mostly machines that boot."""

@@ -3,8 +3,8 @@
 
     scripts/peak.py edge run --frames 200 ...
 
-It is the largest sum of PSS of the process tree, sampled 50 times a second (edge/host/memory.py says why), as the memory
-budget promises to bound it. Prints to stderr, and exits as the command does.
+It is the largest sum of PSS of the process tree, sampled 50 times a second (edge/host/memory.py says why), as the
+memory budget promises to bound it. Prints to stderr, and exits as the command does.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv

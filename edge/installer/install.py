@@ -1,7 +1,7 @@
 """A network comes into the store: fetched and converted where it must be, run once in a child, and measured.
 
-The command line and a daemon that runs meanwhile (daemon/upgrade.py) do it alike; the daemon in a child of its own, whose
-driver is at the end.
+The command line and a daemon that runs meanwhile (daemon/upgrade.py) do it alike; the daemon in a child of its own,
+whose driver is at the end.
 """
 
 import json

@@ -64,7 +64,7 @@ class Source:
     params: str
     input: InputSpec
     name: str = ""
-    """gluon: what mxnet.gluon.model_zoo.vision calls it; imgclsmob, timm: what edge/installer/converter/networks.py does."""
+    """gluon: what mxnet.gluon.model_zoo.vision calls it; imgclsmob, timm: what installer/converter/networks.py does."""
     symbol: str = ""
     """checkpoint: the structure."""
     synset: str = ""

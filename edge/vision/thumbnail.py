@@ -1,4 +1,4 @@
-"""A glance at a frame: a small grey copy by which vision/visibility.py and vision/motion.py judge it, in a fraction of a millisecond."""
+"""A small grey copy of a frame, by which visibility.py and motion.py judge it in a fraction of a millisecond."""
 
 from dataclasses import dataclass
 

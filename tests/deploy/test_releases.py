@@ -1,0 +1,359 @@
+"""What uses a release, and what puts it back: files and links below a folder, systemd by a double.
+
+tests/deploy/test_deploy.py does the same with a real systemd in a booted machine."""
+
+import dataclasses
+import errno
+import fcntl
+import json
+import subprocess
+from pathlib import Path
+
+import edge_releases
+import pytest
+from edge_releases import Change, File, Machine, ReleaseError, Releases, diff_of, faults_of
+
+SETTINGS = "/etc/edge/edge.toml"
+OFFERED = '[camera]\n# source = "auto"\n'
+
+
+class OneMachine(Machine):
+    """A machine whose service runs or not by what the current release's unit says."""
+
+    systemd = 252
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.starts: list[str] = []
+        self.checked: list[str] = []
+        self.refuse_settings = ""
+
+    def read(self, path: str) -> File:
+        return dataclasses.replace(super().read(path), group="root")
+
+    def own(self, place: Path, group: str) -> None:
+        """Nothing: whoever runs the tests owns it."""
+
+    def _unit(self) -> str:
+        return self.read("/etc/systemd/system/edge.service").text or ""
+
+    def run(self, *command: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
+        code, out, err = 0, "", ""
+        if command == ("systemctl", "--version"):
+            out = f"systemd {self.systemd} ({self.systemd}.1)\n"
+        elif command[:2] == ("systemctl", "start"):
+            self.starts.append(self._unit())
+        elif command[0] == "journalctl":
+            out = "I'm ready.\nRuntimeError: boom\n"
+        elif "config" in command:
+            self.checked.append(self.read(command[-1]).text or "")
+            code, err = (1, f"edge: {command[-1]}: {self.refuse_settings}\n") if self.refuse_settings else (0, "")
+        return subprocess.CompletedProcess(command, code, out, err)
+
+    def show(self) -> dict[str, str]:
+        runs = bool(self.starts) and "crashes" not in self._unit()
+        state = "active" if runs else "activating" if self.starts else "inactive"
+        return {"ActiveState": state, "NRestarts": "0" if runs else "2", "StatusText": "", "Result": "exit-code",
+                "ExecMainStatus": "70", "UnitFileState": "enabled"}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_releases, "SETTLE_S", 0.0)
+    monkeypatch.setattr(edge_releases, "_POLL_S", 0.0)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> OneMachine:
+    return OneMachine(tmp_path)
+
+
+def release(machine: Machine, name: str, unit: str = "runs") -> str:
+    folder = machine.place(f"/opt/edge/releases/{name}")
+    (folder / "share/edge").mkdir(parents=True)
+    (folder / "share/edge/edge.service").write_text(f"# {name} {unit}\n")
+    (folder / "share/edge/newer-systemd.conf").write_text("# newer\n")
+    (folder / "complete").touch()
+    return name
+
+
+def use(
+    machine: Machine, name: str, settings: str | None = OFFERED, drop_ins: dict[str, str | None] | None = None
+) -> None:
+    releases = Releases(machine)
+    plan = releases.plan(name, settings, drop_ins or {})
+    releases.check(plan)
+    releases.use(plan, 5)
+    releases.prune()
+
+
+def files(machine: Machine) -> dict[str, str]:
+    """Every file and link but the releases themselves."""
+    return {
+        str(path.relative_to(machine.root)): str(path.readlink()) if path.is_symlink() else path.read_text()
+        for path in sorted(machine.root.rglob("*"))
+        if (path.is_symlink() or path.is_file()) and "releases" not in path.relative_to(machine.root).parts[:3]
+    }
+
+
+def test_the_first_release_is_put_in_place_and_then_nothing_is_to_be_changed(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"), drop_ins={"stream": "[Service]\n", "reboot": None})
+    assert files(machine) == {
+        "etc/edge/edge.toml": OFFERED,
+        "etc/systemd/system/edge.service": "# 1 runs\n",
+        "etc/systemd/system/edge.service.d/stream.conf": "[Service]\n",
+        "opt/edge/current": "releases/1",
+        "opt/edge/offered.toml": OFFERED,
+        "usr/local/bin/edge": "/opt/edge/current/bin/edge",
+    }
+    releases = Releases(machine)
+    assert releases.plan("1", OFFERED, {"stream": "[Service]\n", "reboot": None}).changes == []
+    assert releases.running()
+    assert [change.path for change in releases.plan("1", OFFERED, {"stream": None}).changes] == [
+        "/etc/systemd/system/edge.service.d/stream.conf"
+    ]
+
+
+def test_a_newer_systemd_gets_more(machine: OneMachine) -> None:
+    machine.systemd = 257
+    use(machine, release(machine, "1"))
+    assert files(machine)["etc/systemd/system/edge.service.d/newer-systemd.conf"] == "# newer\n"
+
+
+def test_two_releases_are_kept_and_one_can_go_back_and_forth(machine: OneMachine) -> None:
+    for name in ("1", "2", "3"):
+        use(machine, release(machine, name))
+    releases = Releases(machine)
+    assert (releases.used(), releases.used("previous")) == ("3", "2")
+    assert sorted(folder.name for folder in machine.place("/opt/edge/releases").iterdir()) == ["2", "3"]
+    use(machine, releases.used("previous"), settings=None)
+    assert (releases.used(), releases.used("previous")) == ("2", "3")
+    use(machine, releases.used("previous"), settings=None)
+    assert (releases.used(), releases.used("previous")) == ("3", "2")
+
+
+def test_a_release_that_does_not_run_is_taken_back_with_all_that_came_with_it(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    before = files(machine)
+    with pytest.raises(ReleaseError) as told:
+        use(machine, release(machine, "2", "crashes"), '[camera]\nsource = "usb"\n', {"stream": "[Service]\n"})
+    assert "RuntimeError: boom" in str(told.value)
+    assert str(told.value).endswith("Rolled back to 1, which runs again.")
+    assert files(machine) == before
+    assert machine.starts[-2:] == ["# 2 crashes\n", "# 1 runs\n"]
+    assert not machine.place("/opt/edge/releases/2").exists()
+
+
+def test_the_first_release_stays_even_when_it_does_not_run(machine: OneMachine) -> None:
+    with pytest.raises(ReleaseError, match="It is the first release here, and stays"):
+        use(machine, release(machine, "1", "crashes"))
+    assert Releases(machine).used() == "1"
+    # the next one is not compared with it: there is still nothing to go back to, but it runs
+    use(machine, release(machine, "2"))
+    assert Releases(machine).used() == "2"
+    assert Releases(machine).running()
+
+
+def test_a_trial_that_was_cut_off_is_known_to_the_next(machine: OneMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(machine, release(machine, "1"))
+    before = files(machine)
+
+    def cut(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Releases, "_start", cut)
+        with pytest.raises(KeyboardInterrupt):
+            use(machine, release(machine, "2", "crashes"), '[camera]\nsource = "usb"\n')
+    releases = Releases(machine)
+    assert releases.used() == "2"
+    assert not releases.running()
+    # another that does not run either goes back to the last that did
+    with pytest.raises(ReleaseError, match="Rolled back to 1"):
+        use(machine, release(machine, "3", "crashes"))
+    assert files(machine) == before
+
+
+def test_one_that_ends_soon_after_it_was_ready_is_not_said_to_be_a_success(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(machine, release(machine, "1"))
+    show = machine.show
+    monkeypatch.setattr(machine, "show", lambda: {**show(), "Result": "success", "ExecMainStatus": "0"})
+    with pytest.raises(ReleaseError, match=r"does not run: it ended 2 times soon after its start; its last line"):
+        use(machine, release(machine, "2", "crashes"))
+
+
+def test_one_that_never_becomes_active_is_not_said_to_be_a_success(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = machine.show
+    never = {"ActiveState": "activating", "NRestarts": "0", "Result": "success", "ExecMainStatus": "0"}
+    monkeypatch.setattr(machine, "show", lambda: {**show(), **never})
+    with pytest.raises(ReleaseError, match="not active after 0 s: it is activating and has said nothing"):
+        Releases(machine).use(Releases(machine).plan(release(machine, "1"), OFFERED, {}), 0.0)
+
+
+def test_a_disk_that_becomes_full_in_the_middle_of_the_switch_puts_everything_back(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(machine, release(machine, "1"))
+    before = files(machine)
+    write = machine.write
+
+    def full(path: str, what: File) -> None:
+        if what.link == "releases/2":
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write(path, what)
+
+    monkeypatch.setattr(machine, "write", full)
+    with pytest.raises(ReleaseError, match=r"No space left on device.*\nRolled back to 1"):
+        use(machine, release(machine, "2"))
+    assert files(machine) == before
+
+
+def test_one_that_becomes_active_in_the_last_moment_has_its_time_to_stay_so(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_releases, "SETTLE_S", 0.05)
+    releases = Releases(machine)
+    plan = releases.plan(release(machine, "1"), OFFERED, {})
+    releases.use(plan, 0.0)
+    assert releases.running()
+
+
+def test_a_release_that_another_deploy_has_cleared_away_is_not_used(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    before = files(machine)
+    with pytest.raises(ReleaseError, match="release 2 is gone"):
+        use(machine, "2")
+    assert files(machine) == before
+
+
+def test_two_deploys_wait_for_each_other(machine: OneMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(machine, release(machine, "1"))
+    monkeypatch.setattr(edge_releases, "LOCK_S", 0.0)
+    # as make-release takes it
+    with machine.place("/opt/edge/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ReleaseError, match="another deploy is at work"), Releases(machine).alone():
+            raise AssertionError
+    with Releases(machine).alone():
+        pass
+
+
+def test_where_there_is_no_edge_there_is_nothing_to_go_back_to(machine: OneMachine) -> None:
+    with pytest.raises(ReleaseError, match="no edge here"), Releases(machine).alone():
+        raise AssertionError
+
+
+# ---- the settings
+
+
+def test_settings_in_another_encoding_come_back_byte_for_byte(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    machine.place(SETTINGS).write_bytes('[announce]\nnot_sure_text = "weiß nicht"\n'.encode("latin-1"))
+    before = machine.place(SETTINGS).read_bytes()
+    read = machine.read(SETTINGS)
+    machine.write(SETTINGS, File("x"))
+    machine.write(SETTINGS, read)
+    assert machine.place(SETTINGS).read_bytes() == before
+    json.dumps(diff_of(Change(SETTINGS, read, File())), ensure_ascii=False).encode()
+
+
+def test_untouched_settings_follow_what_is_offered(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    use(machine, "1", OFFERED + "# more\n")
+    assert files(machine)["etc/edge/edge.toml"] == OFFERED + "# more\n"
+    assert machine.checked[-1] == OFFERED + "# more\n"
+
+
+def test_changed_settings_are_never_written_over(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    machine.place(SETTINGS).write_text('[camera]\nsource = "csi"\n')
+    releases = Releases(machine)
+    # the same is offered: nothing to say
+    assert releases.plan("1", OFFERED, {}).changes == []
+    plan = releases.plan("1", OFFERED + "# more\n", {})
+    assert plan.notes == [
+        "/etc/edge/edge.toml was changed by hand and stays as it is; what this deploy would write is in "
+        "/etc/edge/edge.toml.new"
+    ]
+    releases.use(plan, 5)
+    assert files(machine)["etc/edge/edge.toml"] == '[camera]\nsource = "csi"\n'
+    assert files(machine)["etc/edge/edge.toml.new"] == OFFERED + "# more\n"
+    # it is offered once
+    machine.place(f"{SETTINGS}.new").unlink()
+    assert releases.plan("1", OFFERED + "# more\n", {}).changes == []
+    # who takes what is offered is untouched again
+    machine.place(SETTINGS).write_text(OFFERED + "# more\n")
+    releases.use(releases.plan("1", OFFERED, {}), 5)
+    assert files(machine)["etc/edge/edge.toml"] == OFFERED
+
+
+def test_for_what_the_service_does_not_read_it_is_not_started_again(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    machine.place(SETTINGS).write_text('[camera]\nsource = "csi"\n')
+    use(machine, "1", OFFERED + "# more\n")
+    assert files(machine)["etc/edge/edge.toml.new"] == OFFERED + "# more\n"
+    assert files(machine)["opt/edge/offered.toml"] == OFFERED + "# more\n"
+    assert len(machine.starts) == 1
+    assert Releases(machine).running()
+
+
+def test_a_masked_unit_is_named_and_left_alone(machine: OneMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "show", lambda: {"UnitFileState": "masked"})
+    with pytest.raises(ReleaseError, match="systemctl unmask edge"):
+        use(machine, release(machine, "1"))
+    assert files(machine) == {}
+
+
+def test_a_command_that_does_not_answer_has_failed(tmp_path: Path) -> None:
+    done = Machine(tmp_path).run("sleep", "5", timeout_s=0.1)
+    assert done.returncode != 0
+    assert "no answer" in done.stderr
+
+
+def test_settings_that_the_new_release_does_not_know_stop_it_before_anything_is_changed(machine: OneMachine) -> None:
+    use(machine, release(machine, "1"))
+    machine.place(SETTINGS).write_text("[announce]\nper_minute = 20\n")
+    before = files(machine)
+    machine.refuse_settings = "unknown key per_minute"
+    with pytest.raises(ReleaseError) as told:
+        use(machine, release(machine, "2"))
+    assert "edge: /etc/edge/edge.toml: unknown key per_minute\n" in str(told.value)
+    assert files(machine) == before
+    assert machine.checked[-1] == "[announce]\nper_minute = 20\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown_as"),
+    [
+        ("rtsp://me:secret@camera/stream", "rtsp://***@camera/stream"),
+        ('rtsp://me:se/c\\"re@secret@camera/stream', "rtsp://***@camera/stream"),
+        ("http://camera/video?pwd=secret", "http://camera/video?***"),
+    ],
+)
+def test_a_password_is_kept_from_others_and_not_shown(machine: OneMachine, url: str, shown_as: str) -> None:
+    text = f'[camera]\nsource = "{url}"\n'
+    plan = Releases(machine).plan(release(machine, "1"), text, {})
+    (written,) = [change.after for change in plan.changes if change.path == SETTINGS]
+    assert (written.mode, written.group) == (0o640, "edge")
+    shown = [json.dumps(diff_of(change)) for change in plan.changes]
+    assert not any("secret" in one for one in shown)
+    assert any(shown_as in one for one in shown)
+
+
+def test_what_changes_is_shown() -> None:
+    told = diff_of(Change("/a", File(), File(link="b")))
+    assert told == {"before_header": "/a", "after_header": "/a", "before": "", "after": "link to b\n"}
+
+
+def test_the_doctor_s_faults_are_told_with_their_advice() -> None:
+    found = [
+        {"check": "camera", "grade": "fault", "text": "none", "advice": "plug one in"},
+        {"check": "sound", "grade": "good", "text": "x", "advice": ""},
+        {"check": "model", "grade": "fault", "text": "broken", "advice": ""},
+    ]
+    assert faults_of(json.dumps(found)) == ["camera: none -> plug one in", "model: broken"]
+    assert faults_of("no JSON") == []
