@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from edge.announce.notices import SIGHT_AGAIN, Aloud
+from edge.announce.notices import SIGHT_AGAIN, Notices
 from edge.announce.schedule import Moment
 from edge.stages import (
     INTERRUPTED,
@@ -26,7 +26,7 @@ from edge.stages import (
     Prediction,
     Speaker,
 )
-from edge.vision.thumbnail import Glance, glance
+from edge.vision.thumbnail import Thumbnail, make_thumbnail
 
 TURN_S = 0.05
 """While it waits for the time of the next frame, outcomes and signals are looked at this often."""
@@ -48,19 +48,19 @@ class AnnouncerProtocol(Protocol):
     def audible_again(self) -> None: ...
 
 
-class SightProtocol(Protocol):
-    """What the loop needs of sight.Sight."""
+class VisibilityProtocol(Protocol):
+    """What the loop needs of vision.visibility.Visibility."""
 
     fault: str
     note: str
 
-    def update(self, seen: Glance | None, now_s: float) -> bool: ...
+    def update(self, seen: Thumbnail | None, now_s: float) -> bool: ...
 
 
-class GateProtocol(Protocol):
-    """What the loop needs of gate.Gate."""
+class MotionProtocol(Protocol):
+    """What the loop needs of vision.motion.MotionDetector."""
 
-    def worth_a_look(self, seen: Glance, seen_s: float) -> bool: ...
+    def worth_a_look(self, seen: Thumbnail, seen_s: float) -> bool: ...
 
 
 class Observer(Protocol):
@@ -132,9 +132,9 @@ class Stages:
     announcer: AnnouncerProtocol
     speaker: Speaker
     observer: Observer
-    sight: SightProtocol
-    gate: GateProtocol
-    aloud: Aloud
+    visibility: VisibilityProtocol
+    motion: MotionProtocol
+    notices: Notices
     """What the daemon has to say of itself; it goes before labels."""
 
 
@@ -175,12 +175,12 @@ def run(
                 break
             capture_s = time.monotonic() - asked_s
             _hear(stages, summary)
-            seen = glance(frame.pixels) if frame is not None else None
+            seen = make_thumbnail(frame.pixels) if frame is not None else None
             something = _see(stages, summary, seen)
             _tell(stages, summary, media_clock=media_clock)
             if frame is not None and seen is not None:
                 summary.frames += 1
-                looked = something and (stages.gate.worth_a_look(seen, _time_of(frame, media_clock)) or known is None)
+                looked = something and (stages.motion.worth_a_look(seen, _time_of(frame, media_clock)) or known is None)
                 if looked:
                     known = stages.classifier.classify(frame)
                     summary.looks += 1
@@ -214,12 +214,12 @@ def say(stages: Stages, summary: Summary, announcement: Announcement, seen_s: fl
     return True
 
 
-def _see(stages: Stages, summary: Summary, seen: Glance | None) -> bool:
+def _see(stages: Stages, summary: Summary, seen: Thumbnail | None) -> bool:
     """Whether there is anything in the frame; and what there is to say when there has not been for long."""
-    something = stages.sight.update(seen, time.monotonic())
-    fault, note = stages.sight.fault, stages.sight.note
-    stages.aloud.set("sight", fault, SIGHT_AGAIN)
-    stages.aloud.set("focus", note)
+    something = stages.visibility.update(seen, time.monotonic())
+    fault, note = stages.visibility.fault, stages.visibility.note
+    stages.notices.set("sight", fault, SIGHT_AGAIN)
+    stages.notices.set("focus", note)
     if (fault, note) != (summary.sight_fault, summary.sight_note):
         summary.sight_fault, summary.sight_note = fault, note
         stages.observer.sees(fault, note)
@@ -261,10 +261,10 @@ def _announce(
 def _tell(stages: Stages, summary: Summary, *, media_clock: bool) -> None:
     # a file that is not played at its own pace has another time: what edge says of itself would disturb its order
     now = moment()
-    sentence = "" if media_clock else stages.aloud.due(now.s)
+    sentence = "" if media_clock else stages.notices.due(now.s)
     notice = stages.announcer.notice(sentence, now) if sentence else None
     if notice is not None and say(stages, summary, notice, now.s, now):
-        stages.aloud.told(sentence, now.s)
+        stages.notices.told(sentence, now.s)
         stages.observer.notified(notice)
 
 
@@ -274,7 +274,7 @@ def _hear(stages: Stages, summary: Summary) -> None:
         stages.announcer.finished(outcome)
         if not outcome.announcement.id:  # who breaks it off has listened
             heard = outcome.delivered or outcome.reason == INTERRUPTED
-            stages.aloud.ended(heard=heard, lasting=outcome.lasting)
+            stages.notices.ended(heard=heard, lasting=outcome.lasting)
         stages.observer.spoken(outcome)
     problem = stages.speaker.problem
     if problem != summary.speech_problem:
@@ -282,7 +282,7 @@ def _hear(stages: Stages, summary: Summary) -> None:
         stages.observer.audible(problem)
         if not problem:
             stages.announcer.audible_again()
-            stages.aloud.audible_again()
+            stages.notices.audible_again()
 
 
 def moment(media_s: float | None = None) -> Moment:

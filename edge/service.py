@@ -10,17 +10,17 @@ from typing import Any
 
 from edge import __version__, pipeline
 from edge.announce.announcer import Announcer, Knowledge, Missed
-from edge.announce.notices import BETTER, READY, SIGHT_AGAIN, SMALLER, Aloud
-from edge.announce.schedule import Etiquette
+from edge.announce.notices import BETTER, READY, SIGHT_AGAIN, SMALLER, Notices
+from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
 from edge.daemon.control_socket import ControlServer, control_path
-from edge.daemon.control_state import Desk, state_file
+from edge.daemon.control_state import ControlState, state_file
 from edge.daemon.equipment import Equipment
 from edge.daemon.events import Events
-from edge.daemon.monitors import FreezeGuard, HeatGuard, MemoryGuard
+from edge.daemon.monitors import FreezeMonitor, HeatMonitor, MemoryMonitor
 from edge.daemon.reporter import Reporter
-from edge.daemon.requests import Clerk
-from edge.daemon.signals import Stopper, StopRequested
+from edge.daemon.requests import RequestHandler
+from edge.daemon.signals import Signals, StopRequested
 from edge.daemon.upgrade import Upgrade
 from edge.errors import EX_OK, ControlError, EdgeError
 from edge.host.machine import Machine
@@ -29,8 +29,8 @@ from edge.models.crash_marker import runtime_folder
 from edge.models.groups import load_groups
 from edge.settings import Settings
 from edge.stages import Frame
-from edge.vision.motion import Gate
-from edge.vision.visibility import Sight
+from edge.vision.motion import MotionDetector
+from edge.vision.visibility import Visibility
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
         closing.callback(events.close)
         tell = Teller(sys.stderr if settings.service.events == "-" else sys.stdout)
         reporter = Reporter(events, tell, settings.service.events_frames)
-        stopper = closing.enter_context(Stopper(lambda: reporter.stopped(summary)))
+        signals = closing.enter_context(Signals(lambda: reporter.stopped(summary)))
         events.emit("started", version=__version__, pid=os.getpid())
 
         def camera_back(description: str) -> None:
@@ -66,15 +66,15 @@ def run(
 
         def missed(what: Missed) -> None:
             reporter.missed(what)
-            desk.miss(what)
+            control_state.miss(what)
 
         try:
-            with stopper.at_once():
+            with signals.at_once():
                 words = Words(settings.announce, settings.speech, tell)
-                etiquette = Etiquette(settings.announce)
-                announcer = Announcer(settings.announce, words, etiquette, missed)
-                desk = Desk(state_file(), tell)
-                _open_control(settings, desk, closing, stopper, tell)
+                schedule = Schedule(settings.announce)
+                announcer = Announcer(settings.announce, words, schedule, missed)
+                control_state = ControlState(state_file(), tell)
+                _open_control(settings, control_state, closing, signals, tell)
                 equipment = Equipment(
                     settings,
                     tell,
@@ -85,10 +85,10 @@ def run(
                     overrides=overrides,
                     synset=synset,
                 )
-                stopper.on_force(equipment.end_children)
+                signals.on_force(equipment.end_children)
                 closing.callback(equipment.close)
-                equipment.open(paused=desk.paused)
-                if desk.paused:
+                equipment.open(paused=control_state.paused)
+                if control_state.paused:
                     tell("It was told not to look: edge resume opens the camera.")
         except StopRequested:
             reporter.stopped(summary)
@@ -96,34 +96,34 @@ def run(
         # an error before this line is one line; from here on there is something to sum up too
         closing.callback(reporter.stopped, summary)
         wiring = Wiring(
-            *(equipment, announcer, etiquette, desk),
+            *(equipment, announcer, schedule, control_state),
             reporter=reporter,
             summary=summary,
             every_frame=every_frame,
             fetch=fetch,
         )
-        stopper.on_force(wiring.end_children)
+        signals.on_force(wiring.end_children)
         closing.callback(wiring.close)
 
         def between_frames(now_s: float, frame: Frame | None) -> bool:
             other_model = wiring.between_frames(now_s, frame)
             # words that are being said may end: another voice would not know what became of them
-            return other_model or (stopper.reload_is_wanted and not summary.in_the_air)
+            return other_model or (signals.reload_is_wanted and not summary.in_the_air)
 
         while (
             pipeline.run(
-                *(wiring.stages, summary, stopper.stopping, limits, between_frames),
+                *(wiring.stages, summary, signals.stopping, limits, between_frames),
                 media_clock=every_frame,
                 interval_s=wiring.interval_s,
             )
             is pipeline.Ending.REWIRE
         ):
             try:
-                with stopper.at_once(), wiring.watchdog.patience():
+                with signals.at_once(), wiring.watchdog.patience():
                     if wiring.wants_other_model:
                         wiring.change_model()
                     else:
-                        stopper.reload_is_wanted = False
+                        signals.reload_is_wanted = False
                         with reporter.reloading():
                             wiring.reload(reread)
             except StopRequested:
@@ -138,8 +138,8 @@ class Wiring:
         self,
         equipment: Equipment,
         announcer: Announcer,
-        etiquette: Etiquette,
-        desk: Desk,
+        schedule: Schedule,
+        control_state: ControlState,
         *,
         reporter: Reporter,
         summary: pipeline.Summary,
@@ -151,46 +151,46 @@ class Wiring:
         self._upgrade: Upgrade | None = None
         self._equipment = equipment
         self._announcer = announcer
-        self._etiquette = etiquette
-        self._desk = desk
+        self._schedule = schedule
+        self._control_state = control_state
         self._reporter = reporter
         self._summary = summary
         self._every_frame = every_frame
-        self._aloud = Aloud(equipment.settings.aloud)
-        self._aloud.set("sight", "", SIGHT_AGAIN)  # the first topic goes before the others
-        self._clerk = Clerk(desk, announcer, etiquette, reporter)
+        self._notices = Notices(equipment.settings.aloud)
+        self._notices.set("sight", "", SIGHT_AGAIN)  # the first topic goes before the others
+        self._requests = RequestHandler(control_state, announcer, schedule, reporter)
         self.watchdog = Watchdog()
-        self._heat = HeatGuard(equipment.loader.machine, self._aloud)
-        self._sight = Sight(live=equipment.camera.live)
+        self._heat = HeatMonitor(equipment.selector.machine, self._notices)
+        self._visibility = Visibility(live=equipment.camera.live)
         self._wire()
 
     def _wire(self) -> None:
         """Join what is open now."""
         equipment, settings = self._equipment, self._equipment.settings
         # with --every-frame each is classified indeed
-        self._gate = Gate(0.0 if self._every_frame else settings.model.still_s)
+        self._motion = MotionDetector(0.0 if self._every_frame else settings.model.still_s)
         self.stages = pipeline.Stages(
             *(equipment.camera, equipment.classifier, self._announcer, equipment.speaker, self._reporter),
-            *(self._sight, self._gate, self._aloud),
+            *(self._visibility, self._motion, self._notices),
         )
-        self._memory = MemoryGuard(equipment.loader, enabled=settings.model.step_down)
+        self._memory = MemoryMonitor(equipment.selector, enabled=settings.model.step_down)
         self.wants_other_model = False
         """Whether the memory asks for a smaller network, or allows a larger one again, or a better one is ready."""
-        self._freeze = FreezeGuard(equipment.camera, self._sight)
+        self._freeze = FreezeMonitor(equipment.camera, self._visibility)
         self._know_the_network()
         self._renew_upgrade()
 
     def _renew_upgrade(self) -> None:
         """Look for a better network anew where the loader is another; not where that is not wanted."""
         equipment = self._equipment
-        loader = equipment.loader
-        wanted = self._fetch and equipment.settings.model.fetch and loader.machine.is_raspberry_pi
+        selector = equipment.selector
+        wanted = self._fetch and equipment.settings.model.fetch and selector.machine.is_raspberry_pi
         wanted = wanted and equipment.camera.live
-        if self._upgrade is not None and (not wanted or self._upgrade.loader is not loader):
+        if self._upgrade is not None and (not wanted or self._upgrade.selector is not selector):
             self._upgrade.close()
             self._upgrade = None
         if wanted and self._upgrade is None:
-            self._upgrade = Upgrade(loader, equipment.settings.model.engine, self._reporter.tell)
+            self._upgrade = Upgrade(selector, equipment.settings.model.engine, self._reporter.tell)
 
     def close(self) -> None:
         """Give up what is being fetched or loaded."""
@@ -206,15 +206,15 @@ class Wiring:
         """Control, health and watchdog, once a turn of the loop; True asks for another network."""
         camera = self._equipment.camera
         if frame is not None and self._summary.frames == 1:
-            self._aloud.once("ready", READY)
-            if self._equipment.loader.aloud:
-                self._aloud.once("model", self._equipment.loader.aloud)
+            self._notices.once("ready", READY)
+            if self._equipment.selector.notices:
+                self._notices.once("model", self._equipment.selector.notices)
         progress = frame is not None or camera.waits
         self.watchdog.look(now_s, progress=progress, interval_s=self.interval_s())
-        self._reporter.turn(self._summary, camera.description, paused=camera.shut, now_s=now_s)
-        if self._clerk.shut_or_open(camera, self._sight, self._aloud):
+        self._reporter.turn(self._summary, camera.description, paused=camera.paused, now_s=now_s)
+        if self._requests.shut_or_open(camera, self._visibility, self._notices):
             self.look_anew()
-        self._clerk.attend(self.stages, self._summary, frame)
+        self._requests.attend(self.stages, self._summary, frame)
         self._freeze.look(now_s)
         self._heat.look(now_s)
         self.wants_other_model = self._memory.look(now_s)
@@ -232,7 +232,7 @@ class Wiring:
     def look_anew(self) -> None:
         """Believe nothing of before: nobody knows what went by while nobody looked."""
         self._announcer.forget()
-        self._gate.reset()
+        self._motion.reset()
 
     def interval_s(self) -> float:
         """How far frames are to be apart."""
@@ -244,22 +244,22 @@ class Wiring:
     def change_model(self) -> None:
         """Take the better network, or what the memory allows. Raises NoModelFits when there is none any more."""
         self.wants_other_model = False
-        loader, down = self._equipment.loader, self._memory.wanted == "down"
+        selector, down = self._equipment.selector, self._memory.wanted == "down"
         if self._upgrade is not None and self._better_is_ready:
-            before = loader.running
+            before = selector.running
             self._equipment.take_network(self._upgrade.take)
-            self._reporter.model_changed(before, loader.running, "it sees better, and has just been fetched")
-            self._aloud.once("model", BETTER)
+            self._reporter.model_changed(before, selector.running, "it sees better, and has just been fetched")
+            self._notices.once("model", BETTER)
             self._wire()
             return
         if self._upgrade is not None:
             self._upgrade.close()  # the memory is not for two
-        before, why = loader.running, self._memory.reason
-        self._equipment.classifier = loader.step_down() if down else loader.step_up()
-        if loader.running != before:
-            self._reporter.model_changed(before, loader.running, why)
+        before, why = selector.running, self._memory.reason
+        self._equipment.classifier = selector.step_down() if down else selector.step_up()
+        if selector.running != before:
+            self._reporter.model_changed(before, selector.running, why)
             if down:
-                self._aloud.once("model", SMALLER)
+                self._notices.once("model", SMALLER)
         self.stages = dataclasses.replace(self.stages, classifier=self._equipment.classifier)
         self._know_the_network()
 
@@ -268,58 +268,58 @@ class Wiring:
 
         Raises EdgeError when they could not be used, and what was used before cannot be had back either.
         """
-        old, camera, loader = self._equipment.settings, self._equipment.camera, self._equipment.loader
-        before = loader.running
+        old, camera, selector = self._equipment.settings, self._equipment.camera, self._equipment.selector
+        before = selector.running
         try:
             settings = reread() if reread else old
             words = Words(settings.announce, settings.speech, self._reporter.tell)
         except EdgeError as error:
             self._reporter.reload_refused(str(error))
             return
-        if fault := self._equipment.change(settings, paused=self._desk.paused):
+        if fault := self._equipment.change(settings, paused=self._control_state.paused):
             self._reporter.reload_refused(fault)
         else:
             self._announcer.configure(settings.announce, words)
-            self._etiquette.configure(settings.announce)
-            self._aloud.configure(settings.aloud)
+            self._schedule.configure(settings.announce)
+            self._notices.configure(settings.aloud)
             self._reporter.reloaded(restart_needed=settings.service != old.service)
-        if self._equipment.loader is not loader:
-            loader = self._equipment.loader
-            if loader.running != before:
-                self._reporter.model_changed(before, loader.running, "the settings were read anew")
-            if loader.aloud:
-                self._aloud.once("model", loader.aloud)
+        if self._equipment.selector is not selector:
+            selector = self._equipment.selector
+            if selector.running != before:
+                self._reporter.model_changed(before, selector.running, "the settings were read anew")
+            if selector.notices:
+                self._notices.once("model", selector.notices)
         if self._equipment.camera is not camera:
-            self._sight = Sight(live=self._equipment.camera.live, fault=self._sight.fault)
+            self._visibility = Visibility(live=self._equipment.camera.live, fault=self._visibility.fault)
             self.look_anew()
         self._wire()
 
     def _know_the_network(self) -> None:
         equipment = self._equipment
-        groups = load_groups(equipment.loader.labels)
+        groups = load_groups(equipment.selector.labels)
         classifier = equipment.classifier
         self._announcer.knowledge = Knowledge(
-            equipment.loader.background,
+            equipment.selector.background,
             groups,
             calibrated=classifier.calibrated,
             independent=classifier.independent,
         )
         self._reporter.ready_with(equipment.classifier, equipment.speaker)
-        self._clerk.know(equipment.loader)
+        self._requests.know(equipment.selector)
 
 
 def _open_control(
-    settings: Settings, desk: Desk, closing: ExitStack, stopper: Stopper, tell: Callable[[str], None]
+    settings: Settings, control_state: ControlState, closing: ExitStack, signals: Signals, tell: Callable[[str], None]
 ) -> None:
     """Let it be spoken to, from the start: a network may take long to load."""
-    desk.show({"version": __version__, "pid": os.getpid(), "starting": True}, {"text": "I'm starting."})
+    control_state.show({"version": __version__, "pid": os.getpid(), "starting": True}, {"text": "I'm starting."})
     path = control_path(settings.service.control, runtime_folder())
     if path is None:
         return
     try:
-        server = ControlServer(path, desk.answer)
+        server = ControlServer(path, control_state.answer)
     except ControlError as error:
         tell(f"Not to be spoken to: {error}.")
     else:
-        stopper.on_force(server.close)
+        signals.on_force(server.close)
         closing.callback(server.close)

@@ -47,7 +47,7 @@ from edge.importer.quantised import identity_of, quantised_folder, weights_mib
 from edge.host.libraries import is_installed
 from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders, to_json
-from edge.selection.choice import budget, choose, Candidate, companions_mib
+from edge.selection.choice import budget, choose, Candidate, overhead_mib
 from edge.models.measurements import Measurement, Measurements
 from edge.worker import Worker
 
@@ -277,7 +277,7 @@ class Benchmark:
             measured = Measurement(row.peak_mib, row.load_s, 0.0, row.median_ms, row.median_ms, self._options.frames)
             kept.keep(identity, engine_version(*parts_of(variant)), measured)
             candidate = Candidate(checkpoint.name, None, measured, file_mib)
-            needs[variant] = choose([candidate], ample, companions_mib("csi", "log", on_a_pi=False))[0].need_mib or 0.0
+            needs[variant] = choose([candidate], ample, overhead_mib("csi", "log", on_a_pi=False))[0].need_mib or 0.0
         name = checkpoint.name if precision == FLOAT else f"{checkpoint.name} {precision}"
         for budget_mib in [round(min(needs.values())) - 2, *(round(need) + 2 for need in sorted(needs.values()))]:
             fit = [ours[variant] for variant, need in needs.items() if need <= budget_mib]

@@ -32,7 +32,7 @@ from edge.cameras.child import Slot
 from edge.cameras.process import ProcessCamera
 from edge.engines import open_classifier
 from edge.models.checkpoint import find_checkpoint
-from edge.vision.thumbnail import glance
+from edge.vision.thumbnail import make_thumbnail
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
 
@@ -120,7 +120,7 @@ def measure_cost(prefix: str) -> None:
     for number in range(30):
         for kept, work in (
             (copies, lambda: slot.write(picture, 0, mirror=False)),
-            (glances, lambda: glance(picture)),
+            (glances, lambda: make_thumbnail(picture)),
             (forwards, lambda: classifier.classify(Frame(picture, number, 0.0))),  # noqa: B023
         ):
             begun_s = time.perf_counter()

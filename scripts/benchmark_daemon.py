@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.__main__ import entry
-from edge.cameras.pausable import Shutter
+from edge.cameras.pausable import PausableCamera
 from edge.cameras.process import ProcessCamera, ignore
 from edge.daemon import equipment
 from edge.settings import CameraSettings
@@ -53,9 +53,9 @@ def open_ready(
     every_frame: bool = False,
     *,
     paused: bool = False,
-) -> Shutter:
+) -> PausableCamera:
     assert every_frame
-    return Shutter(ProcessCamera(settings, lost, back, "benchmark_daemon:ReadyCamera", paused=paused))
+    return PausableCamera(ProcessCamera(settings, lost, back, "benchmark_daemon:ReadyCamera", paused=paused))
 
 
 if __name__ == "__main__":

@@ -288,20 +288,20 @@ class Host:
 
     def _choose(self, request: Mapping[str, Any]) -> dict[str, Any]:
         from edge.config import load
-        from edge.selection.selector import Loader
+        from edge.selection.selector import ModelSelector
 
         model = {"name": self._checkpoint.name, "engine": "auto", "precision": request["precision"]}
         model["memory_budget_mib"] = request["budget_mib"]
         flags = {"model": model, "camera": {"source": "csi"}, "speech": {"driver": "log"}}
-        loader = Loader(load(environment={}, flags=flags))
+        selector = ModelSelector(load(environment={}, flags=flags))
         try:
-            loader.open()
+            selector.open()
         except NoModelFits:
             return {"engine": ""}
         try:
-            return {"engine": loader.running[1]}
+            return {"engine": selector.running[1]}
         finally:
-            loader.close()
+            selector.close()
 
 
 def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:

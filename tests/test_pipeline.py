@@ -7,15 +7,15 @@ import pytest
 from doubles import PlainWords, RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
 
 from edge.announce.announcer import Announcer
-from edge.announce.notices import BLURRED, COVERED, DARK, READY, SIGHT_AGAIN, Aloud
-from edge.announce.schedule import Etiquette
+from edge.announce.notices import BLURRED, COVERED, DARK, READY, SIGHT_AGAIN, Notices
+from edge.announce.schedule import Schedule
 from edge.errors import CameraError
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
 from edge.settings import AloudSettings, AnnounceSettings
 from edge.stages import Frame
-from edge.vision.motion import Gate
-from edge.vision.thumbnail import Glance
-from edge.vision.visibility import Sight
+from edge.vision.motion import MotionDetector
+from edge.vision.thumbnail import Thumbnail
+from edge.vision.visibility import Visibility
 
 FAST = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0)
 
@@ -35,12 +35,12 @@ class House:
         self.speaker = speaker
         self.observer = RecordingObserver()
         self.summary = Summary()
-        announcer = Announcer(settings, PlainWords(), Etiquette(settings))
-        self.aloud = Aloud(AloudSettings())
-        sight = Sight(live=True)
-        self.gate = Gate(0.0)
+        announcer = Announcer(settings, PlainWords(), Schedule(settings))
+        self.notices = Notices(AloudSettings())
+        visibility = Visibility(live=True)
+        self.motion = MotionDetector(0.0)
         self.stages = Stages(
-            *(self.camera, self.classifier, announcer, speaker, self.observer, sight, self.gate, self.aloud)
+            *(self.camera, self.classifier, announcer, speaker, self.observer, visibility, self.motion, self.notices)
         )
 
     def run(self, calls: int = 10_000, limits: Limits = NO_LIMITS) -> Summary:
@@ -149,7 +149,7 @@ def test_the_media_clock_counts_as_the_frames_do() -> None:
 def test_a_notice_goes_before_labels_and_is_said_once() -> None:
     speaker = RecordingSpeaker(instant=False)
     house = House(frames(30), ["guitar"], speaker)
-    house.aloud.once("model", "Using a smaller model")
+    house.notices.once("model", "Using a smaller model")
     house.run(calls=10)
     assert (speaker.said, house.observer.notices) == (["Using a smaller model"], ["Using a smaller model"])
     assert house.summary.in_the_air == 1
@@ -163,7 +163,7 @@ def test_a_notice_waits_until_the_speaker_is_free() -> None:
     speaker = RecordingSpeaker(instant=False)
     house = House(frames(30), ["guitar"], speaker)
     house.run(calls=5)
-    house.aloud.once("model", "Using a smaller model")
+    house.notices.once("model", "Using a smaller model")
     house.run(calls=5)
     assert speaker.said == ["I see guitar"]
     speaker.finish()
@@ -220,7 +220,7 @@ class Pretended:
 
     fault = note = ""
 
-    def update(self, seen: Glance | None, now_s: float) -> bool:
+    def update(self, seen: Thumbnail | None, now_s: float) -> bool:
         return seen is not None and not self.fault
 
 
@@ -228,10 +228,10 @@ def test_blindness_that_nobody_could_hear_of_is_told_when_there_is_sound_again()
     speaker = RecordingSpeaker()
     speaker.problem = "no sound card"
     house = House(frames(60), ["guitar"], speaker)
-    sight = Pretended()
-    house.stages = replace(house.stages, sight=sight)
-    house.aloud.once("ready", READY)
-    sight.fault = COVERED
+    visibility = Pretended()
+    house.stages = replace(house.stages, visibility=visibility)
+    house.notices.once("ready", READY)
+    visibility.fault = COVERED
     house.run(limits=Limits(frames=20))
     assert speaker.said == [READY, COVERED]  # once each, for who reads it
     speaker.problem = ""
@@ -241,10 +241,10 @@ def test_blindness_that_nobody_could_hear_of_is_told_when_there_is_sound_again()
 
 def test_what_makes_seeing_hard_is_told_and_it_goes_on_looking() -> None:
     house = House(frames(60), ["guitar"], RecordingSpeaker())
-    sight = Pretended()
-    house.stages = replace(house.stages, sight=sight)
+    visibility = Pretended()
+    house.stages = replace(house.stages, visibility=visibility)
     for note, until in ((BLURRED, 20), ("", 40)):
-        sight.note = note
+        visibility.note = note
         house.run(limits=Limits(frames=until))
     assert (house.observer.faults, house.observer.notes) == (["", ""], [BLURRED, ""])
     assert house.observer.frames[-1] == 39
@@ -252,10 +252,10 @@ def test_what_makes_seeing_hard_is_told_and_it_goes_on_looking() -> None:
 
 def test_blindness_is_told_and_its_end_and_meanwhile_nobody_looks() -> None:
     house = House(frames(60), ["guitar"], RecordingSpeaker())
-    sight = Pretended()
-    house.stages = replace(house.stages, sight=sight)
+    visibility = Pretended()
+    house.stages = replace(house.stages, visibility=visibility)
     for fault in (DARK, "", COVERED):
-        sight.fault = fault
+        visibility.fault = fault
         house.run(limits=Limits(frames=house.summary.frames + 15))
     assert [text for text in house.speaker.said if "can" in text] == [DARK, SIGHT_AGAIN, COVERED]
     assert house.observer.faults == [DARK, "", COVERED]

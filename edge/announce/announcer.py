@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from edge.announce.schedule import Etiquette, Moment
+from edge.announce.schedule import Moment, Schedule
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Group, Outcome, Prediction, Term
 
@@ -139,12 +139,12 @@ class Announcer:
         self,
         settings: AnnounceSettings,
         words: Wording,
-        etiquette: Etiquette,
+        schedule: Schedule,
         missed: Callable[[Missed], object] = lambda _missed: None,
         knowledge: Knowledge | None = None,
     ) -> None:
         """`missed` is told of what the quiet kept back."""
-        self._etiquette = etiquette
+        self._schedule = schedule
         self._missed = missed
         self.knowledge = knowledge or Knowledge()
         self.muted: frozenset[str] = frozenset()
@@ -173,7 +173,7 @@ class Announcer:
         """
         self._smooth(predictions, seen_s)
         self._forget_what_left(seen_s)
-        if not self._etiquette.silence(now):
+        if not self._schedule.silence(now):
             # what the quiet kept back and is still there is news now
             self._told = {identity: told for identity, told in self._told.items() if not told.silent}
         claims = list(self._claims(something=something))
@@ -206,21 +206,21 @@ class Announcer:
 
     def notice(self, sentence: str, now: Moment) -> Announcement | None:
         """A sentence that edge says of itself, if one may speak."""
-        wait = self._etiquette.in_the_air is not None or self._etiquette.must_wait(now)
-        if wait or self._etiquette.silence(now):
+        wait = self._schedule.in_the_air is not None or self._schedule.must_wait(now)
+        if wait or self._schedule.silence(now):
             return None
         return Announcement("", "", 1.0, self._words.notice(sentence))
 
     def taken(self, announcement: Announcement, seen_s: float, now: Moment) -> None:
         """The speaker has begun to say it."""
-        self._etiquette.began(announcement, now)
+        self._schedule.began(announcement, now)
         claim = next((one for one in self._claims(something=True) if one.id == announcement.id), None)
         if claim is not None:
             self._remember(claim, seen_s)
 
     def finished(self, outcome: Outcome) -> None:
         """It is known whether it reached anybody."""
-        self._etiquette.ended(outcome.announcement)
+        self._schedule.ended(outcome.announcement)
         for told in self._told.values():
             if told.claim.id == outcome.announcement.id or (
                 told.implied and outcome.announcement.id in told.claim.members and told.delivered is None
@@ -377,17 +377,17 @@ class Announcer:
 
     def _offer(self, claim: _Claim, seen_s: float, now: Moment) -> Announcement | None:
         """The claim as an announcement, if one may speak."""
-        if silence := self._etiquette.silence(now):
+        if silence := self._schedule.silence(now):
             self._remember(claim, seen_s, silent=True)
             said = f"{claim.label} or {claim.other}" if claim.other else claim.label
             if claim.kind is not Kind.NOT_SURE:
                 would = self._announcement(claim, seen_s, spoken=False)
                 self._missed(Missed(said, claim.probability, silence, would.text if would else ""))
             return None
-        if self._etiquette.must_wait(now) or now.s - seen_s > self._settings.expiry_s:
+        if self._schedule.must_wait(now) or now.s - seen_s > self._settings.expiry_s:
             return None
         interrupts = False
-        if (spoken := self._etiquette.in_the_air) is not None:
+        if (spoken := self._schedule.in_the_air) is not None:
             # what edge says of itself is not broken off
             surer = claim.probability > spoken.probability
             wanted = {"never": False, "when-surer": surer, "always": True}[self._settings.interrupt]

@@ -49,7 +49,7 @@ class _Topic:
     """When each sentence was said."""
 
 
-class Aloud:
+class Notices:
     """Keeps what there is to say; what is switched off is not said, and nothing twice within `repeat_s`."""
 
     def __init__(self, settings: AloudSettings) -> None:

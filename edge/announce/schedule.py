@@ -25,7 +25,7 @@ class Moment:
     """What a clock on the wall shows: jumps twice a year, and when the Pi hears of the time."""
 
 
-class Etiquette:
+class Schedule:
     """Quiet hours, snooze, at most so many utterances a minute, and never two at once."""
 
     def __init__(self, settings: AnnounceSettings) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.cameras import demo, files, opencv, picamera2
-from edge.cameras.pausable import Shutter
+from edge.cameras.pausable import PausableCamera
 from edge.cameras.process import ProcessCamera, find_in_child, ignore
 from edge.errors import CameraError
 from edge.host.libraries import preload
@@ -21,7 +21,7 @@ from edge.stages import Camera
 
 __all__ = [
     "DEMO_CLIP",
-    "Shutter",
+    "PausableCamera",
     "find_settings",
     "find_source",
     "live_camera_is_present",
@@ -68,7 +68,7 @@ def open_lasting(
     every_frame: bool = False,
     *,
     paused: bool = False,
-) -> Shutter:
+) -> PausableCamera:
     """The same for a daemon: a live camera's driver runs in a process of its own, and one that gets lost comes back.
 
     `lost` is told why each time, `back` which camera. A live camera that is `paused` is not opened yet. To be called in
@@ -77,10 +77,10 @@ def open_lasting(
     preload("cv2", "**/cv2*.so")  # nearly every driver imports it, and so does MXNet
     settings = find_settings(settings)
     if settings.source == "auto":
-        return Shutter(ProcessCamera(settings, lost, back, "edge.cameras:open_found", paused=paused))
+        return PausableCamera(ProcessCamera(settings, lost, back, "edge.cameras:open_found", paused=paused))
     if is_live(settings.source):
-        return Shutter(ProcessCamera(settings, lost, back, paused=paused))
-    return Shutter(open_camera(settings, every_frame))
+        return PausableCamera(ProcessCamera(settings, lost, back, paused=paused))
+    return PausableCamera(open_camera(settings, every_frame))
 
 
 def find_settings(settings: CameraSettings) -> CameraSettings:

@@ -103,16 +103,16 @@ def run(options: argparse.Namespace) -> int:
 
 def classify(options: argparse.Namespace) -> int:
     """edge classify: every picture is tried; a bad one is told, and makes the exit code."""
-    from edge.selection.selector import Loader
+    from edge.selection.selector import ModelSelector
 
     settings = settings_of(options)
     settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, top=options.top))
     tell = functools.partial(print, file=sys.stderr)
-    loader = Loader(settings, overrides=overrides_of(options), synset=options.synset, tell=tell, bring=True)
+    selector = ModelSelector(settings, overrides=overrides_of(options), synset=options.synset, tell=tell, bring=True)
     try:
-        return _classify(options, loader.open())
+        return _classify(options, selector.open())
     finally:
-        loader.end()
+        selector.end()
 
 
 def _classify(options: argparse.Namespace, classifier: "Classifier") -> int:

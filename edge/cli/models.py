@@ -232,15 +232,15 @@ def fetch(options: argparse.Namespace) -> int:
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import store_folders
     from edge.models.store import default_store
-    from edge.selection.selector import Loader
+    from edge.selection.selector import ModelSelector
 
     settings = settings_of(options)
     name = options.name
     if name is None:
-        loader = Loader(settings, machine=Machine(options.machine or Path("/")))
-        name = next((one.candidate.name for one in loader.verdicts_of_catalogue if one.chosen), None)
+        selector = ModelSelector(settings, machine=Machine(options.machine or Path("/")))
+        name = next((one.candidate.name for one in selector.verdicts_of_catalogue if one.chosen), None)
         if name is None:
-            raise no_model_fits(loader.verdicts_of_catalogue, loader.budget)
+            raise no_model_fits(selector.verdicts_of_catalogue, selector.budget)
     catalogue = load_catalogue([*([options.store] if options.store else []), *store_folders()])
     if name not in catalogue:
         near = difflib.get_close_matches(name, catalogue, n=1)
@@ -363,7 +363,7 @@ def measure(options: argparse.Namespace) -> int:
     from edge.host.machine import Machine
     from edge.importer.quantised import FLOAT32, INT8, identity_of, quantised_problem
     from edge.models.checkpoint import store_folders
-    from edge.models.crash_marker import Marker
+    from edge.models.crash_marker import CrashMarker
     from edge.models.measurements import Measurements
 
     models = checkpoints(",".join(options.names) or None)
@@ -392,7 +392,7 @@ def measure(options: argparse.Namespace) -> int:
                 identity = identity_of(checkpoint, precision)
                 unkept |= not kept.keep(identity, engine_version(driver, precision), measured)
                 if not measured.killed:
-                    Marker().forgive(checkpoint)
+                    CrashMarker().forgive(checkpoint)
     if options.json:
         print(json.dumps({"machine": Machine().key, "rows": rows}, indent=2))
     else:
@@ -430,13 +430,13 @@ def choose(options: argparse.Namespace) -> int:
     from edge.installer.packaged import is_here
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import DEMO, store_folders
-    from edge.selection.selector import Loader
+    from edge.selection.selector import ModelSelector
 
-    loader = Loader(
+    selector = ModelSelector(
         settings_of(options),
         machine=Machine(options.machine or Path("/")),
     )
-    verdicts = loader.verdicts_of_catalogue if options.catalogue else loader.verdicts
+    verdicts = selector.verdicts_of_catalogue if options.catalogue else selector.verdicts
     chosen = next((verdict.candidate.name for verdict in verdicts if verdict.chosen), None)
     if options.json:
         models = [
@@ -454,13 +454,13 @@ def choose(options: argparse.Namespace) -> int:
             }
             for verdict in verdicts
         ]
-        budget = {"mib": loader.budget.mib, "source": loader.budget.source}
+        budget = {"mib": selector.budget.mib, "source": selector.budget.source}
         print(
             json.dumps(
                 {
-                    "machine": loader.machine.key,
+                    "machine": selector.machine.key,
                     "budget": budget,
-                    "companions_mib": loader.companions_mib,
+                    "overhead_mib": selector.overhead_mib,
                     "reserve_mib": RESERVE_MIB,
                     "reserve_share": RESERVE_SHARE,
                     "chosen": chosen,
@@ -470,10 +470,10 @@ def choose(options: argparse.Namespace) -> int:
             )
         )
     elif chosen is not None:
-        print(f"Budget: {loader.budget.mib:.0f} MiB ({loader.budget.source}).")
+        print(f"Budget: {selector.budget.mib:.0f} MiB ({selector.budget.source}).")
         print(
             f"A model needs its memory at the largest moment and {RESERVE_SHARE:.0%} in reserve (at least\n"
-            f"{RESERVE_MIB} MiB), {loader.companions_mib:.0f} MiB for camera and voice, and its file's size: while it "
+            f"{RESERVE_MIB} MiB), {selector.overhead_mib:.0f} MiB for camera and voice, and its file's size: while it "
             "loads,\nthe kernel keeps the file's pages in memory too."
         )
         rows = [
@@ -490,5 +490,5 @@ def choose(options: argparse.Namespace) -> int:
         if here and chosen == DEMO:
             print(_wrapped(f"The first edge run installs {', '.join(here)}."))
     if chosen is None:
-        raise no_model_fits(verdicts, loader.budget)
+        raise no_model_fits(verdicts, selector.budget)
     return EX_OK

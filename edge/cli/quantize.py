@@ -198,10 +198,10 @@ def _pictures(folder: Path, progress: Progress) -> "list[Picture]":
 def _frames(settings: "CameraSettings", count: int, short_side: int, progress: Progress) -> list[Pixels]:
     """Take frames of the camera, each unlike the one before; as many as come, when it ends before."""
     from edge.cameras import open_lasting
-    from edge.vision.motion import Gate
-    from edge.vision.thumbnail import glance
+    from edge.vision.motion import MotionDetector
+    from edge.vision.thumbnail import make_thumbnail
 
-    gate = Gate(math.inf)
+    motion = MotionDetector(math.inf)
     found: list[Pixels] = []
     camera = open_lasting(settings, lost=lambda why: progress.line(f"edge: {why}"))
     taken_s = -math.inf
@@ -212,7 +212,7 @@ def _frames(settings: "CameraSettings", count: int, short_side: int, progress: P
             frame = camera.read(0.5)
             if frame is None or (camera.live and frame.captured_s - taken_s < EVERY_S):
                 continue
-            if gate.worth_a_look(glance(frame.pixels), frame.captured_s):
+            if motion.worth_a_look(make_thumbnail(frame.pixels), frame.captured_s):
                 taken_s = frame.captured_s
                 # what a network gets to see is smaller anyway, and many of them are to fit the memory
                 step = max(1, min(frame.pixels.shape[:2]) // (2 * short_side))

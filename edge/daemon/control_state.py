@@ -32,7 +32,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer
     """Why a request cannot be met, for a person."""
 
 
-class Desk:
+class ControlState:
     """Safe from both threads."""
 
     def __init__(self, mutes_file: Path | None, tell: Callable[[str], object] = lambda _line: None) -> None:
@@ -270,18 +270,18 @@ def _texts(value: Any) -> list[str]:
     return value
 
 
-_COMMANDS: dict[str, Callable[[Desk, Mapping[str, Any]], dict[str, Any]]] = {
-    "status": Desk._tell_status,
-    "snooze": Desk._snooze,
-    "wake": Desk._wake,
-    "mute": Desk._mute,
-    "unmute": Desk._unmute,
-    "mutes": Desk._list_mutes,
-    "missed": Desk._tell_missed,
-    "look": Desk._take_a_look,
-    "pause": Desk._pause,
-    "resume": Desk._resume,
-    "snapshot": Desk._take_snapshot,
+_COMMANDS: dict[str, Callable[[ControlState, Mapping[str, Any]], dict[str, Any]]] = {
+    "status": ControlState._tell_status,
+    "snooze": ControlState._snooze,
+    "wake": ControlState._wake,
+    "mute": ControlState._mute,
+    "unmute": ControlState._unmute,
+    "mutes": ControlState._list_mutes,
+    "missed": ControlState._tell_missed,
+    "look": ControlState._take_a_look,
+    "pause": ControlState._pause,
+    "resume": ControlState._resume,
+    "snapshot": ControlState._take_snapshot,
 }
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge.cameras import DEMO_CLIP, Shutter, find_settings, open_lasting
+from edge.cameras import DEMO_CLIP, PausableCamera, find_settings, open_lasting
 from edge.errors import EdgeError, SpeechError
 from edge.host.machine import Machine
 from edge.models.checkpoint import DEMO
-from edge.selection.selector import Loader
+from edge.selection.selector import ModelSelector
 from edge.settings import ModelSettings, Settings
 from edge.speech import open_speaker
 from edge.stages import Classifier, Speaker
@@ -19,8 +19,8 @@ from edge.stages import Classifier, Speaker
 class Equipment:
     """Opens and closes all that is slow, big or noisy."""
 
-    camera: Shutter
-    loader: Loader
+    camera: PausableCamera
+    selector: ModelSelector
     classifier: Classifier
     speaker: Speaker
 
@@ -40,19 +40,19 @@ class Equipment:
         self.settings = settings
         self._tell, self._lost, self._back = tell, lost, back
         self._every_frame = every_frame
-        self._new_loader = functools.partial(
-            Loader, machine=machine, overrides=overrides, synset=synset, tell=tell, bring=True
+        self._new_selector = functools.partial(
+            ModelSelector, machine=machine, overrides=overrides, synset=synset, tell=tell, bring=True
         )
         self._strict = False
         """Whether a voice that cannot be opened is an error, and not only a silence that is told."""
-        self._children: dict[str, Shutter | Speaker] = {}
+        self._children: dict[str, PausableCamera | Speaker] = {}
         """What has processes, by what it is."""
 
     def open(self, *, paused: bool) -> None:
         """Open everything; a live camera not yet while `paused`. Raises EdgeError for what cannot be opened."""
         self._found = find_settings(self.settings.camera)
         # looks into the store only: what is wrong there is told before a camera is opened
-        self.loader = self._make_loader()
+        self.selector = self._make_selector()
         self._open_camera(paused)
         self._open_network()
         self._open_speaker()
@@ -82,7 +82,7 @@ class Equipment:
         """Let `take` exchange the loader's network for another that is open, and go on with that."""
         before = self.classifier.name
         take()
-        self.classifier = self.loader.classifier
+        self.classifier = self.selector.classifier
         self._tell(self._model_line())
         if before == DEMO:
             # what is recognised is worth a voice now
@@ -92,13 +92,13 @@ class Equipment:
         """Close everything. May be called twice."""
         self.end_children()
         if hasattr(self, "loader"):
-            self.loader.end()
+            self.selector.end()
 
     def end_children(self) -> None:
         """End the processes, at once and from any thread, for an end by force."""
         if hasattr(self, "loader"):
             # a forced end while a network loads is no sign of a network that kills
-            self.loader.marker.clear()
+            self.selector.crash_marker.clear()
         for child in list(self._children.values()):
             child.close()
 
@@ -124,16 +124,16 @@ class Equipment:
         self._open_camera(paused)
 
     def _exchange_network(self, _paused: bool) -> None:
-        self.loader.end()
-        self.loader = self._make_loader()
+        self.selector.end()
+        self.selector = self._make_selector()
         self._open_network()
 
     def _exchange_speaker(self, _paused: bool) -> None:
         self.speaker.close()
         self._open_speaker()
 
-    def _make_loader(self) -> Loader:
-        return self._new_loader(self.settings, clip=self._found.source == DEMO)
+    def _make_selector(self) -> ModelSelector:
+        return self._new_selector(self.settings, clip=self._found.source == DEMO)
 
     def _open_camera(self, paused: bool) -> None:
         settings = self.settings.camera
@@ -147,7 +147,7 @@ class Equipment:
             self._tell(f"Camera: {self.camera.description}.")
 
     def _open_network(self) -> None:
-        self.classifier = self.loader.open()
+        self.classifier = self.selector.open()
         self._tell(self._model_line())
         if self.camera.description == DEMO_CLIP and self.settings.model.name == "auto" and self.classifier.name == DEMO:
             self._tell("This is a demo: a drawn clip, and a network that knows 52 drawings and nothing of the world.")
@@ -155,7 +155,7 @@ class Equipment:
             self._tell("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
 
     def _model_line(self) -> str:
-        return f"Model: {self.loader.description}{'' if self.classifier.calibrated else ', uncalibrated'}."
+        return f"Model: {self.selector.description}{'' if self.classifier.calibrated else ', uncalibrated'}."
 
     def _open_speaker(self) -> None:
         self.speaker = self._find_speaker()

@@ -1,21 +1,21 @@
 """What the daemon watches over beside its work: memory, heat, a picture that stands still. Each looks once a turn."""
 
-from edge.announce.notices import FROZEN, HOT, Aloud
-from edge.cameras import Shutter
+from edge.announce.notices import FROZEN, HOT, Notices
+from edge.cameras import PausableCamera
 from edge.daemon.health import HeatWatch, MemoryWatch
 from edge.host.machine import Machine, MemoryReading
-from edge.selection.selector import Loader
+from edge.selection.selector import ModelSelector
 from edge.stages import Timing
-from edge.vision.visibility import Sight
+from edge.vision.visibility import Visibility
 
 
-class MemoryGuard:
+class MemoryMonitor:
     """Looks once a second whether memory is tight, and asks the loop for another network."""
 
     EVERY_S = 1.0
 
-    def __init__(self, loader: Loader, *, enabled: bool) -> None:
-        self._loader = loader
+    def __init__(self, selector: ModelSelector, *, enabled: bool) -> None:
+        self._selector = selector
         self._enabled = enabled
         self._watch = MemoryWatch()
         self._last_s = 0.0
@@ -28,20 +28,20 @@ class MemoryGuard:
         if not self._enabled or now_s - self._last_s < self.EVERY_S:
             return False
         self._last_s = now_s
-        reading = self._loader.machine.memory_reading()
-        self.wanted = self._watch.update(reading, now_s, self._loader.growth_mib())
+        reading = self._selector.machine.memory_reading()
+        self.wanted = self._watch.update(reading, now_s, self._selector.growth_mib())
         self.reason = _reason(reading) if self.wanted == "down" else "there is memory enough again"
-        return self.wanted == "up" or (self.wanted == "down" and self._loader.can_step_down())
+        return self.wanted == "up" or (self.wanted == "down" and self._selector.can_step_down())
 
 
-class HeatGuard:
+class HeatMonitor:
     """Looks now and then whether the board is hot; frames then come ever more seldom until it is cool again."""
 
     EVERY_S = 5.0
 
-    def __init__(self, machine: Machine, aloud: Aloud) -> None:
+    def __init__(self, machine: Machine, notices: Notices) -> None:
         self._machine = machine
-        self._aloud = aloud
+        self._notices = notices
         self._watch = HeatWatch()
         self._last_s = 0.0
 
@@ -52,29 +52,29 @@ class HeatGuard:
         self._last_s = now_s
         if self._machine.is_raspberry_pi:
             hot = self._watch.update(self._machine.temperature_c(), throttled=self._machine.is_throttled())
-            self._aloud.set("heat", HOT if hot else "")
+            self._notices.set("heat", HOT if hot else "")
 
     def interval_s(self, timing: Timing) -> float:
         """How far frames that take so long are to be apart, so that the board rests."""
         return (1 + self._watch.rest) * (timing.preprocess_s + timing.inference_s) if self._watch.rest else 0.0
 
 
-class FreezeGuard:
+class FreezeMonitor:
     """Opens a camera anew whose picture does not move any more: at once, and then ever more seldom."""
 
     FIRST_S, LONGEST_S = 60.0, 3600.0
 
-    def __init__(self, camera: Shutter, sight: Sight) -> None:
+    def __init__(self, camera: PausableCamera, visibility: Visibility) -> None:
         self._camera = camera
-        self._sight = sight
+        self._visibility = visibility
         self._next_s, self._pause_s = 0.0, self.FIRST_S
 
     def look(self, now_s: float) -> None:
         """To be called in each turn of the loop."""
-        if self._sight.fault == FROZEN and now_s >= self._next_s:
+        if self._visibility.fault == FROZEN and now_s >= self._next_s:
             self._camera.reopen("its picture does not move any more")
             self._next_s, self._pause_s = now_s + self._pause_s, min(2 * self._pause_s, self.LONGEST_S)
-        elif not self._sight.fault and now_s >= self._next_s:
+        elif not self._visibility.fault and now_s >= self._next_s:
             self._pause_s = self.FIRST_S
 
 

@@ -4,46 +4,48 @@ import os
 
 from edge import __version__, pipeline
 from edge.announce.announcer import Announcer
-from edge.announce.notices import PAUSED, RESUMED, Aloud
-from edge.announce.schedule import Etiquette
-from edge.cameras import Shutter
-from edge.daemon.control_state import Desk
+from edge.announce.notices import PAUSED, RESUMED, Notices
+from edge.announce.schedule import Schedule
+from edge.cameras import PausableCamera
+from edge.daemon.control_state import ControlState
 from edge.daemon.reporter import Reporter
-from edge.selection.selector import Loader
+from edge.selection.selector import ModelSelector
 from edge.stages import Frame
 from edge.vision.images import jpeg
-from edge.vision.visibility import Sight
+from edge.vision.visibility import Visibility
 
 
-class Clerk:
+class RequestHandler:
     """To attend to the desk once a turn."""
 
-    def __init__(self, desk: Desk, announcer: Announcer, etiquette: Etiquette, reporter: Reporter) -> None:
-        self._desk = desk
+    def __init__(
+        self, control_state: ControlState, announcer: Announcer, schedule: Schedule, reporter: Reporter
+    ) -> None:
+        self._control_state = control_state
         self._announcer = announcer
-        self._etiquette = etiquette
+        self._schedule = schedule
         self._reporter = reporter
         self._looked = ""
         """What was said last of what is in view."""
 
-    def know(self, loader: Loader) -> None:
+    def know(self, selector: ModelSelector) -> None:
         """Another network looks: it has other labels."""
-        labels = loader.labels
-        self._desk.know(lambda: self._announcer.names(labels))
+        labels = selector.labels
+        self._control_state.know(lambda: self._announcer.names(labels))
 
     def attend(self, stages: pipeline.Stages, summary: pipeline.Summary, frame: Frame | None) -> None:
         """Do what was asked for, and tell how things are."""
         now = pipeline.moment()
-        self._desk.tidy()
-        if frame is not None and self._desk.wants_snapshot():
-            self._desk.give_snapshot(jpeg(frame.pixels))
+        self._control_state.tidy()
+        if frame is not None and self._control_state.wants_snapshot():
+            self._control_state.give_snapshot(jpeg(frame.pixels))
             self._reporter.snapshot_taken()
-        self._etiquette.snoozed_until_s = self._desk.snoozed_until_s
-        self._announcer.muted = self._desk.muted
+        self._schedule.snoozed_until_s = self._control_state.snoozed_until_s
+        self._announcer.muted = self._control_state.muted
         looked = self._announcer.look(now, summary.sight_fault)
         # who asks again while it is being said hears it anyway
         if (
-            self._desk.take_look()
+            self._control_state.take_look()
             and not (summary.in_the_air and looked.text == self._looked)
             and pipeline.say(stages, summary, looked, now.s, now)
         ):
@@ -65,19 +67,19 @@ class Clerk:
             "last_words": self._reporter.last_words,
             "in_view": looked.label or None,
             "in_view_text": looked.text if looked.label else None,
-            "silence": self._etiquette.silence(now) or None,
+            "silence": self._schedule.silence(now) or None,
         }
         present = {"text": looked.text, "label": looked.label or None, "probability": round(looked.probability, 4)}
-        self._desk.show(status, present)
+        self._control_state.show(status, present)
 
-    def shut_or_open(self, camera: Shutter, sight: Sight, aloud: Aloud) -> bool:
+    def shut_or_open(self, camera: PausableCamera, visibility: Visibility, notices: Notices) -> bool:
         """Close the camera while that is wanted, and return whether that has changed. To be called once a turn, too."""
-        paused = self._desk.paused
-        changed = paused != camera.shut
+        paused = self._control_state.paused
+        changed = paused != camera.paused
         if changed:
             camera.set_shut(paused)
             self._reporter.paused(paused)
-        aloud.set("shutter", PAUSED if paused else "", RESUMED)
+        notices.set("shutter", PAUSED if paused else "", RESUMED)
         if paused:
-            sight.begin_anew()  # that nothing is seen is no fault now
+            visibility.begin_anew()  # that nothing is seen is no fault now
         return changed

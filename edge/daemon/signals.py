@@ -34,7 +34,7 @@ def has_terminal() -> bool:
     return True
 
 
-class Stopper:
+class Signals:
     """Turns SIGTERM and SIGINT into an end within 2 s, also while a C call runs; and SIGHUP where there is a terminal.
 
     Without one nobody is gone: then SIGHUP means, as for any daemon, that the settings are to be read anew. Where it

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from edge.errors import ModelError
 from edge.models.store import default_store
-from edge.selection.selector import Loader, Option
+from edge.selection.selector import ModelSelector, Option
 from edge.stages import Classifier
 from edge.worker import Reply, Worker, WorkerError
 
@@ -82,13 +82,13 @@ class Upgrade:
 
     def __init__(
         self,
-        loader: Loader,
+        selector: ModelSelector,
         engine: str,
         tell: Callable[[str], None],
         start: Callable[[str, str], Job] = FetchJob,
     ) -> None:
         """`engine` is [model] engine; `tell` is for people; `start` begins to install the network of that name."""
-        self.loader = loader
+        self.selector = selector
         self._engine = engine
         self._tell = tell
         self._start = start
@@ -116,12 +116,12 @@ class Upgrade:
         if self._thread is not None and not self._thread.is_alive():
             self._thread = None
             if self._fault:
-                self._tell(f"{self._fault}. {self.loader.name} goes on.")
+                self._tell(f"{self._fault}. {self.selector.name} goes on.")
 
     def take(self) -> None:
         """Go over to the network that is ready."""
         assert self._opened
-        self.loader.take(*self._opened)
+        self.selector.take(*self._opened)
         self._opened = None
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class Upgrade:
 
     def _begin(self, now_s: float) -> None:
         self._begun = True
-        self._name = self.loader.better()
+        self._name = self.selector.better()
         if not self._name:
             return
         self._tell(f"{self._name} would see better: it is being fetched meanwhile (--no-fetch keeps edge from it).")
@@ -168,7 +168,7 @@ class Upgrade:
         job.close()
         self._job = None
         if reply.error:
-            self._tell(f"{reply.error.removesuffix('.')}. {self.loader.name} goes on.")
+            self._tell(f"{reply.error.removesuffix('.')}. {self.selector.name} goes on.")
             return
         self._tell(f"{self._name} is installed, and is being loaded.")
         self._thread = threading.Thread(target=self._open, name="loading", daemon=True)
@@ -176,7 +176,7 @@ class Upgrade:
 
     def _open(self) -> None:
         try:
-            self._opened = self.loader.prepare(self._name)
+            self._opened = self.selector.prepare(self._name)
         except ModelError as error:
             self._fault = str(error)
         except Exception as error:

@@ -18,7 +18,7 @@ from edge.settings import CameraSettings, SpeechSettings
 from edge.speech import open_speaker, say_and_wait
 from edge.speech.sound import find_aplay, find_cards, player, probe
 from edge.stages import Announcement, EndOfFrames, Frame, Pixels
-from edge.vision.thumbnail import glance
+from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import fault as why_nothing_is_seen
 
 LOOK_S = 3.0
@@ -66,8 +66,8 @@ def _of_the_running(running: Mapping[str, Any]) -> Finding:
     if running.get("paused"):
         advice = f"`{edge_command()} resume` opens the camera again"
         return warning("camera", "the running edge was told not to look", advice)
-    if sight := running.get("sight"):
-        return fault("camera", f"{what}: {sight}", "see to its cable, its lens and the light")
+    if visibility := running.get("sight"):
+        return fault("camera", f"{what}: {visibility}", "see to its cable, its lens and the light")
     if not running.get("frames"):
         return warning("camera", f"{what}: no frame yet", "wait a moment, and ask again")
     return good("camera", f"{what}, {running.get('frames_per_second', 0):.1f} frames a second")
@@ -83,7 +83,7 @@ def _judge(frames: list[Frame], description: str, *, live: bool) -> Iterator[Fin
     rate = f", {(len(frames) - 1) / span_s:.0f} frames a second" if span_s > 0 else ""
     yield good("camera", f"{description}: {width} x {height}{rate}")
     brightness = float(np.mean(pixels))
-    if live and (reason := why_nothing_is_seen(glance(pixels))):
+    if live and (reason := why_nothing_is_seen(make_thumbnail(pixels))):
         yield fault(
             "picture", f"{reason.rstrip('.')} (mean brightness {brightness:.0f} of 255)", "see to lens and light"
         )

@@ -11,7 +11,7 @@ from edge.installer.packaged import is_here
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO
 from edge.models.store import installed, verify
-from edge.selection.selector import Loader
+from edge.selection.selector import ModelSelector
 from edge.settings import Settings
 
 
@@ -33,20 +33,20 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
         return
     told: list[str] = []
     try:
-        loader = Loader(settings, tell=told.append)
-        classifier = loader.open()
+        selector = ModelSelector(settings, tell=told.append)
+        classifier = selector.open()
     except ModelError as error:
         yield fault("model", one_line(error))
         return
     try:
         for line in told:
             yield warning("model", line)
-        text = f"{loader.description}{'' if classifier.calibrated else ', uncalibrated'}: "
-        answer = loader.option.installed.manifest if loader.option.installed else None
+        text = f"{selector.description}{'' if classifier.calibrated else ', uncalibrated'}: "
+        answer = selector.option.installed.manifest if selector.option.installed else None
         text += "it gives its known answer" if answer and answer.answer else "it loads and runs"
-        need = next((one.need_mib for one in loader.verdicts if one.candidate.name == loader.name), None)
-        text += f"; needs {need or 0:.0f} of {loader.budget.mib:.0f} MiB ({loader.budget.source})"
-        if loader.name == DEMO and settings.model.name == "auto":
+        need = next((one.need_mib for one in selector.verdicts if one.candidate.name == selector.name), None)
+        text += f"; needs {need or 0:.0f} of {selector.budget.mib:.0f} MiB ({selector.budget.source})"
+        if selector.name == DEMO and settings.model.name == "auto":
             here = [name for name, entry in load_catalogue(stores).items() if is_here(entry)]
             advice = f"edge run installs {', '.join(here)}" if here else f"`{edge_command()} models fetch`"
             advice = f"the demo knows 52 drawings and nothing of the world: {advice}"
@@ -54,4 +54,4 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
         else:
             yield good("model", text)
     finally:
-        loader.close()
+        selector.close()

@@ -20,7 +20,7 @@ from edge.host.machine import Machine
 from edge.installer.converter.convert import convert as convert_weights
 from edge.models.catalogue import CONVERTED, Entry, Source, load_catalogue
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders
-from edge.models.crash_marker import Marker
+from edge.models.crash_marker import CrashMarker
 from edge.models.fetch import Fetcher
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
@@ -109,7 +109,7 @@ def install(
     kept = Measurements([store, *store_folders()], Machine().key)
     ((used, measurement),) = measured.items()
     kept.keep(fingerprint(installed_one, one.digests), engine_version(used), measurement)
-    Marker().forgive(installed_one)
+    CrashMarker().forgive(installed_one)
     return Installation(name, one.folder, measurement, checkpoint.about.random_weights)
 
 

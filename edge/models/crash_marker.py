@@ -25,7 +25,7 @@ def runtime_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"edge-{os.getuid()}"
 
 
-class Marker:
+class CrashMarker:
     """The marks of this user's daemons. A folder that cannot be written to remembers nothing, and nothing fails."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -52,7 +52,7 @@ class Marker:
             self._mark.unlink()
             self._folder.rmdir()
 
-    def struck(self) -> Mapping[str, int]:
+    def rejected(self) -> Mapping[str, int]:
         """Return how often loading each params file (as text) has killed a daemon since the machine started."""
         found: Counter[str] = Counter()
         for path in self._marks():

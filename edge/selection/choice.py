@@ -47,7 +47,7 @@ class Candidate:
     file_mib: float = 0.0
     """The size of its weights on disk. While they are loaded the kernel keeps the file's pages in memory too, and a
     control group's limit counts them."""
-    struck: str = ""
+    rejected: str = ""
     """Why it must not run, for people; empty when it may."""
     random_weights: bool = False
     engine: str = ""
@@ -68,7 +68,7 @@ class Verdict:
     reason: str
 
 
-def companions_mib(camera_source: str, speech_driver: str, on_a_pi: bool) -> float:
+def overhead_mib(camera_source: str, speech_driver: str, on_a_pi: bool) -> float:
     """What camera and voice take beside the network, by the settings."""
     if camera_source.startswith("csi") or (camera_source == "auto" and on_a_pi):
         camera = "csi"
@@ -169,7 +169,7 @@ def lacks_memory(verdicts: Sequence[Verdict], within: Budget) -> bool:
     """Return whether one of them would run if there were more memory; what is struck or too slow would not."""
     return any(
         one.candidate.measurement is not None
-        and not one.candidate.struck
+        and not one.candidate.rejected
         and (one.candidate.measurement.killed or (one.need_mib or 0.0) > within.mib)
         for one in verdicts
     )
@@ -180,11 +180,11 @@ def _needs(verdicts: Sequence[Verdict], within: Budget) -> str:
     if len(verdicts) == 1:
         (verdict,) = verdicts
         what = f"model {verdict.candidate.name}: {verdict.reason}"
-        if verdict.candidate.struck:
+        if verdict.candidate.rejected:
             return what
         return f"{what}; the budget is {within.mib:.0f} MiB ({within.source}): {more}, or use a smaller model"
     reasons = [f"  {verdict.candidate.name}: {verdict.reason}" for verdict in verdicts]
-    if verdicts and all(verdict.candidate.struck for verdict in verdicts):
+    if verdicts and all(verdict.candidate.rejected for verdict in verdicts):
         return "\n".join(["no model can be used:", *reasons])
     lines = [f"no model fits into {within.mib:.0f} MiB ({within.source}):", *reasons]
     lines.append(f"{more}, or install a smaller model (edge models list)")
@@ -199,8 +199,8 @@ def _rank(candidate: Candidate) -> tuple[float, float, str]:
 
 def _fault(candidate: Candidate, need: float | None, within: Budget, max_latency_ms: float | None) -> str:
     """Why it may not run; empty when it may."""
-    if candidate.struck:
-        return candidate.struck
+    if candidate.rejected:
+        return candidate.rejected
     if candidate.measurement is None or need is None:
         return "not measured: edge models measure"
     guess = " (estimate)" if candidate.measurement.estimated else ""

@@ -34,7 +34,7 @@ from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quant
 from edge.installer.packaged import Brought, is_here, not_here
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
-from edge.models.crash_marker import Marker
+from edge.models.crash_marker import CrashMarker
 from edge.models.fingerprint import fingerprint
 from edge.models.labels import read_labels
 from edge.models.measurements import Measurement, Measurements
@@ -47,10 +47,10 @@ from edge.selection.choice import (
     Verdict,
     budget,
     choose,
-    companions_mib,
     fastest,
     lacks_memory,
     no_model_fits,
+    overhead_mib,
     smaller,
 )
 from edge.settings import Settings
@@ -104,7 +104,7 @@ class Option:
         return self.candidate.name
 
 
-class Loader:
+class ModelSelector:
     """The networks of a store, and the one that runs."""
 
     def __init__(
@@ -129,16 +129,14 @@ class Loader:
         self._tell = tell
         self._clip, self._bring = clip, bring
         self._brought = Brought()
-        self.companions_mib = companions_mib(
-            settings.camera.source, settings.speech.driver, self.machine.is_raspberry_pi
-        )
+        self.overhead_mib = overhead_mib(settings.camera.source, settings.speech.driver, self.machine.is_raspberry_pi)
         self._named = settings.model.name != "auto"
         self.measurements = Measurements(store_folders(), self.machine.key)
         self._agreements = Agreements(store_folders(), self.machine.key)
-        self.marker = Marker()
+        self.crash_marker = CrashMarker()
         self.budget = self._budget()
         self._catalogue = load_catalogue(store_folders())
-        self._kills = self.marker.struck()
+        self._kills = self.crash_marker.rejected()
         self._engines, line = engines_for(settings.model.engine, settings.model.precision)
         """Those that may be taken; of several the fastest that fits."""
         if line:
@@ -148,11 +146,11 @@ class Loader:
             raise ModelError(engine_problem(self._engines[0]))
         self._useless: set[tuple[str, str]] = set()
         """Names of networks, each with an engine that cannot run it."""
-        self._struck: set[str] = set()
+        self._rejected: set[str] = set()
         """Names of those whose loading has killed a daemon."""
         self.options, self._others = self._find_options()
         self._current: Option | None = None
-        self.aloud = ""
+        self.notices = ""
         """What should be said of it that another network runs than would be wanted; empty when it is the wanted one."""
         self._classifier: Classifier | None = None
         self._before: list[Option] = []
@@ -232,9 +230,9 @@ class Loader:
                     continue
                 if len(self.options) == 1:
                     raise
-                self._strike(option, str(error))
+                self._reject(option, str(error))
                 self._tell(f"{error}.")
-                self.aloud = ANOTHER
+                self.notices = ANOTHER
                 continue
             self._explain(verdicts)
             return classifier
@@ -271,7 +269,7 @@ class Loader:
         self.close()
         self.options = [one for one in self.options if one.name not in (option.name, DEMO)] + [option]
         self._before.clear()
-        self._current, self._classifier, self.aloud = option, classifier, ""
+        self._current, self._classifier, self.notices = option, classifier, ""
 
     def can_step_down(self) -> bool:
         """Whether there is a smaller network than the one that runs."""
@@ -296,7 +294,7 @@ class Loader:
             try:
                 classifier = self._open(smaller_one)
             except ModelError as error:
-                self._strike(smaller_one, str(error))
+                self._reject(smaller_one, str(error))
                 self._tell(f"{error}.")
                 continue
             self._before.append(previous)
@@ -311,7 +309,7 @@ class Loader:
         try:
             return self._open(wanted)
         except ModelError as error:
-            self._strike(wanted, str(error))
+            self._reject(wanted, str(error))
             self._tell(f"{error}.")
             return self._reopen(previous)
 
@@ -331,7 +329,7 @@ class Loader:
         need_mib = verdict.need_mib + beside_mib
         # what other programs leave now, and what the daemon holds already
         left_mib = self.machine.memory_reading().available_mib
-        more_mib = need_mib - beside_mib - SHARED_MIB - self.companions_mib
+        more_mib = need_mib - beside_mib - SHARED_MIB - self.overhead_mib
         if need_mib > self.budget.mib or (left_mib is not None and more_mib > AVAILABLE_SHARE * left_mib):
             raise ModelError(
                 f"model {option.name}: there is no room for it beside {self.name}, so it runs from the next start on"
@@ -343,7 +341,7 @@ class Loader:
         self._brought.end()
 
     def _choose(self, candidates: Sequence[Candidate], within: Budget | None = None) -> list[Verdict]:
-        return choose(candidates, within or self.budget, self.companions_mib, self._settings.max_latency_ms or None)
+        return choose(candidates, within or self.budget, self.overhead_mib, self._settings.max_latency_ms or None)
 
     def _whole_catalogue(self) -> list[Candidate]:
         here = {option.name: option.candidate for option in self.options if option.name != DEMO}
@@ -368,10 +366,10 @@ class Loader:
         """Tell why it is not the network that one would expect."""
         better = verdicts[: next(index for index, verdict in enumerate(verdicts) if verdict.chosen)]
         for verdict in better:
-            if verdict.candidate.struck:
-                self._tell(f"Not {verdict.candidate.name}: {verdict.candidate.struck}.")
-            if verdict.candidate.name in self._struck:
-                self.aloud = self.aloud or SMALLER
+            if verdict.candidate.rejected:
+                self._tell(f"Not {verdict.candidate.name}: {verdict.candidate.rejected}.")
+            if verdict.candidate.name in self._rejected:
+                self.notices = self.notices or SMALLER
         ample = budget(self._settings.memory_budget_mib or None, None, None, named=False)
         if self._named or self.name == DEMO or self.budget.mib >= ample.mib:
             return
@@ -383,7 +381,7 @@ class Loader:
                 f"{wanted.candidate.name} would be better and needs {wanted.need_mib:.0f} MiB, but here edge may take "
                 f"{self.budget.mib:.0f} MiB ({self.budget.source})."
             )
-            self.aloud = self.aloud or SMALLER
+            self.notices = self.notices or SMALLER
 
     def _find_options(self) -> tuple[list[Option], list[Option]]:
         """(what may run, what else is installed)"""
@@ -461,7 +459,7 @@ class Loader:
         estimate = estimate or estimated(file_mib)
         if not why and str(checkpoint.params) in self._kills:
             why = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
-            self._struck.add(checkpoint.name)
+            self._rejected.add(checkpoint.name)
         about = checkpoint.about
         candidate = Candidate(
             *(checkpoint.name, about.top1, estimate, file_mib, why, about.random_weights, engines[0]),
@@ -526,13 +524,13 @@ class Loader:
         if not option.measured:
             return option
         candidates = [
-            dataclasses.replace(option.candidate, engine=engine, measurement=measurement, struck="")
+            dataclasses.replace(option.candidate, engine=engine, measurement=measurement, rejected="")
             for engine, measurement in option.measured.items()
         ]
-        best, fits = fastest(candidates, self.budget, self.companions_mib, self._settings.max_latency_ms or None)
+        best, fits = fastest(candidates, self.budget, self.overhead_mib, self._settings.max_latency_ms or None)
         if not fits and self._unmeasured(option):
             return option
-        return dataclasses.replace(option, candidate=dataclasses.replace(best, struck=option.candidate.struck))
+        return dataclasses.replace(option, candidate=dataclasses.replace(best, rejected=option.candidate.rejected))
 
     def _unmeasured(self, option: Option) -> list[str]:
         """Where there is a choice of engines: those that were not measured with this network."""
@@ -580,7 +578,7 @@ class Loader:
         ]
         if self._engines != [default] or not others or not lacks_memory(verdicts, self.budget):
             return False
-        needs = [(one.need_mib, one) for one in verdicts if one.need_mib is not None and not one.candidate.struck]
+        needs = [(one.need_mib, one) for one in verdicts if one.need_mib is not None and not one.candidate.rejected]
         need, smallest = min(needs, key=lambda pair: pair[0])
         if need - self.budget.mib > LEANER_MIB:
             return False
@@ -644,17 +642,17 @@ class Loader:
     def _spare_one(self) -> bool:
         """Let one that has killed edge try again: nothing else is left, and whatever killed it may be over."""
         for option in self.options:
-            if option.name in self._struck and self._kills[str(option.checkpoint.params)] < MOST_KILLS:
+            if option.name in self._rejected and self._kills[str(option.checkpoint.params)] < MOST_KILLS:
                 self._tell(
                     f"Loading {option.name} has killed edge before; there is no other model, so it is tried again."
                 )
-                self._struck.remove(option.name)
-                self._strike(option, "")
+                self._rejected.remove(option.name)
+                self._reject(option, "")
                 return True
         return False
 
-    def _strike(self, option: Option, why: str) -> None:
-        self._replace(option, dataclasses.replace(option.candidate, struck=why))
+    def _reject(self, option: Option, why: str) -> None:
+        self._replace(option, dataclasses.replace(option.candidate, rejected=why))
 
     def _replace(self, option: Option, candidate: Candidate) -> None:
         for options in (self.options, self._others):
@@ -681,7 +679,7 @@ class Loader:
         """Open a network and check it; it is closed again where it is unsound."""
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
-        with self.marker.loading(option.checkpoint):
+        with self.crash_marker.loading(option.checkpoint):
             driver = option.driver(option.engine)
             classifier = open_classifier(option.checkpoint, self._settings.top, driver, option.precision)
             try:

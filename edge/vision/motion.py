@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.vision.thumbnail import Glance
+from edge.vision.thumbnail import Thumbnail
 
 CHANGED, CHANGED_CELLS = 10.0, 3
 """Something has moved when so many cells differ by more than this (of 255): ten times what a sensor's noise makes, with
@@ -16,7 +16,7 @@ SETTLE_S, SETTLE_FRAMES = 1.0, 3
 """After a change every frame is looked at for so long, and at least so many."""
 
 
-class Gate:
+class MotionDetector:
     """Compares each frame with the last one that was looked at."""
 
     def __init__(self, longest_s: float) -> None:
@@ -27,7 +27,7 @@ class Gate:
         self._looks = 0
         """Since the last change."""
 
-    def worth_a_look(self, seen: Glance, seen_s: float) -> bool:
+    def worth_a_look(self, seen: Thumbnail, seen_s: float) -> bool:
         """Whether the frame of time `seen_s` is to be classified; if not, it shows what was classified last."""
         if self._has_changed(seen.grey):
             self._changed_s, self._looks = seen_s, 0

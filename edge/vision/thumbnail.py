@@ -18,7 +18,7 @@ FAR = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class Thumbnail:
     """What a frame looks like from afar."""
 
     grey: NDArray[np.float32]
@@ -31,7 +31,7 @@ class Glance:
     """How much boxes FAR apart differ at the most, 0..255."""
 
 
-def glance(pixels: Pixels) -> Glance:
+def make_thumbnail(pixels: Pixels) -> Thumbnail:
     """Look at uint8 H x W x 3 pixels."""
     height, width = pixels.shape[:2]
     rows, columns = max(1, height // (SAMPLES * CELLS)), max(1, width // (SAMPLES * CELLS))
@@ -50,7 +50,7 @@ def glance(pixels: Pixels) -> Glance:
         grey += lines[:, column : across * wide : wide]
     near, far = _differences(pixels)
     mean = (grey / (3 * high * wide)).astype(np.float32)
-    return Glance(mean, few[::SAMPLES, ::SAMPLES].tobytes(), near / far if far else 1.0, far)
+    return Thumbnail(mean, few[::SAMPLES, ::SAMPLES].tobytes(), near / far if far else 1.0, far)
 
 
 def _differences(pixels: Pixels) -> tuple[float, float]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from edge.announce.notices import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
-from edge.vision.thumbnail import Glance
+from edge.vision.thumbnail import Thumbnail
 
 DARKEST = 24.0
 """A picture whose brightest cell is below this (of 255) shows nothing."""
@@ -26,7 +26,7 @@ AGAIN_S = 1.0
 """For so long something must be seen again."""
 
 
-def fault(seen: Glance) -> str:
+def fault(seen: Thumbnail) -> str:
     """Why nothing can be seen in this picture, as edge says it; '' when something can."""
     if float(np.max(seen.grey)) < DARKEST:
         return DARK
@@ -35,7 +35,7 @@ def fault(seen: Glance) -> str:
     return COVERED if float(np.std(seen.grey)) < FLATTEST else ""
 
 
-class Sight:
+class Visibility:
     """Whether the camera sees anything, from frame to frame."""
 
     def __init__(self, *, live: bool, fault: str = "") -> None:
@@ -54,7 +54,7 @@ class Sight:
         self._samples = b""
         self._moved_s = self._sharp_s = -math.inf
 
-    def update(self, seen: Glance | None, now_s: float) -> bool:
+    def update(self, seen: Thumbnail | None, now_s: float) -> bool:
         """Take a glance at a frame, or that none came; return whether there is something in it to look at."""
         if self._last_frame_s is None:
             self._last_frame_s = self._sharp_s = now_s
@@ -82,11 +82,11 @@ class Sight:
         self.fault = self._candidate = self.note = ""
         self._since_s = -math.inf
 
-    def _frozen(self, seen: Glance, now_s: float) -> str:
+    def _frozen(self, seen: Thumbnail, now_s: float) -> str:
         if not self._live or seen.samples != self._samples:
             self._samples, self._moved_s = seen.samples, now_s
         return FROZEN if now_s - self._moved_s >= FROZEN_S else ""
 
 
-def _is_blurred(seen: Glance) -> bool:
+def _is_blurred(seen: Thumbnail) -> bool:
     return seen.contrast >= BLUR_CONTRAST and seen.sharpness < BLUR

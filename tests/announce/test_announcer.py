@@ -6,7 +6,7 @@ import pytest
 from doubles import PlainWords, at
 
 from edge.announce.announcer import Announcer, Knowledge
-from edge.announce.schedule import Etiquette
+from edge.announce.schedule import Schedule
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Outcome, Prediction
 
@@ -24,7 +24,7 @@ NOTHING = ("background", 0.99)
 
 
 def announcer(settings: AnnounceSettings = SETTINGS) -> Announcer:
-    return Announcer(settings, PlainWords(), Etiquette(settings), knowledge=Knowledge(frozenset({"background"})))
+    return Announcer(settings, PlainWords(), Schedule(settings), knowledge=Knowledge(frozenset({"background"})))
 
 
 def predictions(label: str, probability: float, rival: str = "rival") -> list[Prediction]:

@@ -5,104 +5,104 @@ from pathlib import Path
 import pytest
 from rigs.boards import BOARDS, write, write_board
 
-from edge.announce.notices import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Aloud
+from edge.announce.notices import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Notices
 from edge.daemon.health import COOL_C, HOT_C
-from edge.daemon.monitors import HeatGuard
+from edge.daemon.monitors import HeatMonitor
 from edge.host.machine import Machine
 from edge.settings import AloudSettings
 from edge.stages import Timing
 
 
-def say_all(aloud: Aloud, now_s: float) -> list[str]:
+def say_all(notices: Notices, now_s: float) -> list[str]:
     """What is said at this moment, one after the other."""
     said: list[str] = []
-    while sentence := aloud.due(now_s):
+    while sentence := notices.due(now_s):
         assert len(said) < 10
-        aloud.told(sentence, now_s)
+        notices.told(sentence, now_s)
         said.append(sentence)
     return said
 
 
 @pytest.fixture
-def aloud() -> Aloud:
-    aloud = Aloud(AloudSettings(repeat_s=60))
-    aloud.set("sight", "", SIGHT_AGAIN)
-    return aloud
+def notices() -> Notices:
+    notices = Notices(AloudSettings(repeat_s=60))
+    notices.set("sight", "", SIGHT_AGAIN)
+    return notices
 
 
-def test_each_state_is_said_once(aloud: Aloud) -> None:
-    aloud.once("ready", READY)
-    assert say_all(aloud, 0) == [READY]
+def test_each_state_is_said_once(notices: Notices) -> None:
+    notices.once("ready", READY)
+    assert say_all(notices, 0) == [READY]
     for now_s, state, said in ((1, DARK, [DARK]), (2, DARK, []), (3, "", [SIGHT_AGAIN]), (4, "", [])):
-        aloud.set("sight", state)
-        assert say_all(aloud, now_s) == said
+        notices.set("sight", state)
+        assert say_all(notices, now_s) == said
 
 
-def test_what_was_over_before_one_could_speak_is_not_said(aloud: Aloud) -> None:
-    aloud.set("sight", DARK)
-    aloud.set("sight", COVERED)
-    aloud.set("sight", "")
-    assert say_all(aloud, 0) == []
-    aloud.set("sight", DARK)
-    assert aloud.due(1) == DARK  # the speaker is busy
-    aloud.set("sight", COVERED)
-    assert say_all(aloud, 2) == [COVERED]
+def test_what_was_over_before_one_could_speak_is_not_said(notices: Notices) -> None:
+    notices.set("sight", DARK)
+    notices.set("sight", COVERED)
+    notices.set("sight", "")
+    assert say_all(notices, 0) == []
+    notices.set("sight", DARK)
+    assert notices.due(1) == DARK  # the speaker is busy
+    notices.set("sight", COVERED)
+    assert say_all(notices, 2) == [COVERED]
 
 
-def test_the_same_is_not_said_again_too_soon(aloud: Aloud) -> None:
+def test_the_same_is_not_said_again_too_soon(notices: Notices) -> None:
     said: list[str] = []
     for second in range(300):
-        aloud.set("sight", DARK if second % 10 < 5 else "")
-        said += say_all(aloud, second)
+        notices.set("sight", DARK if second % 10 < 5 else "")
+        said += say_all(notices, second)
     assert 5 <= said.count(DARK) <= 6
     assert said.count(SIGHT_AGAIN) <= 6
-    aloud.set("sight", "")
-    assert say_all(aloud, 1000) == [] or said[-1] == DARK
+    notices.set("sight", "")
+    assert say_all(notices, 1000) == [] or said[-1] == DARK
 
 
-def test_what_nobody_could_hear_is_said_when_there_is_sound_if_it_lasts(aloud: Aloud) -> None:
-    aloud.once("ready", READY)
+def test_what_nobody_could_hear_is_said_when_there_is_sound_if_it_lasts(notices: Notices) -> None:
+    notices.once("ready", READY)
     for now_s, state in ((0, DARK), (1, ""), (2, COVERED), (3, COVERED)):
-        aloud.set("sight", state)
-        for _ in say_all(aloud, now_s):
-            aloud.ended(heard=False, lasting=True)
-    aloud.audible_again()
+        notices.set("sight", state)
+        for _ in say_all(notices, now_s):
+            notices.ended(heard=False, lasting=True)
+    notices.audible_again()
     # neither what was once, nor what is over
-    assert say_all(aloud, 4) == [COVERED]
-    aloud.ended(heard=True, lasting=False)
-    aloud.audible_again()
-    assert say_all(aloud, 5) == []
+    assert say_all(notices, 4) == [COVERED]
+    notices.ended(heard=True, lasting=False)
+    notices.audible_again()
+    assert say_all(notices, 5) == []
 
 
-def test_what_was_well_again_before_there_was_sound_is_not_said(aloud: Aloud) -> None:
+def test_what_was_well_again_before_there_was_sound_is_not_said(notices: Notices) -> None:
     for now_s, state in ((0, DARK), (1, "")):
-        aloud.set("sight", state)
-        for _ in say_all(aloud, now_s):
-            aloud.ended(heard=False, lasting=True)
-    aloud.audible_again()
-    assert say_all(aloud, 100) == []
+        notices.set("sight", state)
+        for _ in say_all(notices, now_s):
+            notices.ended(heard=False, lasting=True)
+    notices.audible_again()
+    assert say_all(notices, 100) == []
 
 
-def test_that_it_sees_again_is_still_to_be_said_when_only_that_was_not_heard(aloud: Aloud) -> None:
+def test_that_it_sees_again_is_still_to_be_said_when_only_that_was_not_heard(notices: Notices) -> None:
     for now_s, state, heard in ((0, DARK, True), (10, "", False)):
-        aloud.set("sight", state)
-        assert len(say_all(aloud, now_s)) == 1
-        aloud.ended(heard=heard, lasting=not heard)
-    aloud.audible_again()
-    assert say_all(aloud, 11) == [SIGHT_AGAIN]
+        notices.set("sight", state)
+        assert len(say_all(notices, now_s)) == 1
+        notices.ended(heard=heard, lasting=not heard)
+    notices.audible_again()
+    assert say_all(notices, 11) == [SIGHT_AGAIN]
 
 
-def test_what_went_wrong_while_it_was_said_is_said_again_but_not_at_once(aloud: Aloud) -> None:
-    aloud.set("sight", DARK)
-    assert say_all(aloud, 0) == [DARK]
-    aloud.ended(heard=False, lasting=False)
-    assert [say_all(aloud, second) for second in (1, 59, 60)] == [[], [], [DARK]]
+def test_what_went_wrong_while_it_was_said_is_said_again_but_not_at_once(notices: Notices) -> None:
+    notices.set("sight", DARK)
+    assert say_all(notices, 0) == [DARK]
+    notices.ended(heard=False, lasting=False)
+    assert [say_all(notices, second) for second in (1, 59, 60)] == [[], [], [DARK]]
 
 
-def test_it_may_happen_again(aloud: Aloud) -> None:
+def test_it_may_happen_again(notices: Notices) -> None:
     for now_s in (0, 100, 200):
-        aloud.once("model", SMALLER)
-        assert say_all(aloud, now_s) == [SMALLER]
+        notices.once("model", SMALLER)
+        assert say_all(notices, now_s) == [SMALLER]
 
 
 @pytest.mark.parametrize(
@@ -110,17 +110,17 @@ def test_it_may_happen_again(aloud: Aloud) -> None:
     [("ready", "ready", READY), ("blind", "sight", DARK), ("hot", "heat", HOT), ("smaller_model", "model", SMALLER)],
 )
 def test_each_can_be_switched_off(key: str, topic: str, sentence: str) -> None:
-    aloud = Aloud(AloudSettings(**{key: False}))
+    notices = Notices(AloudSettings(**{key: False}))
     for other in ("ready", "sight", "heat", "model"):
-        aloud.set(other, sentence if other == topic else other)
-    assert sorted(say_all(aloud, 0)) == sorted({"ready", "sight", "heat", "model"} - {topic})
+        notices.set(other, sentence if other == topic else other)
+    assert sorted(say_all(notices, 0)) == sorted({"ready", "sight", "heat", "model"} - {topic})
 
 
 def test_heat_slows_it_down_and_is_said(tmp_path: Path) -> None:
     thermometer = tmp_path / "sys/class/thermal/thermal_zone0/temp"
     flags = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
-    aloud = Aloud(AloudSettings(repeat_s=0))
-    guard = HeatGuard(Machine(write_board(tmp_path, BOARDS["pi4-2"])), aloud)
+    notices = Notices(AloudSettings(repeat_s=0))
+    guard = HeatMonitor(Machine(write_board(tmp_path, BOARDS["pi4-2"])), notices)
     said: list[str] = []
     now_s = 0.0
     frame_s = 0.3
@@ -141,7 +141,7 @@ def test_heat_slows_it_down_and_is_said(tmp_path: Path) -> None:
                 now_s += 0.1
                 guard.look(now_s)
             assert guard.interval_s(Timing(0.1, frame_s - 0.1)) == pytest.approx((1 + rest) * frame_s if rest else 0.0)
-            said += say_all(aloud, now_s)
+            said += say_all(notices, now_s)
     assert said == [HOT, HOT]
 
 
@@ -153,16 +153,16 @@ def test_what_is_no_pi_is_not_asked_with_each_frame_what_it_is(tmp_path: Path) -
             asked.append(path)
             return None
 
-    guard = HeatGuard(Curious(tmp_path), Aloud(AloudSettings()))
+    guard = HeatMonitor(Curious(tmp_path), Notices(AloudSettings()))
     for number in range(100):
         guard.look(10.0 + 0.1 * number)
     assert len(asked) == 2  # in ten seconds
 
 
 def test_without_a_thermometer_it_goes_on(tmp_path: Path) -> None:
-    aloud = Aloud(AloudSettings())
-    guard = HeatGuard(Machine(write_board(tmp_path, BOARDS["pi4-2"])), aloud)
+    notices = Notices(AloudSettings())
+    guard = HeatMonitor(Machine(write_board(tmp_path, BOARDS["pi4-2"])), notices)
     for second in range(60):
         guard.look(second)
     assert guard.interval_s(Timing(0.1, 0.2)) == 0.0
-    assert say_all(aloud, 60) == []
+    assert say_all(notices, 60) == []

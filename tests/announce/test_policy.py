@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.announce.announcer import NOT_SURE, Announcer, Knowledge, Missed
-from edge.announce.notices import COVERED, DARK, SIGHT_AGAIN, SMALLER, Aloud
-from edge.announce.schedule import Etiquette, Moment
+from edge.announce.notices import COVERED, DARK, SIGHT_AGAIN, SMALLER, Notices
+from edge.announce.schedule import Moment, Schedule
 from edge.announce.wording import Words
 from edge.settings import AloudSettings, AnnounceSettings, SpeechSettings
 from edge.stages import Announcement, Group, Outcome, Prediction
@@ -34,9 +34,9 @@ class Life:
     heard: bool = True
 
     def __post_init__(self) -> None:
-        self.etiquette = Etiquette(self.announce)
+        self.schedule = Schedule(self.announce)
         self.missed: list[Missed] = []
-        self.subject = Announcer(self.announce, PlainWords(), self.etiquette, self.missed.append, self.knowledge)
+        self.subject = Announcer(self.announce, PlainWords(), self.schedule, self.missed.append, self.knowledge)
         self.now_s = 0.0
 
     def see(self, seconds: float, rate: float = 10.0, **scene: float) -> list[str]:
@@ -137,7 +137,7 @@ def test_what_quiet_hours_kept_back_is_missed_and_what_is_still_there_is_news_at
 
 def test_snoozed() -> None:
     life = Life()
-    life.etiquette.snoozed_until_s = 20
+    life.schedule.snoozed_until_s = 20
     assert life.see(18, cat=0.95) == []
     assert life.see(18, cat=0.95) == ["I see cat"]
     assert [missed.why for missed in life.missed] == ["snoozed"]
@@ -158,7 +158,7 @@ def test_snoozed() -> None:
     ],
 )
 def test_quiet_hours_go_over_midnight(hours: str, local: str, quiet: bool) -> None:
-    silence = Etiquette(AnnounceSettings(quiet_hours=hours)).silence(at(0, local))
+    silence = Schedule(AnnounceSettings(quiet_hours=hours)).silence(at(0, local))
     assert silence == ("quiet hours" if quiet else "")
 
 
@@ -176,7 +176,7 @@ def test_a_look_while_blind_says_so_in_the_language_that_is_spoken(tmp_path: Pat
     file = tmp_path / "words.toml"
     file.write_text(f'[sentences]\n"{COVERED}" = "Ich sehe nichts."\n')
     words = Words(AnnounceSettings(), SpeechSettings(translations=str(file)))
-    announcer = Announcer(AnnounceSettings(), words, Etiquette(AnnounceSettings()))
+    announcer = Announcer(AnnounceSettings(), words, Schedule(AnnounceSettings()))
     announcer.update([Prediction("n1", "guitar", 0.9)], 0.0, at(0.0))
     looked = announcer.look(at(0.1), COVERED)
     assert (looked.text, looked.label, looked.interrupts) == ("Ich sehe nichts.", "", True)
@@ -188,7 +188,7 @@ def test_of_what_would_be_said_if_somebody_asked_no_missing_line_is_told(tmp_pat
     )
     told: list[str] = []
     words = Words(AnnounceSettings(), SpeechSettings(translations=str(tmp_path / "words.toml")), told.append)
-    subject = Announcer(AnnounceSettings(), words, Etiquette(AnnounceSettings()), knowledge=Knowledge(calibrated=True))
+    subject = Announcer(AnnounceSettings(), words, Schedule(AnnounceSettings()), knowledge=Knowledge(calibrated=True))
     assert subject.look(at(0)).text == "I'm not sure"
     scenes = [((0.9, 0.05), "Ich sehe eine Tasse"), ((0.5, 0.4), "maybe a cup or a mug"), ((0.5, 0.1), "maybe a cup")]
     for now_s, (shares, text) in enumerate(scenes):
@@ -205,7 +205,7 @@ def test_of_what_would_be_said_if_somebody_asked_no_missing_line_is_told(tmp_pat
 )
 def test_breaking_off(interrupt: str, surer: float, wanted: bool) -> None:
     life = Life(AnnounceSettings(interrupt=interrupt))
-    life.etiquette.began(Announcement("cat", "cat", 0.9, "I see cat"), at(0))
+    life.schedule.began(Announcement("cat", "cat", 0.9, "I see cat"), at(0))
     offers = [life.subject.update([Prediction("dog", "dog", surer)], n / 10, at(n / 10)) for n in range(30)]
     assert any(offer is not None and offer.interrupts for offer in offers) == wanted
     assert all(offer is None or offer.interrupts for offer in offers)
@@ -213,38 +213,38 @@ def test_breaking_off(interrupt: str, surer: float, wanted: bool) -> None:
 
 def test_what_edge_says_of_itself_is_not_broken_off() -> None:
     life = Life(AnnounceSettings(interrupt="always"))
-    life.etiquette.began(Announcement("", "", 1.0, DARK), at(0))
+    life.schedule.began(Announcement("", "", 1.0, DARK), at(0))
     assert life.see(5, dog=0.95) == []
 
 
 def test_aloud_says_how_things_are_once() -> None:
-    aloud = Aloud(AloudSettings(repeat_s=60))
-    assert aloud.due(0) == ""
-    aloud.set("sight", DARK, SIGHT_AGAIN)
-    assert aloud.due(1) == DARK
-    aloud.told(DARK, 1)
-    assert aloud.due(2) == ""
-    aloud.set("sight", "", SIGHT_AGAIN)
-    assert aloud.due(3) == SIGHT_AGAIN
-    aloud.told(SIGHT_AGAIN, 3)
+    notices = Notices(AloudSettings(repeat_s=60))
+    assert notices.due(0) == ""
+    notices.set("sight", DARK, SIGHT_AGAIN)
+    assert notices.due(1) == DARK
+    notices.told(DARK, 1)
+    assert notices.due(2) == ""
+    notices.set("sight", "", SIGHT_AGAIN)
+    assert notices.due(3) == SIGHT_AGAIN
+    notices.told(SIGHT_AGAIN, 3)
     # again within the minute: not a word, until it has lasted
-    aloud.set("sight", DARK, SIGHT_AGAIN)
-    assert aloud.due(60.9) == ""
-    assert aloud.due(61) == DARK
+    notices.set("sight", DARK, SIGHT_AGAIN)
+    assert notices.due(60.9) == ""
+    assert notices.due(61) == DARK
     # over before anybody was told: nothing to say
-    aloud.set("sight", "", SIGHT_AGAIN)
-    assert aloud.due(100) == ""
+    notices.set("sight", "", SIGHT_AGAIN)
+    assert notices.due(100) == ""
 
 
 def test_aloud_can_be_switched_off_topic_by_topic() -> None:
-    aloud = Aloud(AloudSettings(blind=False))
-    aloud.set("sight", DARK, SIGHT_AGAIN)
-    aloud.once("model", SMALLER)
-    assert aloud.due(0) == SMALLER
-    aloud.told(SMALLER, 0)
-    assert aloud.due(100) == ""
-    aloud.once("model", SMALLER)
-    assert (aloud.due(59), aloud.due(60)) == ("", SMALLER)
+    notices = Notices(AloudSettings(blind=False))
+    notices.set("sight", DARK, SIGHT_AGAIN)
+    notices.once("model", SMALLER)
+    assert notices.due(0) == SMALLER
+    notices.told(SMALLER, 0)
+    assert notices.due(100) == ""
+    notices.once("model", SMALLER)
+    assert (notices.due(59), notices.due(60)) == ("", SMALLER)
 
 
 LABELS = ("cat", "husky", "malamute", "samoyed", "violin", "cello", "secret")
@@ -280,15 +280,15 @@ def test_whatever_happens(
         per_minute=per_minute, interrupt=interrupt, quiet_hours="22:00-07:00", muted=("Secret",), not_sure=True,
         persistence_s=0.1, cooldown_s=5.0, retry_s=1.0,
     )  # fmt: skip
-    etiquette = Etiquette(announce)
+    schedule = Schedule(announce)
     subject = Announcer(
-        announce, PlainWords(), etiquette, knowledge=Knowledge(groups=(DOGS, ANIMALS), calibrated=calibrated)
+        announce, PlainWords(), schedule, knowledge=Knowledge(groups=(DOGS, ANIMALS), calibrated=calibrated)
     )
     wall = datetime.datetime(2026, 10, 25) + datetime.timedelta(minutes=start_min)
     now_s, spoken_s, in_the_air = 0.0, [], None
     for step in steps:
         wall += datetime.timedelta(minutes=step["jump_min"])
-        etiquette.snoozed_until_s = now_s + step["snooze_s"] if step["snooze_s"] else etiquette.snoozed_until_s
+        schedule.snoozed_until_s = now_s + step["snooze_s"] if step["snooze_s"] else schedule.snoozed_until_s
         predictions = sorted((Prediction(n, n, p) for n, p in step["scene"].items()), key=lambda one: -one.probability)
         for _ in range(step["frames"]):
             now_s += step["wait_s"]
@@ -313,6 +313,6 @@ def test_whatever_happens(
                 assert len([one for one in spoken_s if now_s - one < 60]) <= per_minute
                 assert "secret" not in offer.text.lower()
                 assert 7 <= now.local.hour < 22
-                assert now_s >= etiquette.snoozed_until_s
+                assert now_s >= schedule.snoozed_until_s
                 assert not offer.id or now_s - seen_s <= announce.expiry_s
                 assert calibrated or not (offer.id == NOT_SURE or offer.text.startswith("maybe"))

@@ -9,10 +9,10 @@ import pytest
 from doubles import at
 
 from edge.announce.announcer import Announcer, Knowledge, Missed
-from edge.announce.schedule import Etiquette
+from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
 from edge.cli import main
-from edge.daemon.control_state import Desk
+from edge.daemon.control_state import ControlState
 from edge.models.groups import load_groups
 from edge.models.labels import read_labels
 from edge.settings import AnnounceSettings, SpeechSettings
@@ -42,7 +42,7 @@ class Life:
         self.missed: list[Missed] = []
         settings = AnnounceSettings(**announce)
         words = Words(settings, speech or SpeechSettings(), self.told.append)
-        self.subject = Announcer(settings, words, Etiquette(settings), self.missed.append, KNOWLEDGE)
+        self.subject = Announcer(settings, words, Schedule(settings), self.missed.append, KNOWLEDGE)
         self.now_s = 0.0
 
     def see(self, seconds: float, scene: Mapping[str, float], local: str = "12:00") -> list[Announcement]:
@@ -130,23 +130,23 @@ def test_a_mute_takes_either_word(muted: str, silent: set[str], said: set[str], 
         assert bool(Life(german, muted=(muted,)).see(2, {identity: 0.95})) == (identity in said), identity
         # the same through the desk, where a person asks for it
         life = Life(german)
-        desk = Desk(tmp_path / identity / "mutes.json")
-        desk.know(lambda subject=life.subject: subject.names(LABELS))  # type: ignore[misc]
-        assert "error" not in desk.answer({"command": "mute", "label": muted})
-        life.subject.muted = desk.muted
+        control_state = ControlState(tmp_path / identity / "mutes.json")
+        control_state.know(lambda subject=life.subject: subject.names(LABELS))  # type: ignore[misc]
+        assert "error" not in control_state.answer({"command": "mute", "label": muted})
+        life.subject.muted = control_state.muted
         assert bool(life.see(2, {identity: 0.95})) == (identity in said), identity
         # and in another language, later
         life = Life()
-        life.subject.muted = Desk(tmp_path / identity / "mutes.json").muted
+        life.subject.muted = ControlState(tmp_path / identity / "mutes.json").muted
         assert bool(life.see(2, {identity: 0.95})) == (identity in said), identity
-        assert "error" not in desk.answer({"command": "unmute", "label": muted})
-        assert desk.muted == frozenset()
+        assert "error" not in control_state.answer({"command": "unmute", "label": muted})
+        assert control_state.muted == frozenset()
 
 
 def test_mutes_are_kept_by_label_and_where_two_have_it_by_words(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "mutes.json")
+    control_state = ControlState(tmp_path / "mutes.json")
     subject = Life(SpeechSettings(language="de")).subject
-    desk.know(lambda: subject.names(LABELS))
+    control_state.know(lambda: subject.names(LABELS))
     for said, kept in (
         ("eine Schleie", "tench"),
         ("a tench fish", "tench"),
@@ -155,8 +155,8 @@ def test_mutes_are_kept_by_label_and_where_two_have_it_by_words(tmp_path: Path) 
         ("ein Hund", "dog"),
         ("Hut", "hat"),
     ):
-        assert desk.answer({"command": "mute", "label": said})["muted"] == kept
-    assert "did you mean tench?" in desk.answer({"command": "mute", "label": "eine Schleihe"})["error"]
+        assert control_state.answer({"command": "mute", "label": said})["muted"] == kept
+    assert "did you mean tench?" in control_state.answer({"command": "mute", "label": "eine Schleihe"})["error"]
 
 
 def test_what_was_missed_has_the_words_too() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.announce import notices as aloud
+from edge.announce import notices
 from edge.announce.articles import with_article
 from edge.announce.check import check, same_to_a_listener
 from edge.announce.english import bare, load_english, plain
@@ -46,7 +46,7 @@ def test_english() -> None:
     assert words.maybe(Term("violin")) == "maybe a violin"
     assert words.maybe(Term("violin"), Term("cello")) == "maybe a violin or a cello"
     assert words.not_sure() == "I'm not sure"
-    assert words.notice(aloud.READY) == "I'm ready."
+    assert words.notice(notices.READY) == "I'm ready."
 
 
 def test_renamed() -> None:
@@ -62,7 +62,7 @@ def test_translated(german: SpeechSettings) -> None:
     words = Words(AnnounceSettings(), german, told.append)
     assert words.sure(Term("Electric_guitar")) == "Ich sehe eine E-Gitarre"
     assert words.maybe(Term("electric guitar"), Term("cello")) == "vielleicht eine E-Gitarre oder ein Cello"
-    assert words.notice(aloud.SIGHT_AGAIN) == "Ich sehe wieder."
+    assert words.notice(notices.SIGHT_AGAIN) == "Ich sehe wieder."
     assert told == []
 
 
@@ -74,7 +74,7 @@ def test_no_sentence_mixes_languages_and_what_is_missing_is_told_once(german: Sp
         assert words.sayable([hourglass]) is None
         assert words.sayable([hourglass, cello]) == cello
         assert words.maybe(cello) == "maybe a cello"
-        assert words.notice(aloud.READY) == aloud.READY
+        assert words.notice(notices.READY) == notices.READY
     assert told == [
         "german.toml has no line for 'hourglass': it is not said.",
         "german.toml has no line for 'maybe {label}': it is said in English.",
@@ -249,7 +249,7 @@ def translation(code: str) -> Translation:
 @pytest.mark.parametrize("code", ["de", "fr"])
 def test_our_translations_have_no_fault(code: str) -> None:
     file = translation(code)
-    report = check(file, aloud.SENTENCES, MEMBERS, {code})
+    report = check(file, notices.SENTENCES, MEMBERS, {code})
     assert report.faults == ()
     assert report.missing_sentences == ()
     missing = set(report.missing_words)
@@ -284,8 +284,8 @@ def test_german_comes_with_edge() -> None:
     for language in ("de", "de-AT", "DE_de"):
         words = Words(AnnounceSettings(), SpeechSettings(language=language), told.append)
         assert words.sure(Term("violin", "n04536866")) == "Ich sehe eine Geige"
-    sentences = [words.notice(sentence) for sentence in aloud.SENTENCES]
-    assert len(set(sentences)) == len(aloud.SENTENCES)
+    sentences = [words.notice(sentence) for sentence in notices.SENTENCES]
+    assert len(set(sentences)) == len(notices.SENTENCES)
     dog, wolf = Term("dog", "n02084071"), Term("timber wolf", "n02114367")
     assert words.sure(dog) == "Ich sehe einen Hund"
     assert words.maybe(dog, wolf) == "vielleicht ein Hund oder ein grauer Wolf"
@@ -320,7 +320,7 @@ def test_a_file_of_the_release_before_goes_on_working(tmp_path: Path) -> None:
     words = Words(AnnounceSettings(), SpeechSettings(language="de", translations=str(path)))
     assert words.sure(Term("tench", "n01440764")) == "Schau: einen Fisch"
     assert words.sure(Term("dog", "n02084071")) == "Schau: einen Hund"
-    assert words.notice(aloud.READY) == "Ich bin bereit."
+    assert words.notice(notices.READY) == "Ich bin bereit."
     path.write_text('[labels]\ncardigan = "eine Strickjacke"\ncrane = "einen Kran"\n')
     words = Words(AnnounceSettings(), SpeechSettings(translations=str(path)))
     garment, dog, machine = Term("cardigan", "n02963159"), Term("Cardigan", "n02113186"), Term("crane", "n03126707")

@@ -19,7 +19,7 @@ from rigs.faulty_camera import FAULTS, RATE_HZ, picture
 from rigs.processes import command, grown, left_in_shared_memory, shared_memory, wait_until, workers
 
 from edge.cameras.child import Host, Slot
-from edge.cameras.pausable import Shutter
+from edge.cameras.pausable import PausableCamera
 from edge.cameras.process import HEARTBEAT_S, ProcessCamera, patience_s
 from edge.errors import CameraError
 from edge.settings import CameraSettings
@@ -221,18 +221,18 @@ def test_paused_it_is_closed_and_resumed_it_is_opened(rig: Rig, camera: ProcessC
 
 def test_one_that_is_being_opened_is_waited_for(rig: Rig, camera: ProcessCamera) -> None:
     """It has a deadline of its own, and systemd's watchdog is no second one."""
-    shutter = Shutter(camera)
-    assert not shutter.waits
-    shutter.set_shut(True)
-    shutter.set_shut(False)
+    pausable = PausableCamera(camera)
+    assert not pausable.waits
+    pausable.set_shut(True)
+    pausable.set_shut(False)
     seen = []
-    while (frame := shutter.read(0.01)) is None:
-        seen.append(shutter.waits)
+    while (frame := pausable.read(0.01)) is None:
+        seen.append(pausable.waits)
     # it has begun with the first read; once it is open the next frame is near
     assert seen[0]
     assert seen == sorted(seen, reverse=True)
     assert frame
-    assert not shutter.waits
+    assert not pausable.waits
 
 
 def test_a_crash_leaves_no_picture_on_the_disk(camera: ProcessCamera) -> None:

@@ -19,17 +19,17 @@ from rigs.processes import PATIENCE_S, grown, wait_until
 from edge.announce.announcer import Missed
 from edge.cli.control import seconds
 from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer, ask, control_path, may_connect
-from edge.daemon.control_state import Desk
+from edge.daemon.control_state import ControlState
 from edge.errors import ControlError
 
 LABELS = ["web site", "dog", "electric guitar"]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path / "state" / "mutes.json")
-    desk.know(lambda: [(label, [label]) for label in LABELS])
-    return desk
+def control_state(tmp_path: Path) -> ControlState:
+    control_state = ControlState(tmp_path / "state" / "mutes.json")
+    control_state.know(lambda: [(label, [label]) for label in LABELS])
+    return control_state
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(desk: Desk, path: Path) -> Iterator[ControlServer]:
+def server(control_state: ControlState, path: Path) -> Iterator[ControlServer]:
     before = threads_and_files()
-    server = ControlServer(path, desk.answer)
+    server = ControlServer(path, control_state.answer)
     yield server
     server.close()
     assert not path.exists()
@@ -66,24 +66,24 @@ def read_line(client: socket.socket) -> Any:
 # ---- what is asked
 
 
-def test_a_snooze_ends_by_itself_or_when_told(desk: Desk) -> None:
-    assert desk.answer({"command": "wake"}) == {"snoozed": False}
-    until = desk.answer({"command": "snooze", "seconds": 60})["until"]
-    assert until == desk.answer({"command": "status"})["snoozed_until"]
-    assert 59 < desk.snoozed_until_s - time.monotonic() <= 60
-    assert desk.answer({"command": "wake"}) == {"snoozed": True}
-    assert desk.answer({"command": "status"})["snoozed_until"] is None
-    desk.snoozed_until_s = time.monotonic() - 0.1
-    assert desk.answer({"command": "status"})["snoozed_until"] is None
+def test_a_snooze_ends_by_itself_or_when_told(control_state: ControlState) -> None:
+    assert control_state.answer({"command": "wake"}) == {"snoozed": False}
+    until = control_state.answer({"command": "snooze", "seconds": 60})["until"]
+    assert until == control_state.answer({"command": "status"})["snoozed_until"]
+    assert 59 < control_state.snoozed_until_s - time.monotonic() <= 60
+    assert control_state.answer({"command": "wake"}) == {"snoozed": True}
+    assert control_state.answer({"command": "status"})["snoozed_until"] is None
+    control_state.snoozed_until_s = time.monotonic() - 0.1
+    assert control_state.answer({"command": "status"})["snoozed_until"] is None
 
 
-def test_mutes(desk: Desk, tmp_path: Path) -> None:
-    assert desk.answer({"command": "mute", "label": "Web_Site"}) == {"muted": "web site", "lasting": True}
-    assert desk.muted == {"web site"}
-    assert Desk(tmp_path / "state" / "mutes.json").muted == {"web site"}
-    assert desk.answer({"command": "mutes"}) == {"mutes": ["web site"]}
-    assert desk.answer({"command": "unmute", "label": "web site"}) == {"unmuted": "web site", "lasting": True}
-    assert desk.muted == frozenset()
+def test_mutes(control_state: ControlState, tmp_path: Path) -> None:
+    assert control_state.answer({"command": "mute", "label": "Web_Site"}) == {"muted": "web site", "lasting": True}
+    assert control_state.muted == {"web site"}
+    assert ControlState(tmp_path / "state" / "mutes.json").muted == {"web site"}
+    assert control_state.answer({"command": "mutes"}) == {"mutes": ["web site"]}
+    assert control_state.answer({"command": "unmute", "label": "web site"}) == {"unmuted": "web site", "lasting": True}
+    assert control_state.muted == frozenset()
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["mutes.json"]
 
 
@@ -104,26 +104,26 @@ def test_mutes(desk: Desk, tmp_path: Path) -> None:
         ({"command": "unmute", "label": "dog"}, "'dog' is not muted"),
     ],
 )
-def test_what_cannot_be_done_is_told(desk: Desk, request_: dict[str, Any], error: str) -> None:
-    answer = desk.answer(request_)
+def test_what_cannot_be_done_is_told(control_state: ControlState, request_: dict[str, Any], error: str) -> None:
+    answer = control_state.answer(request_)
     assert list(answer) == ["error"]
     assert error in answer["error"]
 
 
-def test_what_was_missed_is_kept_but_not_for_ever(desk: Desk) -> None:
+def test_what_was_missed_is_kept_but_not_for_ever(control_state: ControlState) -> None:
     for number in range(300):
-        desk.miss(Missed(f"thing {number}", 0.9, "snoozed"))
-    missed = desk.answer({"command": "missed"})["missed"]
+        control_state.miss(Missed(f"thing {number}", 0.9, "snoozed"))
+    missed = control_state.answer({"command": "missed"})["missed"]
     assert [missed[0]["label"], missed[-1]["label"], len(missed)] == ["thing 100", "thing 299", 200]
     assert missed[0].keys() == {"time", "label", "text", "probability", "reason"}
 
 
-def test_a_look_is_answered_at_once_and_asked_of_the_loop_once(desk: Desk) -> None:
-    desk.show({"model": "demo"}, {"text": "I see a dog", "probability": 0.9})
-    assert not desk.take_look()
-    assert desk.answer({"command": "look"}) == {"text": "I see a dog", "probability": 0.9}
-    assert (desk.take_look(), desk.take_look()) == (True, False)
-    assert desk.answer({"command": "status"})["model"] == "demo"
+def test_a_look_is_answered_at_once_and_asked_of_the_loop_once(control_state: ControlState) -> None:
+    control_state.show({"model": "demo"}, {"text": "I see a dog", "probability": 0.9})
+    assert not control_state.take_look()
+    assert control_state.answer({"command": "look"}) == {"text": "I see a dog", "probability": 0.9}
+    assert (control_state.take_look(), control_state.take_look()) == (True, False)
+    assert control_state.answer({"command": "status"})["model"] == "demo"
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '"x"', "\x00\xff"])
@@ -131,7 +131,7 @@ def test_damaged_mutes_are_set_aside(tmp_path: Path, content: str) -> None:
     file = tmp_path / "mutes.json"
     file.write_text(content, encoding="latin-1")
     lines: list[str] = []
-    assert Desk(file, lines.append).muted == frozenset()
+    assert ControlState(file, lines.append).muted == frozenset()
     assert len(lines) == 1
     assert "mutes.json.damaged" in lines[0]
     assert [entry.name for entry in tmp_path.iterdir()] == ["mutes.json.damaged"]
@@ -139,17 +139,17 @@ def test_damaged_mutes_are_set_aside(tmp_path: Path, content: str) -> None:
 
 def test_mutes_that_cannot_be_written_hold_until_the_end(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    desk = Desk(tmp_path / "file" / "mutes.json")
-    assert desk.answer({"command": "mute", "label": "dog"}) == {"muted": "dog", "lasting": False}
-    assert desk.muted == {"dog"}
+    control_state = ControlState(tmp_path / "file" / "mutes.json")
+    assert control_state.answer({"command": "mute", "label": "dog"}) == {"muted": "dog", "lasting": False}
+    assert control_state.muted == {"dog"}
 
 
 MUTER = """
 import sys
 from pathlib import Path
 from edge.daemon.control_socket import ControlServer
-from edge.daemon.control_state import Desk
-server = ControlServer(Path(sys.argv[1]), Desk(Path(sys.argv[2])).answer)
+from edge.daemon.control_state import ControlState
+server = ControlServer(Path(sys.argv[1]), ControlState(Path(sys.argv[2])).answer)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -166,7 +166,7 @@ def test_a_mute_survives_kill_9_right_after_its_answer(path: Path, tmp_path: Pat
             child.send_signal(signal.SIGKILL)
         # its socket is left behind, and taken over by the next
         assert path.exists()
-        assert len(Desk(file).muted) == number + 1
+        assert len(ControlState(file).muted) == number + 1
 
 
 # ---- who asks
@@ -181,7 +181,7 @@ def test_several_requests_on_one_line_each(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_rubbish_and_silence_disturb_nobody(path: Path, desk: Desk) -> None:
+def test_rubbish_and_silence_disturb_nobody(path: Path, control_state: ControlState) -> None:
     hanging = [connect(path) for _ in range(MOST_CLIENTS + 8)]
     rubbish = random.Random(7)
     for number in range(40):
@@ -200,7 +200,7 @@ def test_rubbish_and_silence_disturb_nobody(path: Path, desk: Desk) -> None:
         # each is told to go, by an end of file or a reset
         wait_until(lambda client=client: hung_up(client))  # type: ignore[misc]
         client.close()
-    assert desk.answer({"command": "mutes"}) == {"mutes": []}
+    assert control_state.answer({"command": "mutes"}) == {"mutes": []}
 
 
 def hung_up(client: socket.socket) -> bool:
@@ -212,7 +212,7 @@ def hung_up(client: socket.socket) -> bool:
 
 def test_half_a_character_is_rubbish_too(path: Path, tmp_path: Path) -> None:
     """Also while a network loads, when any label may be muted."""
-    server = ControlServer(path, Desk(tmp_path / "mutes.json").answer)
+    server = ControlServer(path, ControlState(tmp_path / "mutes.json").answer)
     try:
         for label in ("\\ud800", "\\udfff x"):
             with connect(path) as client:
@@ -225,9 +225,9 @@ def test_half_a_character_is_rubbish_too(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_client_that_does_not_read_its_answers_is_dropped(path: Path, desk: Desk) -> None:
+def test_a_client_that_does_not_read_its_answers_is_dropped(path: Path, control_state: ControlState) -> None:
     for _ in range(200):
-        desk.miss(Missed("x" * 150, 0.9, "snoozed"))
+        control_state.miss(Missed("x" * 150, 0.9, "snoozed"))
     with connect(path) as client:
         client.settimeout(0.2)
         with pytest.raises(OSError, match=r"timed out|Broken pipe|reset"):
@@ -266,18 +266,20 @@ else:
     assert "you may not speak to this edge" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_second_daemon_does_not_take_the_socket_of_the_first(server: ControlServer, path: Path, desk: Desk) -> None:
+def test_a_second_daemon_does_not_take_the_socket_of_the_first(
+    server: ControlServer, path: Path, control_state: ControlState
+) -> None:
     with pytest.raises(ControlError, match="another edge is running"):
-        ControlServer(path, desk.answer)
+        ControlServer(path, control_state.answer)
     assert ask([path], {"command": "mutes"}) == {"mutes": []}
 
 
-def test_a_place_that_cannot_be_used(tmp_path: Path, desk: Desk) -> None:
+def test_a_place_that_cannot_be_used(tmp_path: Path, control_state: ControlState) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ControlError, match="name another place in \\[service\\] control"):
-        ControlServer(tmp_path / "file" / "control.sock", desk.answer)
+        ControlServer(tmp_path / "file" / "control.sock", control_state.answer)
     with pytest.raises(ControlError, match="too long"):
-        ControlServer(tmp_path / ("x" * 200), desk.answer)
+        ControlServer(tmp_path / ("x" * 200), control_state.answer)
 
 
 def test_nobody_is_there(tmp_path: Path) -> None:

@@ -202,10 +202,10 @@ def test_a_signal_sent_again_and_again_interrupts_no_handler(tmp_path: Path) -> 
     """Where another thread computes, each handler waits, and the next signal comes: until the stack is full."""
     code = """
 import os, signal, sys
-from edge.daemon.signals import Stopper
-with Stopper(lambda: None) as stopper:
+from edge.daemon.signals import Signals
+with Signals(lambda: None) as signals:
     os.kill(os.getpid(), signal.SIGTERM)
-    sys.exit(not stopper.stopping() or signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN)
+    sys.exit(not signals.stopping() or signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
@@ -223,7 +223,7 @@ def test_it_ends_while_a_c_call_runs(tmp_path: Path) -> None:
     """A classifier is stuck in C for longer than the test waits: the signal thread ends the daemon all the same."""
     code = """
 import hashlib, sys
-from edge.selection import selector as loader
+from edge.selection import selector
 from edge.__main__ import entry
 class Stuck:
     name = engine = "stuck"
@@ -235,7 +235,7 @@ class Stuck:
     classify_uncalibrated = classify
     def close(self):
         pass
-loader.open_classifier = lambda checkpoint, top, engine, precision: Stuck()
+selector.open_classifier = lambda checkpoint, top, engine, precision: Stuck()
 sys.argv = ["edge", "run", "--camera", "demo", "--speech", "log", "--events", "-"]
 entry()
 """

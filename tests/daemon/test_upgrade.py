@@ -38,7 +38,7 @@ from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import find_checkpoint
 from edge.models.store import Store, installed, verify
 from edge.pipeline import Limits
-from edge.selection.selector import Loader
+from edge.selection.selector import ModelSelector
 from edge.stages import Pixels
 from edge.worker import Reply
 
@@ -304,17 +304,17 @@ def test_a_signal_ends_it_at_any_moment(
 def test_a_settings_file_that_is_read_anew_may_end_it(tmp_path: Path, machine: Machine, camera: MjpegServer) -> None:
     """What was begun for another network is given up."""
     settings = load(environment={}, flags={"speech": {"driver": "log"}, "camera": {"source": camera.url}})
-    loader = Loader(settings, machine=machine)
-    loader.open()
+    selector = ModelSelector(settings, machine=machine)
+    selector.open()
     job = ScriptedJob(None)
     told: list[str] = []
-    upgrade = Upgrade(loader, "mxnet", told.append, lambda _name, _engine: job)
+    upgrade = Upgrade(selector, "mxnet", told.append, lambda _name, _engine: job)
     upgrade.look(0.0)
     assert not job.closed
     upgrade.close()
     upgrade.look(1.0)
     assert (job.closed, upgrade.is_ready) == (True, False)
-    loader.close()
+    selector.close()
 
 
 # ---- the hand-over, with an installation that is done
@@ -346,10 +346,10 @@ class House:
         self.told: list[str] = []
         self.store = store
         flags = {"model": model, "speech": {"driver": "log"}, "camera": {"source": "demo"}}
-        self.loader = Loader(load(environment={}, flags=flags), machine=machine, tell=self.told.append)
-        self.loader.open()
+        self.selector = ModelSelector(load(environment={}, flags=flags), machine=machine, tell=self.told.append)
+        self.selector.open()
         self.job = ScriptedJob(Reply(value="better"), ("tell", "a line"), ("show", "half of it"))
-        self.upgrade = Upgrade(self.loader, "mxnet", self.told.append, self.start)
+        self.upgrade = Upgrade(self.selector, "mxnet", self.told.append, self.start)
 
     def start(self, name: str, engine: str) -> ScriptedJob:
         assert (name, engine) == ("better", "mxnet")
@@ -377,21 +377,21 @@ def house(tmp_path: Path, machine: Machine, store: Path, server: FileServer) -> 
     house = House(machine, store)
     yield house
     house.upgrade.close()
-    house.loader.close()
+    house.selector.close()
 
 
 def test_what_is_ready_is_taken(house: House) -> None:
     house.turn()
     assert house.upgrade.is_ready
     assert house.told[1:] == ["a line", "better is installed, and is being loaded."]
-    assert house.loader.name == "small"
+    assert house.selector.name == "small"
     house.upgrade.take()
-    assert (house.loader.name, house.upgrade.is_ready) == ("better", False)
-    assert house.loader.classifier.name == "better"
+    assert (house.selector.name, house.upgrade.is_ready) == ("better", False)
+    assert house.selector.classifier.name == "better"
     # when memory gets tight there is still the small one
-    assert house.loader.can_step_down()
-    assert house.loader.step_down().name == "small"
-    assert house.loader.step_up().name == "better"
+    assert house.selector.can_step_down()
+    assert house.selector.step_down().name == "small"
+    assert house.selector.step_up().name == "better"
 
 
 @pytest.mark.parametrize("fault", ["answer", "byte", "label"])
@@ -418,7 +418,7 @@ def test_what_fails_its_known_answer_or_was_damaged_does_not_run(house: House, f
     cause = "was changed or damaged" if fault == "byte" else "the known picture is 'guitar'"
     assert cause in house.told[-1]
     assert house.told[-1].endswith("small goes on.")
-    assert house.loader.name == "small"
+    assert house.selector.name == "small"
     # it is told once, and not tried again
     told = list(house.told)
     house.turn()
@@ -434,7 +434,7 @@ def test_without_room_for_both_it_waits_for_the_next_start(house: House, tmp_pat
     assert house.told[-1] == (
         "model better: there is no room for it beside small, so it runs from the next start on. small goes on."
     )
-    assert house.loader.name == "small"
+    assert house.selector.name == "small"
 
 
 def test_what_is_given_up_meanwhile_is_closed(house: House) -> None:
@@ -458,8 +458,8 @@ def test_with_it_installed_inception_v3_runs_on_each_board_with_a_gigabyte(
     """By the catalogue's figures: nothing was measured on a board yet."""
     machine = Machine(write_board(tmp_path / "root", BOARDS[board]))
     settings = load(environment={}, flags={"camera": {"source": "csi"}})
-    loader = Loader(settings, machine=machine)
-    (chosen,) = [verdict for verdict in loader.verdicts_of_catalogue if verdict.chosen]
+    selector = ModelSelector(settings, machine=machine)
+    (chosen,) = [verdict for verdict in selector.verdicts_of_catalogue if verdict.chosen]
     gigabyte = BOARDS[board].total_mib > 800
     assert (chosen.candidate.name == "inception-v3") is gigabyte
     entry = load_catalogue()["inception-v3"]
@@ -479,8 +479,8 @@ def test_installed_it_is_what_runs_and_nothing_better_is_sought(board: str, tmp_
     toml = store / "inception-v3" / "model.toml"
     toml.write_text(f"{toml.read_text()}\n[about]\ntop1 = 0.7949\n")
     store_of(tmp_path / "xdg-data", machine, small=100)
-    loader = Loader(load(environment={}, flags={"camera": {"source": "csi"}}), machine=machine)
-    (chosen,) = [verdict for verdict in loader.verdicts if verdict.chosen]
+    selector = ModelSelector(load(environment={}, flags={"camera": {"source": "csi"}}), machine=machine)
+    (chosen,) = [verdict for verdict in selector.verdicts if verdict.chosen]
     assert chosen.candidate.name == "inception-v3"
 
 

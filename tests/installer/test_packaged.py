@@ -42,7 +42,7 @@ from edge.models.checkpoint import Calibration, Checkpoint, InputSpec, find_chec
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, installed, look_into, note_calibration, read_manifest, verify
-from edge.selection.selector import Loader
+from edge.selection.selector import ModelSelector
 from edge.vision.images import read_image
 
 pytestmark = pytest.mark.integration
@@ -371,15 +371,15 @@ class House:
     def __init__(self, machine: Machine, *, clip: bool = False, **model: Any) -> None:
         self.told: list[str] = []
         flags: dict[str, Any] = {"model": model, "speech": {"driver": "log"}, "camera": {"source": "demo"}}
-        self.loader = Loader(
+        self.selector = ModelSelector(
             load(environment={}, flags=flags), machine=machine, tell=self.told.append, clip=clip, bring=True
         )
 
     def open(self) -> str:
         try:
-            return self.loader.open().name
+            return self.selector.open().name
         finally:
-            self.loader.close()
+            self.selector.close()
 
 
 @pytest.fixture
@@ -445,7 +445,7 @@ def test_int8_needs_no_pictures_and_comes_back(machine: Machine) -> None:
     for _ in range(2):
         house = House(machine, engine="onnx", precision="int8")
         assert house.open() == NAME
-        assert house.loader.running == (NAME, "onnx int8")
+        assert house.selector.running == (NAME, "onnx int8")
         # removed, or of a release whose importer makes another graph
         about = quantised_folder(find_checkpoint(NAME)) / "about.json"
         about.write_text(about.read_text().replace(measured_of(NAME).int8.made_of, "0123456789abcdef"))
@@ -531,18 +531,18 @@ def test_on_every_board(tmp_path: Path, board: str, own_store: Path) -> None:
     for engine, peak_mib in (("mxnet", 162.0), ("onnx", 126.0)):
         assert kept.keep(identity, engine_version(engine), Measurement(peak_mib, 1.0, 100.0, 30.0, 40.0, 30))
     told: list[str] = []
-    loader = Loader(settings, machine=machine, tell=told.append)
+    selector = ModelSelector(settings, machine=machine, tell=told.append)
     try:
-        loader.open()
-        assert loader.running == (NAME, "onnx" if board == "zero-2" else "mxnet")
+        selector.open()
+        assert selector.running == (NAME, "onnx" if board == "zero-2" else "mxnet")
     finally:
-        loader.close()
+        selector.close()
     assert told[:1] == ([f"onnx runs the models: with mxnet {NAME} needs 276 of 243 MiB."] if board == "zero-2" else [])
     # stands for inception-v3: its accuracy and its size
     store_of(tmp_path / "xdg-data", machine, large=235)
     toml = own_store / "large" / "model.toml"
     toml.write_text(toml.read_text().replace("top1 = 0.1175", "top1 = 0.7949"))
-    chosen = [one.candidate.name for one in Loader(settings, machine=machine).verdicts if one.chosen]
+    chosen = [one.candidate.name for one in ModelSelector(settings, machine=machine).verdicts if one.chosen]
     assert chosen == ([] if board == "zero-2" else ["large"])
 
 

@@ -46,7 +46,7 @@ from edge.quantizer import quantize
 from edge.quantizer.judge import compare, divergence, passes
 from edge.quantizer.tools import LEAST_ERROR, Tools, import_onnx, rounded
 from edge.quantizer.views import LEAST_PICTURES, divide, views_each, views_of
-from edge.selection.selector import Loader
+from edge.selection.selector import ModelSelector
 from edge.settings import ModelSettings, Settings
 from edge.stages import Pixels
 from edge.vision.images import images_in
@@ -154,8 +154,8 @@ def mine(made: Path, store: Path) -> Checkpoint:
     return find_checkpoint(NAME)
 
 
-def loader(tell: Any = lambda _line: None, **model: Any) -> Loader:
-    return Loader(Settings(model=ModelSettings(precision=INT8, **model)), tell=tell)
+def selector(tell: Any = lambda _line: None, **model: Any) -> ModelSelector:
+    return ModelSelector(Settings(model=ModelSettings(precision=INT8, **model)), tell=tell)
 
 
 def test_it_says_the_same_in_a_third_of_the_size(mine: Checkpoint) -> None:
@@ -276,7 +276,7 @@ def run(graph: Path, inputs: list[Any], *, literally: bool = False) -> Any:
 
 def test_the_loader_runs_it_and_measures_it_apart(mine: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
     told: list[str] = []
-    chosen = loader(told.append, engine="onnx", name=NAME)
+    chosen = selector(told.append, engine="onnx", name=NAME)
     network = chosen.open()
     assert chosen.running == (NAME, "onnx int8")
     assert network.classify(known_picture())[0].label == "guitar"
@@ -290,7 +290,7 @@ def test_the_loader_runs_it_and_measures_it_apart(mine: Checkpoint, capsys: pyte
     rows = json.loads(capsys.readouterr().out)["rows"]
     here = [engine for engine in ENGINES if not engine_problem(engine)]
     assert [row["engine"] for row in rows] == [*here, *(f"{one} int8" for one in here if one in GRAPH_ENGINES)]
-    known = loader(name=NAME, engine="auto")
+    known = selector(name=NAME, engine="auto")
     assert set(known.options[0].measured) == set(engines_for("auto", INT8)[0])
 
 
@@ -300,14 +300,14 @@ def test_int8_that_was_never_made_is_told_with_what_makes_it(mine: Checkpoint) -
     assert quantised_problem(mine, INT8) == advice
     assert quantised_problem(mine, FLOAT32) == ""
     with pytest.raises(ModelError) as refused:
-        loader(engine="onnx", name=NAME).open()
+        selector(engine="onnx", name=NAME).open()
     assert str(refused.value) == f"model {NAME}: {advice}"
     with pytest.raises(ModelError, match="edge models quantize"):
         open_classifier(mine, engine="onnx", precision=INT8)
 
 
 def test_the_demo_runs_in_float_all_the_same() -> None:
-    chosen = loader(engine="onnx")
+    chosen = selector(engine="onnx")
     chosen.open()
     assert chosen.running == ("demo", "onnx")
     chosen.close()
@@ -329,7 +329,7 @@ def test_of_a_changed_checkpoint_it_is_not_used(mine: Checkpoint, capsys: pytest
     data[-1000] ^= 1
     mine.params.write_bytes(data)
     with pytest.raises(ModelError, match=r"was made of other weights or with another input, and is not used"):
-        loader(engine="onnx", name=NAME).open()
+        selector(engine="onnx", name=NAME).open()
     assert main(["models", "list"]) == 0
     assert f"model {NAME}: its int8 version was made of other weights" in capsys.readouterr().out
     other = dataclasses.replace(mine, input=dataclasses.replace(mine.input, mean=(1.0, 2.0, 3.0)))
@@ -352,7 +352,7 @@ def test_a_damaged_one_is_refused(damage: str, mine: Checkpoint, capsys: pytest.
     (told,) = capsys.readouterr().err.splitlines()
     assert f"edge models quantize {NAME} makes another" in told
     with pytest.raises(ModelError, match=rf"(damaged|missing).*edge models quantize {NAME} makes another"):
-        loader(engine="onnx", name=NAME).open()
+        selector(engine="onnx", name=NAME).open()
 
 
 def test_list_shows_it_and_remove_takes_it_along(
@@ -529,10 +529,10 @@ def test_an_engine_that_cannot_run_it_here_is_told_and_another_serves(
     assert about is not None
     assert set(about.figures) == {"onnx"}
     with pytest.raises(ModelError) as refused:
-        loader(engine="openvino", name=NAME).open()
+        selector(engine="openvino", name=NAME).open()
     assert str(refused.value) == f"model {NAME}: {why}"
     told: list[str] = []
-    chosen = loader(told.append, engine="auto", name=NAME)
+    chosen = selector(told.append, engine="auto", name=NAME)
     chosen.open()
     assert chosen.running == (NAME, "onnx int8")
     assert not [line for line in told if "openvino" in line.lower()], "it is not even tried"

@@ -17,13 +17,13 @@ from edge.selection.choice import (
     Verdict,
     budget,
     choose,
-    companions_mib,
     fastest,
     no_model_fits,
+    overhead_mib,
     smaller,
 )
 
-COMPANIONS_MIB = 50.0
+OVERHEAD_MIB = 50.0
 
 
 def measured(peak_mib: float, median_ms: float = 50.0) -> Measurement:
@@ -57,7 +57,7 @@ def test_the_default_is_inception_v3_on_every_pi_with_1_gb(tmp_path: Path, board
     candidates = [
         Candidate(name, e.top1, e.estimate(machine.kind), e.download_mib) for name, e in load_catalogue().items()
     ]
-    verdicts = choose(candidates, within, companions_mib("auto", speech, machine.is_raspberry_pi))
+    verdicts = choose(candidates, within, overhead_mib("auto", speech, machine.is_raspberry_pi))
     if board == "zero-2":
         # the best that fits
         assert chosen(verdicts) == next(v.candidate.name for v in verdicts if v.fits)
@@ -74,57 +74,57 @@ def test_the_default_is_inception_v3_on_every_pi_with_1_gb(tmp_path: Path, board
     [(640, "inception-v3"), (1200, "resnet-152"), (3000, "resnet-152"), (300, "squeezenet1.1"), (60, "")],
 )
 def test_the_most_accurate_that_fits(mib: float, name: str) -> None:
-    assert chosen(choose(ALL, of(mib), COMPANIONS_MIB)) == name
+    assert chosen(choose(ALL, of(mib), OVERHEAD_MIB)) == name
 
 
 def test_the_reason_says_by_how_much() -> None:
-    found = reasons(choose(ALL, of(640), COMPANIONS_MIB))
-    need = 1.1 * 690 + COMPANIONS_MIB
+    found = reasons(choose(ALL, of(640), OVERHEAD_MIB))
+    need = 1.1 * 690 + OVERHEAD_MIB
     assert found["resnet-152"] == f"needs {need:.0f} MiB, {need - 640:.0f} too many"
     assert found["inception-v3"] == "best fit: needs 501 of 640 MiB"
     assert found["squeezenet1.1"] == "fits: needs 254 of 640 MiB"
 
 
 def test_the_weights_file_is_in_memory_while_it_is_loaded() -> None:
-    assert choose([replace(RESNET, file_mib=230)], of(640), COMPANIONS_MIB)[0].need_mib == pytest.approx(
+    assert choose([replace(RESNET, file_mib=230)], of(640), OVERHEAD_MIB)[0].need_mib == pytest.approx(
         690 + 230 + 50 + 69
     )
 
 
 def test_the_limit_itself_still_fits() -> None:
-    need = 180 + COMPANIONS_MIB + RESERVE_MIB
-    assert chosen(choose([SMALL], of(need), COMPANIONS_MIB)) == "squeezenet1.1"
-    assert chosen(choose([SMALL], of(need - 0.1), COMPANIONS_MIB)) == ""
+    need = 180 + OVERHEAD_MIB + RESERVE_MIB
+    assert chosen(choose([SMALL], of(need), OVERHEAD_MIB)) == "squeezenet1.1"
+    assert chosen(choose([SMALL], of(need - 0.1), OVERHEAD_MIB)) == ""
 
 
 def test_an_estimate_says_that_it_is_one() -> None:
     guess = replace(INCEPTION, measurement=replace(measured(410), estimated=True))
-    assert "(estimate)" in reasons(choose([guess], of(640), COMPANIONS_MIB))["inception-v3"]
-    assert "(estimate)" in reasons(choose([guess], of(64), COMPANIONS_MIB))["inception-v3"]
+    assert "(estimate)" in reasons(choose([guess], of(640), OVERHEAD_MIB))["inception-v3"]
+    assert "(estimate)" in reasons(choose([guess], of(64), OVERHEAD_MIB))["inception-v3"]
 
 
 def test_of_equals_the_faster() -> None:
     slow, fast = Candidate("a", 0.7, measured(200, 50)), Candidate("b", 0.7, measured(300, 20))
-    assert chosen(choose([slow, fast], of(640), COMPANIONS_MIB)) == "b"
+    assert chosen(choose([slow, fast], of(640), OVERHEAD_MIB)) == "b"
 
 
 def test_without_a_stated_accuracy_it_is_last() -> None:
     own = Candidate("own", None, measured(100, 1))
-    assert chosen(choose([own, SMALL], of(640), COMPANIONS_MIB)) == "squeezenet1.1"
-    assert chosen(choose([own], of(640), COMPANIONS_MIB)) == "own"
+    assert chosen(choose([own, SMALL], of(640), OVERHEAD_MIB)) == "squeezenet1.1"
+    assert chosen(choose([own], of(640), OVERHEAD_MIB)) == "own"
 
 
 def test_latency_may_bound_it_too() -> None:
-    verdicts = choose(ALL, of(3000), COMPANIONS_MIB, max_latency_ms=60)
+    verdicts = choose(ALL, of(3000), OVERHEAD_MIB, max_latency_ms=60)
     assert chosen(verdicts) == "inception-v3"
     assert reasons(verdicts)["resnet-152"] == "103 ms a frame, 43 more than max_latency_ms"
 
 
 def test_what_was_killed_struck_or_never_measured_does_not_fit() -> None:
     killed = replace(RESNET, measurement=replace(measured(200), killed=True))
-    struck = replace(INCEPTION, struck="loading it has killed edge before")
+    rejected = replace(INCEPTION, rejected="loading it has killed edge before")
     unknown = replace(VGG, measurement=None)
-    verdicts = choose([killed, struck, unknown, SMALL], of(3000), COMPANIONS_MIB)
+    verdicts = choose([killed, rejected, unknown, SMALL], of(3000), OVERHEAD_MIB)
     assert chosen(verdicts) == "squeezenet1.1"
     found = reasons(verdicts)
     assert found["resnet-152"].startswith("needs more than 274 MiB")
@@ -133,7 +133,7 @@ def test_what_was_killed_struck_or_never_measured_does_not_fit() -> None:
 
 
 def test_none_fits_names_each_need() -> None:
-    verdicts = choose(ALL, of(60), COMPANIONS_MIB)
+    verdicts = choose(ALL, of(60), OVERHEAD_MIB)
     lines = str(no_model_fits(verdicts, of(60))).splitlines()
     assert lines[0] == "no model fits into 60 MiB (a test):"
     assert [line.split(":")[0].strip() for line in lines[1:5]] == [verdict.candidate.name for verdict in verdicts]
@@ -142,7 +142,7 @@ def test_none_fits_names_each_need() -> None:
 
 def test_a_step_down_goes_to_the_most_accurate_that_needs_clearly_less() -> None:
     close = Candidate("close", 0.7, measured(400))
-    verdicts = choose([*ALL, close], of(3000), COMPANIONS_MIB)
+    verdicts = choose([*ALL, close], of(3000), OVERHEAD_MIB)
     assert getattr(smaller(verdicts, "vgg16"), "candidate", None) == RESNET
     assert getattr(smaller(verdicts, "resnet-152"), "candidate", None) == INCEPTION
     assert getattr(smaller(verdicts, "inception-v3"), "candidate", None) == SMALL
@@ -188,7 +188,7 @@ def test_what_other_programs_leave_may_be_more_in_a_moment_and_is_no_wrong_setti
         (budget(None, 5000.0, (200.0, "memory.max"), named=False), 78),
         (budget(200.0, 5000.0, None, named=False), 78),
     ):
-        verdicts = choose([INCEPTION, RESNET], within, COMPANIONS_MIB)
+        verdicts = choose([INCEPTION, RESNET], within, OVERHEAD_MIB)
         assert no_model_fits(verdicts, within).exit_code == code
 
 
@@ -196,12 +196,12 @@ def test_what_other_programs_leave_may_be_more_in_a_moment_and_is_no_wrong_setti
 def test_what_no_memory_would_help_is_a_wrong_setting_however_little_there_is(count: int) -> None:
     """A network without an int8 version, say: it would be started again and again."""
     passing = budget(None, 5000.0, None, named=True)
-    struck = [replace(one, struck="there is no int8 version of it") for one in (SMALL, RESNET)[:count]]
-    error = no_model_fits(choose(struck, passing, COMPANIONS_MIB), passing)
+    rejected = [replace(one, rejected="there is no int8 version of it") for one in (SMALL, RESNET)[:count]]
+    error = no_model_fits(choose(rejected, passing, OVERHEAD_MIB), passing)
     assert error.exit_code == 78
     assert "memory" not in str(error)
     assert str(error).count("there is no int8 version of it") == count
-    slow = choose([RESNET], passing, COMPANIONS_MIB, max_latency_ms=60)
+    slow = choose([RESNET], passing, OVERHEAD_MIB, max_latency_ms=60)
     assert no_model_fits(slow, passing).exit_code == 78
 
 
@@ -213,17 +213,17 @@ def with_engines(**figures: tuple[float, float]) -> list[Candidate]:
 def test_the_fastest_engine_that_fits_is_taken() -> None:
     three = with_engines(mxnet=(240, 55), onnx=(190, 39), openvino=(330, 27))
     for budget_mib, engine in ((1000, "openvino"), (330, "onnx"), (270, "onnx"), (50, "onnx")):
-        best, fits = fastest(three, of(budget_mib), COMPANIONS_MIB)
+        best, fits = fastest(three, of(budget_mib), OVERHEAD_MIB)
         assert (best.engine, fits) == (engine, budget_mib > 50)
     quick = with_engines(mxnet=(240, 55), onnx=(400, 39))
-    assert fastest(quick, of(360), COMPANIONS_MIB)[0].engine == "mxnet"
-    assert fastest(quick, of(1000), COMPANIONS_MIB, max_latency_ms=45)[0].engine == "onnx"
-    assert fastest(quick, of(1000), COMPANIONS_MIB, max_latency_ms=10)[1] is False
+    assert fastest(quick, of(360), OVERHEAD_MIB)[0].engine == "mxnet"
+    assert fastest(quick, of(1000), OVERHEAD_MIB, max_latency_ms=45)[0].engine == "onnx"
+    assert fastest(quick, of(1000), OVERHEAD_MIB, max_latency_ms=10)[1] is False
 
 
 def test_an_engine_that_was_ended_for_lack_of_memory_is_the_last_that_is_taken() -> None:
     ended, larger = with_engines(onnx=(100, 0), mxnet=(500, 55))
     assert ended.measurement is not None
     ended = replace(ended, measurement=replace(ended.measurement, killed=True))
-    assert fastest([ended, larger], of(1000), COMPANIONS_MIB)[0].engine == "mxnet"
-    assert fastest([ended, larger], of(100), COMPANIONS_MIB)[0].engine == "mxnet"
+    assert fastest([ended, larger], of(1000), OVERHEAD_MIB)[0].engine == "mxnet"
+    assert fastest([ended, larger], of(100), OVERHEAD_MIB)[0].engine == "mxnet"

@@ -22,7 +22,7 @@ from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, look_into
-from edge.selection.selector import MOST_KILLS, Loader
+from edge.selection.selector import MOST_KILLS, ModelSelector
 
 pytestmark = pytest.mark.integration
 BOARD = Board("Raspberry Pi 4 Model B Rev 1.4", 1900, 1500)
@@ -41,13 +41,13 @@ class House:
         settings = load(
             environment={}, flags={"model": model, "speech": {"driver": "log"}, "camera": {"source": "demo"}}
         )
-        self.loader = Loader(settings, machine=machine, tell=self.told.append)
+        self.selector = ModelSelector(settings, machine=machine, tell=self.told.append)
 
     def open(self) -> str:
         try:
-            return self.loader.open().name
+            return self.selector.open().name
         finally:
-            self.loader.close()
+            self.selector.close()
 
 
 def data(tmp_path: Path) -> Path:
@@ -75,7 +75,7 @@ def test_a_named_one_is_bound_by_the_machine_and_by_what_is_set(tmp_path: Path, 
 
 def test_nothing_installed_is_the_demo(machine: Machine) -> None:
     house = House(machine)
-    assert (house.open(), house.loader.aloud, house.told) == ("demo", "", [])
+    assert (house.open(), house.selector.notices, house.told) == ("demo", "", [])
 
 
 @pytest.mark.parametrize("damage", ["byte", "label", "answer", "manifest", "toml"])
@@ -112,7 +112,7 @@ def test_an_unsound_one_does_not_speak_and_the_next_does(tmp_path: Path, machine
     house = House(machine)
     assert house.open() == "next"
     assert cause in house.told[0]
-    assert house.loader.aloud == ANOTHER
+    assert house.selector.notices == ANOTHER
     with pytest.raises(ModelError, match=cause):
         House(machine, name="best").open()
 
@@ -123,15 +123,15 @@ def test_what_is_wrong_with_the_named_one_is_told_once(tmp_path: Path, machine: 
     toml = data(tmp_path) / "edge" / "models" / "mine" / "model.toml"
     toml.write_text(toml.read_text().replace("size = 64", "size = 72"))
     with pytest.raises(ModelError, match="short_side = 64 is less than size = 72"):
-        Loader(load(environment={}, flags={"model": {"name": "mine"}}), machine=machine, tell=told.append)
+        ModelSelector(load(environment={}, flags={"model": {"name": "mine"}}), machine=machine, tell=told.append)
     assert told == []
 
 
 LOADING = """
 import os, signal, sys
 from edge.models.checkpoint import find_checkpoint
-from edge.models.crash_marker import Marker
-with Marker().loading(find_checkpoint(sys.argv[1])):
+from edge.models.crash_marker import CrashMarker
+with CrashMarker().loading(find_checkpoint(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -143,9 +143,9 @@ def test_what_killed_the_last_one_is_left_out_aloud(
     store_of(data(tmp_path), machine, large=400, small=100)
     subprocess.run([sys.executable, "-c", LOADING, "large"], check=False, timeout=60)
     house = House(machine)
-    assert (house.open(), house.loader.aloud) == ("small", SMALLER)
+    assert (house.open(), house.selector.notices) == ("small", SMALLER)
     assert "Not large: loading it has killed edge before" in house.told[0]
-    house.loader.marker.forgive(find_checkpoint("large"))
+    house.selector.crash_marker.forgive(find_checkpoint("large"))
     assert House(machine).open() == "large"
 
 
@@ -162,7 +162,7 @@ def test_where_there_is_no_other_it_is_tried_again_but_not_for_ever(
         subprocess.run([sys.executable, "-c", LOADING, "only"], check=False, timeout=60)
         for name in ("auto", "only"):
             house = House(machine, name=name)
-            assert (house.open(), kills, house.loader.aloud) == ("only", kills, "")
+            assert (house.open(), kills, house.selector.notices) == ("only", kills, "")
             assert "has killed edge before" in house.told[0]
     subprocess.run([sys.executable, "-c", LOADING, "only"], check=False, timeout=60)
     for name in ("auto", "only"):
@@ -172,44 +172,44 @@ def test_where_there_is_no_other_it_is_tried_again_but_not_for_ever(
 
 def test_down_and_up_again(tmp_path: Path, machine: Machine) -> None:
     store_of(data(tmp_path), machine, large=400, middle=250, small=100)
-    loader = House(machine).loader
-    assert loader.open().name == "large"
-    assert (loader.growth_mib(), loader.can_step_down()) == (None, True)
-    assert loader.step_down().name == "middle"
-    assert loader.step_down().name == "small"
-    assert (loader.growth_mib(), loader.can_step_down()) == (150, False)
-    assert loader.step_up().name == "middle"
-    assert loader.step_up().name == "large"
-    assert loader.growth_mib() is None
-    loader.close()
+    selector = House(machine).selector
+    assert selector.open().name == "large"
+    assert (selector.growth_mib(), selector.can_step_down()) == (None, True)
+    assert selector.step_down().name == "middle"
+    assert selector.step_down().name == "small"
+    assert (selector.growth_mib(), selector.can_step_down()) == (150, False)
+    assert selector.step_up().name == "middle"
+    assert selector.step_up().name == "large"
+    assert selector.growth_mib() is None
+    selector.close()
 
 
 def test_a_step_down_passes_over_what_is_damaged(tmp_path: Path, machine: Machine) -> None:
     store = store_of(data(tmp_path), machine, large=400, middle=250, small=100)
     house = House(machine)
-    house.loader.open()
+    house.selector.open()
     (store / "middle" / "middle-0000.params").write_bytes(b"gone")
-    assert house.loader.step_down().name == "small"
+    assert house.selector.step_down().name == "small"
     assert "middle-0000.params" in house.told[0]
-    house.loader.close()
+    house.selector.close()
 
 
 def test_when_nothing_smaller_can_be_used_it_goes_on_with_what_ran(tmp_path: Path, machine: Machine) -> None:
     store = store_of(data(tmp_path), machine, large=400, small=100)
-    loader = House(machine).loader
-    loader.open()
+    selector = House(machine).selector
+    selector.open()
     (store / "small" / "small-0000.params").write_bytes(b"gone")
-    assert loader.step_down().name == "large"
-    assert not loader.can_step_down()
-    loader.close()
+    assert selector.step_down().name == "large"
+    assert not selector.can_step_down()
+    selector.close()
 
 
 def test_a_named_one_may_step_down_too(tmp_path: Path, machine: Machine) -> None:
     store_of(data(tmp_path), machine, large=400, small=100)
-    loader = House(machine, name="large").loader
-    loader.open()
-    assert loader.step_down().name == "small"
-    loader.close()
+    selector = House(machine, name="large").selector
+    selector.open()
+    assert selector.step_down().name == "small"
+    selector.close()
 
 
 def test_a_guess_that_matters_is_measured_once(tmp_path: Path, machine: Machine) -> None:
@@ -265,8 +265,8 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_engine_of_the_settings_runs_it(engine: str, machine: Machine) -> None:
     house = House(machine, engine=engine)
     assert house.open() == "demo"
-    assert house.loader.description == f"demo, run by {engine}"
-    assert house.loader.running == ("demo", engine)
+    assert house.selector.description == f"demo, run by {engine}"
+    assert house.selector.running == ("demo", engine)
 
 
 def test_auto_takes_the_fastest_that_fits(tmp_path: Path, machine: Machine) -> None:
@@ -275,12 +275,12 @@ def test_auto_takes_the_fastest_that_fits(tmp_path: Path, machine: Machine) -> N
     for budget_mib, engine in ((1000, "openvino"), (300, "onnx")):
         house = House(machine, engine="auto", memory_budget_mib=budget_mib)
         house.open()
-        assert (house.loader.option.engine, house.told) == (engine, [])
-        (verdict,) = house.loader.verdicts
+        assert (house.selector.option.engine, house.told) == (engine, [])
+        (verdict,) = house.selector.verdicts
         assert verdict.candidate.engine == engine
     house = House(machine, engine="onnx", memory_budget_mib=1000)
     house.open()
-    assert house.loader.option.engine == "onnx"
+    assert house.selector.option.engine == "onnx"
     with pytest.raises(NoModelFits, match="one: needs 232 MiB, 132 too many"):
         House(machine, engine="auto", memory_budget_mib=100).open()
 
@@ -292,10 +292,10 @@ def test_a_network_that_fits_with_another_engine_only_is_chosen_with_auto(tmp_pa
     assert House(machine, memory_budget_mib=400).open() == "small"
     house = House(machine, memory_budget_mib=400, engine="auto")
     assert house.open() == "large"
-    assert house.loader.running == ("large", "onnx")
-    house.loader.step_down()
-    assert house.loader.running == ("small", "openvino")
-    house.loader.close()
+    assert house.selector.running == ("large", "onnx")
+    house.selector.step_down()
+    assert house.selector.running == ("small", "openvino")
+    house.selector.close()
 
 
 def test_auto_measures_what_was_not_measured_once(tmp_path: Path, machine: Machine) -> None:
@@ -305,13 +305,13 @@ def test_auto_measures_what_was_not_measured_once(tmp_path: Path, machine: Machi
     assert [line for line in house.told if "Measuring" in line] == [
         f"Measuring what one takes on this machine with {engine}, once." for engine in ENGINES[1:]
     ]
-    assert set(house.loader.option.measured) == set(ENGINES)
-    times = {engine: one.median_ms for engine, one in house.loader.option.measured.items()}
-    assert house.loader.option.engine == min(times, key=lambda engine: times[engine])
+    assert set(house.selector.option.measured) == set(ENGINES)
+    times = {engine: one.median_ms for engine, one in house.selector.option.measured.items()}
+    assert house.selector.option.engine == min(times, key=lambda engine: times[engine])
     again = House(machine, engine="auto", memory_budget_mib=1000)
     again.open()
     assert again.told == []
-    assert again.loader.option.engine == house.loader.option.engine
+    assert again.selector.option.engine == house.selector.option.engine
 
 
 def test_an_engine_that_cannot_run_a_network_is_left_out_with_auto(tmp_path: Path, machine: Machine) -> None:
@@ -326,7 +326,7 @@ def test_an_engine_that_cannot_run_a_network_is_left_out_with_auto(tmp_path: Pat
     note(tmp_path, machine, "one", mxnet=(200, 10))
     house = House(machine, engine="auto", memory_budget_mib=1000)
     assert house.open() == "one"
-    assert house.loader.option.engine == "mxnet"
+    assert house.selector.option.engine == "mxnet"
     assert len([line for line in house.told if "dtype = 'float64' is not supported" in line]) == len(ENGINES[1:])
     with pytest.raises(ModelError, match=r"dtype = 'float64' is not supported"):
         House(machine, engine="onnx").open()
@@ -336,7 +336,7 @@ def test_another_serves_where_mxnet_is_not_installed(machine: Machine, monkeypat
     absent(monkeypatch, "mxnet")
     house = House(machine)
     assert house.open() == "demo"
-    assert house.loader.option.engine == "onnx"
+    assert house.selector.option.engine == "onnx"
     assert house.told == [
         "onnx runs the models: mxnet is not installed; run ./scripts/run, which installs it.",
     ]
@@ -366,7 +366,7 @@ def test_another_serves_where_mxnet_cannot_be_imported(
     broken(monkeypatch)
     house = House(machine)
     assert house.open() == "one"
-    assert house.loader.option.engine == "onnx"
+    assert house.selector.option.engine == "onnx"
     assert house.told == [
         "onnx runs the models: MXNet cannot be imported: libarmpl_lp64_mp.so: no such file.",
     ]

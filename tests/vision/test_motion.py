@@ -5,8 +5,8 @@ import pytest
 from rigs.camera import scene
 
 from edge.stages import Pixels
-from edge.vision.motion import SETTLE_FRAMES, Gate
-from edge.vision.thumbnail import CELLS, glance
+from edge.vision.motion import SETTLE_FRAMES, MotionDetector
+from edge.vision.thumbnail import CELLS, make_thumbnail
 
 LONGEST_S = 5.0
 NOISE = np.random.default_rng(12).normal(0, 6, (8, 480, 640, 3)).astype(np.int8)
@@ -26,17 +26,19 @@ class Watched:
     """A gate, and the second it is."""
 
     def __init__(self, longest_s: float = LONGEST_S) -> None:
-        self.gate = Gate(longest_s)
+        self.motion = MotionDetector(longest_s)
         self.now_s = 0.0
 
     def live(self, seconds: float, picture: Pixels, rate_hz: float = 10) -> list[int]:
         """The numbers of the frames that were worth a look."""
         worth = []
         frames = round(seconds * rate_hz)
-        seen = [glance((np.int16(0) + picture + noise).clip(0, 255).astype(np.uint8)) for noise in NOISE[:frames]]
+        seen = [
+            make_thumbnail((np.int16(0) + picture + noise).clip(0, 255).astype(np.uint8)) for noise in NOISE[:frames]
+        ]
         for number in range(frames):
             self.now_s += 1 / rate_hz
-            if self.gate.worth_a_look(seen[number % len(seen)], self.now_s):
+            if self.motion.worth_a_look(seen[number % len(seen)], self.now_s):
                 worth.append(number)
         return worth
 
@@ -78,7 +80,7 @@ def test_after_a_reset_the_next_frame_is_looked_at() -> None:
     watched = Watched()
     watched.live(4, room())
     assert watched.live(0.5, room()) == []
-    watched.gate.reset()
+    watched.motion.reset()
     assert watched.live(0.1, room()) == [0]
 
 
@@ -91,14 +93,14 @@ def test_a_clip_that_begins_again_is_looked_at() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (4, 6, 3), (15, 700, 3), (64, 64, 3), (1080, 1920, 3), (97, 161, 3)])
 def test_a_glance_at_any_size(shape: tuple[int, int, int]) -> None:
-    seen = glance(np.full(shape, 77, np.uint8))
+    seen = make_thumbnail(np.full(shape, 77, np.uint8))
     assert np.min(seen.grey) == np.max(seen.grey) == 77
     assert max(seen.grey.shape) <= 2 * CELLS
     assert seen.contrast == 0
 
 
 def test_frames_of_other_sizes_are_a_change() -> None:
-    gate = Gate(LONGEST_S)
+    motion = MotionDetector(LONGEST_S)
     for number in range(20):
-        gate.worth_a_look(glance(scene(0)), float(number))
-    assert gate.worth_a_look(glance(scene(0)[:20]), 19.5)
+        motion.worth_a_look(make_thumbnail(scene(0)), float(number))
+    assert motion.worth_a_look(make_thumbnail(scene(0)[:20]), 19.5)

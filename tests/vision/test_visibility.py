@@ -11,8 +11,8 @@ from rigs.camera import scene
 
 from edge.announce.notices import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
 from edge.stages import Pixels
-from edge.vision.thumbnail import CELLS, SAMPLES, glance
-from edge.vision.visibility import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Sight, fault
+from edge.vision.thumbnail import CELLS, SAMPLES, make_thumbnail
+from edge.vision.visibility import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Visibility, fault
 
 SIZE = (480, 640, 3)
 NOISE = np.random.default_rng(3).normal(0, 6, SIZE)
@@ -57,14 +57,14 @@ def face_down() -> Pixels:
     ],
 )
 def test_pictures(picture: Pixels, expected: str) -> None:
-    assert fault(glance(picture)) == expected
+    assert fault(make_thumbnail(picture)) == expected
 
 
 def test_every_frame_of_the_demo_can_be_seen() -> None:
     clip = cv2.VideoCapture(str(resources.files("edge") / "data" / "demo" / "clip.mp4"))
     faults = []
     while (read := clip.read())[0]:
-        faults.append(fault(glance(np.asarray(read[1], np.uint8))))
+        faults.append(fault(make_thumbnail(np.asarray(read[1], np.uint8))))
     assert len(faults) > 300
     assert set(faults) == {""}
 
@@ -73,21 +73,21 @@ class Eye:
     """A sight, and the second it is."""
 
     def __init__(self, *, live: bool = True) -> None:
-        self.sight = Sight(live=live)
+        self.visibility = Visibility(live=live)
         self.now_s = 0.0
 
     def live(self, seconds: float, picture: Pixels | None, *, still: bool = False) -> list[tuple[float, str]]:
         """At ten frames a second; the changes of the fault, and after how many seconds."""
         changes, start_s = [], self.now_s
-        seen = None if picture is None else glance(picture)
+        seen = None if picture is None else make_thumbnail(picture)
         for _ in range(round(10 * seconds)):
             self.now_s += 0.1
-            before = self.sight.fault
+            before = self.visibility.fault
             if seen and not still:
                 seen = dataclasses.replace(seen, samples=str(self.now_s).encode())  # a sensor's noise
-            self.sight.update(seen, self.now_s)
-            if self.sight.fault != before:
-                changes.append((round(self.now_s - start_s, 1), self.sight.fault))
+            self.visibility.update(seen, self.now_s)
+            if self.visibility.fault != before:
+                changes.append((round(self.now_s - start_s, 1), self.visibility.fault))
         return changes
 
 
@@ -143,9 +143,9 @@ def test_a_picture_that_does_not_move_at_all_is_frozen_and_one_that_is_only_stil
 def test_a_camera_that_was_closed_on_purpose_has_no_fault() -> None:
     eye = Eye()
     eye.live(100, noisy(5))
-    assert eye.sight.fault == DARK
-    eye.sight.begin_anew()
-    assert eye.sight.fault == ""
+    assert eye.visibility.fault == DARK
+    eye.visibility.begin_anew()
+    assert eye.visibility.fault == ""
     assert eye.live(2, None) == []
     assert eye.live(60, scene(0)) == []
 
@@ -168,11 +168,11 @@ def test_what_is_blurred_for_long_is_noted_and_looked_at_all_the_same(sigma: int
         picture = (picture + NOISE / 2).clip(0, 255).astype(np.uint8)
     eye = Eye()
     assert eye.live(BLUR_S - 1, picture) == []
-    assert eye.sight.note == ""
+    assert eye.visibility.note == ""
     assert eye.live(2, picture) == []
-    assert eye.sight.note == note
+    assert eye.visibility.note == note
     assert eye.live(1, street()) == []
-    assert eye.sight.note == ""
+    assert eye.visibility.note == ""
 
 
 def test_while_a_camera_is_lost_its_picture_neither_stands_still_nor_is_blurred() -> None:
@@ -182,11 +182,11 @@ def test_while_a_camera_is_lost_its_picture_neither_stands_still_nor_is_blurred(
     for _ in range(3):
         assert [what for _, what in eye.live(60, None)] == [LOST]
         assert [what for _, what in eye.live(5, soft, still=True)] == [""]
-        assert eye.sight.note == ""
+        assert eye.visibility.note == ""
     eye.live(7, soft)
-    assert eye.sight.note == BLURRED
+    assert eye.visibility.note == BLURRED
     eye.live(20, soft, still=True)
-    assert eye.sight.fault == FROZEN
+    assert eye.visibility.fault == FROZEN
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (1080, 1920), (97, 131), (5, 900), (1, 1)])
@@ -196,7 +196,7 @@ def test_a_cell_is_the_mean_of_its_samples(shape: tuple[int, int]) -> None:
     steps = [max(1, side // (SAMPLES * CELLS)) for side in shape]
     few = pixels[:: steps[0], :: steps[1]].astype(float)
     high, wide = (max(1, side // CELLS) for side in few.shape[:2])
-    grey = glance(pixels).grey
+    grey = make_thumbnail(pixels).grey
     assert grey.shape == (few.shape[0] // high, few.shape[1] // wide)
     for row in range(grey.shape[0]):
         for column in range(grey.shape[1]):
