@@ -1,5 +1,6 @@
 """A daemon in a process of its own, watched through its events and its control socket."""
 
+import contextlib
 import json
 import os
 import random
@@ -66,7 +67,8 @@ def daemon(tmp_path: Path, *arguments: str, **environment: str) -> Iterator[subp
         yield child
     finally:
         for process in group_of(session):
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(process, signal.SIGKILL)
         child.wait(10)
         assert child.stdout is not None
         child.stdout.close()
