@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from edge.errors import CameraError, hide_secrets
+from edge.host.backoff import Backoff
 from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
 from edge.worker import Worker, WorkerError
@@ -81,7 +82,7 @@ class ProcessCamera:
         self.missing = False
         """Whether it is lost, and `lost` has been told so."""
         self._retry_s = 0.0
-        self._pause_s = FIRST_PAUSE_S
+        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._took_s: float | None = None
         """How long opening took, the last time that it went well."""
         self._tries = 0
@@ -221,7 +222,7 @@ class ProcessCamera:
                 self.missing = False
                 self._tell_back(self.description)
         elif now_s - self._good_since_s >= GOOD_S:
-            self._pause_s = FIRST_PAUSE_S
+            self._backoff.reset()
         sequence = self._first_sequence + told["sequence"]
         self._next_sequence = sequence + 1
         return Frame(self._slots[told["slot"]].pixels(tuple(told["shape"])), sequence, told["captured_s"])
@@ -233,8 +234,7 @@ class ProcessCamera:
 
     def _lose(self, why: str) -> None:
         self._drop()
-        self._retry_s = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._retry_s = time.monotonic() + self._backoff.double()
         if not self.missing:
             self.missing = True
             self._tell_lost(why)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from edge.host.backoff import Backoff
 from edge.host.machine import MemoryReading
 
 LOW_SHARE, LEAST_MIB, MOST_MIB = 0.05, 48.0, 200.0
@@ -14,21 +15,20 @@ PRESSURE_FADES_S = 20.0
 """It is a mean over the last ten seconds, so for so long after a change it may still be that of before: a machine that
 did nothing but wait takes 16 s to fall below."""
 
+LONGEST_CALM_S = 6 * 3600.0
+"""How long it must be calm at most, however often a larger network was too much."""
+HOT_C, COOL_C = 78.0, 72.0
+"""A Raspberry Pi's firmware slows the processor down from 80 degrees on (raspberrypi.com, "Frequency management and
+thermal control"): edge rests before, and until it is clearly cooler."""
+MOST_REST = 8.0
+"""At a ninth of its pace a board does nearly nothing."""
+
 
 @dataclass(frozen=True)
 class _Need:
     tight: bool
     very: bool
     """So tight that waiting for a second look may be too late."""
-
-
-HOT_C, COOL_C = 78.0, 72.0
-"""A Raspberry Pi's firmware slows the processor down from 80 degrees on (raspberrypi.com, "Frequency management and
-thermal control"): edge rests before, and until it is clearly cooler."""
-
-
-MOST_REST = 8.0
-"""At a ninth of its pace a board does nearly nothing."""
 
 
 class HeatWatch:
@@ -52,7 +52,7 @@ class MemoryWatch:
 
     def __init__(self, calm_s: float = 600.0, persist_s: float = 2.0, settle_s: float = 10.0) -> None:
         """How long it must be tight, how long a change takes to show, and how long it must be calm to go back."""
-        self._least_calm_s = self._calm_s = calm_s
+        self._calm = Backoff(calm_s, LONGEST_CALM_S)
         self._persist_s = persist_s
         self._settle_s = settle_s
         self._tight_since_s: float | None = None
@@ -85,7 +85,7 @@ class MemoryWatch:
         self._tight_since_s = None
         if self._calm_since_s is None:
             self._calm_since_s = now_s
-        calm = now_s - self._calm_since_s >= self._calm_s
+        calm = now_s - self._calm_since_s >= self._calm.wait_s
         if calm and growth_mib is not None and _has_room(reading, growth_mib):
             self._last_up_s, self._calm_since_s = now_s, None
             return self._change("up")
@@ -93,9 +93,11 @@ class MemoryWatch:
 
     def _down(self, now_s: float) -> str:
         if self._last_up_s is not None:
-            # going up was too soon: wait twice as long before it is tried again
-            too_soon = now_s - self._last_up_s < self._calm_s
-            self._calm_s = min(2 * self._calm_s, 6 * 3600.0) if too_soon else self._least_calm_s
+            if now_s - self._last_up_s < self._calm.wait_s:
+                # going up was too soon: wait twice as long before it is tried again
+                self._calm.double()
+            else:
+                self._calm.reset()
             self._last_up_s = None
         self._tight_since_s = None
         return self._change("down")

@@ -8,6 +8,7 @@ import dataclasses
 import time
 
 from edge.errors import SpeechError
+from edge.host.backoff import Backoff
 from edge.settings import SpeechSettings
 from edge.speech.sound import CARD_FAULTS
 from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Outcome
@@ -39,7 +40,7 @@ class ProcessSpeaker:
         self._saying: Announcement | None = None
         self._outcomes: list[Outcome] = []
         self._probing = False
-        self._pause_s = FIRST_PAUSE_S
+        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._probe_s = 0.0
         """time.monotonic() of the next try of the card; inf: none is needed."""
         options = dataclasses.asdict(settings) | {"voice": settings.spoken_voice}
@@ -72,7 +73,7 @@ class ProcessSpeaker:
     def interrupt(self) -> None:
         self._worker.interrupt()
         if self._probing:
-            self._probing, self._probe_s = False, time.monotonic() + self._pause_s
+            self._probing, self._probe_s = False, time.monotonic() + self._backoff.wait_s
         if self._saying is not None:
             self._outcomes.append(Outcome(self._saying, heard=False, reason=INTERRUPTED))
             self._saying = None
@@ -108,8 +109,8 @@ class ProcessSpeaker:
         self._probing = False
         if lasting:
             self.problem = error
-            self._probe_s = time.monotonic() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            self._probe_s = time.monotonic() + self._backoff.double()
         else:
             # whatever else is wrong, the next words will show it
-            self.problem, self._probe_s, self._pause_s = "", float("inf"), FIRST_PAUSE_S
+            self.problem, self._probe_s = "", float("inf")
+            self._backoff.reset()
