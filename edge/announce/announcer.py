@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from edge.announce.english import plain
 from edge.announce.schedule import Moment, Schedule
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Group, Outcome, Prediction, Term
@@ -28,7 +29,7 @@ NOT_SURE = "not sure"
 
 
 class Wording(Protocol):
-    """What the announcer needs of speech.words.Words."""
+    """What the announcer needs of wording.Words."""
 
     def sure(self, term: Term, *, spoken: bool = True) -> str: ...
     def maybe(self, term: Term, other: Term | None = None, *, spoken: bool = True) -> str: ...
@@ -194,7 +195,7 @@ class Announcer:
     def look(self, now: Moment, fault: str = "") -> Announcement:
         """What is said when somebody asks what is in view now, whether it is news or not.
 
-        `fault` is why nothing can be seen, as edge says it; empty when something can.
+        `fault` is why nothing can be seen, as edge says it; empty when something can. May be called from any thread.
         """
         if fault:
             return Announcement("", "", 0.0, self._words.notice(fault, spoken=False), interrupts=True)
@@ -259,6 +260,7 @@ class Announcer:
 
     def _claims(self, *, something: bool) -> Iterator[_Claim]:
         """What the smoothed view allows to say, the strongest first."""
+        # taken once: another thread may ask while the next frame makes another view
         view, settings = self._view, self._settings
         ranked = view.ranked()
         if not ranked or ranked[0] in self.knowledge.background:
@@ -274,7 +276,7 @@ class Announcer:
             for group in self.knowledge.groups:
                 if best not in group.members:
                     continue
-                total = self._together(group.members)
+                total = self._together(view, group.members)
                 claim = _Claim(Kind.GROUP, group.id, group.name, total, group.members)
                 rival = max((view.smoothed[one] for one in ranked if one not in group.members), default=0.0)
                 if self._is_clear(claim.probability, rival) and not self._is_muted(claim):
@@ -282,7 +284,7 @@ class Announcer:
                     break
         if not self.knowledge.calibrated:
             return
-        maybe = self._maybe(best, second)
+        maybe = self._maybe(view, best, second)
         if maybe is not None:
             yield maybe
         elif settings.not_sure and something:
@@ -294,9 +296,9 @@ class Announcer:
         ahead = self.knowledge.independent or value - rival >= self._settings.margin
         return value >= self._settings.floor and ahead
 
-    def _maybe(self, best: str, second: str) -> _Claim | None:
+    def _maybe(self, view: _View, best: str, second: str) -> _Claim | None:
         """One label that is likely, or two that are so together."""
-        view, settings = self._view, self._settings
+        settings = self._settings
         value, next_value = view.smoothed[best], view.smoothed.get(second, 0.0)
         two = value + next_value
         if settings.maybe >= 1:
@@ -307,7 +309,11 @@ class Announcer:
                 return None
             members = frozenset({best, second})
             claim = _Claim(
-                *(Kind.MAYBE, " or ".join(sorted(members)), view.labels[best], two, members),
+                Kind.MAYBE,
+                " or ".join(sorted(members)),
+                view.labels[best],
+                two,
+                members,
                 other=view.labels[second],
                 ids=(best, second),
             )
@@ -456,15 +462,10 @@ class Announcer:
     def _is_in_view(self, claim: _Claim) -> bool:
         if claim.kind is Kind.NOT_SURE:
             return claim.id in self._since
-        return self._together(claim.members) >= self._settings.hold
+        return self._together(self._view, claim.members) >= self._settings.hold
 
-    def _together(self, members: Iterable[str]) -> float:
+    def _together(self, view: _View, members: Iterable[str]) -> float:
         """How likely it is that one of these labels is right."""
         if not self.knowledge.independent:
-            return self._view.total(members)
-        return max((self._view.smoothed.get(identity, 0.0) for identity in members), default=0.0)
-
-
-def plain(label: str) -> str:
-    """A label as people compare it: 'Web_site' and 'web site' are one."""
-    return " ".join(label.replace("_", " ").casefold().split())
+            return view.total(members)
+        return max((view.smoothed.get(identity, 0.0) for identity in members), default=0.0)

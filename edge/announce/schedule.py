@@ -43,11 +43,14 @@ class Schedule:
         self._spoke_s = deque(self._spoke_s, maxlen=settings.per_minute)
 
     def silence(self, now: Moment) -> str:
-        """Why nothing at all is said now: 'quiet hours', 'snoozed', or '' when something may be."""
+        """Return why nothing at all is said now: 'quiet hours', 'snoozed', or '' when something may be.
+
+        May be called from any thread.
+        """
         if now.s < self.snoozed_until_s:
             return "snoozed"
-        if self._quiet is not None:
-            start, end = self._quiet
+        if (quiet := self._quiet) is not None:
+            start, end = quiet
             minute = (now.local.hour, now.local.minute)
             # 22:00-07:00 goes over midnight; 07:00-07:00 is all day
             inside = start <= minute < end if start < end else minute >= start or minute < end

@@ -142,10 +142,8 @@ class Words:
             if forms := layer.labels.get(name):
                 return forms
         if self._ids_by_name is None:
-            self._ids_by_name = {}
-            for identity, entry in load_english().items():
-                for one in {entry.label, bare(entry.said)}:
-                    self._ids_by_name.setdefault(plain(one), set()).add(identity)
+            # whole before another thread sees it
+            self._ids_by_name = _ids_by_name()
         ids = self._ids_by_name.get(name, set())
         for layer in self._layers:
             found = [layer.words[identity] for identity in sorted(ids) if identity in layer.words]
@@ -208,6 +206,14 @@ def translation_files(speech: SpeechSettings) -> list[Path]:
     files = [Path(speech.translations)] if speech.translations else []
     ours = our_translation(speech.language)
     return files if ours is None else [*files, ours]
+
+
+def _ids_by_name() -> Mapping[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for identity, entry in load_english().items():
+        for one in {entry.label, bare(entry.said)}:
+            found.setdefault(plain(one), set()).add(identity)
+    return found
 
 
 def _one(text: str) -> Forms:

@@ -1,6 +1,7 @@
 """The announcer lives through scenes that are written as (seconds, label, probability)."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 from doubles import PlainWords, at
@@ -8,7 +9,7 @@ from doubles import PlainWords, at
 from edge.announce.announcer import Announcer, Knowledge
 from edge.announce.schedule import Schedule
 from edge.settings import AnnounceSettings
-from edge.stages import Announcement, Outcome, Prediction
+from edge.stages import Announcement, Group, Outcome, Prediction
 
 SETTINGS = AnnounceSettings(
     floor=0.6,
@@ -226,3 +227,19 @@ def test_it_carries_no_more_labels_than_it_needs() -> None:
     for number in range(5000):
         see(subject, predictions(f"thing {number}", 0.9), number / 10)
     assert len(subject._view.smoothed) < 100
+
+
+def test_another_thread_may_ask_what_is_in_view_while_views_come_and_go() -> None:
+    """As the control socket's does: here the view is gone in the middle of its question."""
+    subject = announcer(dataclasses.replace(SETTINGS, smoothing_s=0.0))
+
+    class Passing(list[Group]):
+        def __iter__(self) -> Iterator[Group]:
+            subject.forget()
+            return super().__iter__()
+
+    groups = Passing([Group("music", "musical instrument", frozenset({"flute", "cello"}))])
+    see(subject, predictions("guitar", 0.55), 0.0)
+    subject.knowledge = Knowledge(frozenset({"background"}), groups, calibrated=True)
+    assert subject.look(at(0.1)).text == "maybe guitar or rival"
+    assert subject.look(at(0.1)).text == "I'm not sure"
