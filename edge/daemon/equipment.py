@@ -20,7 +20,6 @@ class Equipment:
     """Opens and closes all that is slow, big or noisy."""
 
     camera: PausableCamera
-    selector: ModelSelector
     classifier: Classifier
     speaker: Speaker
 
@@ -47,12 +46,19 @@ class Equipment:
         """Whether a voice that cannot be opened is an error, and not only a silence that is told."""
         self._children: dict[str, PausableCamera | Speaker] = {}
         """What has processes, by what it is."""
+        self._selector: ModelSelector | None = None
+
+    @property
+    def selector(self) -> ModelSelector:
+        """Which model runs, and which else could."""
+        assert self._selector, "it is closed"
+        return self._selector
 
     def open(self, *, paused: bool) -> None:
         """Open everything; a live camera not yet while `paused`. Raises EdgeError for what cannot be opened."""
         self._found = find_settings(self.settings.camera)
         # looks into the store only: what is wrong there is told before a camera is opened
-        self.selector = self._make_selector()
+        self._selector = self._make_selector()
         self._open_camera(paused)
         self._open_network()
         self._open_speaker()
@@ -91,27 +97,23 @@ class Equipment:
     def close(self) -> None:
         """Close everything. May be called twice."""
         self.end_children()
-        if hasattr(self, "loader"):
-            self.selector.end()
+        if self._selector is not None:
+            self._selector.end()
 
     def end_children(self) -> None:
         """End the processes, at once and from any thread, for an end by force."""
-        if hasattr(self, "loader"):
-            # a forced end while a network loads is no sign of a network that kills
-            self.selector.crash_marker.clear()
+        if self._selector is not None:
+            # a forced end while a model loads is no sign of a model that kills
+            self._selector.crash_marker.clear()
         for child in list(self._children.values()):
             child.close()
 
     def _affected(self, old: Settings, new: Settings) -> list[Callable[[bool], None]]:
-        """How to exchange what is another by other settings, in this order."""
+        """Return, in order, the swap functions for components whose settings changed."""
         affected: list[Callable[[bool], None]] = []
         if new.camera != old.camera:
             affected.append(self._exchange_camera)
-        # which network fits depends on what else takes memory
-        if (_of_the_network(new.model), new.camera.source, new.speech.driver) != (
-            *(_of_the_network(old.model), old.camera.source),
-            old.speech.driver,
-        ):
+        if _decides_the_model(new) != _decides_the_model(old):
             affected.append(self._exchange_network)
         # whether to speak at all depends on camera and network
         if affected or new.speech != old.speech:
@@ -125,7 +127,7 @@ class Equipment:
 
     def _exchange_network(self, _paused: bool) -> None:
         self.selector.end()
-        self.selector = self._make_selector()
+        self._selector = self._make_selector()
         self._open_network()
 
     def _exchange_speaker(self, _paused: bool) -> None:
@@ -181,6 +183,7 @@ class Equipment:
         return open_speaker(silent, printed=lambda _text: None)
 
 
-def _of_the_network(settings: ModelSettings) -> ModelSettings:
-    """Without what does not concern the network itself."""
-    return dataclasses.replace(settings, still_s=0.0, step_down=True, fetch=True)
+def _decides_the_model(settings: Settings) -> tuple[ModelSettings, str, str]:
+    """Return what decides which model runs: which one fits depends on what else takes memory."""
+    model = dataclasses.replace(settings.model, still_s=0.0, step_down=True, fetch=True)
+    return model, settings.camera.source, settings.speech.driver

@@ -1,0 +1,31 @@
+"""What the daemon has open is closed, and what it was loading is not taken for what has killed it."""
+
+import pytest
+
+from edge.config import load
+from edge.daemon.equipment import Equipment
+from edge.models.checkpoint import find_checkpoint
+from edge.models.crash_marker import runtime_folder
+
+pytestmark = pytest.mark.integration
+
+
+def ignore(_line: str) -> None:
+    """Nobody hears of it."""
+
+
+def test_the_model_is_closed_and_a_forced_end_leaves_no_mark() -> None:
+    settings = load(environment={}, flags={"camera": {"source": "demo"}, "speech": {"driver": "log"}})
+    equipment = Equipment(settings, ignore, ignore, ignore)
+    equipment.end_children()  # there are none yet
+    equipment.open(paused=False)
+    selector = equipment.selector
+    with selector.crash_marker.loading(find_checkpoint("demo")):
+        assert list(runtime_folder().glob("loading-*"))
+        equipment.end_children()
+        assert not list(runtime_folder().glob("loading-*"))
+    assert selector.classifier is equipment.classifier
+    equipment.close()
+    with pytest.raises(AssertionError):
+        _ = selector.classifier
+    equipment.close()
