@@ -4,29 +4,34 @@ It pulls: the newest frame is asked for when there is time for it, so nothing qu
 and knows no vendor, no signal and no settings.
 """
 
+import contextlib
 import enum
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from edge.announce.notices import SIGHT_AGAIN, Notices
+from edge.announce.announcer import Announcer
+from edge.announce.notices import Notices
 from edge.announce.schedule import Moment
 from edge.stages import (
     INTERRUPTED,
     Announcement,
     Camera,
     Classifier,
+    Condition,
     EndOfFrames,
     Frame,
     Outcome,
     Prediction,
     Speaker,
 )
+from edge.vision.motion import MotionDetector
 from edge.vision.thumbnail import Thumbnail, make_thumbnail
+from edge.vision.visibility import Visibility
 
 TURN_S = 0.05
 """While it waits for the time of the next frame, outcomes and signals are looked at this often."""
@@ -34,33 +39,6 @@ LOOK_S = 0.25
 """A frame that stays in view is believed as if it came this often."""
 READ_TIMEOUT_S = 0.25
 """How long the loop waits for a frame before it turns: outcomes and signals are looked at this often while blind."""
-
-
-class AnnouncerProtocol(Protocol):
-    """What the loop needs of announcer.Announcer."""
-
-    def update(
-        self, predictions: Sequence[Prediction], seen_s: float, now: Moment, *, something: bool = True
-    ) -> Announcement | None: ...
-    def notice(self, sentence: str, now: Moment) -> Announcement | None: ...
-    def taken(self, announcement: Announcement, seen_s: float, now: Moment) -> None: ...
-    def finished(self, outcome: Outcome) -> None: ...
-    def audible_again(self) -> None: ...
-
-
-class VisibilityProtocol(Protocol):
-    """What the loop needs of vision.visibility.Visibility."""
-
-    fault: str
-    note: str
-
-    def update(self, seen: Thumbnail | None, now_s: float) -> bool: ...
-
-
-class MotionProtocol(Protocol):
-    """What the loop needs of vision.motion.MotionDetector."""
-
-    def worth_a_look(self, seen: Thumbnail, seen_s: float) -> bool: ...
 
 
 class Observer(Protocol):
@@ -73,7 +51,7 @@ class Observer(Protocol):
     def notified(self, notice: Announcement) -> None: ...
     def spoken(self, outcome: Outcome) -> None: ...
     def audible(self, problem: str) -> None: ...
-    def sees(self, fault: str, note: str) -> None: ...
+    def sees(self, fault: Condition | None, note: Condition | None) -> None: ...
 
 
 class Ending(enum.Enum):
@@ -98,7 +76,7 @@ NO_LIMITS = Limits()
 
 @dataclass
 class Summary:
-    """What a run has done so far."""
+    """What a run has done so far, and how it stands: whoever counts or shows something has it from here."""
 
     frames: int = 0
     looks: int = 0
@@ -106,15 +84,18 @@ class Summary:
     started_s: float | None = None
     """time.monotonic() at the first turn of the loop."""
     seconds: float = 0.0
+    """From then to the end of the last turn."""
     said: Counter[str] = field(default_factory=Counter)
     """How often each label was announced. Counts, for a list would grow for months."""
+    last_words: str = ""
+    """What was said last; empty: nothing yet."""
     in_the_air: int = 0
     """Announcements whose outcome is not known yet."""
     speech_problem: str = ""
     """Why nothing can be heard for now."""
-    sight_fault: str = ""
+    sight_fault: Condition | None = None
     """Why nothing can be seen for now."""
-    sight_note: str = ""
+    sight_note: Condition | None = None
     """What makes seeing hard for now."""
 
     @property
@@ -122,18 +103,22 @@ class Summary:
         """0 before the first frame."""
         return self.frames / self.seconds if self.seconds else 0.0
 
+    def elapsed_s(self) -> float:
+        """Return the seconds since the first turn of the loop; 0 before it."""
+        return 0.0 if self.started_s is None else time.monotonic() - self.started_s
+
 
 @dataclass(frozen=True)
 class Stages:
     """What a frame passes, in its order."""
 
     camera: Camera
+    visibility: Visibility
+    motion: MotionDetector
     classifier: Classifier
-    announcer: AnnouncerProtocol
+    announcer: Announcer
     speaker: Speaker
     observer: Observer
-    visibility: VisibilityProtocol
-    motion: MotionProtocol
     notices: Notices
     """What the daemon has to say of itself; it goes before labels."""
 
@@ -154,121 +139,149 @@ def run(
     stages. `media_clock` counts time as the frames do, for a file that is not played at its own pace. Frames are asked
     for no sooner than `interval_s()` after the one before.
     """
-    start_s = summary.started_s = time.monotonic() if summary.started_s is None else summary.started_s
-    known: list[Prediction] | None = None
-    next_s = 0.0
+    turn, pace = _Turn(stages, summary, media_clock=media_clock), _Pace(interval_s)
+    if summary.started_s is None:
+        summary.started_s = time.monotonic()
     try:
-        while not stopping():
-            asked_s = time.monotonic()
-            if limits.seconds is not None and asked_s - start_s >= limits.seconds:
-                break
-            if asked_s < next_s:
-                time.sleep(min(next_s - asked_s, TURN_S))
-                _hear(stages, summary)
-                if between_frames(time.monotonic(), None):
+        with contextlib.suppress(EndOfFrames):
+            while not stopping() and (limits.seconds is None or summary.elapsed_s() < limits.seconds):
+                frame = turn.take_frame() if pace.wait() else None
+                hear(stages, summary)
+                summary.seconds = summary.elapsed_s()
+                if limits.frames is not None and summary.frames >= limits.frames:
+                    break
+                if between_frames(time.monotonic(), frame):
                     return Ending.REWIRE
-                continue
-            next_s = max(next_s, asked_s - TURN_S) + interval_s()
-            try:
-                frame = stages.camera.read(READ_TIMEOUT_S)
-            except EndOfFrames:
-                break
-            capture_s = time.monotonic() - asked_s
-            _hear(stages, summary)
-            seen = make_thumbnail(frame.pixels) if frame is not None else None
-            something = _see(stages, summary, seen)
-            _tell(stages, summary, media_clock=media_clock)
-            if frame is not None and seen is not None:
-                summary.frames += 1
-                looked = something and (stages.motion.worth_a_look(seen, _time_of(frame, media_clock)) or known is None)
-                if looked:
-                    known = stages.classifier.classify(frame)
-                    summary.looks += 1
-                predictions = known if something and known is not None else []
-                stages.observer.classified(frame, predictions, capture_s, looked=looked)
-                _announce(stages, summary, frame, predictions, something=something, media_clock=media_clock)
-            _hear(stages, summary)
-            summary.seconds = time.monotonic() - start_s
-            if limits.frames is not None and summary.frames >= limits.frames:
-                break
-            if between_frames(time.monotonic(), frame):
-                return Ending.REWIRE
         # the last words may end, unless somebody wants to stop; the speaker's own deadline bounds this
         while summary.in_the_air and not stopping():
-            _hear(stages, summary)
+            hear(stages, summary)
             time.sleep(0.01)
     finally:
-        summary.seconds = time.monotonic() - start_s
+        summary.seconds = summary.elapsed_s()
     return Ending.STOP
+
+
+class _Pace:
+    """Keeps frames apart, and lets the loop turn meanwhile."""
+
+    def __init__(self, interval_s: Callable[[], float]) -> None:
+        self._interval_s = interval_s
+        self._next_s = 0.0
+
+    def wait(self) -> bool:
+        """Return True when it is time for the next frame; else wait for that, at most TURN_S, and return False."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            time.sleep(min(self._next_s - now_s, TURN_S))
+            return False
+        self._next_s = max(self._next_s, now_s - TURN_S) + self._interval_s()
+        return True
+
+
+class _Turn:
+    """The way of one frame, from the camera to the speaker."""
+
+    def __init__(self, stages: Stages, summary: Summary, *, media_clock: bool) -> None:
+        self._stages, self._summary, self._media_clock = stages, summary, media_clock
+        self._known: list[Prediction] | None = None
+        """What the classifier said last."""
+
+    def take_frame(self) -> Frame | None:
+        """Return the newest frame after all has been done with it; None when none came in time.
+
+        Raises EndOfFrames after the last one.
+        """
+        asked_s = time.monotonic()
+        frame = self._stages.camera.read(READ_TIMEOUT_S)
+        capture_s = time.monotonic() - asked_s
+        hear(self._stages, self._summary)
+        thumbnail = None if frame is None else make_thumbnail(frame.pixels)
+        visible = self._see(thumbnail)
+        self._notify()
+        if frame is None or thumbnail is None:
+            return None
+        self._summary.frames += 1
+        looked = visible and self._is_worth_a_look(frame, thumbnail)
+        if looked:
+            self._known = self._stages.classifier.classify(frame)
+            self._summary.looks += 1
+        predictions = (self._known or []) if visible else []
+        self._stages.observer.classified(frame, predictions, capture_s, looked=looked)
+        self._announce(frame, predictions, visible=visible)
+        return frame
+
+    def _see(self, thumbnail: Thumbnail | None) -> bool:
+        """Return whether there is anything in the frame; tell when what keeps it from seeing begins or ends."""
+        visibility, summary = self._stages.visibility, self._summary
+        visible = visibility.update(thumbnail, time.monotonic())
+        fault, note = visibility.fault, visibility.note
+        self._stages.notices.see(fault, note)
+        if (fault, note) != (summary.sight_fault, summary.sight_note):
+            summary.sight_fault, summary.sight_note = fault, note
+            self._stages.observer.sees(fault, note)
+        return visible
+
+    def _notify(self) -> None:
+        """Say what the daemon has to say of itself, if anything."""
+        if self._media_clock:
+            return  # a file that is not played at its own pace has another time: its order would be disturbed
+        stages, now = self._stages, moment()
+        sentence = stages.notices.due(now.s)
+        notice = stages.announcer.notice(sentence, now) if sentence else None
+        if notice is not None and say(stages, self._summary, notice, now.s, now):
+            stages.notices.told(sentence, now.s)
+            stages.observer.notified(notice)
+
+    def _is_worth_a_look(self, frame: Frame, thumbnail: Thumbnail) -> bool:
+        media_s = frame.media_s if self._media_clock else None
+        seen_s = frame.captured_s if media_s is None else media_s
+        return self._stages.motion.worth_a_look(thumbnail, seen_s) or self._known is None
+
+    def _announce(self, frame: Frame, predictions: Sequence[Prediction], *, visible: bool) -> None:
+        """Say what is worth saying of the frame, if anything."""
+        stages, summary = self._stages, self._summary
+        for media_s in self._times_in_view(frame):
+            seen_s = frame.captured_s if media_s is None else media_s
+            now = moment(media_s)
+            announcement = stages.announcer.update(predictions, seen_s, now, something=visible)
+            if announcement is None:
+                continue
+            if media_s is not None:
+                announcement = replace(announcement, expires_s=math.inf)  # it counts by another clock
+            # refused when busy: then the next frame's is offered, so that nothing said is about the past
+            if say(stages, summary, announcement, seen_s, now):
+                summary.said[announcement.label] += 1
+                stages.observer.announced(announcement, frame)
+                hear(stages, summary)
+
+    def _times_in_view(self, frame: Frame) -> Iterator[float | None]:
+        """Yield when the frame is seen by the clock of its file; None, once, where that clock does not count.
+
+        One that stays in view for long is seen as often as at its own pace: no single look is believed.
+        """
+        if not self._media_clock or frame.media_s is None:
+            yield None
+            return
+        looks = max(1, round(frame.shown_s / LOOK_S))
+        for look in range(looks):
+            yield frame.media_s + look * frame.shown_s / looks
 
 
 def say(stages: Stages, summary: Summary, announcement: Announcement, seen_s: float, now: Moment) -> bool:
     """Hand it to the speaker; False when it is busy. What is being said is broken off where that is wanted."""
     if announcement.interrupts:
         stages.speaker.interrupt()
-        _hear(stages, summary)
+        hear(stages, summary)
     if not stages.speaker.say(announcement):
         return False
     summary.in_the_air += 1
+    summary.last_words = announcement.text
     stages.announcer.taken(announcement, seen_s, now)
     return True
 
 
-def _see(stages: Stages, summary: Summary, seen: Thumbnail | None) -> bool:
-    """Whether there is anything in the frame; and what there is to say when there has not been for long."""
-    something = stages.visibility.update(seen, time.monotonic())
-    fault, note = stages.visibility.fault, stages.visibility.note
-    stages.notices.set("sight", fault, SIGHT_AGAIN)
-    stages.notices.set("focus", note)
-    if (fault, note) != (summary.sight_fault, summary.sight_note):
-        summary.sight_fault, summary.sight_note = fault, note
-        stages.observer.sees(fault, note)
-    return something
-
-
-def _time_of(frame: Frame, media_clock: bool) -> float:
-    return frame.media_s if media_clock and frame.media_s is not None else frame.captured_s
-
-
-def _announce(
-    stages: Stages,
-    summary: Summary,
-    frame: Frame,
-    predictions: Sequence[Prediction],
-    *,
-    something: bool,
-    media_clock: bool,
-) -> None:
-    seen_s = _time_of(frame, media_clock)
-    # one that stays in view for long is seen as often as at its own pace; no single look is believed
-    looks = max(1, round(frame.shown_s / LOOK_S)) if media_clock else 1
-    for look in range(looks):
-        media_s = seen_s + look * frame.shown_s / looks if media_clock and frame.media_s is not None else None
-        looked_s = seen_s if media_s is None else media_s
-        now = moment(media_s)
-        announcement = stages.announcer.update(predictions, looked_s, now, something=something)
-        if announcement is None:
-            continue
-        if media_s is not None:
-            announcement = replace(announcement, expires_s=math.inf)  # it counts by another clock
-        # refused when busy: then the next frame's is offered, so that nothing said is about the past
-        if say(stages, summary, announcement, looked_s, now):
-            summary.said[announcement.label] += 1
-            stages.observer.announced(announcement, frame)
-            _hear(stages, summary)
-
-
-def _tell(stages: Stages, summary: Summary, *, media_clock: bool) -> None:
-    # a file that is not played at its own pace has another time: what edge says of itself would disturb its order
-    now = moment()
-    sentence = "" if media_clock else stages.notices.due(now.s)
-    notice = stages.announcer.notice(sentence, now) if sentence else None
-    if notice is not None and say(stages, summary, notice, now.s, now):
-        stages.notices.told(sentence, now.s)
-        stages.observer.notified(notice)
-
-
-def _hear(stages: Stages, summary: Summary) -> None:
+def hear(stages: Stages, summary: Summary) -> None:
+    """Take what became of the words that were said, and whether any can be heard at all."""
     for outcome in stages.speaker.poll():
         summary.in_the_air -= 1
         stages.announcer.finished(outcome)

@@ -5,23 +5,24 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge import __version__, pipeline
 from edge.announce.announcer import Announcer, Knowledge, Missed
-from edge.announce.notices import BETTER, READY, SIGHT_AGAIN, SMALLER, Notices
+from edge.announce.notices import READY, Notices
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
 from edge.daemon.control_socket import ControlServer, control_path
 from edge.daemon.control_state import ControlState, state_file
 from edge.daemon.equipment import Equipment
 from edge.daemon.events import Events
-from edge.daemon.monitors import FreezeMonitor, HeatMonitor, MemoryMonitor
+from edge.daemon.model_changes import ModelChanges
+from edge.daemon.monitors import FreezeMonitor, HeatMonitor
 from edge.daemon.reporter import Reporter
 from edge.daemon.requests import RequestHandler
 from edge.daemon.signals import Signals, StopRequested
-from edge.daemon.upgrade import Upgrade
 from edge.errors import EX_OK, ControlError, EdgeError
 from edge.host.machine import Machine
 from edge.host.systemd import Teller, Watchdog
@@ -48,7 +49,7 @@ def run(
 
     `reread` returns the settings as they are now, when a signal asks for that. `overrides` and `synset` are for
     models.checkpoint.find_checkpoint; `machine` is another one's /proc and /sys, for tests. With `fetch`, and where the
-    settings allow it, a Raspberry Pi with a camera fetches the best network for it meanwhile. Raises EdgeError for what
+    settings allow it, a Raspberry Pi with a camera fetches the best model for it meanwhile. Raises EdgeError for what
     cannot be opened.
     """
     summary = pipeline.Summary()
@@ -56,52 +57,33 @@ def run(
         events = Events(settings.service.events)
         closing.callback(events.close)
         tell = Teller(sys.stderr if settings.service.events == "-" else sys.stdout)
-        reporter = Reporter(events, tell, settings.service.events_frames)
-        signals = closing.enter_context(Signals(lambda: reporter.stopped(summary)))
+        reporter = Reporter(events, tell, summary, frame_events=settings.service.events_frames)
+        signals = closing.enter_context(Signals(reporter.stopped))
         events.emit("started", version=__version__, pid=os.getpid())
-
-        def camera_back(description: str) -> None:
-            reporter.camera_back(description)
-            wiring.look_anew()
-
-        def missed(what: Missed) -> None:
-            reporter.missed(what)
-            control_state.miss(what)
-
         try:
             with signals.at_once():
-                words = Words(settings.announce, settings.speech, tell)
-                schedule = Schedule(settings.announce)
-                announcer = Announcer(settings.announce, words, schedule, missed)
-                control_state = ControlState(state_file(), tell)
-                _open_control(settings, control_state, closing, signals, tell)
-                equipment = Equipment(
+                parts = _make_parts(
                     settings,
-                    tell,
-                    reporter.camera_lost,
-                    camera_back,
+                    reporter,
+                    summary,
                     machine=machine,
                     every_frame=every_frame,
                     overrides=overrides,
                     synset=synset,
                 )
-                signals.on_force(equipment.end_children)
-                closing.callback(equipment.close)
-                equipment.open(paused=control_state.paused)
-                if control_state.paused:
+                _open_control(settings, parts.control_state, signals, closing, tell)
+                signals.on_force(parts.equipment.end_children)
+                closing.callback(parts.equipment.close)
+                paused = parts.control_state.paused
+                parts.equipment.open(paused=paused)
+                if paused:
                     tell("It was told not to look: edge resume opens the camera.")
         except StopRequested:
-            reporter.stopped(summary)
+            reporter.stopped()
             return EX_OK
         # an error before this line is one line; from here on there is something to sum up too
-        closing.callback(reporter.stopped, summary)
-        wiring = Wiring(
-            *(equipment, announcer, schedule, control_state),
-            reporter=reporter,
-            summary=summary,
-            every_frame=every_frame,
-            fetch=fetch,
-        )
+        closing.callback(reporter.stopped)
+        wiring = Wiring(parts, every_frame=every_frame, fetch=fetch)
         signals.on_force(wiring.end_children)
         closing.callback(wiring.close)
 
@@ -110,209 +92,101 @@ def run(
             # words that are being said may end: another voice would not know what became of them
             return other_model or (signals.reload_is_wanted and not summary.in_the_air)
 
-        while (
-            pipeline.run(
-                *(wiring.stages, summary, signals.stopping, limits, between_frames),
+        ending = pipeline.Ending.REWIRE
+        while ending is pipeline.Ending.REWIRE:
+            ending = pipeline.run(
+                wiring.stages,
+                summary,
+                signals.stopping,
+                limits,
+                between_frames,
                 media_clock=every_frame,
                 interval_s=wiring.interval_s,
             )
-            is pipeline.Ending.REWIRE
-        ):
-            try:
-                with signals.at_once(), wiring.watchdog.patience():
-                    if wiring.wants_other_model:
-                        wiring.change_model()
-                    else:
-                        signals.reload_is_wanted = False
-                        with reporter.reloading():
-                            wiring.reload(reread)
-            except StopRequested:
+            if ending is pipeline.Ending.REWIRE and not _rewire(wiring, signals, reporter, reread):
                 break
     return EX_OK
 
 
-class Wiring:
-    """The stages as they are joined now, and whoever is asked between two frames."""
+def _rewire(wiring: "Wiring", signals: Signals, reporter: Reporter, reread: Callable[[], Settings] | None) -> bool:
+    """Exchange what is to be exchanged; return False when a signal came meanwhile."""
+    try:
+        with signals.at_once(), wiring.watchdog.patience():
+            if wiring.wants_other_model:
+                wiring.change_model()
+            else:
+                signals.reload_is_wanted = False
+                with reporter.reloading():
+                    wiring.reload(reread)
+    except StopRequested:
+        return False
+    return True
 
-    def __init__(
-        self,
-        equipment: Equipment,
-        announcer: Announcer,
-        schedule: Schedule,
-        control_state: ControlState,
-        *,
-        reporter: Reporter,
-        summary: pipeline.Summary,
-        every_frame: bool,
-        fetch: bool,
-    ) -> None:
-        """The equipment is open."""
-        self._fetch = fetch
-        self._upgrade: Upgrade | None = None
-        self._equipment = equipment
-        self._announcer = announcer
-        self._schedule = schedule
-        self._control_state = control_state
-        self._reporter = reporter
-        self._summary = summary
-        self._every_frame = every_frame
-        self._notices = Notices(equipment.settings.aloud)
-        self._notices.set("sight", "", SIGHT_AGAIN)  # the first topic goes before the others
-        self._requests = RequestHandler(control_state, announcer, schedule, reporter)
-        self.watchdog = Watchdog()
-        self._heat = HeatMonitor(equipment.selector.machine, self._notices)
-        self._visibility = Visibility(live=equipment.camera.live)
-        self._wire()
 
-    def _wire(self) -> None:
-        """Join what is open now."""
-        equipment, settings = self._equipment, self._equipment.settings
-        # with --every-frame each is classified indeed
-        self._motion = MotionDetector(0.0 if self._every_frame else settings.model.still_s)
-        self.stages = pipeline.Stages(
-            *(equipment.camera, equipment.classifier, self._announcer, equipment.speaker, self._reporter),
-            *(self._visibility, self._motion, self._notices),
-        )
-        self._memory = MemoryMonitor(equipment.selector, enabled=settings.model.step_down)
-        self.wants_other_model = False
-        """Whether the memory asks for a smaller network, or allows a larger one again, or a better one is ready."""
-        self._freeze = FreezeMonitor(equipment.camera, self._visibility)
-        self._know_the_network()
-        self._renew_upgrade()
+@dataclass(frozen=True)
+class Parts:
+    """What lives as long as the daemon, whatever is exchanged in it."""
 
-    def _renew_upgrade(self) -> None:
-        """Look for a better network anew where the loader is another; not where that is not wanted."""
-        equipment = self._equipment
-        selector = equipment.selector
-        wanted = self._fetch and equipment.settings.model.fetch and selector.machine.is_raspberry_pi
-        wanted = wanted and equipment.camera.live
-        if self._upgrade is not None and (not wanted or self._upgrade.selector is not selector):
-            self._upgrade.close()
-            self._upgrade = None
-        if wanted and self._upgrade is None:
-            self._upgrade = Upgrade(selector, equipment.settings.model.engine, self._reporter.tell)
+    reporter: Reporter
+    summary: pipeline.Summary
+    control_state: ControlState
+    schedule: Schedule
+    announcer: Announcer
+    motion: MotionDetector
+    equipment: Equipment
 
-    def close(self) -> None:
-        """Give up what is being fetched or loaded."""
-        if self._upgrade is not None:
-            self._upgrade.close()
 
-    def end_children(self) -> None:
-        """End the processes, at once and from any thread."""
-        if self._upgrade is not None:
-            self._upgrade.end_child()
+def _make_parts(
+    settings: Settings,
+    reporter: Reporter,
+    summary: pipeline.Summary,
+    *,
+    machine: Machine | None,
+    every_frame: bool,
+    overrides: Mapping[str, Any] | None,
+    synset: Path | None,
+) -> Parts:
+    """Make what needs no device and no model yet: the equipment is still closed. Raises ConfigError."""
+    words = Words(settings.announce, settings.speech, reporter.tell)
+    control_state = ControlState(state_file(), reporter.tell)
 
-    def between_frames(self, now_s: float, frame: Frame | None) -> bool:
-        """Control, health and watchdog, once a turn of the loop; True asks for another network."""
-        camera = self._equipment.camera
-        if frame is not None and self._summary.frames == 1:
-            self._notices.once("ready", READY)
-            if self._equipment.selector.notices:
-                self._notices.once("model", self._equipment.selector.notices)
-        progress = frame is not None or camera.waits
-        self.watchdog.look(now_s, progress=progress, interval_s=self.interval_s())
-        self._reporter.turn(self._summary, camera.description, paused=camera.paused, now_s=now_s)
-        if self._requests.shut_or_open(camera, self._visibility, self._notices):
-            self.look_anew()
-        self._requests.attend(self.stages, self._summary, frame)
-        self._freeze.look(now_s)
-        self._heat.look(now_s)
-        self.wants_other_model = self._memory.look(now_s)
-        if self._upgrade is not None and self._summary.frames > 1:  # first it is ready
-            self._upgrade.look(now_s)
-            self.wants_other_model |= self._better_is_ready
-        return self.wants_other_model
+    def missed(what: Missed) -> None:
+        reporter.missed(what)
+        control_state.miss(what)
 
-    @property
-    def _better_is_ready(self) -> bool:
-        # words that are being said may end: another voice would not know what became of them
-        ready = self._upgrade is not None and self._upgrade.is_ready
-        return ready and self._memory.wanted != "down" and not self._summary.in_the_air
+    schedule = Schedule(settings.announce)
+    announcer = Announcer(settings.announce, words, schedule, missed)
+    motion = MotionDetector(settings.model.still_s)
 
-    def look_anew(self) -> None:
-        """Believe nothing of before: nobody knows what went by while nobody looked."""
-        self._announcer.forget()
-        self._motion.reset()
+    def camera_back(description: str) -> None:
+        reporter.camera_back(description)
+        _look_anew(announcer, motion)
 
-    def interval_s(self) -> float:
-        """How far frames are to be apart."""
-        if self._every_frame:
-            return 0.0
-        most_hz = self._equipment.settings.camera.max_fps
-        return max(1 / most_hz, self._heat.interval_s(self._equipment.classifier.timing))
+    equipment = Equipment(
+        settings,
+        reporter.tell,
+        reporter.camera_lost,
+        camera_back,
+        machine=machine,
+        every_frame=every_frame,
+        overrides=overrides,
+        synset=synset,
+    )
+    return Parts(reporter, summary, control_state, schedule, announcer, motion, equipment)
 
-    def change_model(self) -> None:
-        """Take the better network, or what the memory allows. Raises NoModelFits when there is none any more."""
-        self.wants_other_model = False
-        selector, down = self._equipment.selector, self._memory.wanted == "down"
-        if self._upgrade is not None and self._better_is_ready:
-            before = selector.running
-            self._equipment.take_network(self._upgrade.take)
-            self._reporter.model_changed(before, selector.running, "it sees better, and has just been fetched")
-            self._notices.once("model", BETTER)
-            self._wire()
-            return
-        if self._upgrade is not None:
-            self._upgrade.close()  # the memory is not for two
-        before, why = selector.running, self._memory.reason
-        self._equipment.classifier = selector.step_down() if down else selector.step_up()
-        if selector.running != before:
-            self._reporter.model_changed(before, selector.running, why)
-            if down:
-                self._notices.once("model", SMALLER)
-        self.stages = dataclasses.replace(self.stages, classifier=self._equipment.classifier)
-        self._know_the_network()
 
-    def reload(self, reread: Callable[[], Settings] | None) -> None:
-        """Read the settings anew and live by them; bad ones change nothing, and are told.
-
-        Raises EdgeError when they could not be used, and what was used before cannot be had back either.
-        """
-        old, camera, selector = self._equipment.settings, self._equipment.camera, self._equipment.selector
-        before = selector.running
-        try:
-            settings = reread() if reread else old
-            words = Words(settings.announce, settings.speech, self._reporter.tell)
-        except EdgeError as error:
-            self._reporter.reload_refused(str(error))
-            return
-        if fault := self._equipment.change(settings, paused=self._control_state.paused):
-            self._reporter.reload_refused(fault)
-        else:
-            self._announcer.configure(settings.announce, words)
-            self._schedule.configure(settings.announce)
-            self._notices.configure(settings.aloud)
-            self._reporter.reloaded(restart_needed=settings.service != old.service)
-        if self._equipment.selector is not selector:
-            selector = self._equipment.selector
-            if selector.running != before:
-                self._reporter.model_changed(before, selector.running, "the settings were read anew")
-            if selector.notices:
-                self._notices.once("model", selector.notices)
-        if self._equipment.camera is not camera:
-            self._visibility = Visibility(live=self._equipment.camera.live, fault=self._visibility.fault)
-            self.look_anew()
-        self._wire()
-
-    def _know_the_network(self) -> None:
-        equipment = self._equipment
-        groups = load_groups(equipment.selector.labels)
-        classifier = equipment.classifier
-        self._announcer.knowledge = Knowledge(
-            equipment.selector.background,
-            groups,
-            calibrated=classifier.calibrated,
-            independent=classifier.independent,
-        )
-        self._reporter.ready_with(equipment.classifier, equipment.speaker)
-        self._requests.know(equipment.selector)
+def _look_anew(announcer: Announcer, motion: MotionDetector) -> None:
+    """Believe nothing of before: nobody knows what went by while nobody looked."""
+    announcer.forget()
+    motion.reset()
 
 
 def _open_control(
-    settings: Settings, control_state: ControlState, closing: ExitStack, signals: Signals, tell: Callable[[str], None]
+    settings: Settings, control_state: ControlState, signals: Signals, closing: ExitStack, tell: Teller
 ) -> None:
-    """Let it be spoken to, from the start: a network may take long to load."""
-    control_state.show({"version": __version__, "pid": os.getpid(), "starting": True}, {"text": "I'm starting."})
+    """Let it be spoken to, from the start: a model may take long to load."""
+    starting = {"version": __version__, "pid": os.getpid(), "starting": True}
+    control_state.show(lambda: starting, lambda: {"text": "I'm starting."})
     path = control_path(settings.service.control, runtime_folder())
     if path is None:
         return
@@ -323,3 +197,135 @@ def _open_control(
     else:
         signals.on_force(server.close)
         closing.callback(server.close)
+
+
+class Wiring:
+    """The stages as they are joined now, and whoever is asked between two frames."""
+
+    def __init__(self, parts: Parts, *, every_frame: bool, fetch: bool) -> None:
+        """The equipment is open."""
+        equipment = parts.equipment
+        self._parts = parts
+        self._equipment = equipment
+        self._reporter = parts.reporter
+        self._every_frame = every_frame
+        self.watchdog = Watchdog()
+        self._notices = Notices(equipment.settings.aloud)
+        self._notices.see(None, None)  # the first topic goes before the others
+        self._heat = HeatMonitor(equipment.selector.machine, self._notices)
+        self._requests = RequestHandler(
+            parts.control_state, parts.announcer, parts.schedule, parts.reporter, parts.summary
+        )
+        self._models = ModelChanges(equipment, parts.reporter, self._notices, parts.summary, fetch=fetch)
+        self._visibility = Visibility(live=equipment.camera.live)
+        self._join()
+
+    def _join(self) -> None:
+        """Join what is open now."""
+        equipment = self._equipment
+        # with --every-frame each is classified indeed
+        self._parts.motion.longest_s = 0.0 if self._every_frame else equipment.settings.model.still_s
+        self._parts.motion.reset()
+        self._freeze = FreezeMonitor(equipment.camera, self._visibility)
+        self.stages = pipeline.Stages(
+            camera=equipment.camera,
+            visibility=self._visibility,
+            motion=self._parts.motion,
+            classifier=equipment.classifier,
+            announcer=self._parts.announcer,
+            speaker=equipment.speaker,
+            observer=self._reporter,
+            notices=self._notices,
+        )
+        self._know_the_model()
+
+    def _know_the_model(self) -> None:
+        """Tell whoever must know which model looks now."""
+        equipment = self._equipment
+        self._parts.announcer.knowledge = Knowledge(
+            equipment.selector.background,
+            load_groups(equipment.selector.labels),
+            calibrated=equipment.classifier.calibrated,
+            independent=equipment.classifier.independent,
+        )
+        self._reporter.ready_with(equipment.classifier, equipment.speaker)
+        self._requests.know(self.stages, equipment.selector)
+
+    def close(self) -> None:
+        """Give up what is being fetched or loaded."""
+        self._models.close()
+
+    def end_children(self) -> None:
+        """End the processes, at once and from any thread."""
+        self._models.end_children()
+
+    def between_frames(self, now_s: float, frame: Frame | None) -> bool:
+        """Control, health and watchdog, once a turn of the loop; True asks for another model."""
+        camera = self._equipment.camera
+        if frame is not None and self._parts.summary.frames == 1:
+            self._notices.once("ready", READY)
+            if self._equipment.selector.notices:
+                self._notices.once("model", self._equipment.selector.notices)
+        progress = frame is not None or camera.waits
+        self.watchdog.look(now_s, progress=progress, interval_s=self.interval_s())
+        self._reporter.turn(camera.description, paused=camera.paused, now_s=now_s)
+        if self._requests.shut_or_open(camera, self._visibility, self._notices):
+            _look_anew(self._parts.announcer, self._parts.motion)
+        self._requests.attend(self.stages, frame)
+        self._freeze.look(now_s)
+        self._heat.look(now_s)
+        self._models.look(now_s)
+        return self._models.wanted
+
+    def interval_s(self) -> float:
+        """How far frames are to be apart."""
+        if self._every_frame:
+            return 0.0
+        most_hz = self._equipment.settings.camera.max_fps
+        return max(1 / most_hz, self._heat.interval_s(self._equipment.classifier.timing))
+
+    @property
+    def wants_other_model(self) -> bool:
+        """Whether another model is to run: then `change_model` is to be called."""
+        return self._models.wanted
+
+    def change_model(self) -> None:
+        """Take the better model, or what the memory allows. Raises NoModelFits when there is none any more."""
+        if self._models.change():
+            self._models.renew()
+            self._join()
+        else:
+            self.stages = dataclasses.replace(self.stages, classifier=self._equipment.classifier)
+            self._know_the_model()
+
+    def reload(self, reread: Callable[[], Settings] | None) -> None:
+        """Read the settings anew and live by them; bad ones change nothing, and are told.
+
+        Raises EdgeError when they could not be used, and what was used before cannot be had back either.
+        """
+        equipment, reporter = self._equipment, self._reporter
+        old, camera, selector = equipment.settings, equipment.camera, equipment.selector
+        before = selector.running
+        try:
+            settings = reread() if reread else old
+            words = Words(settings.announce, settings.speech, reporter.tell)
+        except EdgeError as error:
+            reporter.reload_refused(str(error))
+            return
+        if fault := equipment.change(settings, paused=self._parts.control_state.paused):
+            reporter.reload_refused(fault)
+        else:
+            self._parts.announcer.configure(settings.announce, words)
+            self._parts.schedule.configure(settings.announce)
+            self._notices.configure(settings.aloud)
+            reporter.reloaded(restart_needed=settings.service != old.service)
+        if equipment.selector is not selector:
+            if equipment.selector.running != before:
+                reporter.model_changed(before, equipment.selector.running, "the settings were read anew")
+            if equipment.selector.notices:
+                self._notices.once("model", equipment.selector.notices)
+        if equipment.camera is not camera:
+            self._visibility = Visibility(live=equipment.camera.live, fault=self._visibility.fault)
+            _look_anew(self._parts.announcer, self._parts.motion)
+        self._models.renew()
+        self._join()

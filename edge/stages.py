@@ -4,6 +4,7 @@ A camera makes a `Frame`, a classifier makes `Prediction`s of it. Now and then t
 makes an `Announcement` of those. A speaker says it and tells the `Outcome` later. The loop in pipeline.py joins them.
 """
 
+import enum
 import math
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,6 +32,17 @@ class Frame:
     """Its own time in the file or clip it comes from, in seconds from the beginning; None for a live source."""
     shown_s: float = 0.0
     """How long it stays in view there, where it comes only once: an image of a folder. 0: the next frame tells."""
+
+
+class Condition(enum.Enum):
+    """What keeps the camera from seeing anything; the last one only from seeing it well."""
+
+    DARK = enum.auto()
+    BRIGHT = enum.auto()
+    COVERED = enum.auto()
+    FROZEN = enum.auto()
+    LOST = enum.auto()
+    BLURRED = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from edge.announce.announcer import plain
+from edge.announce.english import plain
 from edge.announce.schedule import Moment
-from edge.stages import Announcement, EndOfFrames, Frame, Outcome, Prediction, Term, Timing
+from edge.stages import Announcement, Condition, EndOfFrames, Frame, Outcome, Prediction, Term, Timing
 
 
 def frame(sequence: int = 0, captured_s: float = 0.0, media_s: float | None = None) -> Frame:
@@ -150,8 +150,8 @@ class RecordingObserver:
         self.notices: list[str] = []
         self.outcomes: list[Outcome] = []
         self.problems: list[str] = []
-        self.faults: list[str] = []
-        self.notes: list[str] = []
+        self.faults: list[Condition | None] = []
+        self.notes: list[Condition | None] = []
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
         self.frames.append(frame.sequence)
@@ -168,7 +168,7 @@ class RecordingObserver:
     def audible(self, problem: str) -> None:
         self.problems.append(problem)
 
-    def sees(self, fault: str, note: str) -> None:
+    def sees(self, fault: Condition | None, note: Condition | None) -> None:
         self.faults.append(fault)
         self.notes.append(note)
 

@@ -30,7 +30,7 @@ ALLOWED = {
     "daemon/control_socket.py": {"edge.errors"},
     "vision/thumbnail.py": {"edge.stages"},
     "vision/motion.py": {"edge.vision.thumbnail"},
-    "vision/visibility.py": {"edge.announce.notices", "edge.vision.thumbnail"},
+    "vision/visibility.py": {"edge.stages", "edge.vision.thumbnail"},
     "pipeline.py": {f"edge.{name}" for name in ("aloud", "errors", "etiquette", "picture", "stages")},
     "daemon/signals.py": {"edge.errors"},
     "host/machine.py": STANDARD_LIBRARY,

@@ -7,12 +7,12 @@ import pytest
 from doubles import PlainWords, RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
 
 from edge.announce.announcer import Announcer
-from edge.announce.notices import BLURRED, COVERED, DARK, READY, SIGHT_AGAIN, Notices
+from edge.announce.notices import COVERED, DARK, READY, SIGHT_AGAIN, Notices
 from edge.announce.schedule import Schedule
 from edge.errors import CameraError
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
 from edge.settings import AloudSettings, AnnounceSettings
-from edge.stages import Frame
+from edge.stages import Condition, Frame
 from edge.vision.motion import MotionDetector
 from edge.vision.thumbnail import Thumbnail
 from edge.vision.visibility import Visibility
@@ -40,7 +40,14 @@ class House:
         visibility = Visibility(live=True)
         self.motion = MotionDetector(0.0)
         self.stages = Stages(
-            *(self.camera, self.classifier, announcer, speaker, self.observer, visibility, self.motion, self.notices)
+            camera=self.camera,
+            visibility=visibility,
+            motion=self.motion,
+            classifier=self.classifier,
+            announcer=announcer,
+            speaker=speaker,
+            observer=self.observer,
+            notices=self.notices,
         )
 
     def run(self, calls: int = 10_000, limits: Limits = NO_LIMITS) -> Summary:
@@ -215,13 +222,14 @@ def test_what_nobody_could_hear_is_said_when_there_is_sound_again() -> None:
     assert (speaker.said, house.observer.problems) == (["I see guitar"] * 2, ["no sound card", ""])
 
 
-class Pretended:
-    """Sight that is told what to think."""
+class Pretended(Visibility):
+    """A visibility that is told what to think."""
 
-    fault = note = ""
+    def __init__(self) -> None:
+        super().__init__(live=True)
 
     def update(self, seen: Thumbnail | None, now_s: float) -> bool:
-        return seen is not None and not self.fault
+        return seen is not None and self.fault is None
 
 
 def test_blindness_that_nobody_could_hear_of_is_told_when_there_is_sound_again() -> None:
@@ -231,7 +239,7 @@ def test_blindness_that_nobody_could_hear_of_is_told_when_there_is_sound_again()
     visibility = Pretended()
     house.stages = replace(house.stages, visibility=visibility)
     house.notices.once("ready", READY)
-    visibility.fault = COVERED
+    visibility.fault = Condition.COVERED
     house.run(limits=Limits(frames=20))
     assert speaker.said == [READY, COVERED]  # once each, for who reads it
     speaker.problem = ""
@@ -243,10 +251,10 @@ def test_what_makes_seeing_hard_is_told_and_it_goes_on_looking() -> None:
     house = House(frames(60), ["guitar"], RecordingSpeaker())
     visibility = Pretended()
     house.stages = replace(house.stages, visibility=visibility)
-    for note, until in ((BLURRED, 20), ("", 40)):
+    for note, until in ((Condition.BLURRED, 20), (None, 40)):
         visibility.note = note
         house.run(limits=Limits(frames=until))
-    assert (house.observer.faults, house.observer.notes) == (["", ""], [BLURRED, ""])
+    assert (house.observer.faults, house.observer.notes) == ([None, None], [Condition.BLURRED, None])
     assert house.observer.frames[-1] == 39
 
 
@@ -254,10 +262,10 @@ def test_blindness_is_told_and_its_end_and_meanwhile_nobody_looks() -> None:
     house = House(frames(60), ["guitar"], RecordingSpeaker())
     visibility = Pretended()
     house.stages = replace(house.stages, visibility=visibility)
-    for fault in (DARK, "", COVERED):
+    for fault in (Condition.DARK, None, Condition.COVERED):
         visibility.fault = fault
         house.run(limits=Limits(frames=house.summary.frames + 15))
     assert [text for text in house.speaker.said if "can" in text] == [DARK, SIGHT_AGAIN, COVERED]
-    assert house.observer.faults == [DARK, "", COVERED]
+    assert house.observer.faults == [Condition.DARK, None, Condition.COVERED]
     assert house.classifier.seen == list(range(15, 30))
     assert house.summary.frames == 45

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 from edge.settings import AloudSettings
+from edge.stages import Condition
 
 READY = "I'm ready."
 DARK = "I can't see: it is dark, or the camera is covered."
@@ -25,14 +26,43 @@ SMALLER = "Using a smaller model."
 ANOTHER = "Using another model."
 BETTER = "Using a better model."
 SENTENCES = (
-    *(READY, DARK, COVERED, BRIGHT, FROZEN, LOST, SIGHT_AGAIN, BLURRED, PAUSED, RESUMED),
-    *(HOT, SMALLER, ANOTHER, BETTER),
+    READY,
+    DARK,
+    COVERED,
+    BRIGHT,
+    FROZEN,
+    LOST,
+    SIGHT_AGAIN,
+    BLURRED,
+    PAUSED,
+    RESUMED,
+    HOT,
+    SMALLER,
+    ANOTHER,
+    BETTER,
 )
+_OF_CONDITIONS = {
+    Condition.DARK: DARK,
+    Condition.BRIGHT: BRIGHT,
+    Condition.COVERED: COVERED,
+    Condition.FROZEN: FROZEN,
+    Condition.LOST: LOST,
+    Condition.BLURRED: BLURRED,
+}
 _SWITCHES = {
-    **{"ready": "ready", "sight": "blind", "focus": "blurred", "shutter": "paused"},
-    **{"heat": "hot", "model": "smaller_model"},
+    "ready": "ready",
+    "sight": "blind",
+    "focus": "blurred",
+    "shutter": "paused",
+    "heat": "hot",
+    "model": "smaller_model",
 }
 """The setting of each topic."""
+
+
+def sentence_of(condition: Condition | None) -> str:
+    """Return what edge says of it; '' of None."""
+    return _OF_CONDITIONS[condition] if condition else ""
 
 
 @dataclass
@@ -68,6 +98,11 @@ class Notices:
         one.now = sentence
         if not sentence and not one.well:  # nothing to say of it: the next time is a new one
             one.said = one.heard = ""
+
+    def see(self, fault: Condition | None, note: Condition | None) -> None:
+        """How seeing stands now: why nothing can be seen, and what makes it hard; None: nothing."""
+        self.set("sight", sentence_of(fault), SIGHT_AGAIN)
+        self.set("focus", sentence_of(note))
 
     def once(self, topic: str, sentence: str) -> None:
         """Something to be said one time, again if it was said before."""

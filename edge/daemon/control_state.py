@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from edge.announce.announcer import Missed, plain
+from edge.announce.announcer import Missed
+from edge.announce.english import plain
 from edge.host.atomic import to_disk, write_text
 
 LONGEST_SNOOZE_S = 7 * 86400.0
@@ -44,7 +45,7 @@ class ControlState:
         self._names: Callable[[], Iterable[tuple[str, Iterable[str]]]] = tuple
         self._labels: dict[str, str] = {}
         """How each thing is kept that can be muted, by each plain word for it; empty until it is needed."""
-        self._status: Mapping[str, Any] = {}
+        self._status: Callable[[], Mapping[str, Any]] = dict
         self._missed: deque[dict[str, Any]] = deque(maxlen=MOST_MISSED)
         self._present: Callable[[], Mapping[str, Any]] = dict
         self._look = False
@@ -73,10 +74,13 @@ class ControlState:
         with self._lock:
             self._names, self._labels = names, {}
 
-    def show(self, status: Mapping[str, Any], present: Mapping[str, Any]) -> None:
-        """How things are now, and what would be said of what is in view."""
+    def show(self, status: Callable[[], Mapping[str, Any]], present: Callable[[], Mapping[str, Any]]) -> None:
+        """Whom to ask from now on how things are, and what would be said of what is in view.
+
+        They are asked when somebody wants to know, by the socket's thread.
+        """
         with self._lock:
-            self._status, self._present = status, lambda: present
+            self._status, self._present = status, present
 
     def miss(self, missed: Missed) -> None:
         """Something was recognised in the quiet."""
@@ -164,7 +168,7 @@ class ControlState:
 
     def _tell_status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         own = {"snoozed_until": self._until(), "paused": self.paused, "mutes": list(self._mutes)}
-        return {**self._status, **own}
+        return {**self._status(), **own}
 
     def _tell_missed(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {"missed": list(self._missed)}

@@ -1,11 +1,12 @@
 """What the daemon watches over beside its work: memory, heat, a picture that stands still. Each looks once a turn."""
 
-from edge.announce.notices import FROZEN, HOT, Notices
+from edge.announce.notices import HOT, Notices
 from edge.cameras import PausableCamera
 from edge.daemon.health import HeatWatch, MemoryWatch
+from edge.host.backoff import Backoff
 from edge.host.machine import Machine, MemoryReading
 from edge.selection.selector import ModelSelector
-from edge.stages import Timing
+from edge.stages import Condition, Timing
 from edge.vision.visibility import Visibility
 
 
@@ -67,15 +68,18 @@ class FreezeMonitor:
     def __init__(self, camera: PausableCamera, visibility: Visibility) -> None:
         self._camera = camera
         self._visibility = visibility
-        self._next_s, self._pause_s = 0.0, self.FIRST_S
+        self._next_s = 0.0
+        self._backoff = Backoff(self.FIRST_S, self.LONGEST_S)
 
     def look(self, now_s: float) -> None:
         """To be called in each turn of the loop."""
-        if self._visibility.fault == FROZEN and now_s >= self._next_s:
+        if now_s < self._next_s:
+            return
+        if self._visibility.fault is Condition.FROZEN:
             self._camera.reopen("its picture does not move any more")
-            self._next_s, self._pause_s = now_s + self._pause_s, min(2 * self._pause_s, self.LONGEST_S)
-        elif not self._visibility.fault and now_s >= self._next_s:
-            self._pause_s = self.FIRST_S
+            self._next_s = now_s + self._backoff.double()
+        elif self._visibility.fault is None:
+            self._backoff.reset()
 
 
 def _reason(reading: MemoryReading) -> str:

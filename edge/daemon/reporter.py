@@ -3,12 +3,31 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from edge import pipeline
 from edge.announce.announcer import Missed
+from edge.announce.notices import sentence_of
 from edge.daemon.events import Events
 from edge.host.systemd import ERROR, WARNING, Teller, notify
-from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Classifier, Frame, Outcome, Prediction, Speaker, Timing
+from edge.stages import (
+    INTERRUPTED,
+    TOO_LATE,
+    Announcement,
+    Classifier,
+    Condition,
+    Frame,
+    Outcome,
+    Prediction,
+    Speaker,
+    Timing,
+)
+
+
+class _Counts(NamedTuple):
+    frames: int = 0
+    looks: int = 0
+    said: int = 0
 
 
 class Reporter:
@@ -16,22 +35,25 @@ class Reporter:
 
     STATUS_EVERY_S, SUMMARY_EVERY_S = 10.0, 600.0
 
-    def __init__(self, events: Events, tell: Teller, frame_events: bool) -> None:
+    def __init__(self, events: Events, tell: Teller, summary: pipeline.Summary, *, frame_events: bool) -> None:
+        """`summary` is the loop's: it has all counts. With `frame_events` each frame is an event."""
         self.tell = tell
         self._events = events
+        self._summary = summary
         self._frame_events = frame_events
         self._classifier: Classifier | None = None
         self._speaker: Speaker | None = None
         self._ready = self._told_ready = False
         self._stopped = False
-        self._problem = self._speech_problem = ""
+        self._problem = ""
+        """Of the sound, as it was told last."""
+        self._fault: Condition | None = None
+        """Why nothing can be seen, as it was told last."""
         self._status = self._rate = ""
-        self._counted_s = self._summary_s = 0.0
-        self._frames_counted = self._frames_at_summary = self._looks_at_summary = 0
-        self._frames = self._said = 0
-        self._fault = ""
-        self.last_words = ""
-        """What was said last; empty: nothing yet."""
+        self._rated_s, self._frames_rated = 0.0, 0
+        """When the frames' rate was found last, and after how many of them."""
+        self._counted_s, self._counts = 0.0, _Counts()
+        """When the counts were told last, and what they were."""
 
     def ready_with(self, classifier: Classifier, speaker: Speaker) -> None:
         """The stages are open, or opened anew; the first classified frame of all makes it ready."""
@@ -94,7 +116,6 @@ class Reporter:
 
     def notified(self, notice: Announcement) -> None:
         """The daemon has begun to say something of itself."""
-        self.last_words = notice.text
         self.tell(notice.text, event="notice")
         self._events.emit("notice", text=notice.text)
 
@@ -102,7 +123,6 @@ class Reporter:
         """Each frame: an event if asked for; READY with the first; systemd's status now and then."""
         assert self._classifier
         assert self._speaker
-        self._frames += 1
         if not self._ready:
             self._ready = True
             self._events.emit(
@@ -129,36 +149,44 @@ class Reporter:
                 inference_ms=round(1000 * timing.inference_s, 3),
             )
 
-    def turn(self, summary: pipeline.Summary, camera: str, *, paused: bool, now_s: float) -> None:
-        """Once a turn of the loop: systemd's status when it has changed or grown old; now and then a summary."""
+    def turn(self, camera: str, *, paused: bool, now_s: float) -> None:
+        """Once a turn of the loop: systemd's status when it has changed or grown old; now and then the counts."""
+        fault = sentence_of(self._summary.sight_fault)
+        state = "paused, the camera is closed" if paused else fault.rstrip(".") or f"looks through {camera}"
+        self._tell_status(state, now_s)
+        if paused:
+            self._tell_ready()  # as it was told to be
+        if now_s - self._counted_s >= self.SUMMARY_EVERY_S:
+            self._tell_counts(state, now_s)
+
+    def _tell_status(self, state: str, now_s: float) -> None:
         assert self._classifier
-        state = "paused, the camera is closed" if paused else self._fault.rstrip(".") or f"looks through {camera}"
-        elapsed_s = now_s - self._counted_s
+        elapsed_s = now_s - self._rated_s
         if elapsed_s >= self.STATUS_EVERY_S:
-            if self._counted_s:
-                self._rate = f", {(self._frames - self._frames_counted) / elapsed_s:.1f} frames a second"
-            self._counted_s, self._frames_counted = now_s, self._frames
+            if self._rated_s:
+                self._rate = f", {(self._summary.frames - self._frames_rated) / elapsed_s:.1f} frames a second"
+            self._rated_s, self._frames_rated = now_s, self._summary.frames
         status = f"{self._classifier.name}: {state}{self._rate}"
-        if self.last_words:
-            status += f', last words: "{self.last_words}"'
+        if self._summary.last_words:
+            status += f', last words: "{self._summary.last_words}"'
         if status != self._status:
             notify(f"STATUS={status}")
             self._status = status
-        if paused:
-            self._tell_ready()  # as it was told to be
-        if now_s - self._summary_s >= self.SUMMARY_EVERY_S:
-            if self._summary_s:
-                frames, looks = summary.frames - self._frames_at_summary, summary.looks - self._looks_at_summary
-                self.tell(
-                    f"In the last {(now_s - self._summary_s) / 60:.0f} minutes: {frames} frames, {looks} of them "
-                    f"classified, {self._said} things said; {state}.",
-                    event="summary",
-                    frames=frames,
-                    looks=looks,
-                    said=self._said,
-                )
-            self._summary_s, self._said = now_s, 0
-            self._frames_at_summary, self._looks_at_summary = summary.frames, summary.looks
+
+    def _tell_counts(self, state: str, now_s: float) -> None:
+        before, summary = self._counts, self._summary
+        self._counts = _Counts(summary.frames, summary.looks, summary.said.total())
+        if self._counted_s:
+            frames, looks, said = (now - then for now, then in zip(self._counts, before, strict=True))
+            self.tell(
+                f"In the last {(now_s - self._counted_s) / 60:.0f} minutes: {frames} frames, {looks} of them "
+                f"classified, {said} things said; {state}.",
+                event="summary",
+                frames=frames,
+                looks=looks,
+                said=said,
+            )
+        self._counted_s = now_s
 
     def _tell_ready(self) -> None:
         if not self._told_ready:
@@ -167,8 +195,6 @@ class Reporter:
 
     def announced(self, announcement: Announcement, frame: Frame) -> None:
         """The line for each thing recognised."""
-        self.last_words = announcement.text
-        self._said += 1
         assert self._classifier
         self.tell(
             f"{announcement.text} ({announcement.probability:.0%})",
@@ -193,12 +219,11 @@ class Reporter:
         self._events.emit("spoken", text=outcome.announcement.text, heard=outcome.heard, reason=outcome.reason or None)
         if outcome.reason in (INTERRUPTED, TOO_LATE):
             return  # as was wanted
-        self._hear(self._speech_problem or ("" if outcome.delivered else outcome.reason))
+        self._hear(self._summary.speech_problem or ("" if outcome.delivered else outcome.reason))
 
     def audible(self, problem: str) -> None:
         """Nothing can be heard for now, for this reason; or, when it is empty, something can again."""
         self._events.emit("sound", problem=problem or None)
-        self._speech_problem = problem
         self._hear(problem)
 
     def _hear(self, problem: str) -> None:
@@ -207,17 +232,19 @@ class Reporter:
             self.tell(line, event="sound", problem=problem or None, **({"priority": WARNING} if problem else {}))
             self._problem = problem
 
-    def sees(self, fault: str, note: str) -> None:
-        """Nothing can be seen for now, for this reason; or, when it is empty, something can again, but with a note."""
-        self._events.emit("sight", problem=fault or None, note=note or None)
-        if fault != self._fault:
-            why = fault.partition(": ")[2] or fault
-            line = f"Nothing can be seen: {why}" if fault else "Something can be seen again."
+    def sees(self, fault: Condition | None, note: Condition | None) -> None:
+        """Nothing can be seen for now, for this reason; or, when it is None, something can again, but with a note."""
+        problem, hint = sentence_of(fault), sentence_of(note)
+        self._events.emit("sight", problem=problem or None, note=hint or None)
+        if fault == self._fault:
+            line = hint or "What is seen is sharp again."
+        elif fault:
+            line = f"Nothing can be seen: {problem.partition(': ')[2] or problem}"
         else:
-            line = note or "What is seen is sharp again."
+            line = "Something can be seen again."
         self._fault = fault
         bad = {"priority": WARNING} if fault or note else {}
-        self.tell(line, event="sight", problem=fault or None, note=note or None, **bad)
+        self.tell(line, event="sight", problem=problem or None, note=hint or None, **bad)
         if fault:
             self._tell_ready()  # the wait for a camera is announced: more cannot be done
 
@@ -231,11 +258,12 @@ class Reporter:
             reason=missed.why,
         )
 
-    def stopped(self, summary: pipeline.Summary) -> None:
+    def stopped(self) -> None:
         """The end, told once, whether it was reached in peace or by force."""
         if self._stopped:
             return
         self._stopped = True
+        summary = self._summary
         notify("STOPPING=1")
         self._events.emit("stopped", frames=summary.frames, seconds=round(summary.seconds, 3))
         words = ", ".join(label if count == 1 else f"{label} ({count} times)" for label, count in summary.said.items())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.announce.notices import sentence_of
 from edge.cameras import open_lasting
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import CameraError, SpeechError
@@ -85,7 +86,9 @@ def _judge(frames: list[Frame], description: str, *, live: bool) -> Iterator[Fin
     brightness = float(np.mean(pixels))
     if live and (reason := why_nothing_is_seen(make_thumbnail(pixels))):
         yield fault(
-            "picture", f"{reason.rstrip('.')} (mean brightness {brightness:.0f} of 255)", "see to lens and light"
+            "picture",
+            f"{sentence_of(reason).rstrip('.')} (mean brightness {brightness:.0f} of 255)",
+            "see to lens and light",
         )
         return
     yield good(

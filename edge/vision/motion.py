@@ -21,7 +21,7 @@ class MotionDetector:
 
     def __init__(self, longest_s: float) -> None:
         """A still scene is looked at again after `longest_s` seconds; 0: every frame is worth a look."""
-        self._longest_s = longest_s
+        self.longest_s = longest_s
         self._reference: NDArray[np.float32] | None = None
         self._looked_s = self._changed_s = -math.inf
         self._looks = 0
@@ -33,7 +33,7 @@ class MotionDetector:
             self._changed_s, self._looks = seen_s, 0
             self._reference = seen.grey
         settled = seen_s - self._changed_s >= SETTLE_S and self._looks >= SETTLE_FRAMES
-        if settled and 0 <= seen_s - self._looked_s < self._longest_s:
+        if settled and 0 <= seen_s - self._looked_s < self.longest_s:
             return False
         self._reference = seen.grey
         self._looked_s = seen_s

@@ -5,12 +5,23 @@ from pathlib import Path
 import pytest
 from rigs.boards import BOARDS, write, write_board
 
-from edge.announce.notices import COVERED, DARK, HOT, READY, SIGHT_AGAIN, SMALLER, Notices
+from edge.announce.notices import (
+    BLURRED,
+    COVERED,
+    DARK,
+    HOT,
+    READY,
+    SENTENCES,
+    SIGHT_AGAIN,
+    SMALLER,
+    Notices,
+    sentence_of,
+)
 from edge.daemon.health import COOL_C, HOT_C
 from edge.daemon.monitors import HeatMonitor
 from edge.host.machine import Machine
 from edge.settings import AloudSettings
-from edge.stages import Timing
+from edge.stages import Condition, Timing
 
 
 def say_all(notices: Notices, now_s: float) -> list[str]:
@@ -97,6 +108,16 @@ def test_what_went_wrong_while_it_was_said_is_said_again_but_not_at_once(notices
     assert say_all(notices, 0) == [DARK]
     notices.ended(heard=False, lasting=False)
     assert [say_all(notices, second) for second in (1, 59, 60)] == [[], [], [DARK]]
+
+
+def test_each_condition_has_a_sentence_of_its_own(notices: Notices) -> None:
+    assert {sentence_of(one) for one in Condition} < set(SENTENCES)
+    assert len({sentence_of(one) for one in Condition}) == len(Condition)
+    assert sentence_of(None) == ""
+    notices.see(Condition.DARK, Condition.BLURRED)
+    assert say_all(notices, 0) == [DARK, BLURRED]
+    notices.see(None, None)
+    assert say_all(notices, 100) == [SIGHT_AGAIN]
 
 
 def test_it_may_happen_again(notices: Notices) -> None:

@@ -119,11 +119,28 @@ def test_what_was_missed_is_kept_but_not_for_ever(control_state: ControlState) -
 
 
 def test_a_look_is_answered_at_once_and_asked_of_the_loop_once(control_state: ControlState) -> None:
-    control_state.show({"model": "demo"}, {"text": "I see a dog", "probability": 0.9})
+    control_state.show(lambda: {"model": "demo"}, lambda: {"text": "I see a dog", "probability": 0.9})
     assert not control_state.take_look()
     assert control_state.answer({"command": "look"}) == {"text": "I see a dog", "probability": 0.9}
     assert (control_state.take_look(), control_state.take_look()) == (True, False)
     assert control_state.answer({"command": "status"})["model"] == "demo"
+
+
+def test_how_things_are_is_made_only_when_somebody_asks(control_state: ControlState) -> None:
+    made: list[str] = []
+
+    def make(what: str) -> dict[str, str]:
+        made.append(what)
+        return {}
+
+    control_state.show(lambda: make("status"), lambda: make("present"))
+    control_state.tidy()
+    control_state.take_look()
+    assert made == []
+    control_state.answer({"command": "look"})
+    assert made == ["present"]
+    control_state.answer({"command": "status"})
+    assert made == ["present", "status"]
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '"x"', "\x00\xff"])

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from rigs.camera import scene
 
-from edge.announce.notices import BLURRED, BRIGHT, COVERED, DARK, FROZEN, LOST
-from edge.stages import Pixels
+from edge.stages import Condition, Pixels
 from edge.vision.thumbnail import CELLS, SAMPLES, make_thumbnail
 from edge.vision.visibility import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Visibility, fault
 
@@ -44,19 +43,19 @@ def face_down() -> Pixels:
 @pytest.mark.parametrize(
     ("picture", "expected"),
     [
-        (noisy(0), DARK),
-        (noisy(12), DARK),
-        (face_down(), DARK),
-        (noisy(128), COVERED),
-        (noisy(254), BRIGHT),
-        (np.zeros(SIZE, np.uint8), DARK),
-        (np.full(SIZE, 255, np.uint8), BRIGHT),
-        (lamp(), ""),
-        (wall(), ""),
-        (scene(3), ""),
+        (noisy(0), Condition.DARK),
+        (noisy(12), Condition.DARK),
+        (face_down(), Condition.DARK),
+        (noisy(128), Condition.COVERED),
+        (noisy(254), Condition.BRIGHT),
+        (np.zeros(SIZE, np.uint8), Condition.DARK),
+        (np.full(SIZE, 255, np.uint8), Condition.BRIGHT),
+        (lamp(), None),
+        (wall(), None),
+        (scene(3), None),
     ],
 )
-def test_pictures(picture: Pixels, expected: str) -> None:
+def test_pictures(picture: Pixels, expected: Condition | None) -> None:
     assert fault(make_thumbnail(picture)) == expected
 
 
@@ -66,7 +65,7 @@ def test_every_frame_of_the_demo_can_be_seen() -> None:
     while (read := clip.read())[0]:
         faults.append(fault(make_thumbnail(np.asarray(read[1], np.uint8))))
     assert len(faults) > 300
-    assert set(faults) == {""}
+    assert set(faults) == {None}
 
 
 class Eye:
@@ -76,7 +75,9 @@ class Eye:
         self.visibility = Visibility(live=live)
         self.now_s = 0.0
 
-    def live(self, seconds: float, picture: Pixels | None, *, still: bool = False) -> list[tuple[float, str]]:
+    def live(
+        self, seconds: float, picture: Pixels | None, *, still: bool = False
+    ) -> list[tuple[float, Condition | None]]:
         """At ten frames a second; the changes of the fault, and after how many seconds."""
         changes, start_s = [], self.now_s
         seen = None if picture is None else make_thumbnail(picture)
@@ -91,15 +92,19 @@ class Eye:
         return changes
 
 
-@pytest.mark.parametrize(("picture", "why"), [(noisy(5), DARK), (noisy(99), COVERED), (None, LOST)])
-def test_what_lasts_is_a_fault_and_ends_when_something_is_seen_for_a_second(picture: Pixels | None, why: str) -> None:
+@pytest.mark.parametrize(
+    ("picture", "why"), [(noisy(5), Condition.DARK), (noisy(99), Condition.COVERED), (None, Condition.LOST)]
+)
+def test_what_lasts_is_a_fault_and_ends_when_something_is_seen_for_a_second(
+    picture: Pixels | None, why: Condition
+) -> None:
     eye = Eye()
     assert eye.live(5, scene(0)) == []
     ((begun_s, found),) = eye.live(60, picture)
     assert found == why
     assert PERSIST_S <= begun_s <= PERSIST_S + 0.2
     ((ended_s, found),) = eye.live(60, scene(0))
-    assert found == ""
+    assert found is None
     assert AGAIN_S <= ended_s <= AGAIN_S + 0.2
 
 
@@ -112,7 +117,7 @@ def test_somebody_who_passes_by_is_no_fault() -> None:
 
 def test_a_flash_of_light_does_not_end_it() -> None:
     eye = Eye()
-    assert [what for _, what in eye.live(10, noisy(5))] == [DARK]
+    assert [what for _, what in eye.live(10, noisy(5))] == [Condition.DARK]
     for _ in range(5):
         assert eye.live(AGAIN_S - 0.3, scene(0)) == []
         assert eye.live(1, noisy(5)) == []
@@ -120,10 +125,10 @@ def test_a_flash_of_light_does_not_end_it() -> None:
 
 def test_one_blindness_becomes_another() -> None:
     eye = Eye()
-    assert [what for _, what in eye.live(10, noisy(5))] == [DARK]
-    assert [what for _, what in eye.live(10, noisy(120))] == [COVERED]
-    assert [what for _, what in eye.live(10, None)] == [LOST]
-    assert [what for _, what in eye.live(10, noisy(5))] == [DARK]
+    assert [what for _, what in eye.live(10, noisy(5))] == [Condition.DARK]
+    assert [what for _, what in eye.live(10, noisy(120))] == [Condition.COVERED]
+    assert [what for _, what in eye.live(10, None)] == [Condition.LOST]
+    assert [what for _, what in eye.live(10, noisy(5))] == [Condition.DARK]
 
 
 def test_a_folder_of_images_is_never_lost() -> None:
@@ -134,18 +139,18 @@ def test_a_picture_that_does_not_move_at_all_is_frozen_and_one_that_is_only_stil
     eye = Eye()
     assert eye.live(100, scene(0)) == []
     ((begun_s, found),) = eye.live(60, scene(0), still=True)
-    assert found == FROZEN
+    assert found == Condition.FROZEN
     assert FROZEN_S <= begun_s <= FROZEN_S + 0.2
-    assert [what for _, what in eye.live(60, scene(0))] == [""]
+    assert [what for _, what in eye.live(60, scene(0))] == [None]
     assert Eye(live=False).live(600, scene(0), still=True) == []
 
 
 def test_a_camera_that_was_closed_on_purpose_has_no_fault() -> None:
     eye = Eye()
     eye.live(100, noisy(5))
-    assert eye.visibility.fault == DARK
+    assert eye.visibility.fault == Condition.DARK
     eye.visibility.begin_anew()
-    assert eye.visibility.fault == ""
+    assert eye.visibility.fault is None
     assert eye.live(2, None) == []
     assert eye.live(60, scene(0)) == []
 
@@ -160,19 +165,19 @@ def street() -> Pixels:
     return picture
 
 
-@pytest.mark.parametrize(("sigma", "note"), [(0, ""), (2, ""), (12, BLURRED), (20, BLURRED)])
-def test_what_is_blurred_for_long_is_noted_and_looked_at_all_the_same(sigma: int, note: str) -> None:
+@pytest.mark.parametrize(("sigma", "note"), [(0, None), (2, None), (12, Condition.BLURRED), (20, Condition.BLURRED)])
+def test_what_is_blurred_for_long_is_noted_and_looked_at_all_the_same(sigma: int, note: Condition | None) -> None:
     picture = street()
     if sigma:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
         picture = (picture + NOISE / 2).clip(0, 255).astype(np.uint8)
     eye = Eye()
     assert eye.live(BLUR_S - 1, picture) == []
-    assert eye.visibility.note == ""
+    assert eye.visibility.note is None
     assert eye.live(2, picture) == []
     assert eye.visibility.note == note
     assert eye.live(1, street()) == []
-    assert eye.visibility.note == ""
+    assert eye.visibility.note is None
 
 
 def test_while_a_camera_is_lost_its_picture_neither_stands_still_nor_is_blurred() -> None:
@@ -180,13 +185,13 @@ def test_while_a_camera_is_lost_its_picture_neither_stands_still_nor_is_blurred(
     eye = Eye()
     soft = np.asarray(cv2.GaussianBlur(street(), (0, 0), 12), np.uint8)
     for _ in range(3):
-        assert [what for _, what in eye.live(60, None)] == [LOST]
-        assert [what for _, what in eye.live(5, soft, still=True)] == [""]
-        assert eye.visibility.note == ""
+        assert [what for _, what in eye.live(60, None)] == [Condition.LOST]
+        assert [what for _, what in eye.live(5, soft, still=True)] == [None]
+        assert eye.visibility.note is None
     eye.live(7, soft)
-    assert eye.visibility.note == BLURRED
+    assert eye.visibility.note == Condition.BLURRED
     eye.live(20, soft, still=True)
-    assert eye.visibility.fault == FROZEN
+    assert eye.visibility.fault == Condition.FROZEN
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (1080, 1920), (97, 131), (5, 900), (1, 1)])

@@ -1,0 +1,98 @@
+"""Another model while it runs: a smaller or a larger one by the memory, or a better one that was fetched."""
+
+from edge import pipeline
+from edge.announce.notices import BETTER, SMALLER, Notices
+from edge.daemon.equipment import Equipment
+from edge.daemon.monitors import MemoryMonitor
+from edge.daemon.reporter import Reporter
+from edge.daemon.upgrade import Upgrade
+
+
+class ModelChanges:
+    """Tells once a turn whether another model is to run, and brings it in."""
+
+    def __init__(
+        self,
+        equipment: Equipment,
+        reporter: Reporter,
+        notices: Notices,
+        summary: pipeline.Summary,
+        *,
+        fetch: bool,
+    ) -> None:
+        """With `fetch`, and where the settings allow it, a Raspberry Pi with a camera fetches the best model for it."""
+        self._equipment = equipment
+        self._reporter = reporter
+        self._notices = notices
+        self._summary = summary
+        self._fetch = fetch
+        self._upgrade: Upgrade | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew with what is open now; a better model is looked for again where the selector is another."""
+        equipment = self._equipment
+        selector, settings = equipment.selector, equipment.settings.model
+        self._memory = MemoryMonitor(selector, enabled=settings.step_down)
+        self.wanted = False
+        """Whether another model is to run: then `change` is to be called."""
+        fetch = self._fetch and settings.fetch and selector.machine.is_raspberry_pi and equipment.camera.live
+        if self._upgrade is not None and (not fetch or self._upgrade.selector is not selector):
+            self._upgrade.close()
+            self._upgrade = None
+        if fetch and self._upgrade is None:
+            self._upgrade = Upgrade(selector, settings.engine, self._reporter.tell)
+
+    def look(self, now_s: float) -> None:
+        """See whether another model is `wanted`; to be called in each turn of the loop."""
+        self.wanted = self._memory.look(now_s)
+        if self._upgrade is not None and self._summary.frames > 1:  # first it is ready
+            self._upgrade.look(now_s)
+            self.wanted |= self._ready_upgrade() is not None
+
+    def change(self) -> bool:
+        """Take the better model, or what the memory allows; return whether it was the better one.
+
+        Raises NoModelFits when there is none any more.
+        """
+        self.wanted = False
+        if upgrade := self._ready_upgrade():
+            self._take(upgrade)
+            return True
+        if self._upgrade is not None:
+            self._upgrade.close()  # the memory is not for two
+        self._step(down=self._memory.wanted == "down")
+        return False
+
+    def close(self) -> None:
+        """Give up what is being fetched or loaded. May be called twice."""
+        if self._upgrade is not None:
+            self._upgrade.close()
+
+    def end_children(self) -> None:
+        """End the processes, at once and from any thread."""
+        if self._upgrade is not None:
+            self._upgrade.end_child()
+
+    def _ready_upgrade(self) -> Upgrade | None:
+        # words that are being said may end: another voice would not know what became of them
+        if self._memory.wanted == "down" or self._summary.in_the_air:
+            return None
+        return self._upgrade if self._upgrade is not None and self._upgrade.is_ready else None
+
+    def _take(self, upgrade: Upgrade) -> None:
+        selector = self._equipment.selector
+        before = selector.running
+        self._equipment.take_network(upgrade.take)
+        self._reporter.model_changed(before, selector.running, "it sees better, and has just been fetched")
+        self._notices.once("model", BETTER)
+
+    def _step(self, *, down: bool) -> None:
+        selector = self._equipment.selector
+        before, why = selector.running, self._memory.reason
+        self._equipment.classifier = selector.step_down() if down else selector.step_up()
+        if selector.running == before:
+            return
+        self._reporter.model_changed(before, selector.running, why)
+        if down:
+            self._notices.once("model", SMALLER)
