@@ -1,6 +1,7 @@
 """All the wiring: settings become stages, and what happens is told. READ THIRD."""
 
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -25,13 +26,16 @@ from edge.daemon.requests import RequestHandler
 from edge.daemon.signals import Signals, StopRequested
 from edge.errors import EX_OK, ControlError, EdgeError
 from edge.host.machine import Machine
-from edge.host.systemd import Teller, Watchdog
+from edge.host.systemd import Watchdog, lines_to
 from edge.models.crash_marker import runtime_folder
 from edge.models.groups import load_groups
 from edge.settings import Settings
 from edge.stages import Frame
 from edge.vision.motion import MotionDetector
 from edge.vision.visibility import Visibility
+
+_log = logging.getLogger("edge.daemon")
+"""The lines of the daemon: of this, and of what is in edge/daemon."""
 
 
 def run(
@@ -56,8 +60,8 @@ def run(
     with ExitStack() as closing:
         events = Events(settings.service.events)
         closing.callback(events.close)
-        tell = Teller(sys.stderr if settings.service.events == "-" else sys.stdout)
-        reporter = Reporter(events, tell, summary, frame_events=settings.service.events_frames)
+        closing.enter_context(lines_to(sys.stderr if settings.service.events == "-" else sys.stdout, _log))
+        reporter = Reporter(events, summary, frame_events=settings.service.events_frames)
         signals = closing.enter_context(Signals(reporter.stopped))
         events.emit("started", version=__version__, pid=os.getpid())
         try:
@@ -71,13 +75,13 @@ def run(
                     overrides=overrides,
                     synset=synset,
                 )
-                _open_control(settings, parts.control_state, signals, closing, tell)
+                _open_control(settings, parts.control_state, signals, closing)
                 signals.on_force(parts.equipment.end_children)
                 closing.callback(parts.equipment.close)
                 paused = parts.control_state.paused
                 parts.equipment.open(paused=paused)
                 if paused:
-                    tell("It was told not to look: edge resume opens the camera.")
+                    _log.info("It was told not to look: edge resume opens the camera.")
         except StopRequested:
             reporter.stopped()
             return EX_OK
@@ -147,8 +151,8 @@ def _make_parts(
     synset: Path | None,
 ) -> Parts:
     """Make what needs no device and no model yet: the equipment is still closed. Raises ConfigError."""
-    words = Words(settings.announce, settings.speech, reporter.tell)
-    control_state = ControlState(state_file(), reporter.tell)
+    words = Words(settings.announce, settings.speech, _log.info)
+    control_state = ControlState(state_file())
 
     def missed(what: Missed) -> None:
         reporter.missed(what)
@@ -164,7 +168,6 @@ def _make_parts(
 
     equipment = Equipment(
         settings,
-        reporter.tell,
         reporter.camera_lost,
         camera_back,
         machine=machine,
@@ -181,9 +184,7 @@ def _look_anew(announcer: Announcer, motion: MotionDetector) -> None:
     motion.reset()
 
 
-def _open_control(
-    settings: Settings, control_state: ControlState, signals: Signals, closing: ExitStack, tell: Teller
-) -> None:
+def _open_control(settings: Settings, control_state: ControlState, signals: Signals, closing: ExitStack) -> None:
     """Let it be spoken to, from the start: a model may take long to load."""
     starting = {"version": __version__, "pid": os.getpid(), "starting": True}
     control_state.show(lambda: starting, lambda: {"text": "I'm starting."})
@@ -193,7 +194,7 @@ def _open_control(
     try:
         server = ControlServer(path, control_state.answer)
     except ControlError as error:
-        tell(f"Not to be spoken to: {error}.")
+        _log.info(f"Not to be spoken to: {error}.")
     else:
         signals.on_force(server.close)
         closing.callback(server.close)
@@ -308,7 +309,7 @@ class Wiring:
         before = selector.running
         try:
             settings = reread() if reread else old
-            words = Words(settings.announce, settings.speech, reporter.tell)
+            words = Words(settings.announce, settings.speech, _log.info)
         except EdgeError as error:
             reporter.reload_refused(str(error))
             return

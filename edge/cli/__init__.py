@@ -23,11 +23,12 @@ from edge.cli.quantize import quantize
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
-from edge.host.systemd import ERROR, Teller, notify
+from edge.host.systemd import lines_to, notify
 
 if TYPE_CHECKING:
     from edge.stages import Classifier
 
+_log = logging.getLogger(__name__)
 EX_BROKEN_PIPE = 141
 _IN_EFFECT = Path()
 """What `edge config --check` is about when no file is named."""
@@ -76,13 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _tell_failure(text: str, code: int, *, is_run: bool) -> None:
     """Why the command fails, on standard error; of a service also in the journal's way and in `systemctl status`."""
-    tell = Teller(sys.stderr)
     lines = text.splitlines()
     if is_run:
         notify(f"STATUS={lines[0]}")
-    for line in lines:
-        tell(f"edge: {line}", priority=ERROR, event="failed" if is_run else None, exit_code=code)
-    tell.linger()
+    with lines_to(sys.stderr, _log) as handler:
+        for line in lines:
+            _log.error(f"edge: {line}", extra={"event": "failed" if is_run else None, "exit_code": code})
+        handler.linger()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import base64
 import contextlib
 import difflib
 import json
+import logging
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ from edge.announce.announcer import Missed
 from edge.announce.english import plain
 from edge.host.atomic import to_disk, write_text
 
+_log = logging.getLogger(__name__)
 LONGEST_SNOOZE_S = 7 * 86400.0
 MOST_MISSED = 200
 """So many things that were not said are kept, in memory."""
@@ -36,10 +38,9 @@ class Refused(Exception):  # noqa: N818 - it is an answer
 class ControlState:
     """Safe from both threads."""
 
-    def __init__(self, mutes_file: Path | None, tell: Callable[[str], object] = lambda _line: None) -> None:
-        """Read the mutes. A damaged file is set aside, and `tell` hears of it."""
+    def __init__(self, mutes_file: Path | None) -> None:
+        """Read the mutes. A damaged file is set aside."""
         self._file = mutes_file
-        self._tell = tell
         self._lock = threading.Lock()
         self._mutes = self._read()
         self._names: Callable[[], Iterable[tuple[str, Iterable[str]]]] = tuple
@@ -232,13 +233,13 @@ class ControlState:
         except FileNotFoundError:
             return []
         except OSError as error:
-            self._tell(f"{self._file}: {error.strerror}: what was muted is not known.")
+            _log.info(f"{self._file}: {error.strerror}: what was muted is not known.")
             return []
         except ValueError as error:
             aside = self._file.with_name(f"{self._file.name}.damaged")
             with contextlib.suppress(OSError):
                 self._file.replace(aside)
-            self._tell(f"{self._file} is damaged ({error}) and was set aside as {aside.name}: nothing is muted.")
+            _log.info(f"{self._file} is damaged ({error}) and was set aside as {aside.name}: nothing is muted.")
             return []
 
     def _mark(self) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from edge.settings import ModelSettings, Settings
 from edge.speech import open_speaker
 from edge.stages import Classifier, Speaker
 
+_log = logging.getLogger(__name__)
+
 
 class Equipment:
     """Opens and closes all that is slow, big or noisy."""
@@ -26,7 +29,6 @@ class Equipment:
     def __init__(
         self,
         settings: Settings,
-        tell: Callable[[str], None],
         lost: Callable[[str], object],
         back: Callable[[str], object],
         *,
@@ -35,12 +37,12 @@ class Equipment:
         overrides: Mapping[str, Any] | None = None,
         synset: Path | None = None,
     ) -> None:
-        """`tell` is for people; `lost` and `back` are for cameras.open_lasting. Opens nothing yet."""
+        """`lost` and `back` are for cameras.open_lasting. Opens nothing yet."""
         self.settings = settings
-        self._tell, self._lost, self._back = tell, lost, back
+        self._lost, self._back = lost, back
         self._every_frame = every_frame
         self._new_selector = functools.partial(
-            ModelSelector, machine=machine, overrides=overrides, synset=synset, tell=tell, bring=True
+            ModelSelector, machine=machine, overrides=overrides, synset=synset, tell=_log.info, bring=True
         )
         self._strict = False
         """Whether a voice that cannot be opened is an error, and not only a silence that is told."""
@@ -89,7 +91,7 @@ class Equipment:
         before = self.classifier.name
         take()
         self.classifier = self.selector.classifier
-        self._tell(self._model_line())
+        _log.info(self._model_line())
         if before == DEMO:
             # what is recognised is worth a voice now
             self._exchange_speaker(False)
@@ -144,17 +146,17 @@ class Equipment:
         if self.camera.live and self.camera.waits:
             pass  # that it is lost, or paused, is told
         elif settings.source == "auto" and not self.camera.live:
-            self._tell(f"No camera found: playing {self.camera.description}.")
+            _log.info(f"No camera found: playing {self.camera.description}.")
         else:
-            self._tell(f"Camera: {self.camera.description}.")
+            _log.info(f"Camera: {self.camera.description}.")
 
     def _open_network(self) -> None:
         self.classifier = self.selector.open()
-        self._tell(self._model_line())
+        _log.info(self._model_line())
         if self.camera.description == DEMO_CLIP and self.settings.model.name == "auto" and self.classifier.name == DEMO:
-            self._tell("This is a demo: a drawn clip, and a network that knows 52 drawings and nothing of the world.")
+            _log.info("This is a demo: a drawn clip, and a network that knows 52 drawings and nothing of the world.")
         if self.camera.description == DEMO_CLIP and self.classifier.name != DEMO:
-            self._tell("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
+            _log.info("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
 
     def _model_line(self) -> str:
         return f"Model: {self.selector.description}{'' if self.classifier.calibrated else ', uncalibrated'}."
@@ -168,7 +170,7 @@ class Equipment:
         settings = self.settings.speech
         silent = dataclasses.replace(settings, driver="log")
         if self.camera.live and self.settings.model.name == "auto" and self.classifier.name == DEMO:
-            self._tell(
+            _log.info(
                 "The demo network knows only its own few things, so I print what I would say. Use --model demo to "
                 "hear it, or --model PREFIX for a network that knows more."
             )
@@ -178,7 +180,7 @@ class Equipment:
             except SpeechError as error:
                 if self._strict:
                     raise
-                self._tell(f"No sound ({error}): I print what I would say.")
+                _log.info(f"No sound ({error}): I print what I would say.")
         # a line is written for each announcement anyway
         return open_speaker(silent, printed=lambda _text: None)
 

@@ -41,7 +41,7 @@ class ModelChanges:
             self._upgrade.close()
             self._upgrade = None
         if fetch and self._upgrade is None:
-            self._upgrade = Upgrade(selector, settings.engine, self._reporter.tell)
+            self._upgrade = Upgrade(selector, settings.engine)
 
     def look(self, now_s: float) -> None:
         """See whether another model is `wanted`; to be called in each turn of the loop."""

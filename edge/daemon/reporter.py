@@ -1,5 +1,6 @@
 """Telling people (lines), programs (events) and systemd (status) what happens."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from edge import pipeline
 from edge.announce.announcer import Missed
 from edge.announce.notices import sentence_of
 from edge.daemon.events import Events
-from edge.host.systemd import ERROR, WARNING, Teller, notify
+from edge.host.systemd import notify
 from edge.stages import (
     INTERRUPTED,
     TOO_LATE,
@@ -23,6 +24,8 @@ from edge.stages import (
     Timing,
 )
 
+_log = logging.getLogger(__name__)
+
 
 class _Counts(NamedTuple):
     frames: int = 0
@@ -35,9 +38,8 @@ class Reporter:
 
     STATUS_EVERY_S, SUMMARY_EVERY_S = 10.0, 600.0
 
-    def __init__(self, events: Events, tell: Teller, summary: pipeline.Summary, *, frame_events: bool) -> None:
+    def __init__(self, events: Events, summary: pipeline.Summary, *, frame_events: bool) -> None:
         """`summary` is the loop's: it has all counts. With `frame_events` each frame is an event."""
-        self.tell = tell
         self._events = events
         self._summary = summary
         self._frame_events = frame_events
@@ -65,18 +67,18 @@ class Reporter:
             line = f"Now {now[1]} runs {now[0]} instead of {before[1]}: {why}."
         else:
             line = f"Now {now[0]} looks instead of {before[0]}: {why}."
-        self.tell(line, priority=WARNING, event="model_changed", model=now[0], reason=why)
+        _log.warning(line, extra={"event": "model_changed", "model": now[0], "reason": why})
         self._events.emit("model_changed", before=before[0], model=now[0], engine=now[1], reason=why)
 
     def camera_lost(self, why: str) -> None:
         """A live camera gives nothing any more; it is opened again and again."""
         line = f"{why} (it is tried again until it works)"
-        self.tell(line, priority=WARNING, event="camera_lost", reason=why)
+        _log.warning(line, extra={"event": "camera_lost", "reason": why})
         self._events.emit("camera_lost", reason=why)
 
     def camera_back(self, description: str) -> None:
         """It gives frames again."""
-        self.tell(f"Camera: {description} is back.", event="camera_back", camera=description)
+        _log.info(f"Camera: {description} is back.", extra={"event": "camera_back", "camera": description})
         self._events.emit("camera_back", camera=description)
 
     @contextmanager
@@ -94,29 +96,30 @@ class Reporter:
     def reloaded(self, *, restart_needed: bool) -> None:
         """Other settings hold."""
         later = " What changed in [service] holds from the next start on." if restart_needed else ""
-        self.tell(f"The settings were read anew.{later}", event="reloaded")
+        _log.info(f"The settings were read anew.{later}", extra={"event": "reloaded"})
         self._events.emit("reloaded")
 
     def reload_refused(self, faults: str) -> None:
         """The settings, read anew, cannot be used; a line for each fault."""
         for fault in faults.splitlines():
-            self.tell(f"The settings stay as they were: {fault}", priority=ERROR, event="reload_refused", reason=fault)
+            _log.error(f"The settings stay as they were: {fault}", extra={"event": "reload_refused", "reason": fault})
         self._events.emit("reload_refused", reason=faults)
 
     def paused(self, paused: bool) -> None:
         """The camera was closed or opened on request."""
         name = "paused" if paused else "resumed"
-        self.tell("The camera is closed, as was asked for." if paused else "The camera is open again.", event=name)
+        line = "The camera is closed, as was asked for." if paused else "The camera is open again."
+        _log.info(line, extra={"event": name})
         self._events.emit(name)
 
     def snapshot_taken(self) -> None:
         """Somebody has asked for a picture, and gets it."""
-        self.tell("A snapshot was asked for, and given.", event="snapshot")
+        _log.info("A snapshot was asked for, and given.", extra={"event": "snapshot"})
         self._events.emit("snapshot")
 
     def notified(self, notice: Announcement) -> None:
         """The daemon has begun to say something of itself."""
-        self.tell(notice.text, event="notice")
+        _log.info(notice.text, extra={"event": "notice"})
         self._events.emit("notice", text=notice.text)
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
@@ -178,13 +181,10 @@ class Reporter:
         self._counts = _Counts(summary.frames, summary.looks, summary.said.total())
         if self._counted_s:
             frames, looks, said = (now - then for now, then in zip(self._counts, before, strict=True))
-            self.tell(
+            _log.info(
                 f"In the last {(now_s - self._counted_s) / 60:.0f} minutes: {frames} frames, {looks} of them "
                 f"classified, {said} things said; {state}.",
-                event="summary",
-                frames=frames,
-                looks=looks,
-                said=said,
+                extra={"event": "summary", "frames": frames, "looks": looks, "said": said},
             )
         self._counted_s = now_s
 
@@ -196,19 +196,18 @@ class Reporter:
     def announced(self, announcement: Announcement, frame: Frame) -> None:
         """The line for each thing recognised."""
         assert self._classifier
-        self.tell(
+        what = {
+            "label": announcement.label,
+            "id": announcement.id,
+            "probability": round(announcement.probability, 4),
+        }
+        _log.info(
             f"{announcement.text} ({announcement.probability:.0%})",
-            event="announced",
-            label=announcement.label,
-            id=announcement.id,
-            probability=round(announcement.probability, 4),
-            model=self._classifier.name,
+            extra={"event": "announced", **what, "model": self._classifier.name},
         )
         self._events.emit(
             "announced",
-            label=announcement.label,
-            id=announcement.id,
-            probability=round(announcement.probability, 4),
+            **what,
             text=announcement.text,
             frame_s=None if frame.media_s is None else round(frame.media_s, 3),
             frame_age_ms=round(1000 * (time.monotonic() - frame.captured_s), 1),
@@ -229,7 +228,8 @@ class Reporter:
     def _hear(self, problem: str) -> None:
         if problem != self._problem:
             line = f"No sound ({problem}): I print what I would say." if problem else "There is sound again."
-            self.tell(line, event="sound", problem=problem or None, **({"priority": WARNING} if problem else {}))
+            level = logging.WARNING if problem else logging.INFO
+            _log.log(level, line, extra={"event": "sound", "problem": problem or None})
             self._problem = problem
 
     def sees(self, fault: Condition | None, note: Condition | None) -> None:
@@ -243,8 +243,8 @@ class Reporter:
         else:
             line = "Something can be seen again."
         self._fault = fault
-        bad = {"priority": WARNING} if fault or note else {}
-        self.tell(line, event="sight", problem=problem or None, note=hint or None, **bad)
+        level = logging.WARNING if fault or note else logging.INFO
+        _log.log(level, line, extra={"event": "sight", "problem": problem or None, "note": hint or None})
         if fault:
             self._tell_ready()  # the wait for a camera is announced: more cannot be done
 
@@ -267,10 +267,10 @@ class Reporter:
         notify("STOPPING=1")
         self._events.emit("stopped", frames=summary.frames, seconds=round(summary.seconds, 3))
         words = ", ".join(label if count == 1 else f"{label} ({count} times)" for label, count in summary.said.items())
-        self.tell(
+        _log.info(
             f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} a second. "
             f"Said: {words or 'nothing'}.",
-            event="stopped",
+            extra={"event": "stopped"},
         )
         if self._events.lost:
-            self.tell(f"{self._events.lost} events could not be written (is the disk full?).")
+            _log.info(f"{self._events.lost} events could not be written (is the disk full?).")

@@ -6,6 +6,7 @@ between two frames. Whatever goes wrong on the way is told once, and what runs g
 
 import contextlib
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from edge.selection.selector import ModelSelector, Option
 from edge.stages import Classifier
 from edge.worker import Reply, Worker, WorkerError
 
+_log = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 86400.0
 """A day, over a line on which one network takes so long."""
@@ -45,7 +47,10 @@ class FetchJob:
         self._unread = b""
         try:
             self._worker = Worker(
-                *("edge.installer.install", {"lines": write}, f"the fetching of {name}", START_TIMEOUT_S),
+                "edge.installer.install",
+                {"lines": write},
+                f"the fetching of {name}",
+                START_TIMEOUT_S,
                 wait=False,
                 pass_fds=(write,),
             )
@@ -84,13 +89,11 @@ class Upgrade:
         self,
         selector: ModelSelector,
         engine: str,
-        tell: Callable[[str], None],
         start: Callable[[str, str], Job] = FetchJob,
     ) -> None:
-        """`engine` is [model] engine; `tell` is for people; `start` begins to install the network of that name."""
+        """`engine` is [model] engine; `start` begins to install the network of that name."""
         self.selector = selector
         self._engine = engine
-        self._tell = tell
         self._start = start
         self._begun = self._closed = False
         self._name = ""
@@ -116,7 +119,7 @@ class Upgrade:
         if self._thread is not None and not self._thread.is_alive():
             self._thread = None
             if self._fault:
-                self._tell(f"{self._fault}. {self.selector.name} goes on.")
+                _log.info(f"{self._fault}. {self.selector.name} goes on.")
 
     def take(self) -> None:
         """Go over to the network that is ready."""
@@ -145,32 +148,32 @@ class Upgrade:
         self._name = self.selector.better()
         if not self._name:
             return
-        self._tell(f"{self._name} would see better: it is being fetched meanwhile (--no-fetch keeps edge from it).")
+        _log.info(f"{self._name} would see better: it is being fetched meanwhile (--no-fetch keeps edge from it).")
         self._shown_s = now_s
         try:
             self._job = self._start(self._name, self._engine)
         except (WorkerError, OSError) as error:
-            self._tell(f"It cannot be fetched: {error}.")
+            _log.info(f"It cannot be fetched: {error}.")
 
     def _attend(self, job: Job, now_s: float) -> None:
         shown = ""
         reply = job.poll()
         for kind, line in job.lines():
             if kind == "tell":
-                self._tell(line)
+                _log.info(line)
             else:
                 shown = line
         if shown and now_s - self._shown_s >= self.SHOW_EVERY_S:
             self._shown_s = now_s
-            self._tell(shown)
+            _log.info(shown)
         if reply is None:
             return
         job.close()
         self._job = None
         if reply.error:
-            self._tell(f"{reply.error.removesuffix('.')}. {self.selector.name} goes on.")
+            _log.info(f"{reply.error.removesuffix('.')}. {self.selector.name} goes on.")
             return
-        self._tell(f"{self._name} is installed, and is being loaded.")
+        _log.info(f"{self._name} is installed, and is being loaded.")
         self._thread = threading.Thread(target=self._open, name="loading", daemon=True)
         self._thread.start()
 

@@ -1,9 +1,11 @@
 """Tell systemd how the daemon is doing, and its journal what happens; the journal's fields need systemd-python."""
 
+import logging
 import math
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +16,11 @@ STALE_S = 5.0
 PATIENCE_S = 600.0
 """How long opening a network (which may mean measuring some), a camera or a voice may take while it runs."""
 LINGER_S = 0.25
-INFO, WARNING, ERROR = 6, 4, 3
-"""Priorities of the journal (syslog(3))."""
+BUSY_S = 0.2
+"""How long a thread waits for another one's line to be written, before its own is lost."""
+PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.NOTSET: 7}
+"""The journal's (syslog(3)), by the least level."""
+_OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message"}
 
 
 def notify(state: str) -> bool:
@@ -75,22 +80,40 @@ class Watchdog:
             self._told_s = self._progress_s = time.monotonic()
 
 
-class Teller:
-    """Tells people what happens: a line on the terminal, or an entry with fields in systemd's journal."""
+class LineHandler(logging.Handler):
+    """Tells people what is logged: a line on the terminal, or an entry with fields in systemd's journal.
+
+    What a record has by `extra=` becomes EDGE_NAME in the journal, unless it is None.
+    """
 
     def __init__(self, terminal: TextIO) -> None:
+        super().__init__()
         self._terminal = terminal
         self._journal = _journal() if _is_journal(terminal) else None
+        self._turn = threading.RLock()
 
-    def __call__(self, line: str, *, priority: int = INFO, **fields: Any) -> None:
-        """Tell a line. Each of `fields` that is not None becomes EDGE_NAME in the journal."""
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write it; False when another thread has been writing for too long.
+
+        Raises BrokenPipeError when the reader of the terminal's end is gone: that is no reason to go on in silence.
+        """
+        # not the handler's own lock, which has no bound: the thread that ends the daemon must not wait for one that
+        # hangs in a write
+        if not self._turn.acquire(timeout=BUSY_S):
+            return False
+        try:
+            self.emit(record)
+        finally:
+            self._turn.release()
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
         # a full disk, or a terminal that is gone, must not end what the daemon is for
         try:
             if self._journal:
-                named = {f"EDGE_{name.upper()}": str(value) for name, value in fields.items() if value is not None}
-                self._journal.send(line, PRIORITY=str(priority), SYSLOG_IDENTIFIER="edge", **named)
+                self._journal.send(self.format(record), **_fields(record))
             else:
-                print(line, file=self._terminal, flush=True)
+                print(self.format(record), file=self._terminal, flush=True)
         except BrokenPipeError:
             raise
         except OSError:
@@ -104,6 +127,33 @@ class Teller:
         """
         if self._journal:
             time.sleep(LINGER_S)
+
+
+@contextmanager
+def lines_to(terminal: TextIO, logger: logging.Logger) -> Iterator[LineHandler]:
+    """Write what `logger` and those below it are told, from INFO on, there and nowhere else."""
+    handler = LineHandler(terminal)
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def _fields(record: logging.LogRecord) -> dict[str, str]:
+    """The journal's fields of a record (systemd.journal-fields(7))."""
+    priority = next(priority for least, priority in PRIORITIES.items() if record.levelno >= least)
+    own = {
+        f"EDGE_{name.upper()}": str(value)
+        for name, value in vars(record).items()
+        if name not in _OF_EVERY_RECORD and value is not None
+    }
+    return {"PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "edge", **own}
 
 
 def _is_journal(terminal: TextIO) -> bool:

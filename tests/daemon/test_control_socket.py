@@ -1,6 +1,7 @@
 """The control socket, with real clients: good ones, strangers, and such as send rubbish or nothing."""
 
 import json
+import logging
 import os
 import random
 import signal
@@ -144,13 +145,13 @@ def test_how_things_are_is_made_only_when_somebody_asks(control_state: ControlSt
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '"x"', "\x00\xff"])
-def test_damaged_mutes_are_set_aside(tmp_path: Path, content: str) -> None:
+def test_damaged_mutes_are_set_aside(tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "mutes.json"
     file.write_text(content, encoding="latin-1")
-    lines: list[str] = []
-    assert ControlState(file, lines.append).muted == frozenset()
-    assert len(lines) == 1
-    assert "mutes.json.damaged" in lines[0]
+    caplog.set_level(logging.INFO, "edge.daemon")
+    assert ControlState(file).muted == frozenset()
+    assert len(caplog.messages) == 1
+    assert "mutes.json.damaged" in caplog.messages[0]
     assert [entry.name for entry in tmp_path.iterdir()] == ["mutes.json.damaged"]
 
 

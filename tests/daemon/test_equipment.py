@@ -16,7 +16,7 @@ def ignore(_line: str) -> None:
 
 def test_the_model_is_closed_and_a_forced_end_leaves_no_mark() -> None:
     settings = load(environment={}, flags={"camera": {"source": "demo"}, "speech": {"driver": "log"}})
-    equipment = Equipment(settings, ignore, ignore, ignore)
+    equipment = Equipment(settings, ignore, ignore)
     equipment.end_children()  # there are none yet
     equipment.open(paused=False)
     selector = equipment.selector

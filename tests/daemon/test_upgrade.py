@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import random
 import re
@@ -307,8 +308,7 @@ def test_a_settings_file_that_is_read_anew_may_end_it(tmp_path: Path, machine: M
     selector = ModelSelector(settings, machine=machine)
     selector.open()
     job = ScriptedJob(None)
-    told: list[str] = []
-    upgrade = Upgrade(selector, "mxnet", told.append, lambda _name, _engine: job)
+    upgrade = Upgrade(selector, "mxnet", lambda _name, _engine: job)
     upgrade.look(0.0)
     assert not job.closed
     upgrade.close()
@@ -342,14 +342,22 @@ class ScriptedJob:
 class House:
     """A loader that runs the small network, and an upgrade to what `install` puts into the store."""
 
-    def __init__(self, machine: Machine, store: Path, **model: Any) -> None:
-        self.told: list[str] = []
+    def __init__(self, machine: Machine, store: Path, caplog: pytest.LogCaptureFixture, **model: Any) -> None:
+        caplog.set_level(logging.INFO, "edge.daemon")
+        self._caplog = caplog
         self.store = store
         flags = {"model": model, "speech": {"driver": "log"}, "camera": {"source": "demo"}}
-        self.selector = ModelSelector(load(environment={}, flags=flags), machine=machine, tell=self.told.append)
+        self.selector = ModelSelector(
+            load(environment={}, flags=flags), machine=machine, tell=logging.getLogger("edge.daemon").info
+        )
         self.selector.open()
         self.job = ScriptedJob(Reply(value="better"), ("tell", "a line"), ("show", "half of it"))
-        self.upgrade = Upgrade(self.selector, "mxnet", self.told.append, self.start)
+        self.upgrade = Upgrade(self.selector, "mxnet", self.start)
+
+    @property
+    def told(self) -> list[str]:
+        """What a person reads of it."""
+        return self._caplog.messages
 
     def start(self, name: str, engine: str) -> ScriptedJob:
         assert (name, engine) == ("better", "mxnet")
@@ -372,9 +380,11 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, machine: Machine, store: Path, server: FileServer) -> Iterator[House]:
+def house(
+    tmp_path: Path, machine: Machine, store: Path, server: FileServer, caplog: pytest.LogCaptureFixture
+) -> Iterator[House]:
     store_of(tmp_path / "xdg-data", machine, small=100)
-    house = House(machine, store)
+    house = House(machine, store, caplog)
     yield house
     house.upgrade.close()
     house.selector.close()
