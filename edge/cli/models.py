@@ -17,7 +17,7 @@ from edge.cli.progress import Progress
 from edge.cli.speech import print_how_labels_are_said
 from edge.cli.table import WIDTH, mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
-from edge.models.checkpoint import About
+from edge.models.checkpoint import ModelInfo
 from edge.models.labels import read_labels
 from edge.models.store import PACKAGE
 from edge.selection.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
@@ -207,7 +207,7 @@ def add(options: argparse.Namespace) -> int:
     else:
         assert entry
         checkpoint = find_checkpoint(options.prefix, dataclasses.asdict(source.input), options.synset)
-        about = About(source.top1 or entry.top1, source.top5 or entry.top5, entry.title)
+        about = ModelInfo(source.top1 or entry.top1, source.top5 or entry.top5, entry.title)
         checkpoint = dataclasses.replace(checkpoint, about=about)
         print(f"No model.toml: taking the input and the accuracy that the catalogue has of {entry.name}'s old files.")
     name = options.name or checkpoint.name

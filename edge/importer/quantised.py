@@ -43,7 +43,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class About:
+class QuantisedInfo:
     """What is known of a quantised version."""
 
     made_of: str
@@ -67,7 +67,7 @@ def quantised_folder(checkpoint: Checkpoint, precision: str = INT8) -> Path:
 
 def about_quantised(
     checkpoint: Checkpoint, precision: str = INT8, digests: Mapping[str, str] | None = None
-) -> About | None:
+) -> QuantisedInfo | None:
     """Return what is known of the quantised version; None when there is none.
 
     Raises ModelError, in one line, for one that was made of other files or cannot be read.
@@ -76,7 +76,7 @@ def about_quantised(
     again = f"edge models quantize {checkpoint.name} makes another"
     try:
         table = _read(folder)
-        about = About(
+        about = QuantisedInfo(
             str(table["made_of"]),
             str(table["method"]),
             tuple(table["kept"]),
@@ -140,7 +140,7 @@ def weights_mib(checkpoint: Checkpoint, precision: str) -> float:
     return path.stat().st_size / 2**20
 
 
-def to_table(about: About, graph: Graph) -> dict[str, Any]:
+def to_table(about: QuantisedInfo, graph: Graph) -> dict[str, Any]:
     """Return the about.json of a quantised graph: what `about_quantised` reads back, with the mark of these files."""
     return {
         "made_of": about.made_of,

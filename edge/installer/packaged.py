@@ -27,8 +27,8 @@ from edge.importer.cache import ABOUT, key_of
 from edge.importer.int8 import Means, Ranges, make_int8_graph
 from edge.importer.quantised import (
     INT8,
-    About,
     Figures,
+    QuantisedInfo,
     about_quantised,
     quantised_folder,
     quantised_graph,
@@ -37,8 +37,7 @@ from edge.importer.quantised import (
 from edge.installer.converter.efficientnet import SIZES, convert
 from edge.models.calibration import fitted_to
 from edge.models.catalogue import Entry, Package
-from edge.models.checkpoint import About as AboutModel
-from edge.models.checkpoint import Calibration, Checkpoint, find_checkpoint, store_folders
+from edge.models.checkpoint import Calibration, Checkpoint, ModelInfo, find_checkpoint, store_folders
 from edge.models.store import (
     PACKAGE,
     Answer,
@@ -221,7 +220,7 @@ def make_checkpoint(entry: Entry, member: Path, folder: Path) -> Checkpoint:
         folder / f"{name}-0000.params",
         folder / "synset.txt",
         entry.package.input,
-        about=AboutModel(entry.top1, entry.top5, f"{entry.title}, from the Python package {entry.package.name}"),
+        about=ModelInfo(entry.top1, entry.top5, f"{entry.title}, from the Python package {entry.package.name}"),
     )
 
 
@@ -230,7 +229,7 @@ def make_int8(checkpoint: Checkpoint, int8: Int8) -> Path:
     folder = quantised_folder(checkpoint)
     folder.mkdir(mode=0o755)
     graph = make_int8_graph(checkpoint, int8.ranges, int8.means, folder)
-    about = About(int8.made_of, f"{OURS}{int8.method}", (), int8.figures, int8.answer)
+    about = QuantisedInfo(int8.made_of, f"{OURS}{int8.method}", (), int8.figures, int8.answer)
     write_text(folder / ABOUT, json.dumps(to_table(about, graph), indent=1))
     return folder
 

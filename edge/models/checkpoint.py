@@ -53,7 +53,7 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
-class About:
+class ModelInfo:
     """What is known of a network beyond its files; [about] of model.toml."""
 
     top1: float | None = None
@@ -93,7 +93,7 @@ class Checkpoint:
     input: InputSpec
     background: frozenset[str] = frozenset()
     """Ids of labels that mean 'nothing worth a word'."""
-    about: About = About()
+    about: ModelInfo = ModelInfo()
     calibration: Calibration | None = None
     """As noted in model.toml, whether it is of these weights or not (models/calibration.py: in_force)."""
 
@@ -127,7 +127,7 @@ def from_json(values: Mapping[str, Any]) -> Checkpoint:
         synset=Path(values["synset"]),
         input=InputSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])}),
         background=frozenset(values["background"]),
-        about=About(**values["about"]),
+        about=ModelInfo(**values["about"]),
         calibration=Calibration(**values["calibration"]) if values["calibration"] else None,
     )
 
@@ -238,7 +238,7 @@ def _read_model_toml(path: Path) -> dict[str, Any]:
     known = {
         "input": _INPUT_KEYS,
         "output": ("background",),
-        "about": tuple(field.name for field in dataclasses.fields(About)),
+        "about": tuple(field.name for field in dataclasses.fields(ModelInfo)),
         "calibration": tuple(field.name for field in dataclasses.fields(Calibration)),
     }
     for name, keys in table.items():
@@ -253,13 +253,13 @@ def _read_model_toml(path: Path) -> dict[str, Any]:
     return table
 
 
-def _about(table: Mapping[str, Any], path: Path) -> About:
+def _about(table: Mapping[str, Any], path: Path) -> ModelInfo:
     for key in ("top1", "top5"):
         share = table.get(key)
         # written so that nan is refused too
         if share is not None and not (_is_number(share) and 0 <= share <= 1):
             raise ModelError(f"{path}: [about] {key} = {share!r} must be a share between 0 and 1, such as 0.7755")
-    about = About(**table)
+    about = ModelInfo(**table)
     if not isinstance(about.source, str) or not isinstance(about.random_weights, bool):
         raise ModelError(f"{path}: [about] source must be a text in quotes, random_weights true or false")
     return about

@@ -24,7 +24,7 @@ from typing import IO, Any
 from edge import __version__
 from edge.errors import FetchError, ModelError
 from edge.models.catalogue import CHECKPOINT, Entry, Source
-from edge.models.checkpoint import About, Checkpoint
+from edge.models.checkpoint import Checkpoint, ModelInfo
 from edge.models.store import sha256, write_json
 
 FOLDER = ".fetch"
@@ -149,7 +149,7 @@ class Fetcher:
                     weights.unlink(missing_ok=True)
                 raise _UnavailableError(str(error)) from error
         top1, top5 = (source.top1, source.top5) if source.top1 is not None else (entry.top1, entry.top5)
-        about = About(top1, top5, f"{source.title or entry.title}, from {_shown(host)}")
+        about = ModelInfo(top1, top5, f"{source.title or entry.title}, from {_shown(host)}")
         checkpoint = Checkpoint(entry.name, symbol, params, synset, source.input, about=about)
         return Fetched(checkpoint, f"{_shown(host)}{source.params}", source.licence)
 

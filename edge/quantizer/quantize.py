@@ -20,7 +20,7 @@ from edge.errors import ModelError
 from edge.host.atomic import write_text
 from edge.importer.cache import ABOUT, graph_of, key_of
 from edge.importer.graph import Graph
-from edge.importer.quantised import FLOAT32, INT8, About, Figures, quantised_folder, to_table
+from edge.importer.quantised import FLOAT32, INT8, Figures, QuantisedInfo, quantised_folder, to_table
 from edge.models.checkpoint import Checkpoint
 from edge.models.store import Answer
 from edge.quantizer.judge import LEAST_AGREEMENT, MOST_MOVED, compare, divergence
@@ -56,7 +56,7 @@ _RANGES, _SEARCH, _HELD_OUT = range(3)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Scheme:
     """A way to quantise."""
 
     method: str
@@ -68,7 +68,7 @@ class Candidate:
 class Judged:
     """An int8 version, and what was found of it."""
 
-    about: About
+    about: QuantisedInfo
     unable: Mapping[str, str]
     """Why an engine that is installed cannot run it here, in one line, by engine: those have no figures."""
 
@@ -103,10 +103,10 @@ def quantize(
     return Judged(search.write(best, figures, search.answer()), unable)
 
 
-def quantize_unjudged(checkpoint: Checkpoint, pictures: Sequence[Picture], scratch: Path) -> About:
+def quantize_unjudged(checkpoint: Checkpoint, pictures: Sequence[Picture], scratch: Path) -> QuantisedInfo:
     """Make an int8 version with min-max ranges that nobody has judged: to measure time and memory, not to be used."""
     search = _Search(checkpoint, scratch, lambda _what, _done, _of: None)
-    found = Candidate(MIN_MAX, search.tools.min_max(search.inputs(views_of(pictures, 1, _RANGES))))
+    found = Scheme(MIN_MAX, search.tools.min_max(search.inputs(views_of(pictures, 1, _RANGES))))
     search.write(found)
     return search.write(found, answer=search.answer())
 
@@ -122,7 +122,7 @@ def _copy(checkpoint: Checkpoint, scratch: Path) -> Checkpoint:
 
 
 class _Search:
-    """Candidates of one checkpoint, and what they say."""
+    """Schemes for one checkpoint, and what they say."""
 
     def __init__(self, checkpoint: Checkpoint, scratch: Path, tell: Tell) -> None:
         with graph_of(checkpoint) as graph:
@@ -137,8 +137,8 @@ class _Search:
         self._key = key_of(checkpoint)
         self._tries = 0
 
-    def best(self, parts: Parts) -> Candidate:
-        """Return the first candidate that pleases the search's pictures, else the one nearest to the float network."""
+    def best(self, parts: Parts) -> Scheme:
+        """Return the first scheme that pleases the search's pictures, else the one nearest to the float network."""
         each = views_each(parts.search)
         self._pictures = len(parts.search)
         total = self._pictures * each
@@ -150,31 +150,31 @@ class _Search:
             self._views[number] = one[0]
         self._floats = self._of_views(FLOAT32, self._views)
         self.tools.learn_means(self._calibration(parts, "means"))
-        first = Candidate(MIN_MAX, self.tools.min_max(self._calibration(parts, "ranges")))
+        first = Scheme(MIN_MAX, self.tools.min_max(self._calibration(parts, "ranges")))
         found = [(first, *self._try(first))]
         if _pleases(*found[0][1:], NEAR):
             return first
         for method, ranges in self.tools.histograms(self._calibration(parts, "finer ranges")).items():
-            candidate = Candidate(method, ranges)
-            found.append((candidate, *self._try(candidate)))
+            scheme = Scheme(method, ranges)
+            found.append((scheme, *self._try(scheme)))
         best = min(found, key=lambda one: one[2])
         if _pleases(*best[1:], NEAR):
             return best[0]
         order = self._worst_first(best[0])
         most = int(MOST_KEPT * len(order))
         for number in sorted({min(number, most) for number in KEPT}):
-            candidate = dataclasses.replace(best[0], kept=tuple(order[:number]))
-            found.append((candidate, *self._try(candidate)))
+            scheme = dataclasses.replace(best[0], kept=tuple(order[:number]))
+            found.append((scheme, *self._try(scheme)))
             if _pleases(*found[-1][1:], NEARER):
-                return candidate
+                return scheme
         return min(found, key=lambda one: one[2])[0]
 
     def write(
-        self, candidate: Candidate, figures: Mapping[str, Figures] | None = None, answer: Answer | None = None
-    ) -> About:
-        """Write a candidate to where `made_in` says, and what is known of it."""
-        graph = self.tools.write(self._folder, candidate.ranges, candidate.kept)
-        return self._note(candidate, graph, figures or {}, answer)
+        self, scheme: Scheme, figures: Mapping[str, Figures] | None = None, answer: Answer | None = None
+    ) -> QuantisedInfo:
+        """Write a scheme to where `made_in` says, and what is known of it."""
+        graph = self.tools.write(self._folder, scheme.ranges, scheme.kept)
+        return self._note(scheme, graph, figures or {}, answer)
 
     def probabilities(self, engine: str, precision: str, inputs: Iterable[Floats]) -> Floats:
         """Return what the float network, or what was written last, says of inputs: inputs x labels."""
@@ -202,15 +202,15 @@ class _Search:
         each = views_each(pictures, RANGE_VIEWS)
         return self.inputs(_told(views_of(pictures, each, _RANGES), self._tell, what, len(pictures) * each))
 
-    def _try(self, candidate: Candidate) -> tuple[Figures, float]:
-        """How a candidate does on the search's views, and how far from the float network it is."""
+    def _try(self, scheme: Scheme) -> tuple[Figures, float]:
+        """How a scheme does on the search's views, and how far from the float network it is."""
         self._tries += 1
         self._tell("ways tried", self._tries, MOST_TRIES)
-        self.write(candidate)
+        self.write(scheme)
         found = self._of_views(INT8, self._views)
         return compare(self._floats, found, self._pictures), divergence(self._floats, found)
 
-    def _worst_first(self, candidate: Candidate) -> list[str]:
+    def _worst_first(self, scheme: Scheme) -> list[str]:
         """The layers by how much is lost when each alone is in int8."""
         every = max(1, len(self._views) // FEW)
         few, floats = self._views[::every], self._floats[::every]
@@ -218,8 +218,8 @@ class _Search:
         lost = {}
         for number, layer in enumerate(layers):
             self._tell("layers tried alone", number, len(layers))
-            graph = self.tools.write(self._folder, candidate.ranges, only=[layer])
-            self._note(candidate, graph, {}, None)
+            graph = self.tools.write(self._folder, scheme.ranges, only=[layer])
+            self._note(scheme, graph, {}, None)
             lost[layer] = divergence(floats, self._of_views(INT8, few))
         return sorted(layers, key=lambda layer: -lost[layer])
 
@@ -229,8 +229,10 @@ class _Search:
     def _of_views(self, precision: str, views: Floats) -> Floats:
         return self.probabilities(ENGINE, precision, (np.array(one[np.newaxis]) for one in views))
 
-    def _note(self, candidate: Candidate, graph: Graph, figures: Mapping[str, Figures], answer: Answer | None) -> About:
-        about = About(self._key, candidate.method, candidate.kept, figures, answer)
+    def _note(
+        self, scheme: Scheme, graph: Graph, figures: Mapping[str, Figures], answer: Answer | None
+    ) -> QuantisedInfo:
+        about = QuantisedInfo(self._key, scheme.method, scheme.kept, figures, answer)
         write_text(self._folder / ABOUT, json.dumps(to_table(about, graph), indent=1))
         return about
 
