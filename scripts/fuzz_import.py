@@ -39,7 +39,8 @@ from numpy.typing import NDArray
 
 from edge.engines.onnx import import_onnxruntime
 from edge.errors import ModelError
-from edge.importer.graph import SCORES, Graph, make_graph
+from edge.importer.graph import SCORES, Graph
+from edge.importer.translate import make_graph
 from edge.models.checkpoint import Checkpoint, InputSpec
 
 Floats = NDArray[np.float32]
@@ -634,7 +635,7 @@ def fuzz_with_atheris(runs: int) -> None:
     with atheris.instrument_imports(include=["edge.importer"]):
         for name in [name for name in sys.modules if name.startswith("edge.importer")]:
             del sys.modules[name]
-        from edge.importer import graph
+        from edge.importer import translate
 
     folder = Path(tempfile.mkdtemp(prefix="edge-fuzz-"))
     corpus = folder / "corpus"
@@ -645,7 +646,7 @@ def fuzz_with_atheris(runs: int) -> None:
             data = struct.pack("<I", len(symbol)) + symbol + net.params(release)
             (corpus / f"{number}-{release}").write_bytes(data)
     out = folder / "graph"
-    globals()["make_graph"] = graph.make_graph
+    globals()["make_graph"] = translate.make_graph
 
     def one(data: bytes) -> None:
         length = struct.unpack_from("<I", data)[0] if len(data) >= 4 else 0

@@ -3,7 +3,8 @@
     symbol.py     the structure, NAME-symbol.json of every release
     params.py     the weights, NAME-0000.params of every release
     operators.py  what each operator of MXNet means in ONNX, and which shapes it makes
-    graph.py      the two together: a graph with the weights beside it
+    translate.py  the two together become a graph
+    graph.py      a graph with the weights beside it
     onnx.py       the bytes of an ONNX file
 
 The files may come from anywhere. Nothing in them is executed; nothing is allocated that is larger than what the files

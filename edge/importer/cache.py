@@ -23,7 +23,7 @@ from typing import Any
 
 from edge.errors import ModelError
 from edge.host.atomic import to_disk, write_text
-from edge.importer.graph import GRAPH, VERSION, WEIGHTS, Graph, make_graph
+from edge.importer.graph import GRAPH, VERSION, WEIGHTS, Graph
 from edge.importer.head import head_of
 from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import GREY, Checkpoint, InputSpec, store_folders
@@ -53,7 +53,7 @@ def graph_of(checkpoint: Checkpoint, stores: Sequence[Path] | None = None) -> It
         try:
             # what an engine has mapped stays when its file is removed
             place = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="edge-graph-"))
-            graph = make_graph(checkpoint, Path(place))
+            graph = _translated(checkpoint, Path(place))
         except OSError as error:
             raise ModelError(
                 f"model {checkpoint.name}: no room for its graph: {error.strerror} ({error.filename or folders[0]}); "
@@ -168,7 +168,7 @@ def _make(folder: Path, key: str, checkpoint: Checkpoint) -> Graph:
         new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
         try:
             new.chmod(0o755)
-            graph = make_graph(checkpoint, new)
+            graph = _translated(checkpoint, new)
             about = {"params": str(checkpoint.params.absolute()), **describe(graph)}
             write_text(new / ABOUT, json.dumps(about, indent=1))
             _clear(folder, checkpoint.params)
@@ -178,6 +178,14 @@ def _make(folder: Path, key: str, checkpoint: Checkpoint) -> Graph:
         finally:
             shutil.rmtree(new, ignore_errors=True)
     return dataclasses.replace(graph, folder=folder / key)
+
+
+def _translated(checkpoint: Checkpoint, folder: Path) -> Graph:
+    """Make the graph in an empty folder."""
+    # imported here: a daemon whose graph is kept, or whose engine is MXNet, needs none of the operators
+    from edge.importer.translate import make_graph
+
+    return make_graph(checkpoint, folder)
 
 
 def _clear(folder: Path, params: Path) -> None:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.host.atomic import to_disk
 from edge.importer import onnx
-from edge.importer.graph import WEIGHTS, Graph, Layers, translate, write_graph
+from edge.importer.graph import WEIGHTS, Graph
+from edge.importer.translate import Layers, translate, write_graph
 from edge.models.checkpoint import Checkpoint
 
 Ranges = Mapping[str, tuple[float, float]]

@@ -12,9 +12,10 @@ from fuzz_import import RELEASES, SIZE, Mxnet, Tiny, networks, scores_of, writte
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.importer.graph import Graph, make_graph
+from edge.importer.graph import Graph
 from edge.importer.params import Params
 from edge.importer.symbol import read_symbol
+from edge.importer.translate import make_graph
 from edge.models.checkpoint import Checkpoint, InputSpec
 
 pytestmark = pytest.mark.integration
