@@ -42,11 +42,10 @@ from edge.models import calibration
 from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Checkpoint
 from edge.models.labels import read_labels
+from edge.models.packages import find_member, is_here
 from edge.models.store import Answer
 from edge.installer.packaged import (
     Int8,
-    find_member,
-    is_here,
     make_checkpoint,
     make_int8,
     means_from_text,

@@ -34,10 +34,10 @@ LABELS_SHOWN = 10
 def list_models(options: argparse.Namespace) -> int:
     """edge models list: what is installed, and what the catalogue has besides."""
     from edge.importer.quantised import INT8, about_quantised
-    from edge.installer.packaged import is_here
     from edge.models.calibration import in_force
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import find_checkpoint, store_folders
+    from edge.models.packages import is_here
     from edge.models.store import installed
 
     rows: list[dict[str, Any]] = []
@@ -427,9 +427,9 @@ def _measured_table(rows: list[dict[str, Any]]) -> str:
 def choose(options: argparse.Namespace) -> int:
     """edge models choose: what would run, and why not the others."""
     from edge.host.machine import Machine
-    from edge.installer.packaged import is_here
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import DEMO, store_folders
+    from edge.models.packages import is_here
     from edge.selection.selector import ModelSelector
 
     selector = ModelSelector(

@@ -7,9 +7,9 @@ from typing import Any
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import ModelError, one_line
 from edge.host.installation import edge_command
-from edge.installer.packaged import is_here
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO
+from edge.models.packages import is_here
 from edge.models.store import installed, verify
 from edge.selection.selector import ModelSelector
 from edge.settings import Settings

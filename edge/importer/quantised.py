@@ -26,6 +26,8 @@ from edge.models.fingerprint import fingerprint
 from edge.models.store import Answer, exchange
 
 FLOAT32, INT8 = "float32", "int8"
+OURS = "comes with edge: "
+"""So begins the method of an int8 version that comes with edge, in the package of its model."""
 _NEW = ".quantised-"
 
 

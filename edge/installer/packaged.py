@@ -6,13 +6,9 @@ known answer, the temperature, and the ranges and the figures of the int8 versio
 
 import base64
 import dataclasses
-import importlib.util
 import json
-import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,6 +23,7 @@ from edge.importer.cache import ABOUT, key_of
 from edge.importer.int8 import Means, Ranges, make_int8_graph
 from edge.importer.quantised import (
     INT8,
+    OURS,
     Figures,
     QuantisedInfo,
     about_quantised,
@@ -36,8 +33,9 @@ from edge.importer.quantised import (
 )
 from edge.installer.converter.efficientnet import SIZES, convert
 from edge.models.calibration import fitted_to
-from edge.models.catalogue import Entry, Package
-from edge.models.checkpoint import Calibration, Checkpoint, ModelInfo, find_checkpoint, store_folders
+from edge.models.catalogue import Entry
+from edge.models.checkpoint import Calibration, Checkpoint, ModelInfo, find_checkpoint
+from edge.models.packages import find_member, install_again, not_here
 from edge.models.store import (
     PACKAGE,
     Answer,
@@ -45,8 +43,6 @@ from edge.models.store import (
     Installed,
     Manifest,
     Store,
-    default_store,
-    installed,
     look_into,
     sha256,
     to_toml,
@@ -54,9 +50,6 @@ from edge.models.store import (
     write_manifest,
 )
 
-OURS = "comes with edge: "
-"""So begins the method of an int8 version that was made here."""
-_TEMPORARY = "edge-models-"
 _ROOM = 2**20
 """Bytes for what is small: labels, structure, notes."""
 Step = Callable[[str], None]
@@ -118,47 +111,6 @@ def means_from_text(text: str, ends: tuple[float, float]) -> NDArray[np.float32]
     return found
 
 
-def find_member(package: Package) -> Path | None:
-    """Return the file with the weights; None where the package is not installed. Nothing of it is imported or run.
-
-    Raises ModelError when the package is there and the file is not.
-    """
-    top, _, rest = package.member.partition("/")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    folders = [Path(folder) for folder in spec.submodule_search_locations]
-    for folder in folders:
-        if (folder / rest).is_file():
-            return folder / rest
-    raise ModelError(f"{folders[0]}: the package {package.name} has no {rest} in it; {_again(package)}")
-
-
-def is_here(entry: Entry) -> bool:
-    """Whether it is a network that comes as a package, and the package is installed, whole or not."""
-    try:
-        return entry.package is not None and find_member(entry.package) is not None
-    except ModelError:
-        return True
-
-
-def how_to_get(package: Package) -> str:
-    """Return the command that installs the package for the Python that runs."""
-    return f"{sys.executable} -m pip install {package.name}=={package.version}"
-
-
-def not_here(name: str, package: Package) -> str:
-    """Return what a person is told who wants a network whose package is not installed."""
-    return f"model {name} comes with the Python package {package.name}, which is not installed: {how_to_get(package)}"
-
-
-def _again(package: Package) -> str:
-    return f"install it again: {how_to_get(package)} --force-reinstall --no-deps"
-
-
 def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **room: Any) -> Installed:
     """Make a checkpoint of the package's weights and put it into a store; one that is there and whole stays as it is.
 
@@ -179,10 +131,10 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
     try:
         if sha256(member) != package.sha256:
             what = "not the weights that were published (its SHA-256 is another)"
-            raise ModelError(f"{member}: {what}; {_again(package)}")
+            raise ModelError(f"{member}: {what}; {install_again(package)}")
         size = member.stat().st_size
     except OSError as error:
-        raise ModelError(f"{member}: {error.strerror}; {_again(package)}") from error
+        raise ModelError(f"{member}: {error.strerror}; {install_again(package)}") from error
 
     def make(new: Path) -> Manifest:
         progress("converting")
@@ -276,102 +228,3 @@ def _whole(entry: Entry, store: Path) -> Installed | None:
     except ModelError:
         return None
     return one
-
-
-class Brought:
-    """The networks that edge brings along, installed where there is room for them."""
-
-    def __init__(self) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        """The store for as long as this process lives, where no other can be written to."""
-
-    @property
-    def stores(self) -> list[Path]:
-        """Where networks lie by name, this one's included."""
-        return [*store_folders(), *([Path(self._temporary.name)] if self._temporary else [])]
-
-    def place(self, name: str) -> str:
-        """Where the network of that name is to be found: its name, or its folder where that is a temporary one."""
-        if self._temporary and (folder := Path(self._temporary.name) / name).is_dir():
-            return str(folder)
-        return name
-
-    def bring(self, entries: Iterable[Entry], tell: Step) -> None:
-        """Install these into the first store that can be written to; what goes wrong is told, a line each.
-
-        Where no store can be written to, they lie in a temporary folder, to be converted anew at each start.
-        """
-        for entry in entries:
-            tell(f"Installing {entry.name} from its Python package.")
-            faults: dict[Path, str] = {}
-            for store in _stores():
-                try:
-                    install(entry, store)
-                    break
-                except ModelError as error:
-                    faults[store] = str(error)
-            else:
-                self._bring_for_now(entry, list(faults.values()), tell)
-
-    def repair(self, catalogue: Mapping[str, Entry], tell: Step) -> None:
-        """Make those anew whose int8 version is missing, damaged or of another release; one that cannot be stays."""
-        for one in installed(store_folders()):
-            entry = catalogue.get(one.name)
-            if one.manifest is None or not one.manifest.package or entry is None or not is_here(entry):
-                continue
-            try:
-                if entry.package and one.manifest.package == entry.package.name and _lacks_int8(one):
-                    install(entry, one.folder.parent)
-            except ModelError as error:
-                tell(f"{error}.")
-
-    def end(self) -> None:
-        """Remove what lies in a temporary folder: it is used no more. May be called twice."""
-        if self._temporary:
-            self._temporary.cleanup()
-            self._temporary = None
-
-    def _bring_for_now(self, entry: Entry, faults: Sequence[str], tell: Step) -> None:
-        first = faults[0]
-        try:
-            if self._temporary is None:
-                self._temporary = _temporary_store()
-            install(entry, Path(self._temporary.name))
-        except (ModelError, OSError):
-            # the same is wrong everywhere, with the package for instance; or there is no room at all
-            tell(f"{first}.")
-        else:
-            tell(f"{first}. {entry.name} is converted into a temporary folder, at each start anew.")
-
-
-def _stores() -> list[Path]:
-    """Where to install, in turn: the usual one first; the service's only where there is a service, and for it first."""
-    own, service = store_folders()
-    try:
-        owner = service.parent.stat().st_uid
-    except OSError:
-        return [own]
-    ours = owner == os.getuid() != 0
-    return list(dict.fromkeys((service, own) if ours else (default_store(), own, service)))
-
-
-def _lacks_int8(one: Installed) -> bool:
-    """Whether there is none of any use; one that somebody has quantised is theirs, whatever it is."""
-    try:
-        return about_quantised(find_checkpoint(str(one.folder)), INT8, one.digests) is None
-    except ModelError:
-        try:
-            table = json.loads((quantised_folder(find_checkpoint(str(one.folder))) / ABOUT).read_text(encoding="utf-8"))
-            return str(table["method"]).startswith(OURS)
-        except (ModelError, OSError, ValueError, LookupError, TypeError):
-            return False
-
-
-def _temporary_store() -> "tempfile.TemporaryDirectory[str]":
-    """A folder on disk that goes with this process; those that killed ones have left are removed."""
-    place = Path("/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir())
-    for left in place.glob(f"{_TEMPORARY}*"):
-        pid = left.name.removeprefix(_TEMPORARY).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and left.stat().st_uid == os.getuid():
-            shutil.rmtree(left, ignore_errors=True)
-    return tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=place)

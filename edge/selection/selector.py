@@ -31,7 +31,7 @@ from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
 from edge.host.machine import Machine
 from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quantised_problem, weights_mib
-from edge.installer.packaged import Brought, is_here, not_here
+from edge.installer.provisioner import Provisioner
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
 from edge.models.crash_marker import CrashMarker
@@ -39,6 +39,7 @@ from edge.models.fingerprint import fingerprint
 from edge.models.labels import read_labels
 from edge.models.measurements import Measurement, Measurements
 from edge.models.measurements import estimate as estimated
+from edge.models.packages import is_here, not_here
 from edge.models.store import Answer, Installed, installed, look_into, verify
 from edge.selection.choice import (
     AVAILABLE_SHARE,
@@ -128,7 +129,7 @@ class ModelSelector:
         self._overrides, self._synset = overrides, synset
         self._tell = tell
         self._clip, self._bring = clip, bring
-        self._brought = Brought()
+        self._provisioner = Provisioner()
         self.overhead_mib = overhead_mib(settings.camera.source, settings.speech.driver, self.machine.is_raspberry_pi)
         self._named = settings.model.name != "auto"
         self.measurements = Measurements(store_folders(), self.machine.key)
@@ -338,7 +339,7 @@ class ModelSelector:
     def end(self) -> None:
         """Close the network that runs, and forget all. May be called twice."""
         self.close()
-        self._brought.end()
+        self._provisioner.close()
 
     def _choose(self, candidates: Sequence[Candidate], within: Budget | None = None) -> list[Verdict]:
         return choose(candidates, within or self.budget, self.overhead_mib, self._settings.max_latency_ms or None)
@@ -390,7 +391,7 @@ class ModelSelector:
         # first, so that what is wrong with the named one is told once, as the error
         named_one = self._find(self._settings.name) if self._named else None
         stored = []
-        for one in installed(self._brought.stores):
+        for one in installed(self._provisioner.stores):
             try:
                 checkpoint = self._find(one.name)
                 stored.append(self._make_option(checkpoint, one))
@@ -409,7 +410,7 @@ class ModelSelector:
     def _find(self, name: str) -> Checkpoint:
         """The checkpoint of that name, in whichever store it lies."""
         try:
-            return find_checkpoint(self._brought.place(name), self._overrides, self._synset)
+            return find_checkpoint(self._provisioner.locate(name), self._overrides, self._synset)
         except ModelError as error:
             entry = self._catalogue.get(name)
             if entry is None or entry.package is None or is_here(entry) or any(one.name == name for one in installed()):
@@ -425,9 +426,9 @@ class ModelSelector:
         else:
             wanted = [] if stored or self._clip else list(self._catalogue)
         entries = [self._catalogue[one] for one in wanted if one in self._catalogue]
-        self._brought.bring([entry for entry in entries if is_here(entry)], self._tell)
+        self._provisioner.install([entry for entry in entries if is_here(entry)], self._tell)
         if self._settings.precision != FLOAT32:
-            self._brought.repair(self._catalogue, self._tell)
+            self._provisioner.repair(self._catalogue, self._tell)
 
     def _make_demo(self) -> Option:
         demo = find_checkpoint(DEMO, self._overrides, self._synset)
@@ -561,7 +562,7 @@ class ModelSelector:
         if entry is None or not is_here(entry):
             return False
         self._tell(f"{error}.")
-        self._brought.bring([entry], self._tell)
+        self._provisioner.install([entry], self._tell)
         one = look_into(one.folder)
         if verify(one):
             return False

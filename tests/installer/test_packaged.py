@@ -32,15 +32,17 @@ from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.importer.cache import key_of
-from edge.importer.quantised import INT8, about_quantised, install_quantised, quantised_folder, quantised_graph
+from edge.importer.quantised import INT8, OURS, about_quantised, install_quantised, quantised_folder, quantised_graph
 from edge.installer.converter.efficientnet import convert
 from edge.installer.converter.pth import read_pth
-from edge.installer.packaged import OURS, Brought, find_member, install, is_here, is_ours, measured_of
+from edge.installer.packaged import install, is_ours, measured_of
+from edge.installer.provisioner import Provisioner
 from edge.models.calibration import in_force
 from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Calibration, Checkpoint, InputSpec, find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
+from edge.models.packages import find_member, is_here
 from edge.models.store import Store, installed, look_into, note_calibration, read_manifest, verify
 from edge.selection.selector import ModelSelector
 from edge.vision.images import read_image
@@ -508,12 +510,12 @@ def test_the_real_package_is_what_was_pinned() -> None:
 def test_none_is_brought_twice(own_store: Path) -> None:
     told: list[str] = []
     inode = (own_store / NAME / "model.toml").stat().st_ino
-    brought = Brought()
-    brought.repair(CATALOGUE, told.append)
+    provisioner = Provisioner()
+    provisioner.repair(CATALOGUE, told.append)
     assert told == []
     assert (own_store / NAME / "model.toml").stat().st_ino == inode
     Store(own_store).remove(NAME)
-    brought.bring([entry_here()], told.append)
+    provisioner.install([entry_here()], told.append)
     assert [one.name for one in installed()] == [NAME]
 
 

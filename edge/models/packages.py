@@ -1,0 +1,50 @@
+"""The Python packages that models come in: whether they are installed, and what to say where they are not."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from edge.errors import ModelError
+from edge.models.catalogue import Entry, Package
+
+
+def find_member(package: Package) -> Path | None:
+    """Return the file with the weights; None where the package is not installed. Nothing of it is imported or run.
+
+    Raises ModelError when the package is there and the file is not.
+    """
+    top, _, rest = package.member.partition("/")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    for folder in folders:
+        if (folder / rest).is_file():
+            return folder / rest
+    raise ModelError(f"{folders[0]}: the package {package.name} has no {rest} in it; {install_again(package)}")
+
+
+def is_here(entry: Entry) -> bool:
+    """Whether it is a network that comes as a package, and the package is installed, whole or not."""
+    try:
+        return entry.package is not None and find_member(entry.package) is not None
+    except ModelError:
+        return True
+
+
+def how_to_get(package: Package) -> str:
+    """Return the command that installs the package for the Python that runs."""
+    return f"{sys.executable} -m pip install {package.name}=={package.version}"
+
+
+def not_here(name: str, package: Package) -> str:
+    """Return what a person is told who wants a network whose package is not installed."""
+    return f"model {name} comes with the Python package {package.name}, which is not installed: {how_to_get(package)}"
+
+
+def install_again(package: Package) -> str:
+    """Return what a person is told whose package is damaged, with the command that mends it."""
+    return f"install it again: {how_to_get(package)} --force-reinstall --no-deps"
