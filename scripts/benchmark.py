@@ -41,7 +41,8 @@ from benchmark_runners import DIRECT, FLOAT, INT8, OURS, PEERS, WINOGRAD
 from make_random_checkpoint import ARCHITECTURES
 
 from edge.cli.progress import Progress
-from edge.engines import engine_problem, engine_version, installed_engines, parts_of, precision_problem, way
+from edge.engines import engine_problem, engine_version, installed_engines, precision_problem
+from edge.engines.backend import Backend
 from edge.errors import EdgeError, ModelError
 from edge.importer.quantised import identity_of, quantised_folder, weights_mib
 from edge.host.libraries import is_installed
@@ -259,8 +260,9 @@ class Benchmark:
 
     def _check_auto(self, checkpoint: Checkpoint, rows: Sequence[Row], precision: str) -> None:
         """Have `engine = auto` choose within several budgets by these figures, and compare with what fits."""
-        able = [engine for engine in installed_engines() if not precision_problem(engine, precision)]
-        ours = {row.variant: row for row in rows if row.variant in [way(engine, precision) for engine in able]}
+        backends = [Backend(engine, precision) for engine in installed_engines()]
+        able = [str(backend) for backend in backends if not precision_problem(backend)]
+        ours = {row.variant: row for row in rows if row.variant in able}
         # auto would measure those that are missing
         if len(ours) < max(2, len(able)) or checkpoint.symbol.parent.parent != store_folders()[0]:
             return
@@ -275,7 +277,7 @@ class Benchmark:
         file_mib = weights_mib(checkpoint, precision)
         for variant, row in ours.items():
             measured = Measurement(row.peak_mib, row.load_s, 0.0, row.median_ms, row.median_ms, self._options.frames)
-            kept.keep(identity, engine_version(*parts_of(variant)), measured)
+            kept.keep(identity, engine_version(Backend.parse(variant)), measured)
             candidate = Candidate(checkpoint.name, None, measured, file_mib)
             needs[variant] = choose([candidate], ample, overhead_mib("csi", "log", on_a_pi=False))[0].need_mib or 0.0
         name = checkpoint.name if precision == FLOAT else f"{checkpoint.name} {precision}"

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines import open_classifier
+from edge.engines.backend import Backend
 from edge.engines.preprocess import to_input
 from edge.errors import EdgeError, ModelError, NoModelFits
 from edge.host.memory import peak_rss_mib
@@ -63,8 +64,7 @@ class Ours(Runner):
     """One of edge's engines, or MXNet as the tutorials use it."""
 
     def __init__(self, checkpoint: Checkpoint, engine: str, precision: str) -> None:
-        other: dict[str, Any] = {} if precision == FLOAT else {"precision": precision}
-        self._network = open_classifier(checkpoint, engine=engine, **other)
+        self._network = open_classifier(checkpoint, Backend(engine, precision))
         self.input = self._network.input
 
     def run(self, network_input: Floats) -> Floats:

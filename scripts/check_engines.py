@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines.backend import Backend
 from edge.engines import UNFUSED, installed_engines, open_classifier
 from edge.engines.agreement import MXNET, Failed, Said, judge
 from edge.errors import ModelError
@@ -38,7 +39,7 @@ MOST_REFUSED = 0.05
 
 def ask(checkpoint: Checkpoint, driver: str, inputs: Floats) -> Floats:
     """Return the probabilities: inputs x labels. Raises ModelError."""
-    network = open_classifier(checkpoint, engine=driver)
+    network = open_classifier(checkpoint, backend=Backend(driver))
     try:
         planes = network.input.planes
         mean, std = (

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.images import read_image
+from edge.engines.backend import Backend
 from edge.engines import GRAPH_ENGINES, open_classifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of
@@ -104,7 +105,7 @@ def measure(entry: Entry, photos: Photos, folder: Path) -> dict[str, Any]:
     if member is None:
         raise ModelError(f"the package {entry.package.name} is not installed")
     checkpoint = make_checkpoint(entry, member, folder)
-    network = open_classifier(checkpoint, engine="mxnet")
+    network = open_classifier(checkpoint, backend=Backend("mxnet"))
     answer = answer_of(network)
     network.close()
     probabilities = _run(checkpoint, "mxnet", FLOAT32, (picture() for picture in photos.pictures))
@@ -183,7 +184,7 @@ def quantize(name: str, checkpoint: Checkpoint, photos: Photos, folder: Path) ->
             print(f"{name}: int8 with {engine}: {figures[engine]}")
     if not passes(figures.values()):
         raise ModelError(f"{name}: its int8 version is too far from float")
-    network = open_classifier(checkpoint, engine="onnx", precision=INT8)
+    network = open_classifier(checkpoint, backend=Backend("onnx", INT8))
     answer = answer_of(network)
     network.close()
     return {
@@ -227,7 +228,7 @@ def _write(
 
 
 def _run(checkpoint: Checkpoint, engine: str, precision: str, pictures: Iterable[Pixels]) -> Floats:
-    network = open_classifier(checkpoint, engine=engine, precision=precision)
+    network = open_classifier(checkpoint, backend=Backend(engine, precision))
     try:
         return np.array([network.probabilities(to_input(one, network.input)) for one in pictures])
     finally:

@@ -37,6 +37,7 @@ from demo_render import Studio
 from demo_things import BACKGROUND, CALIBRATING, DISTRACTORS, FONT, HELD_OUT, TESTING, THINGS, TRAINING, FontError
 from numpy.typing import NDArray
 
+from edge.engines.backend import Backend
 from edge.engines.measure import examine
 from edge.engines.mxnet import MxnetClassifier
 from edge.engines.mxnet_compat import import_mxnet
@@ -300,7 +301,7 @@ def make(options: argparse.Namespace, prefix: Path) -> None:
     with closing(Scenes(options.seed, TRAINING, seen, options.font)) as scenes:
         train(options.seed, options.rounds, scenes, prefix)
     checkpoint = find_checkpoint(str(prefix))
-    write_manifest(checkpoint, examine(checkpoint, "mxnet")[0], "scripts/train_demo.py")
+    write_manifest(checkpoint, examine(checkpoint, Backend("mxnet"))[0], "scripts/train_demo.py")
 
 
 if __name__ == "__main__":

@@ -210,9 +210,9 @@ def _ask(
     """Return (log-probabilities, accepted outputs, how many pictures could not be used), uncalibrated."""
     from edge.engines import engine_for, open_classifier
     from edge.engines.agreement import driver_of
+    from edge.engines.backend import Backend
     from edge.engines.preprocess import to_input
     from edge.host.machine import Machine
-    from edge.importer.quantised import FLOAT32
     from edge.models.calibration import LEAST_PICTURES, log_of
     from edge.vision.images import read_image
 
@@ -224,8 +224,8 @@ def _ask(
     most_left_out = max(_FEW, len(labelled) // _FEW_SHARE)
     left_out = 0
     # what it is calibrated with by now does not matter, not even that it is void
-    driver = driver_of(checkpoint, engine_for(engine, progress.line), FLOAT32, Machine().key, progress.line)
-    network = open_classifier(dataclasses.replace(checkpoint, calibration=None), engine=driver)
+    driver = driver_of(checkpoint, Backend(engine_for(engine, progress.line)), Machine().key, progress.line)
+    network = open_classifier(dataclasses.replace(checkpoint, calibration=None), driver)
     try:
         if network.independent:
             raise ModelError(

@@ -10,13 +10,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import settings_of
 from edge.cli.progress import Progress
 from edge.cli.table import WIDTH, milliseconds, table
 from edge.errors import EX_OK, CameraError, ModelError
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
+
+if TYPE_CHECKING:
+    from edge.engines.backend import Backend
 
 TOP = 5
 
@@ -35,8 +38,9 @@ def checkpoints(names: str | None) -> list[Checkpoint]:
 
 def compare(options: argparse.Namespace) -> int:
     """edge compare: what several networks say of the same pictures, one after the other in memory."""
-    from edge.engines import engine_for, open_classifier, way
+    from edge.engines import engine_for, open_classifier
     from edge.engines.agreement import driver_of
+    from edge.engines.backend import Backend
     from edge.host.machine import Machine
     from edge.stages import Frame
     from edge.vision.images import read_image
@@ -56,9 +60,9 @@ def compare(options: argparse.Namespace) -> int:
     tell = functools.partial(print, file=sys.stderr)
     engines = {precision: engine_for(wanted.engine, tell, precision) for precision in precisions}
     for checkpoint, precision in itertools.product(models if frames else [], precisions):
-        driver = driver_of(checkpoint, engines[precision], precision, Machine().key, tell)
-        classifier = open_classifier(checkpoint, TOP, driver, precision)
-        name = checkpoint.name if len(precisions) == 1 else way(checkpoint.name, precision)
+        driver = driver_of(checkpoint, Backend(engines[precision], precision), Machine().key, tell)
+        classifier = open_classifier(checkpoint, driver, TOP)
+        name = checkpoint.name if len(precisions) == 1 else _name_in(checkpoint.name, precision)
         for image, frame in frames.items():
             classifier.classify(frame)  # the first of its size is slower
             predictions = classifier.classify(frame)
@@ -82,7 +86,7 @@ def compare(options: argparse.Namespace) -> int:
     if invented:
         print(f"Random weights, so their labels mean nothing: {', '.join(invented)}.")
     if len(precisions) > 1:
-        invented += [way(name, precision) for name, precision in itertools.product(invented, precisions)]
+        invented += [_name_in(name, precision) for name, precision in itertools.product(invented, precisions)]
     seen = {name: one["calibrated"] for by_model in found.values() for name, one in by_model.items()}
     if rough := [name for name, calibrated in seen.items() if not calibrated and name not in invented]:
         print(uncalibrated(rough))
@@ -97,6 +101,13 @@ def _precisions(names: str) -> list[str]:
     if unknown := set(found) - {FLOAT32, INT8}:
         raise ModelError(f"there is no precision {min(unknown)!r}; known: {FLOAT32}, {INT8}")
     return found
+
+
+def _name_in(name: str, precision: str) -> str:
+    """Return what a model is called where it is shown in several precisions: 'demo int8', and in float32 'demo'."""
+    from edge.importer.quantised import FLOAT32
+
+    return name if precision == FLOAT32 else f"{name} {precision}"
 
 
 def uncalibrated(names: Sequence[str]) -> str:
@@ -156,7 +167,8 @@ def _cell(prediction: dict[str, Any], width: int) -> str:
 
 def bench(options: argparse.Namespace) -> int:
     """edge bench: each network with each engine in a child of its own, in one run, side by side."""
-    from edge.engines import engine_problem, engines_for, parts_of, precision_problem, way
+    from edge.engines import engine_problem, engines_for, precision_problem
+    from edge.engines.backend import Backend
     from edge.engines.measure import measure_side_by_side
 
     models = checkpoints(options.models)
@@ -167,38 +179,39 @@ def bench(options: argparse.Namespace) -> int:
             print(line, file=sys.stderr)
     else:
         named = options.engines.split(",")
-    pairs = list(itertools.product(named, _precisions(options.precision or wanted.precision)))
-    engines = [way(engine, precision) for engine, precision in pairs if not precision_problem(engine, precision)]
-    left_out = [problem for pair in pairs if (problem := precision_problem(*pair))]
-    if not engines:
+    precisions = _precisions(options.precision or wanted.precision)
+    asked_for = [Backend(engine, precision) for engine, precision in itertools.product(named, precisions)]
+    backends = [backend for backend in asked_for if not precision_problem(backend)]
+    left_out = [problem for backend in asked_for if (problem := precision_problem(backend))]
+    if not backends:
         raise ModelError(left_out[0])
     for problem in left_out:
         print(f"Left out: {problem}.", file=sys.stderr)
-    ours = list(engines)
+    ours = [str(backend) for backend in backends]
     if options.against:
-        engines.append(options.against)
+        backends.append(Backend(options.against))
     rows: list[dict[str, Any]] = []
-    problems = {engine: engine_problem(parts_of(engine)[0]) for engine in engines}
+    problems = {backend: engine_problem(backend.engine) for backend in backends}
     with Progress() as progress:
         for checkpoint in models:
             tell = functools.partial(progress.step, checkpoint.name)
-            drivers = _drivers(checkpoint, [engine for engine in engines if not problems[engine]], progress)
-            usable = {engine: driver for engine, driver in drivers.items() if isinstance(driver, str)}
+            drivers = _drivers(checkpoint, [backend for backend in backends if not problems[backend]], progress)
+            usable = {backend: driver for backend, driver in drivers.items() if isinstance(driver, Backend)}
             measured = measure_side_by_side(checkpoint, list(usable.values()), options.frames, tell)
             results = {
-                engine: driver if isinstance(driver, ModelError) else measured[driver]
-                for engine, driver in drivers.items()
+                backend: driver if isinstance(driver, ModelError) else measured[driver]
+                for backend, driver in drivers.items()
             }
-            for engine in engines:
+            for backend in backends:
                 row: dict[str, Any] = {
                     "model": checkpoint.name,
-                    "engine": engine,
-                    "file_mib": _file_mib(checkpoint, engine),
+                    "engine": str(backend),
+                    "file_mib": _file_mib(checkpoint, backend.precision),
                     "random_weights": checkpoint.about.random_weights,
-                    "problem": problems[engine],
+                    "problem": problems[backend],
                 }
                 rows.append(row)
-                result = results.get(engine)
+                result = results.get(backend)
                 if isinstance(result, ModelError):
                     row["problem"] = str(result)
                 elif result is not None:
@@ -214,29 +227,28 @@ def bench(options: argparse.Namespace) -> int:
     return EX_OK
 
 
-def _drivers(checkpoint: Checkpoint, ways: Sequence[str], progress: Progress) -> dict[str, str | ModelError]:
-    """What is to be opened for each, as in 'onnx int8'; or why one is not used for this network."""
-    from edge.engines import parts_of, way
+def _drivers(
+    checkpoint: Checkpoint, backends: Sequence["Backend"], progress: Progress
+) -> dict["Backend", "Backend | ModelError"]:
+    """Return what is to be opened for each, or why it is not used for this model."""
     from edge.engines.agreement import driver_of
     from edge.host.machine import Machine
 
-    found: dict[str, str | ModelError] = {}
-    for one in ways:
-        engine, precision = parts_of(one)
+    found: dict[Backend, Backend | ModelError] = {}
+    for backend in backends:
         try:
-            found[one] = way(driver_of(checkpoint, engine, precision, Machine().key, progress.line), precision)
+            found[backend] = driver_of(checkpoint, backend, Machine().key, progress.line)
         except ModelError as error:
-            found[one] = error
+            found[backend] = error
     return found
 
 
-def _file_mib(checkpoint: Checkpoint, engine: str) -> float:
-    """The size of the weights; of an int8 version that is not there it does not matter."""
-    from edge.engines import parts_of
+def _file_mib(checkpoint: Checkpoint, precision: str) -> float:
+    """Return the size of the weights in MiB; 0 for an int8 version that is not there."""
     from edge.importer.quantised import weights_mib
 
     try:
-        return round(weights_mib(checkpoint, parts_of(engine)[1]), 1)
+        return round(weights_mib(checkpoint, precision), 1)
     except OSError:
         return 0.0
 

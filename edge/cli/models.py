@@ -357,11 +357,12 @@ def remove(options: argparse.Namespace) -> int:
 
 def measure(options: argparse.Namespace) -> int:
     """edge models measure: load and run networks in a throw-away child, and keep what they took."""
-    from edge.engines import ENGINES, engine_problem, engine_version, installed_engines, precision_problem, way
+    from edge.engines import ENGINES, engine_problem, engine_version, installed_engines, precision_problem
     from edge.engines import measure as measuring
     from edge.engines.agreement import driver_of
+    from edge.engines.backend import Backend
     from edge.host.machine import Machine
-    from edge.importer.quantised import FLOAT32, INT8, identity_of, quantised_problem
+    from edge.importer.quantised import INT8, identity_of, quantised_problem
     from edge.models.checkpoint import store_folders
     from edge.models.crash_marker import CrashMarker
     from edge.models.measurements import Measurements
@@ -372,25 +373,26 @@ def measure(options: argparse.Namespace) -> int:
     unkept = False
     with Progress() as progress:
         for checkpoint in models:
-            ways = [(engine, FLOAT32) for engine in installed_engines() or ENGINES[:1]]
+            backends = [Backend(engine) for engine in installed_engines() or ENGINES[:1]]
             if not quantised_problem(checkpoint, INT8):
-                ways += [(engine, INT8) for engine in installed_engines() if not precision_problem(engine, INT8)]
-            for engine, precision in ways:
-                how = way(engine, precision)
-                row: dict[str, Any] = {"model": checkpoint.name, "engine": how, "problem": engine_problem(engine)}
+                quantised = [Backend(engine, INT8) for engine in installed_engines()]
+                backends += [backend for backend in quantised if not precision_problem(backend)]
+            for backend in backends:
+                problem = engine_problem(backend.engine)
+                row: dict[str, Any] = {"model": checkpoint.name, "engine": str(backend), "problem": problem}
                 rows.append(row)
                 if row["problem"]:
                     continue
                 try:
-                    driver = driver_of(checkpoint, engine, precision, Machine().key, progress.line)
-                    tell = functools.partial(progress.step, f"{checkpoint.name}, {how}")
-                    measured = measuring.measure(checkpoint, way(driver, precision), tell=tell)
+                    driver = driver_of(checkpoint, backend, Machine().key, progress.line)
+                    tell = functools.partial(progress.step, f"{checkpoint.name}, {backend}")
+                    measured = measuring.measure(checkpoint, driver, tell=tell)
                 except ModelError as error:
                     row["problem"] = str(error)
                     continue
                 row |= vars(measured)
-                identity = identity_of(checkpoint, precision)
-                unkept |= not kept.keep(identity, engine_version(driver, precision), measured)
+                identity = identity_of(checkpoint, backend.precision)
+                unkept |= not kept.keep(identity, engine_version(driver), measured)
                 if not measured.killed:
                     CrashMarker().forgive(checkpoint)
     if options.json:

@@ -42,8 +42,9 @@ def quantize(options: argparse.Namespace) -> int:
     """edge models quantize: find ranges and layers, judge on pictures that were held out, install what passes."""
     from edge.engines import GRAPH_ENGINES
     from edge.engines.agreement import driver_of
+    from edge.engines.backend import Backend
     from edge.host.machine import Machine
-    from edge.importer.quantised import FLOAT32, INT8, install_quantised, quantised_folder
+    from edge.importer.quantised import INT8, install_quantised, quantised_folder
     from edge.models.checkpoint import DEMO, find_checkpoint
     from edge.quantizer.judge import passes
     from edge.quantizer.quantize import made_in
@@ -66,7 +67,7 @@ def quantize(options: argparse.Namespace) -> int:
         raise ModelError(f"{folder}: cannot be written to; run it as the owner of the folder (sudo), or with --dry-run")
     with Progress() as progress:
         # an int8 version is judged by what the same engine says in float
-        driver_of(checkpoint, GRAPH_ENGINES[0], FLOAT32, Machine().key, progress.line)
+        driver_of(checkpoint, Backend(GRAPH_ENGINES[0]), Machine().key, progress.line)
         if options.from_camera:
             frames = _frames(settings.camera, options.frames, checkpoint.input.scaled_short_side, progress)
             parts = divide([partial(_same, one) for one in frames], in_order=True)

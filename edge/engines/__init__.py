@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines.backend import Backend
 from edge.errors import ModelError
 from edge.host.installation import FEATURES, how_to_get
 from edge.host.libraries import is_installed
@@ -18,6 +19,7 @@ from edge.stages import Classifier, Frame, Prediction
 
 ENGINES = ("mxnet", "onnx", "openvino")
 """What a daemon may run; the first is the default."""
+DEFAULT_BACKEND = Backend(ENGINES[0])
 _DRIVERS = {
     "mxnet": ("mxnet", "MxnetClassifier"),
     "onnx": ("onnx", "OnnxClassifier"),
@@ -66,36 +68,26 @@ class Network(Classifier, Protocol):
         """
 
 
-def open_classifier(checkpoint: Checkpoint, top: int = 5, engine: str = "mxnet", precision: str = FLOAT32) -> Network:
+def open_classifier(checkpoint: Checkpoint, backend: Backend = DEFAULT_BACKEND, top: int = 5) -> Network:
     """Load a checkpoint and run it once, so that the first real frame is as fast as the others.
 
     `top` is how many labels `classify` returns; int8 is a precision of the engines onnx and openvino only. Raises
     ModelError when the files are broken or at odds, the memory is not enough, or there is no such engine, or it is not
     installed, or there is no int8 version of the checkpoint.
     """
-    if engine not in _DRIVERS or precision_problem(engine, precision):
-        raise ModelError(engine_problem(engine) or precision_problem(engine, precision))
-    module, name = _DRIVERS[engine]
-    network: Network = getattr(importlib.import_module(f"edge.engines.{module}"), name)(checkpoint, top, precision)
+    if backend.engine not in _DRIVERS or precision_problem(backend):
+        raise ModelError(engine_problem(backend.engine) or precision_problem(backend))
+    module, name = _DRIVERS[backend.engine]
+    driver = getattr(importlib.import_module(f"edge.engines.{module}"), name)
+    network: Network = driver(checkpoint, top, backend.precision)
     return network
 
 
-def precision_problem(engine: str, precision: str) -> str:
-    """Return why an engine cannot compute so, in one line; empty when it can."""
-    if precision == FLOAT32 or engine in GRAPH_ENGINES:
+def precision_problem(backend: Backend) -> str:
+    """Return why the engine cannot compute in this precision, in one line; empty when it can."""
+    if backend.precision == FLOAT32 or backend.engine in GRAPH_ENGINES:
         return ""
-    return f"{engine} cannot compute in {precision}; {' and '.join(GRAPH_ENGINES)} can ([model] engine)"
-
-
-def way(engine: str, precision: str) -> str:
-    """Return an engine with its precision as people are told, and as what was measured is kept: 'onnx int8'."""
-    return engine if precision == FLOAT32 else f"{engine} {precision}"
-
-
-def parts_of(one_way: str) -> tuple[str, str]:
-    """Return (engine, precision) of what `way` has made."""
-    engine, _, precision = one_way.partition(" ")
-    return engine, precision or FLOAT32
+    return f"{backend.engine} cannot compute in {backend.precision}; {' and '.join(GRAPH_ENGINES)} can ([model] engine)"
 
 
 def check_finite(checkpoint: Checkpoint) -> None:
@@ -129,7 +121,7 @@ def engines_for(setting: str, precision: str = FLOAT32) -> tuple[list[str], str]
     """
     here = installed_engines()
     if setting == "auto":
-        able = [engine for engine in ENGINES if not precision_problem(engine, precision)]
+        able = [engine for engine in ENGINES if not precision_problem(Backend(engine, precision))]
         return [engine for engine in here if engine in able] or able[:1], ""
     if setting == ENGINES[0] and here and setting not in here:
         return here[:1], stands_in(here[0], engine_problem(setting))
@@ -146,7 +138,7 @@ def engine_for(setting: str, tell: Callable[[str], None], precision: str = FLOAT
     # who asks for another than the default by name gets that, or hears why not
     others = installed_engines() if problem and setting in (ENGINES[0], "auto") else []
     for engine in others:
-        if engine != first and not precision_problem(engine, precision) and not import_problem(engine):
+        if engine != first and not precision_problem(Backend(engine, precision)) and not import_problem(engine):
             tell(stands_in(engine, problem))
             return engine
     return first
@@ -169,14 +161,15 @@ def import_problem(engine: str) -> str:
     return ""
 
 
-def engine_version(engine: str, precision: str = FLOAT32) -> str:
-    """Return the engine with the version of its package and the precision, 'onnx 1.20.0 int8', without importing it.
+def engine_version(backend: Backend) -> str:
+    """Return a backend with the version of the engine's package, 'onnx 1.20.0 int8', without importing it.
 
-    float32 is not mentioned: 'mxnet 1.9.1'.
+    float32 is not mentioned: 'mxnet 1.9.1'. Raises ModelError for an engine that is not known.
     """
-    if engine not in _DRIVERS:
-        raise ModelError(engine_problem(engine))
+    if backend.engine not in _DRIVERS:
+        raise ModelError(engine_problem(backend.engine))
     try:
-        return way(f"{engine} {metadata.version(_PACKAGES[engine])}", precision)
+        version = metadata.version(_PACKAGES[backend.engine])
     except metadata.PackageNotFoundError:
-        return way(engine, precision)
+        return str(backend)
+    return str(Backend(f"{backend.engine} {version}", backend.precision))

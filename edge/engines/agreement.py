@@ -24,6 +24,7 @@ from edge.engines import (
     engine_version,
     installed_engines,
 )
+from edge.engines.backend import Backend
 from edge.engines.measure import LOAD_TIMEOUT_S, OutOfMemoryError, Trial
 from edge.errors import ModelError
 from edge.importer.cache import forget_graph, graph_is_kept
@@ -87,7 +88,7 @@ class Agreements:
     def __init__(self, folders: Sequence[Path], machine_key: str) -> None:
         """Those of the first folder go before the later ones'. A file that cannot be read holds nothing."""
         self._folders = folders
-        versions = [engine_version(engine) for engine in installed_engines()]
+        versions = [engine_version(Backend(engine)) for engine in installed_engines()]
         self._place = f"{machine_key}, {', '.join(versions)}, rules {_RULES}"
 
     def find(self, identity: str) -> Agreement | None:
@@ -153,16 +154,16 @@ def agreement_of(
 
 
 def driver_of(
-    checkpoint: Checkpoint, engine: str, precision: str, machine_key: str, tell: Callable[[str], None] = lambda _: None
-) -> str:
-    """Return what is to be opened for an engine, after all engines were asked where that was never done.
+    checkpoint: Checkpoint, backend: Backend, machine_key: str, tell: Callable[[str], None] = lambda _: None
+) -> Backend:
+    """Return what is to be opened for a backend, after all engines were asked where that was never done.
 
     Raises ModelError when the engine is not used for the network. In int8 each engine has been judged by itself.
     """
-    if precision != FLOAT32 or engine not in ENGINES:
-        return engine
+    if backend.precision != FLOAT32 or backend.engine not in ENGINES:
+        return backend
     kept = Agreements(store_folders(), machine_key)
-    return agreement_of(checkpoint, kept, [engine], tell).driver(engine)
+    return Backend(agreement_of(checkpoint, kept, [backend.engine], tell).driver(backend.engine))
 
 
 def is_bundled(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> bool:
@@ -291,7 +292,7 @@ def _bare(why: str, name: str) -> str:
 def _ask(checkpoint: Checkpoint, driver: str, most_mib: float | None) -> Said | Failed:
     plain = dataclasses.replace(checkpoint, calibration=None)
     try:
-        with Trial(plain, driver, most_mib=most_mib) as trial:
+        with Trial(plain, Backend(driver), most_mib=most_mib) as trial:
             trial.ask("load", LOAD_TIMEOUT_S)
             found = trial.ask("answer", _ANSWER_TIMEOUT_S)
     except OutOfMemoryError as error:

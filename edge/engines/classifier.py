@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines import way
+from edge.engines.backend import Backend
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32
@@ -48,7 +48,7 @@ class EngineClassifier(ABC):
     def __init__(self, checkpoint: Checkpoint, top: int, precision: str = FLOAT32) -> None:
         """Load and warm up. Raises ModelError, naming the file, for whatever does not fit together."""
         self.precision = precision
-        self.engine = way(self.engine, precision)
+        self.engine = str(Backend(self.engine, precision))
         self.name = checkpoint.name
         self.timing = Timing(0.0, 0.0)
         self.input = checkpoint.input

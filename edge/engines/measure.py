@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from edge.engines.backend import Backend
 from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.host.memory import rss_mib
@@ -43,7 +44,7 @@ class Trial:
     """A child that loads and runs one network, watched so that it cannot take the machine's last memory."""
 
     def __init__(
-        self, checkpoint: Checkpoint, engine: str, machine: Machine | None = None, *, most_mib: float | None = None
+        self, checkpoint: Checkpoint, backend: Backend, machine: Machine | None = None, *, most_mib: float | None = None
     ) -> None:
         """Start the child, and do not wait for it: what becomes of it, the first answer tells.
 
@@ -57,7 +58,7 @@ class Trial:
         """Whether it has ended by itself, or was ended because it never answered; whether by SIGABRT."""
         self._worker = Worker(
             "edge.engines.trial",
-            {"checkpoint": to_json(checkpoint), "engine": engine},
+            {"checkpoint": to_json(checkpoint), "engine": str(backend)},
             f"the trial of {self._name}",
             START_TIMEOUT_S,
             wait=False,
@@ -156,16 +157,16 @@ class _Run:
 
 def measure(
     checkpoint: Checkpoint,
-    engine: str,
+    backend: Backend,
     frames: int = FRAMES,
     tell: Callable[[str], None] = lambda _step: None,
     machine: Machine | None = None,
 ) -> Measurement:
-    """Load and run a network in a throw-away child; `tell` hears of each step. `engine` is 'onnx', or 'onnx int8'.
+    """Load and run a network in a throw-away child; `tell` hears of each step.
 
     Running out of memory is a result (`killed`). Raises ModelError for a checkpoint or an engine that cannot be used.
     """
-    result = measure_side_by_side(checkpoint, [engine], frames, tell, machine)[engine]
+    result = measure_side_by_side(checkpoint, [backend], frames, tell, machine)[backend]
     if isinstance(result, ModelError):
         raise result
     return result
@@ -173,55 +174,55 @@ def measure(
 
 def measure_side_by_side(
     checkpoint: Checkpoint,
-    engines: Sequence[str],
+    backends: Sequence[Backend],
     frames: int = FRAMES,
     tell: Callable[[str], None] = lambda _step: None,
     machine: Machine | None = None,
-) -> dict[str, Measurement | ModelError]:
-    """Measure one network with several engines, each in a child, taking turns every few frames.
+) -> dict[Backend, Measurement | ModelError]:
+    """Measure one network with several backends, each in a child, taking turns every few frames.
 
-    So whatever else the machine does slows all of them alike, and their ratio is true. An engine that cannot run the
+    So whatever else the machine does slows all of them alike, and their ratio is true. A backend that cannot run the
     network has its error as result.
     """
-    results: dict[str, Measurement | ModelError] = {}
+    results: dict[Backend, Measurement | ModelError] = {}
     with ExitStack() as children:
-        runs = {engine: _Run(children.enter_context(Trial(checkpoint, engine, machine))) for engine in engines}
+        runs = {backend: _Run(children.enter_context(Trial(checkpoint, backend, machine))) for backend in backends}
 
-        def attempt(engine: str, step: Callable[[], None]) -> None:
+        def attempt(backend: Backend, step: Callable[[], None]) -> None:
             try:
                 step()
             except OutOfMemoryError as error:
-                results[engine] = Measurement(error.peak_mib, 0.0, 0.0, 0.0, 0.0, 0, killed=True)
+                results[backend] = Measurement(error.peak_mib, 0.0, 0.0, 0.0, 0.0, 0, killed=True)
             except ModelError as error:
-                results[engine] = error
+                results[backend] = error
 
-        for engine, run in runs.items():
-            attempt(engine, run.start)
-        for engine, run in runs.items():
-            if engine not in results:
-                tell(f"{engine}: loading")
-                attempt(engine, functools.partial(run.load, frames))
+        for backend, run in runs.items():
+            attempt(backend, run.start)
+        for backend, run in runs.items():
+            if backend not in results:
+                tell(f"{backend}: loading")
+                attempt(backend, functools.partial(run.load, frames))
         turns = list(runs)
-        while ahead := {engine: runs[engine] for engine in turns if engine not in results and runs[engine].left}:
+        while ahead := {one: runs[one] for one in turns if one not in results and runs[one].left}:
             turns.reverse()  # each is as often the first after the other as the last before it
-            for engine, run in ahead.items():
-                attempt(engine, run.look)
-                tell(f"{engine}: {frames - run.left} of {frames} frames")
-        return {engine: results[engine] if engine in results else run.result[0] for engine, run in runs.items()}
+            for backend, run in ahead.items():
+                attempt(backend, run.look)
+                tell(f"{backend}: {frames - run.left} of {frames} frames")
+        return {backend: results.get(backend) or run.result[0] for backend, run in runs.items()}
 
 
 def examine(
-    checkpoint: Checkpoint, engine: str, tell: Callable[[str], None] = lambda _step: None
+    checkpoint: Checkpoint, backend: Backend, tell: Callable[[str], None] = lambda _step: None
 ) -> tuple[Examined, Measurement]:
     """Check in a child that a network can be used at all, and measure it on the way.
 
     Every parameter must be finite and of the shape that the structure infers, the labels must match the outputs, and
     the known picture must get an answer. Raises ModelError for what is wrong, OutOfMemoryError included.
     """
-    with Trial(checkpoint, engine) as trial:
+    with Trial(checkpoint, backend) as trial:
         tell("reading every parameter")
         trial.ask("finite", LOAD_TIMEOUT_S)
-    with Trial(checkpoint, engine) as trial:
+    with Trial(checkpoint, backend) as trial:
         run = _Run(trial)
         tell("loading")
         run.load(FRAMES)

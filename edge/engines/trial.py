@@ -18,7 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge.engines import check_finite, open_classifier, parts_of
+from edge.engines import check_finite, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of, known_picture, probes
 from edge.host.memory import peak_rss_mib
@@ -26,19 +27,19 @@ from edge.models.checkpoint import Checkpoint, from_json
 
 
 def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """`options` are the checkpoint (models.checkpoint.to_json) and the engine, or 'onnx int8'."""
+    """`options` are the checkpoint (models.checkpoint.to_json) and the engine, a Backend as text."""
     # when memory runs out, the kernel is to take this process and not the daemon that asked
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    trial = _Trial(from_json(options["checkpoint"]), options["engine"])
+    trial = _Trial(from_json(options["checkpoint"]), Backend.parse(options["engine"]))
     steps = {"start": trial.start, "finite": trial.finite, "load": trial.load, "classify": trial.classify}
     steps |= {"finish": trial.finish, "answer": trial.answer}
     return lambda request: steps[request["do"]](request)
 
 
 class _Trial:
-    def __init__(self, checkpoint: Checkpoint, engine: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, backend: Backend) -> None:
         self._checkpoint = checkpoint
-        self._engine, self._precision = parts_of(engine)
+        self._backend = backend
 
     def start(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {}
@@ -49,7 +50,7 @@ class _Trial:
 
     def load(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         start_s = time.perf_counter()
-        self._classifier = open_classifier(self._checkpoint, engine=self._engine, precision=self._precision)
+        self._classifier = open_classifier(self._checkpoint, self._backend)
         return {
             "load_s": time.perf_counter() - start_s,
             "first_ms": 1000 * self._classifier.first_s,

@@ -14,6 +14,7 @@ from typing import Any
 
 from edge.engines import engine_for, engine_version, engines_for, import_problem
 from edge.engines.agreement import Agreement, Agreements, agreement_of
+from edge.engines.backend import Backend
 from edge.engines.measure import OutOfMemoryError, examine
 from edge.errors import ModelError
 from edge.host.machine import Machine
@@ -83,7 +84,7 @@ def install(
     engines, line = engines_for(engine)
     if line:
         tell(line)
-    measured: dict[str, Measurement] = {}
+    measured: dict[Backend, Measurement] = {}
     agreements = Agreements([store, *store_folders()], Machine().key)
 
     def run(copy: Checkpoint) -> Examined:
@@ -95,7 +96,7 @@ def install(
         if why and import_problem(engines[0]):
             # MXNet may be installed and broken: what serves in its place says so
             used, why = engine_for(engine, tell), ""
-        driver = agreement.driver(used)
+        driver = Backend(agreement.driver(used))
         if why:
             tell(f"{why}.")
             tell(f"{used} can run it: set it in [model] engine, or give --engine {used}.")

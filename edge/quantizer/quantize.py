@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines import GRAPH_ENGINES, Network, import_problem, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of
 from edge.errors import ModelError
@@ -93,7 +94,7 @@ def quantize(
             # int8 first: there are processors for which OpenVINO has no int8 kernels
             for precision in (INT8, FLOAT32):
                 seen = _told(views_of(parts.held_out, count, _HELD_OUT), tell, f"judging {engine} {precision}", views)
-                found.append(search.probabilities(engine, precision, search.inputs(seen)))
+                found.append(search.probabilities(Backend(engine, precision), search.inputs(seen)))
         except ModelError as error:
             if engine == ENGINE:
                 raise
@@ -176,9 +177,9 @@ class _Search:
         graph = self.tools.write(self._folder, scheme.ranges, scheme.kept)
         return self._note(scheme, graph, figures or {}, answer)
 
-    def probabilities(self, engine: str, precision: str, inputs: Iterable[Floats]) -> Floats:
+    def probabilities(self, backend: Backend, inputs: Iterable[Floats]) -> Floats:
         """Return what the float network, or what was written last, says of inputs: inputs x labels."""
-        network = self._open(engine, precision)
+        network = self._open(backend)
         try:
             return np.array([network.probabilities(one) for one in inputs])
         finally:
@@ -186,7 +187,7 @@ class _Search:
 
     def answer(self) -> Answer:
         """Return what was written last says of the known picture."""
-        network = self._open(ENGINE, INT8)
+        network = self._open(Backend(ENGINE, INT8))
         try:
             return answer_of(network)
         finally:
@@ -223,11 +224,11 @@ class _Search:
             lost[layer] = divergence(floats, self._of_views(INT8, few))
         return sorted(layers, key=lambda layer: -lost[layer])
 
-    def _open(self, engine: str, precision: str) -> Network:
-        return open_classifier(self._float if precision == FLOAT32 else self._copy, engine=engine, precision=precision)
+    def _open(self, backend: Backend) -> Network:
+        return open_classifier(self._float if backend.precision == FLOAT32 else self._copy, backend)
 
     def _of_views(self, precision: str, views: Floats) -> Floats:
-        return self.probabilities(ENGINE, precision, (np.array(one[np.newaxis]) for one in views))
+        return self.probabilities(Backend(ENGINE, precision), (np.array(one[np.newaxis]) for one in views))
 
     def _note(
         self, scheme: Scheme, graph: Graph, figures: Mapping[str, Figures], answer: Answer | None

@@ -24,9 +24,9 @@ from edge.engines import (
     open_classifier,
     precision_problem,
     stands_in,
-    way,
 )
 from edge.engines.agreement import UNKNOWN, Agreement, Agreements, agreement_of, is_bundled
+from edge.engines.backend import Backend
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
 from edge.host.machine import Machine
@@ -95,9 +95,16 @@ class Option:
         """SHA-256 of its files by name, where they are known."""
         return self.installed.digests if self.installed else None
 
-    def driver(self, engine: str) -> str:
-        """What is opened for an engine. Raises ModelError for one that is not used."""
-        return engine if self.precision != FLOAT32 else (self.agreement or UNKNOWN).driver(engine)
+    @property
+    def backend(self) -> Backend:
+        """The engine that runs it, with the precision."""
+        return Backend(self.engine, self.precision)
+
+    def driver(self, engine: str) -> Backend:
+        """Return what is opened for an engine. Raises ModelError for one that is not used."""
+        if self.precision != FLOAT32:
+            return Backend(engine, self.precision)
+        return Backend((self.agreement or UNKNOWN).driver(engine))
 
     @property
     def name(self) -> str:
@@ -177,7 +184,7 @@ class ModelSelector:
     @property
     def running(self) -> tuple[str, str]:
         """Its name, and the engine that runs it, as in 'onnx' or 'onnx int8'."""
-        return self.name, way(self.option.engine, self.option.precision)
+        return self.name, str(self.option.backend)
 
     @property
     def background(self) -> frozenset[str]:
@@ -194,7 +201,7 @@ class ModelSelector:
     def description(self) -> str:
         """It, for people."""
         weights = ", random weights: its labels mean nothing" if self.option.candidate.random_weights else ""
-        return f"{self.name}, run by {way(self.option.engine, self.option.precision)}{weights}"
+        return f"{self.name}, run by {self.option.backend}{weights}"
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -446,7 +453,7 @@ class ModelSelector:
         if one is not None and not why:
             identity = identity_of(checkpoint, precision, one.digests)
             found = {
-                engine: self.measurements.find(identity, engine_version(_driver(agreement, engine), precision))
+                engine: self.measurements.find(identity, engine_version(Backend(_driver(agreement, engine), precision)))
                 for engine in engines
             }
             measured = {engine: measurement for engine, measurement in found.items() if measurement is not None}
@@ -575,7 +582,9 @@ class ModelSelector:
         """Let another engine serve where no network fits with the default one: with ONNX Runtime each takes less."""
         default, precision = ENGINES[0], self._settings.precision
         others = [
-            engine for engine in installed_engines() if engine != default and not precision_problem(engine, precision)
+            engine
+            for engine in installed_engines()
+            if engine != default and not precision_problem(Backend(engine, precision))
         ]
         if self._engines != [default] or not others or not lacks_memory(verdicts, self.budget):
             return False
@@ -623,12 +632,12 @@ class ModelSelector:
         for engine in self._unmeasured(option) or [option.engine]:
             try:
                 driver = option.driver(engine)
-                measured = self.measurements.find(identity, engine_version(driver, precision))
+                measured = self.measurements.find(identity, engine_version(driver))
                 if measured is None:
-                    what = f" with {way(engine, precision)}" if len(option.engines) > 1 else ""
+                    what = f" with {Backend(engine, precision)}" if len(option.engines) > 1 else ""
                     self._tell(f"Measuring what {option.name} takes on this machine{what}, once.")
-                    measured = measure.measure(checkpoint, way(driver, precision), frames, machine=self.machine)
-                    self.measurements.keep(identity, engine_version(driver, precision), measured)
+                    measured = measure.measure(checkpoint, driver, frames, machine=self.machine)
+                    self.measurements.keep(identity, engine_version(driver), measured)
             except ModelError as error:
                 problems.append(error)
                 self._useless.add((option.name, engine))
@@ -682,7 +691,7 @@ class ModelSelector:
             raise ModelError(f"model {option.name}: {faults[0]}")
         with self.crash_marker.loading(option.checkpoint):
             driver = option.driver(option.engine)
-            classifier = open_classifier(option.checkpoint, self._settings.top, driver, option.precision)
+            classifier = open_classifier(option.checkpoint, driver, self._settings.top)
             try:
                 # of another input, or with other labels, nobody knows the answer
                 answer = None if self._overrides or self._synset else self._known_answer(option)

@@ -235,7 +235,7 @@ class Stuck:
     classify_uncalibrated = classify
     def close(self):
         pass
-selector.open_classifier = lambda checkpoint, top, engine, precision: Stuck()
+selector.open_classifier = lambda checkpoint, backend, top: Stuck()
 sys.argv = ["edge", "run", "--camera", "demo", "--speech", "log", "--events", "-"]
 entry()
 """

@@ -32,6 +32,7 @@ from edge.announce.notices import BETTER, READY
 from edge.cli import main
 from edge.config import load
 from edge.daemon.upgrade import Upgrade
+from edge.engines.backend import Backend
 from edge.engines.measure import examine
 from edge.errors import NoModelFits
 from edge.host.machine import Machine
@@ -361,7 +362,7 @@ class House:
 
     def start(self, name: str, engine: str) -> ScriptedJob:
         assert (name, engine) == ("better", "mxnet")
-        Store(self.store).add(find_checkpoint(str(DEMO)), name, lambda one: examine(one, "mxnet")[0], "a test")
+        Store(self.store).add(find_checkpoint(str(DEMO)), name, lambda one: examine(one, Backend("mxnet"))[0], "a test")
         self.install()
         return self.job
 

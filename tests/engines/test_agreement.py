@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rigs import zoo
 
 from edge.engines import engine_problem, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.onnx import OnnxClassifier
 from edge.engines.openvino import OpenvinoClassifier
 from edge.engines.preprocess import to_input
@@ -34,7 +35,7 @@ SMALL = ("mobilenet0_25", "squeezenet1_1")
 def other(checkpoint: Checkpoint, engine: str) -> OnnxClassifier | OpenvinoClassifier:
     if problem := engine_problem(engine):
         pytest.skip(problem)
-    network = open_classifier(checkpoint, engine=engine)
+    network = open_classifier(checkpoint, backend=Backend(engine))
     assert isinstance(network, OnnxClassifier | OpenvinoClassifier)
     return network
 

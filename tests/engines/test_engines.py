@@ -13,6 +13,7 @@ import pytest
 from fuzz_import import Tiny
 
 from edge.engines import ENGINES, Network, engine_problem, engine_version, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.classifier import EngineClassifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import check_answer, known_picture
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.integration
 def opened(engine: str, checkpoint: Checkpoint, top: int = 5) -> Network:
     if problem := engine_problem(engine):
         pytest.skip(problem)
-    return open_classifier(checkpoint, top, engine)
+    return open_classifier(checkpoint, Backend(engine), top)
 
 
 def copy_of_the_demo(folder: Path) -> Checkpoint:
@@ -77,7 +78,7 @@ def test_it_gives_the_known_answer(engine: str) -> None:
     assert [one.probability for one in predictions] == sorted((one.probability for one in predictions), reverse=True)
     assert network.timing.inference_s > 0
     assert network.first_s > 0
-    assert engine_version(engine).startswith(f"{engine} ")
+    assert engine_version(Backend(engine)).startswith(f"{engine} ")
     network.close()
     network.close()
 

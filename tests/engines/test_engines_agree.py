@@ -26,6 +26,7 @@ from edge.engines.agreement import (
     is_bundled,
     judge,
 )
+from edge.engines.backend import Backend
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
@@ -195,7 +196,7 @@ def test_what_the_fusion_does_wrong_is_right_with_every_engine(kind: str, tmp_pa
     picture = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     right = by_hand(checkpoint, to_input(picture, checkpoint.input))
     for engine in ENGINES:
-        network = open_classifier(checkpoint, engine=found.driver(engine))
+        network = open_classifier(checkpoint, backend=Backend(found.driver(engine)))
         assert network.engine == engine
         np.testing.assert_allclose(network.probabilities(to_input(picture, network.input)), right, atol=1e-5)
         network.close()
@@ -207,7 +208,8 @@ def test_the_demo_agrees_and_is_not_asked_about(tmp_path: Path) -> None:
     demo = find_checkpoint("demo")
     assert is_bundled(demo)
     told: list[str] = []
-    assert [driver_of(demo, engine, "float32", "machine", told.append) for engine in ENGINES] == list(ENGINES)
+    backends = [Backend(engine) for engine in ENGINES]
+    assert [driver_of(demo, backend, "machine", told.append) for backend in backends] == backends
     assert told == []
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -229,7 +231,7 @@ def test_fusion_is_done_without_as_none_does_without(tmp_path: Path) -> None:
     import random
 
     checkpoint = write(preactivation(Net(random.Random(0)), "with a sum"), tmp_path / "net")
-    network = open_classifier(checkpoint, engine=UNFUSED)
+    network = open_classifier(checkpoint, backend=Backend(UNFUSED))
     assert "_sg_mkldnn" not in network._executor.debug_str()  # type: ignore[attr-defined]
     network.close()
     assert "MXNET_SUBGRAPH_BACKEND" not in os.environ
@@ -240,9 +242,9 @@ def test_a_child_that_dies_or_takes_too_much_is_told_apart(tmp_path: Path) -> No
     from edge.engines.measure import OutOfMemoryError, Trial
 
     demo = find_checkpoint("demo")
-    with Trial(demo, "onnx", most_mib=20) as trial, pytest.raises(OutOfMemoryError):
+    with Trial(demo, Backend("onnx"), most_mib=20) as trial, pytest.raises(OutOfMemoryError):
         trial.ask("load", 60)
-    with Trial(demo, "onnx") as trial:
+    with Trial(demo, Backend("onnx")) as trial:
         trial.ask("load", 60)
         assert not trial.died
         pid = trial._worker.pid

@@ -10,6 +10,7 @@ import pytest
 from rigs.boards import Board, write_board
 from rigs.processes import wait_until, workers
 
+from edge.engines.backend import Backend
 from edge.engines.measure import measure, measure_side_by_side, percentile
 from edge.errors import ModelError
 from edge.host.machine import Machine
@@ -19,13 +20,14 @@ from edge.models.measurements import Measurement, Measurements
 from edge.models.store import sha256
 
 DEMO = Path(str(resources.files("edge") / "data" / "demo"))
+MXNET, MODULE = Backend("mxnet"), Backend("module")
 SOME = Measurement(200.0, 1.0, 20.0, 5.0, 6.0, 30)
 
 
 @pytest.mark.integration
 def test_the_demo_is_measured() -> None:
     told: list[str] = []
-    found = measure(find_checkpoint("demo"), "mxnet", frames=7, tell=told.append)
+    found = measure(find_checkpoint("demo"), MXNET, frames=7, tell=told.append)
     assert (found.frames, found.parameters, found.killed, found.estimated) == (7, 401413, False, False)
     # MXNet and OpenCV themselves take most of it
     assert 60 < found.peak_mib < 600
@@ -39,8 +41,8 @@ def test_the_demo_is_measured() -> None:
 
 @pytest.mark.integration
 def test_side_by_side_with_the_tutorials_way() -> None:
-    found = measure_side_by_side(find_checkpoint("demo"), ["mxnet", "module"], frames=6)
-    ours, theirs = found["mxnet"], found["module"]
+    found = measure_side_by_side(find_checkpoint("demo"), [MXNET, MODULE], frames=6)
+    ours, theirs = found[MXNET], found[MODULE]
     assert isinstance(ours, Measurement)
     assert isinstance(theirs, Measurement)
     assert ours.parameters == theirs.parameters
@@ -49,9 +51,9 @@ def test_side_by_side_with_the_tutorials_way() -> None:
 
 @pytest.mark.integration
 def test_an_engine_that_cannot_is_a_result_beside_one_that_can() -> None:
-    found = measure_side_by_side(find_checkpoint("demo"), ["mxnet", "nothing"], frames=1)
-    assert isinstance(found["mxnet"], Measurement)
-    assert isinstance(found["nothing"], ModelError)
+    found = measure_side_by_side(find_checkpoint("demo"), [MXNET, Backend("nothing")], frames=1)
+    assert isinstance(found[MXNET], Measurement)
+    assert isinstance(found[Backend("nothing")], ModelError)
 
 
 @pytest.mark.integration
@@ -66,7 +68,7 @@ def test_a_child_killed_for_memory_is_a_result(mib: int) -> None:
 
     thread = threading.Thread(target=kill)
     thread.start()
-    found = measure(find_checkpoint("demo"), "mxnet", frames=10_000)
+    found = measure(find_checkpoint("demo"), MXNET, frames=10_000)
     thread.join()
     assert found.killed
     # it is looked at now and then, and may be gone before
@@ -80,7 +82,7 @@ def _rss(pid: int) -> int:
 @pytest.mark.integration
 def test_a_machine_without_memory_ends_the_child_before_it_swaps(tmp_path: Path) -> None:
     machine = Machine(write_board(tmp_path, Board("Raspberry Pi Zero 2 W Rev 1.0", 416, 20)))
-    assert measure(find_checkpoint("demo"), "mxnet", machine=machine).killed
+    assert measure(find_checkpoint("demo"), MXNET, machine=machine).killed
 
 
 @pytest.mark.integration
@@ -89,7 +91,7 @@ def test_a_broken_checkpoint_is_an_error(tmp_path: Path) -> None:
     bad.write_bytes((DEMO / "demo-0000.params").read_bytes()[:5000])
     checkpoint = to_json(find_checkpoint("demo")) | {"params": str(bad)}
     with pytest.raises(ModelError, match="truncated"):
-        measure(from_json(checkpoint), "mxnet")
+        measure(from_json(checkpoint), MXNET)
 
 
 def test_a_checkpoint_travels_as_json() -> None:

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.engines import check_finite, engine_problem, engine_version, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.module import ModuleClassifier
 from edge.engines.mxnet import MxnetClassifier
 from edge.engines.mxnet_compat import import_mxnet
@@ -351,9 +352,10 @@ PEAK = """
 import sys
 from pathlib import Path
 from edge.engines import open_classifier
+from edge.engines.backend import Backend
 from edge.models.checkpoint import find_checkpoint
 import cv2
-open_classifier(find_checkpoint(sys.argv[1]), engine=sys.argv[2])
+open_classifier(find_checkpoint(sys.argv[1]), backend=Backend(sys.argv[2]))
 print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024)
 """
 
@@ -405,7 +407,7 @@ def test_parameters_are_counted_with_the_states_of_batchnorm(tmp_path: Path) -> 
 @pytest.mark.parametrize("engine", ["mxnet", "module"])
 def test_enqueueing_leaves_nothing_behind(tmp_path: Path, engine: str) -> None:
     checkpoint = make_net(tmp_path)
-    classifier = open_classifier(checkpoint, top=3, engine=engine)
+    classifier = open_classifier(checkpoint, top=3, backend=Backend(engine))
     before = classifier.classify(Frame(PICTURE, 0, 0.0))
     assert classifier.first_s > 0
     assert classifier.enqueue_s(to_input(np.invert(PICTURE), checkpoint.input)) > 0
@@ -417,7 +419,7 @@ def test_enqueueing_leaves_nothing_behind(tmp_path: Path, engine: str) -> None:
 def test_the_tutorials_way_says_the_same(tmp_path: Path, head: str) -> None:
     checkpoint = make_net(tmp_path, head)
     network_input = to_input(PICTURE, checkpoint.input)
-    module = open_classifier(checkpoint, engine="module")
+    module = open_classifier(checkpoint, backend=Backend("module"))
     assert isinstance(module, ModuleClassifier)
     expected = MxnetClassifier(checkpoint, top=3).probabilities(network_input)
     np.testing.assert_allclose(module.probabilities(network_input), expected, atol=1e-6)
@@ -426,12 +428,13 @@ def test_the_tutorials_way_says_the_same(tmp_path: Path, head: str) -> None:
 def test_another_epoch_is_loaded_the_tutorials_way_too(tmp_path: Path) -> None:
     make_net(tmp_path)
     (tmp_path / "net-0000.params").rename(tmp_path / "net-0126.params")
-    assert open_classifier(find_checkpoint(str(tmp_path / "net-0126.params")), engine="module").parameters > 0
+    assert open_classifier(find_checkpoint(str(tmp_path / "net-0126.params")), backend=Backend("module")).parameters > 0
 
 
 def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
     checkpoint = make_net(tmp_path)
-    for refused in (lambda: open_classifier(checkpoint, engine="caffe"), lambda: engine_version("caffe")):
+    caffe = Backend("caffe")
+    for refused in (lambda: open_classifier(checkpoint, caffe), lambda: engine_version(caffe)):
         with pytest.raises(ModelError, match="there is no engine caffe; known: mxnet, onnx, openvino"):
             refused()
     assert "there is no engine caffe" in engine_problem("caffe")
@@ -439,8 +442,8 @@ def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
 
 def test_an_engine_tells_its_version_without_being_imported() -> None:
     code = (
-        "import sys; from edge.engines import engine_problem, engine_version; "
-        "print(engine_version('mxnet'), engine_problem('mxnet') + engine_problem('module'), 'mxnet' in sys.modules)"
+        "import sys; from edge.engines import DEFAULT_BACKEND as mxnet, engine_problem, engine_version; "
+        "print(engine_version(mxnet), engine_problem('mxnet') + engine_problem('module'), 'mxnet' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

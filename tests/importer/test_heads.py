@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge.engines import ENGINES, UNFUSED, Network, engine_problem, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
@@ -74,7 +75,7 @@ def plain(mx: Any, symbol: Any, checkpoint: Checkpoint, channels: int = 3, data:
 def opened(checkpoint: Checkpoint, driver: str) -> Network:
     if problem := engine_problem(driver):
         pytest.skip(problem)
-    return open_classifier(checkpoint, engine=driver)
+    return open_classifier(checkpoint, backend=Backend(driver))
 
 
 def said(checkpoint: Checkpoint, driver: str) -> tuple[np.ndarray[Any, Any], bool]:

@@ -9,6 +9,7 @@ import pytest
 from random_networks import plain_mxnet
 
 from edge.engines import GRAPH_ENGINES, engine_problem, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.graph import GraphClassifier
 from edge.engines.mxnet_compat import import_mxnet
 from edge.errors import ModelError
@@ -149,7 +150,7 @@ def test_it_says_what_plain_mxnet_says(what: str, mx: Any, tmp_path: Path) -> No
     for engine in GRAPH_ENGINES:
         if problem := engine_problem(engine):
             pytest.skip(problem)
-        opened = open_classifier(checkpoint, engine=engine)
+        opened = open_classifier(checkpoint, backend=Backend(engine))
         assert isinstance(opened, GraphClassifier)
         found = np.array([opened.scores(one[np.newaxis]) for one in INPUTS])
         opened.close()
@@ -171,10 +172,10 @@ def test_what_is_not_known_is_named_with_what_helps(what: str, mx: Any, tmp_path
     layer, said = UNKNOWN[what]
     checkpoint, _ = write(mx, network(mx, layer), tmp_path)
     with pytest.raises(UnsupportedError) as caught:
-        open_classifier(checkpoint, engine="onnx")
+        open_classifier(checkpoint, backend=Backend("onnx"))
     for words in (str(checkpoint.symbol), "'odd'", said, "try it with --engine mxnet"):
         assert words in str(caught.value)
-    open_classifier(checkpoint, engine="mxnet").close()
+    open_classifier(checkpoint, backend=Backend("mxnet")).close()
 
 
 def test_a_sparse_or_whole_weight_is_named(mx: Any, tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def test_a_sparse_or_whole_weight_is_named(mx: Any, tmp_path: Path) -> None:
         mx.nd.save(str(checkpoint.params), {**arrays, **changed})
         for engine in ("mxnet", "onnx"):
             with pytest.raises(ModelError, match=said):
-                open_classifier(checkpoint, engine=engine)
+                open_classifier(checkpoint, backend=Backend(engine))
     mx.nd.save(str(checkpoint.params), {**arrays, "arg:counter": mx.nd.array([1, 2], dtype="int64"), "arg:s": sparse})
     for engine in ("mxnet", "onnx"):
-        open_classifier(checkpoint, engine=engine).close()
+        open_classifier(checkpoint, backend=Backend(engine)).close()

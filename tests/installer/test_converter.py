@@ -12,6 +12,7 @@ from record_references import pictures
 from rigs.weights import Floats, reference, write_gluon, write_safetensors
 
 from edge.engines import installed_engines, open_classifier
+from edge.engines.backend import Backend
 from edge.errors import ModelError
 from edge.importer.params import Params
 from edge.importer.symbol import read_symbol
@@ -40,7 +41,7 @@ def scores(checkpoint: Checkpoint, engine: str) -> Floats:
     inputs = pictures(checkpoint.input.size)
     if engine == "mxnet":
         return scores_of_mxnet(checkpoint, list(inputs))
-    classifier = open_classifier(checkpoint, engine=engine)
+    classifier = open_classifier(checkpoint, backend=Backend(engine))
     try:
         return np.array([classifier.scores(one[np.newaxis]) for one in inputs])  # type: ignore[attr-defined]
     finally:

@@ -26,6 +26,7 @@ from score_photos import read_groups
 
 from edge.config import load
 from edge.engines import ENGINES, engine_problem, engine_version, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.onnx import OnnxClassifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import TOLERANCES, check_answer
@@ -118,7 +119,8 @@ def test_it_computes_what_the_original_does(tmp_path: Path) -> None:
         NAME, tmp_path / f"{NAME}-symbol.json", tmp_path / f"{NAME}-0000.params", tmp_path / "synset.txt", spec
     )
     random = np.random.default_rng(1)
-    networks = [open_classifier(checkpoint, engine=engine) for engine in ENGINES if not engine_problem(engine)]
+    usable = [Backend(engine) for engine in ENGINES if not engine_problem(engine)]
+    networks = [open_classifier(checkpoint, backend) for backend in usable]
     for _ in range(3):
         picture = random.integers(0, 256, (224, 224, 3), np.uint8)
         wanted = scores(arrays, np.asarray((picture.transpose(2, 0, 1).astype(np.float32) - 127) / 128, np.float32))
@@ -168,7 +170,7 @@ def test_what_was_measured_is_of_what_is_installed(tmp_path: Path, name: str) ->
         for precision in ("float32", INT8) if engine != "mxnet" else ("float32",):
             if engine_problem(engine):
                 continue
-            network = open_classifier(checkpoint, engine=engine, precision=precision)
+            network = open_classifier(checkpoint, backend=Backend(engine, precision))
             answer = measured.answer if precision != INT8 else measured.int8.answer
             check_answer(network, answer, TOLERANCES[precision])
             assert network.calibrated
@@ -187,7 +189,7 @@ def test_it_names_real_photos(tmp_path: Path, shared: Path, name: str, photos_ri
     for engine, precision in [*((engine, "float32") for engine in ENGINES), ("onnx", INT8), ("openvino", INT8)]:
         if engine_problem(engine):
             continue
-        network = open_classifier(checkpoint, engine=engine, precision=precision)
+        network = open_classifier(checkpoint, backend=Backend(engine, precision))
         ids = [line.split()[0] for line in checkpoint.synset.read_text().splitlines()]
         for folder, counts in right.items():
             if folder == "photos" and not (long or engine == "onnx"):
@@ -531,7 +533,7 @@ def test_on_every_board(tmp_path: Path, board: str, own_store: Path) -> None:
     identity = fingerprint(find_checkpoint(NAME))
     # as measured on x86_64
     for engine, peak_mib in (("mxnet", 162.0), ("onnx", 126.0)):
-        assert kept.keep(identity, engine_version(engine), Measurement(peak_mib, 1.0, 100.0, 30.0, 40.0, 30))
+        assert kept.keep(identity, engine_version(Backend(engine)), Measurement(peak_mib, 1.0, 100.0, 30.0, 40.0, 30))
     told: list[str] = []
     selector = ModelSelector(settings, machine=machine, tell=told.append)
     try:

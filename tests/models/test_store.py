@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rigs.stores import DEMO, unexamined
 
+from edge.engines.backend import Backend
 from edge.engines.measure import examine
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint, find_checkpoint
@@ -20,7 +21,7 @@ FILES = {"net-symbol.json", "net-0000.params", "synset.txt", "model.toml", "mani
 
 
 def really(checkpoint: Checkpoint) -> Examined:
-    return examine(checkpoint, "mxnet")[0]
+    return examine(checkpoint, Backend("mxnet"))[0]
 
 
 @pytest.fixture

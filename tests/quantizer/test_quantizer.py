@@ -21,6 +21,7 @@ from rigs.stores import DEMO, unexamined, write_scenes
 
 from edge.cli import main
 from edge.engines import ENGINES, GRAPH_ENGINES, engine_problem, engine_version, engines_for, open_classifier
+from edge.engines.backend import Backend
 from edge.engines.onnx import import_onnxruntime
 from edge.engines.openvino import import_openvino
 from edge.engines.preprocess import to_input
@@ -168,14 +169,14 @@ def test_it_says_the_same_in_a_third_of_the_size(mine: Checkpoint) -> None:
         ratio = (quantised_folder(mine) / WEIGHTS).stat().st_size / (graph.folder / WEIGHTS).stat().st_size
     assert ratio < (0.35 if not about.kept else 0.9)
     for engine in about.figures:
-        network = open_classifier(mine, engine=engine, precision=INT8)
+        network = open_classifier(mine, backend=Backend(engine, INT8))
         assert network.engine == f"{engine} int8"
         best = network.classify(known_picture())[0]
         assert best.label == "guitar"
         assert network.calibrated, "the temperature holds for int8 too"
         network.close()
     with pytest.raises(ModelError, match=r"^mxnet cannot compute in int8; onnx and openvino can"):
-        open_classifier(mine, engine="mxnet", precision=INT8)
+        open_classifier(mine, backend=Backend("mxnet", INT8))
 
 
 def test_weights_are_in_int8_but_for_the_layers_that_are_kept(mine: Checkpoint, tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_the_mean_of_what_rounding_adds_is_taken_off(mine: Checkpoint, tmp_path:
         tools = Tools(graph, tmp_path / "tools")
         inputs = [to_input(picture_of(number), graph.input) for number in range(8)]
     ranges = tools.min_max(inputs)
-    network = open_classifier(mine, engine="onnx")
+    network = open_classifier(mine, backend=Backend("onnx"))
     expected = np.array([network.probabilities(one) for one in inputs])
     network.close()
     off = []
@@ -255,7 +256,7 @@ def test_onnx_runtime_does_not_round_what_is_kept(mine: Checkpoint, tmp_path: Pa
     about = about_quantised(mine)
     assert about is not None
     (quantised_folder(mine) / ABOUT).write_text(json.dumps(to_table(about, graph)))
-    network = open_classifier(mine, engine="onnx", precision=INT8)
+    network = open_classifier(mine, backend=Backend("onnx", INT8))
     found = np.array([network.probabilities(one) for one in inputs])
     network.close()
     as_written = run(graph.file, inputs, literally=True)
@@ -283,7 +284,7 @@ def test_the_loader_runs_it_and_measures_it_apart(mine: Checkpoint, capsys: pyte
     assert chosen.description.startswith(f"{NAME}, run by onnx int8")
     chosen.close()
     assert identity_of(mine, INT8) != identity_of(mine, FLOAT32)
-    assert engine_version("onnx", INT8) == f"{engine_version('onnx')} int8"
+    assert engine_version(Backend("onnx", INT8)) == f"{engine_version(Backend('onnx'))} int8"
     assert engines_for("auto", INT8)[0] == [engine for engine in GRAPH_ENGINES if not engine_problem(engine)]
 
     assert main(["models", "measure", NAME, "--json"]) == 0
@@ -303,7 +304,7 @@ def test_int8_that_was_never_made_is_told_with_what_makes_it(mine: Checkpoint) -
         selector(engine="onnx", name=NAME).open()
     assert str(refused.value) == f"model {NAME}: {advice}"
     with pytest.raises(ModelError, match="edge models quantize"):
-        open_classifier(mine, engine="onnx", precision=INT8)
+        open_classifier(mine, backend=Backend("onnx", INT8))
 
 
 def test_the_demo_runs_in_float_all_the_same() -> None:
@@ -385,7 +386,7 @@ def test_it_goes_along_when_a_model_is_added_and_added_again(made: Path, store: 
     there.add(find_checkpoint(str(made)), "other", unexamined, "")
     other = find_checkpoint("other")
     assert about_quantised(other) is not None
-    network = open_classifier(other, engine="onnx", precision=INT8)
+    network = open_classifier(other, backend=Backend("onnx", INT8))
     network.close()
     shutil.copytree(made, tmp_path / NAME)
     shutil.rmtree(quantised_folder(find_checkpoint(str(tmp_path / NAME))))
@@ -549,7 +550,7 @@ def test_without_the_tools_one_line_says_what_installs_them(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(how_to_get("onnx"))
     # to run what was made, they are not needed
-    network = open_classifier(mine, engine="onnx", precision=INT8)
+    network = open_classifier(mine, backend=Backend("onnx", INT8))
     assert network.classify(known_picture())[0].label == "guitar"
     network.close()
 

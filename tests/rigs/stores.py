@@ -10,6 +10,7 @@ import numpy as np
 from edge.cameras.demo import open_clip
 from edge.engines import ENGINES, engine_version
 from edge.engines.agreement import Agreement, Agreements
+from edge.engines.backend import Backend
 from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.fingerprint import fingerprint
@@ -41,7 +42,7 @@ def store_of(folder: Path, machine: Machine, **peaks_mib: float) -> Path:
         symbol.write_text(symbol.read_text() + "\n" * len(list(store.iterdir())))
         identity = fingerprint(find_checkpoint(str(store / name)))
         measured = Measurement(peak_mib, 1.0, 10.0, 5.0, 6.0, 30)
-        assert Measurements([store], machine.key).keep(identity, engine_version("mxnet"), measured)
+        assert Measurements([store], machine.key).keep(identity, engine_version(Backend("mxnet")), measured)
         # as edge models add leaves it: all engines were asked
         Agreements([store], machine.key).keep(identity, Agreement(asked=ENGINES))
     return store

@@ -14,6 +14,7 @@ from rigs.stores import DEMO, store_of, unexamined
 from edge.announce.notices import ANOTHER, SMALLER
 from edge.config import load
 from edge.engines import ENGINES, engine_for, engine_problem, engine_version, engines_for, import_problem
+from edge.engines.backend import Backend
 from edge.engines.measure import examine
 from edge.errors import ModelError, NoModelFits
 from edge.host.installation import how_to_get
@@ -81,7 +82,7 @@ def test_nothing_installed_is_the_demo(machine: Machine) -> None:
 @pytest.mark.parametrize("damage", ["byte", "label", "answer", "manifest", "toml"])
 def test_an_unsound_one_does_not_speak_and_the_next_does(tmp_path: Path, machine: Machine, damage: str) -> None:
     folder = data(tmp_path) / "edge" / "models"
-    Store(folder).add(find_checkpoint("demo"), "best", lambda one: examine(one, "mxnet")[0], "a test")
+    Store(folder).add(find_checkpoint("demo"), "best", lambda one: examine(one, Backend("mxnet"))[0], "a test")
     store_of(data(tmp_path), machine, next=90)
     best = folder / "best"
     toml = (best / "model.toml").read_text()
@@ -220,7 +221,7 @@ def test_a_guess_that_matters_is_measured_once(tmp_path: Path, machine: Machine)
     assert house.told == ["Measuring what net takes on this machine, once."]
     one = look_into(store / "net")
     identity = fingerprint(find_checkpoint("net"), one.digests)
-    found = Measurements([store], machine.key).find(identity, engine_version("mxnet"))
+    found = Measurements([store], machine.key).find(identity, engine_version(Backend("mxnet")))
     assert found is not None
     assert not found.estimated
     again = House(machine, memory_budget_mib=300)
@@ -246,7 +247,7 @@ def note(tmp_path: Path, machine: Machine, name: str, **figures: tuple[float, fl
     identity = fingerprint(find_checkpoint(str(store / name)))
     for engine, (peak_mib, median_ms) in figures.items():
         measured = Measurement(peak_mib, 1.0, 10.0, median_ms, 6.0, 30)
-        assert Measurements([store], machine.key).keep(identity, engine_version(engine), measured)
+        assert Measurements([store], machine.key).keep(identity, engine_version(Backend(engine)), measured)
 
 
 def absent(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
