@@ -12,7 +12,7 @@ from typing import Any
 
 from edge import __version__, pipeline
 from edge.announce.announcer import Announcer, Knowledge, Missed
-from edge.announce.notices import READY, Notices
+from edge.announce.notices import ANOTHER, READY, SMALLER, Notices
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
 from edge.daemon.control_socket import ControlServer, control_path
@@ -29,6 +29,7 @@ from edge.host.machine import Machine
 from edge.host.systemd import Watchdog, lines_to
 from edge.models.crash_marker import runtime_folder
 from edge.models.groups import load_groups
+from edge.selection.fallback import Fallback
 from edge.settings import Settings
 from edge.stages import Frame
 from edge.vision.motion import MotionDetector
@@ -36,6 +37,7 @@ from edge.vision.visibility import Visibility
 
 _log = logging.getLogger("edge.daemon")
 """The lines of the daemon: of this, and of what is in edge/daemon."""
+_FALLBACK_SENTENCES = {Fallback.ANOTHER: ANOTHER, Fallback.SMALLER: SMALLER}
 
 
 def run(
@@ -265,8 +267,7 @@ class Wiring:
         camera = self._equipment.camera
         if frame is not None and self._parts.summary.frames == 1:
             self._notices.once("ready", READY)
-            if self._equipment.selector.notices:
-                self._notices.once("model", self._equipment.selector.notices)
+            self._announce_fallback()
         progress = frame is not None or camera.waits
         self.watchdog.look(now_s, progress=progress, interval_s=self.interval_s())
         self._reporter.turn(camera.description, paused=camera.paused, now_s=now_s)
@@ -323,10 +324,13 @@ class Wiring:
         if equipment.selector is not selector:
             if equipment.selector.running != before:
                 reporter.model_changed(before, equipment.selector.running, "the settings were read anew")
-            if equipment.selector.notices:
-                self._notices.once("model", equipment.selector.notices)
+            self._announce_fallback()
         if equipment.camera is not camera:
             self._visibility = Visibility(live=equipment.camera.live, fault=self._visibility.fault)
             _look_anew(self._parts.announcer, self._parts.motion)
         self._models.renew()
         self._join()
+
+    def _announce_fallback(self) -> None:
+        if fallback := self._parts.equipment.selector.fallback:
+            self._notices.once("model", _FALLBACK_SENTENCES[fallback])

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from edge.errors import ModelError
 from edge.models.store import default_store
-from edge.selection.selector import ModelSelector, Option
+from edge.selection.option import Option
+from edge.selection.selector import ModelSelector
 from edge.stages import Classifier
 from edge.worker import Reply, Worker, WorkerError
 

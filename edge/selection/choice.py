@@ -1,4 +1,4 @@
-"""Which network should run? Pure: figures in, a verdict with its reason for each network out."""
+"""Which model should run? Pure: figures in, a verdict with its reason for each model out."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ DEFAULT_BUDGET_MIB = 640
 AVAILABLE_SHARE = 0.9
 """Of the memory available at the start; the rest is for what else begins to run."""
 RESERVE_SHARE, RESERVE_MIB = 0.1, 24
-"""Kept free of the budget: this share of a network's memory, and at least so much. It is for page tables, the odd large
+"""Kept free of the budget: this share of a model's memory, and at least so much. It is for page tables, the odd large
 frame, and what grows over months."""
 SPEECH_MIB = {"pyttsx3": 24, "espeak": 16, "log": 0}
 """The voice's process and what it starts, by driver: 17 and 12 while speaking (x86_64), and some room."""
@@ -20,6 +20,8 @@ CAMERA_MIB = {"csi": 48, "live": 40, "played": 16}
 """What the camera and its process add to the daemon, beside the libraries both have (x86_64). csi: 30 for picamera2
 and libcamera once imported, and room for an opened camera, not measured on a board yet. live: 36 for OpenCV with a
 stream. What plays files is in the daemon itself."""
+SHARED_MIB = 100.0
+"""Of a measured process what two models in one daemon have but once: Python, OpenCV and an engine, at least."""
 _CLEARLY_LESS = 0.95
 
 
@@ -38,7 +40,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that could run."""
+    """A model that could run."""
 
     name: str
     top1: float | None
@@ -68,8 +70,27 @@ class Verdict:
     reason: str
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a model has to keep to."""
+
+    budget: Budget
+    overhead_mib: float
+    """What camera and voice take of the budget."""
+    max_latency_ms: float | None = None
+    """How long a frame may take; None: as long as it likes."""
+
+    def choose(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        """Return a verdict for each candidate, best first, as the function `choose` does."""
+        return choose(candidates, self.budget, self.overhead_mib, self.max_latency_ms)
+
+    def fastest(self, candidates: Sequence[Candidate]) -> tuple[Candidate, bool]:
+        """Return the candidate with the best engine, and whether that fits, as the function `fastest` does."""
+        return fastest(candidates, self.budget, self.overhead_mib, self.max_latency_ms)
+
+
 def overhead_mib(camera_source: str, speech_driver: str, on_a_pi: bool) -> float:
-    """What camera and voice take beside the network, by the settings."""
+    """Return what camera and voice take beside the model, in MiB, by the settings."""
     if camera_source.startswith("csi") or (camera_source == "auto" and on_a_pi):
         camera = "csi"
     elif re.match("usb|/dev/|auto$", camera_source) or "://" in camera_source:
@@ -82,7 +103,7 @@ def overhead_mib(camera_source: str, speech_driver: str, on_a_pi: bool) -> float
 def budget(
     setting_mib: float | None, available_mib: float | None, limit: tuple[float, str] | None, *, named: bool
 ) -> Budget:
-    """Return the smallest of the setting (or the default, for a network that was not named), limit and free memory.
+    """Return the smallest of the setting (or the default, for a model that was not named), limit and free memory.
 
     `limit` is that of a control group, in MiB, and the file it stands in.
     """
@@ -101,12 +122,12 @@ def budget(
 
 
 def choose(
-    candidates: Sequence[Candidate], within: Budget, companions: float, max_latency_ms: float | None = None
+    candidates: Sequence[Candidate], within: Budget, overhead: float, max_latency_ms: float | None = None
 ) -> list[Verdict]:
-    """Judge all candidates, best first: by accuracy, of equal accuracy the faster, then by name.
+    """Return a verdict for each candidate, best first: by accuracy, of equal accuracy the faster, then by name.
 
     One of unknown accuracy is last; but somebody has put it there, so what only came with edge is behind it.
-    `companions` are the MiB of camera and voice. At most one is chosen: the first that fits.
+    `overhead` are the MiB of camera and voice. At most one is chosen: the first that fits.
     """
     verdicts: list[Verdict] = []
     found = False
@@ -115,7 +136,7 @@ def choose(
         need = None
         if candidate.measurement is not None:
             peak_mib = candidate.measurement.peak_mib
-            need = peak_mib + candidate.file_mib + companions + max(RESERVE_MIB, RESERVE_SHARE * peak_mib)
+            need = peak_mib + candidate.file_mib + overhead + max(RESERVE_MIB, RESERVE_SHARE * peak_mib)
         fault = _fault(candidate, need, within, max_latency_ms)
         chosen = not fault and not found
         found |= chosen
@@ -130,13 +151,13 @@ def choose(
 
 
 def fastest(
-    candidates: Sequence[Candidate], within: Budget, companions: float, max_latency_ms: float | None = None
+    candidates: Sequence[Candidate], within: Budget, overhead: float, max_latency_ms: float | None = None
 ) -> tuple[Candidate, bool]:
-    """Return the same network with the engine that is best for it, and whether that fits.
+    """Return the same model with the engine that is best for it, and whether that fits.
 
     It is the fastest of those that fit; where none does, the one that takes the least memory.
     """
-    verdicts = choose(candidates, within, companions, max_latency_ms)
+    verdicts = choose(candidates, within, overhead, max_latency_ms)
     measured = [
         (one.candidate, one.candidate.measurement) for one in verdicts if one.fits and one.candidate.measurement
     ]
@@ -151,14 +172,31 @@ def fastest(
 
 
 def smaller(verdicts: Sequence[Verdict], than: str) -> Verdict | None:
-    """Return the most accurate of those that fit and need clearly less than the network named `than`."""
+    """Return the most accurate of those that fit and need clearly less than the model named `than`."""
     current = next(verdict for verdict in verdicts if verdict.candidate.name == than)
     most_mib = _CLEARLY_LESS * (current.need_mib or 0.0)
     return next((v for v in verdicts if v.fits and v.need_mib is not None and v.need_mib < most_mib), None)
 
 
+def room_problem(candidate: Candidate, running: Candidate, limits: Limits, available_mib: float | None) -> str:
+    """Return why a model cannot be loaded beside the one that runs, in one line; empty when it can.
+
+    `available_mib` is the memory that other programs leave now, None where nobody knows.
+    """
+    (verdict,) = limits.choose([candidate])
+    if not verdict.fits or verdict.need_mib is None:
+        return verdict.reason
+    beside_mib = max(running.file_mib, (running.measurement.peak_mib if running.measurement else 0.0) - SHARED_MIB)
+    need_mib = verdict.need_mib + beside_mib
+    # what the daemon holds already it need not find
+    more_mib = verdict.need_mib - SHARED_MIB - limits.overhead_mib
+    if need_mib > limits.budget.mib or (available_mib is not None and more_mib > AVAILABLE_SHARE * available_mib):
+        return f"there is no room for it beside {running.name}, so it runs from the next start on"
+    return ""
+
+
 def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
-    """The error that says what each candidate needs: one line for one of them, else a line for each."""
+    """Return the error that says what each candidate needs: one line for one of them, else a line for each."""
     error = NoModelFits(_needs(verdicts, within))
     if within.passing and lacks_memory(verdicts, within):
         error.exit_code = EX_UNAVAILABLE  # a service is to try again: memory comes back
@@ -166,7 +204,7 @@ def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
 
 
 def lacks_memory(verdicts: Sequence[Verdict], within: Budget) -> bool:
-    """Return whether one of them would run if there were more memory; what is struck or too slow would not."""
+    """Return whether one of them would run if there were more memory; what is rejected or too slow would not."""
     return any(
         one.candidate.measurement is not None
         and not one.candidate.rejected
@@ -198,7 +236,7 @@ def _rank(candidate: Candidate) -> tuple[float, float, str]:
 
 
 def _fault(candidate: Candidate, need: float | None, within: Budget, max_latency_ms: float | None) -> str:
-    """Why it may not run; empty when it may."""
+    """Return why it may not run; empty when it may."""
     if candidate.rejected:
         return candidate.rejected
     if candidate.measurement is None or need is None:

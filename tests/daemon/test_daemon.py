@@ -223,7 +223,7 @@ def test_it_ends_while_a_c_call_runs(tmp_path: Path) -> None:
     """A classifier is stuck in C for longer than the test waits: the signal thread ends the daemon all the same."""
     code = """
 import hashlib, sys
-from edge.selection import selector
+from edge.selection import opening
 from edge.__main__ import entry
 class Stuck:
     name = engine = "stuck"
@@ -235,7 +235,7 @@ class Stuck:
     classify_uncalibrated = classify
     def close(self):
         pass
-selector.open_classifier = lambda checkpoint, backend, top: Stuck()
+opening.open_classifier = lambda checkpoint, backend, top: Stuck()
 sys.argv = ["edge", "run", "--camera", "demo", "--speech", "log", "--events", "-"]
 entry()
 """

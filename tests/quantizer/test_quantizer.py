@@ -292,7 +292,7 @@ def test_the_loader_runs_it_and_measures_it_apart(mine: Checkpoint, capsys: pyte
     here = [engine for engine in ENGINES if not engine_problem(engine)]
     assert [row["engine"] for row in rows] == [*here, *(f"{one} int8" for one in here if one in GRAPH_ENGINES)]
     known = selector(name=NAME, engine="auto")
-    assert set(known.options[0].measured) == set(engines_for("auto", INT8)[0])
+    assert set(known.options.eligible[0].measured) == set(engines_for("auto", INT8)[0])
 
 
 def test_int8_that_was_never_made_is_told_with_what_makes_it(mine: Checkpoint) -> None:

@@ -11,7 +11,6 @@ import pytest
 from rigs.boards import Board, write_board
 from rigs.stores import DEMO, store_of, unexamined
 
-from edge.announce.notices import ANOTHER, SMALLER
 from edge.config import load
 from edge.engines import ENGINES, engine_for, engine_problem, engine_version, engines_for, import_problem
 from edge.engines.backend import Backend
@@ -23,7 +22,9 @@ from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
 from edge.models.store import Store, look_into
-from edge.selection.selector import MOST_KILLS, ModelSelector
+from edge.selection.fallback import Fallback
+from edge.selection.recovery import MOST_KILLS
+from edge.selection.selector import ModelSelector
 
 pytestmark = pytest.mark.integration
 BOARD = Board("Raspberry Pi 4 Model B Rev 1.4", 1900, 1500)
@@ -76,7 +77,7 @@ def test_a_named_one_is_bound_by_the_machine_and_by_what_is_set(tmp_path: Path, 
 
 def test_nothing_installed_is_the_demo(machine: Machine) -> None:
     house = House(machine)
-    assert (house.open(), house.selector.notices, house.told) == ("demo", "", [])
+    assert (house.open(), house.selector.fallback, house.told) == ("demo", None, [])
 
 
 @pytest.mark.parametrize("damage", ["byte", "label", "answer", "manifest", "toml"])
@@ -113,7 +114,7 @@ def test_an_unsound_one_does_not_speak_and_the_next_does(tmp_path: Path, machine
     house = House(machine)
     assert house.open() == "next"
     assert cause in house.told[0]
-    assert house.selector.notices == ANOTHER
+    assert house.selector.fallback is Fallback.ANOTHER
     with pytest.raises(ModelError, match=cause):
         House(machine, name="best").open()
 
@@ -144,7 +145,7 @@ def test_what_killed_the_last_one_is_left_out_aloud(
     store_of(data(tmp_path), machine, large=400, small=100)
     subprocess.run([sys.executable, "-c", LOADING, "large"], check=False, timeout=60)
     house = House(machine)
-    assert (house.open(), house.selector.notices) == ("small", SMALLER)
+    assert (house.open(), house.selector.fallback) == ("small", Fallback.SMALLER)
     assert "Not large: loading it has killed edge before" in house.told[0]
     house.selector.crash_marker.forgive(find_checkpoint("large"))
     assert House(machine).open() == "large"
@@ -163,7 +164,7 @@ def test_where_there_is_no_other_it_is_tried_again_but_not_for_ever(
         subprocess.run([sys.executable, "-c", LOADING, "only"], check=False, timeout=60)
         for name in ("auto", "only"):
             house = House(machine, name=name)
-            assert (house.open(), kills, house.selector.notices) == ("only", kills, "")
+            assert (house.open(), kills, house.selector.fallback) == ("only", kills, None)
             assert "has killed edge before" in house.told[0]
     subprocess.run([sys.executable, "-c", LOADING, "only"], check=False, timeout=60)
     for name in ("auto", "only"):

