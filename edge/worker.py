@@ -170,7 +170,11 @@ class Worker:
         self._deadline_s = time.monotonic() + self._start_timeout_s
         try:
             self._child = _Child(
-                *(self._module, self._options, self._pass_fds, self._reap_s), private_folder=self._private_folder
+                self._module,
+                self._options,
+                self._pass_fds,
+                self._reap_s,
+                private_folder=self._private_folder,
             )
         except OSError as error:
             self._fault = f"cannot start a process for {self._what}: {error}"

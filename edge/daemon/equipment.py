@@ -87,7 +87,7 @@ class Equipment:
         return ""
 
     def take_network(self, take: Callable[[], None]) -> None:
-        """Let `take` exchange the loader's network for another that is open, and go on with that."""
+        """Let `take` exchange the selector's model for another that is open, and go on with that."""
         before = self.classifier.name
         take()
         self.classifier = self.selector.classifier

@@ -1,0 +1,183 @@
+"""How the daemon's parts are joined to the stages of the loop, and joined anew while it runs."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge import pipeline
+from edge.announce.announcer import Announcer, Knowledge
+from edge.announce.notices import ANOTHER, READY, SMALLER, Notices
+from edge.announce.schedule import Schedule
+from edge.announce.wording import Words
+from edge.daemon.control_state import ControlState
+from edge.daemon.equipment import Equipment
+from edge.daemon.model_changes import ModelChanges
+from edge.daemon.monitors import FreezeMonitor, HeatMonitor
+from edge.daemon.reporter import Reporter
+from edge.daemon.requests import RequestHandler
+from edge.errors import EdgeError
+from edge.host.systemd import Watchdog
+from edge.models.groups import load_groups
+from edge.selection.fallback import Fallback
+from edge.settings import Settings
+from edge.stages import Frame
+from edge.vision.motion import MotionDetector
+from edge.vision.visibility import Visibility
+
+_log = logging.getLogger(__name__)
+_FALLBACK_SENTENCES = {Fallback.ANOTHER: ANOTHER, Fallback.SMALLER: SMALLER}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What lives as long as the daemon, whatever is exchanged in it."""
+
+    reporter: Reporter
+    summary: pipeline.Summary
+    control_state: ControlState
+    schedule: Schedule
+    announcer: Announcer
+    motion: MotionDetector
+    equipment: Equipment
+
+
+class Wiring:
+    """The stages as they are joined now, and whoever is asked between two frames."""
+
+    def __init__(self, parts: Parts, *, every_frame: bool, fetch: bool) -> None:
+        """The equipment is open."""
+        equipment = parts.equipment
+        self._parts = parts
+        self._equipment = equipment
+        self._reporter = parts.reporter
+        self._every_frame = every_frame
+        self.watchdog = Watchdog()
+        self._notices = Notices(equipment.settings.aloud)
+        self._notices.see(None, None)  # the first topic goes before the others
+        self._heat = HeatMonitor(equipment.selector.machine, self._notices)
+        self._requests = RequestHandler(
+            parts.control_state, parts.announcer, parts.schedule, parts.reporter, parts.summary
+        )
+        self._models = ModelChanges(equipment, parts.reporter, self._notices, parts.summary, fetch=fetch)
+        self._visibility = Visibility(live=equipment.camera.live)
+        self._join()
+
+    def _join(self) -> None:
+        """Join what is open now."""
+        equipment = self._equipment
+        # with --every-frame each is classified indeed
+        self._parts.motion.longest_s = 0.0 if self._every_frame else equipment.settings.model.still_s
+        self._parts.motion.reset()
+        self._freeze = FreezeMonitor(equipment.camera, self._visibility)
+        self.stages = pipeline.Stages(
+            camera=equipment.camera,
+            visibility=self._visibility,
+            motion=self._parts.motion,
+            classifier=equipment.classifier,
+            announcer=self._parts.announcer,
+            speaker=equipment.speaker,
+            observer=self._reporter,
+            notices=self._notices,
+        )
+        self._know_the_model()
+
+    def _know_the_model(self) -> None:
+        """Tell whoever must know which model looks now."""
+        equipment = self._equipment
+        self._parts.announcer.knowledge = Knowledge(
+            equipment.selector.background,
+            load_groups(equipment.selector.labels),
+            calibrated=equipment.classifier.calibrated,
+            independent=equipment.classifier.independent,
+        )
+        self._reporter.ready_with(equipment.classifier, equipment.speaker)
+        self._requests.know(self.stages, equipment.selector)
+
+    def close(self) -> None:
+        """Give up what is being fetched or loaded."""
+        self._models.close()
+
+    def end_children(self) -> None:
+        """End the processes, at once and from any thread."""
+        self._models.end_children()
+
+    def between_frames(self, now_s: float, frame: Frame | None) -> bool:
+        """Control, health and watchdog, once a turn of the loop; True asks for another model."""
+        camera = self._equipment.camera
+        if frame is not None and self._parts.summary.frames == 1:
+            self._notices.once("ready", READY)
+            self._announce_fallback()
+        progress = frame is not None or camera.waits
+        self.watchdog.look(now_s, progress=progress, interval_s=self.interval_s())
+        self._reporter.turn(camera.description, paused=camera.paused, now_s=now_s)
+        if self._requests.shut_or_open(camera, self._visibility, self._notices):
+            look_anew(self._parts.announcer, self._parts.motion)
+        self._requests.attend(self.stages, frame)
+        self._freeze.look(now_s)
+        self._heat.look(now_s)
+        self._models.look(now_s)
+        return self._models.wanted
+
+    def interval_s(self) -> float:
+        """How far frames are to be apart."""
+        if self._every_frame:
+            return 0.0
+        most_hz = self._equipment.settings.camera.max_fps
+        return max(1 / most_hz, self._heat.interval_s(self._equipment.classifier.timing))
+
+    @property
+    def wants_other_model(self) -> bool:
+        """Whether another model is to run: then `change_model` is to be called."""
+        return self._models.wanted
+
+    def change_model(self) -> None:
+        """Take the better model, or what the memory allows. Raises NoModelFits when there is none any more."""
+        if self._models.change():
+            self._models.renew()
+            self._join()
+        else:
+            self.stages = dataclasses.replace(self.stages, classifier=self._equipment.classifier)
+            self._know_the_model()
+
+    def reload(self, reread: Callable[[], Settings] | None) -> None:
+        """Read the settings anew and live by them; bad ones change nothing, and are told.
+
+        Raises EdgeError when they could not be used, and what was used before cannot be had back either.
+        """
+        equipment, reporter = self._equipment, self._reporter
+        old, camera, selector = equipment.settings, equipment.camera, equipment.selector
+        before = selector.running
+        try:
+            settings = reread() if reread else old
+            words = Words(settings.announce, settings.speech, _log.info)
+        except EdgeError as error:
+            reporter.reload_refused(str(error))
+            return
+        if fault := equipment.change(settings, paused=self._parts.control_state.paused):
+            reporter.reload_refused(fault)
+        else:
+            self._parts.announcer.configure(settings.announce, words)
+            self._parts.schedule.configure(settings.announce)
+            self._notices.configure(settings.aloud)
+            reporter.reloaded(restart_needed=settings.service != old.service)
+        if equipment.selector is not selector:
+            if equipment.selector.running != before:
+                reporter.model_changed(before, equipment.selector.running, "the settings were read anew")
+            self._announce_fallback()
+        if equipment.camera is not camera:
+            self._visibility = Visibility(live=equipment.camera.live, fault=self._visibility.fault)
+            look_anew(self._parts.announcer, self._parts.motion)
+        self._models.renew()
+        self._join()
+
+    def _announce_fallback(self) -> None:
+        """Have it said where another model runs than would be wanted."""
+        if fallback := self._equipment.selector.fallback:
+            self._notices.once("model", _FALLBACK_SENTENCES[fallback])
+
+
+def look_anew(announcer: Announcer, motion: MotionDetector) -> None:
+    """Believe nothing of before: nobody knows what went by while nobody looked."""
+    announcer.forget()
+    motion.reset()
