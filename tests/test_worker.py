@@ -26,11 +26,11 @@ def open_driver(options: dict[str, Any]) -> Callable[[Any], Any]:
             raise ZeroDivisionError("in the vendor's library")
         case {"fault": "stuck"}:
             time.sleep(3600)
-        case {"fault": "once", "marker": crash_marker}:
+        case {"fault": "once", "marker": marker}:
             # opens the first time only
-            if Path(crash_marker).exists():
+            if Path(marker).exists():
                 raise SpeechError("gone for good")
-            Path(crash_marker).touch()
+            Path(marker).touch()
 
     def answer(request: list[Any]) -> Any:
         verb, argument = request
@@ -194,7 +194,7 @@ def test_ctrl_c_and_sigterm_are_the_daemons(start: Callable[..., Worker]) -> Non
 
 
 def test_replacement_that_does_not_open_is_tried_only_when_asked(start: Callable[..., Worker], tmp_path: Path) -> None:
-    worker = start(fault="once", crash_marker=str(tmp_path / "marker"))
+    worker = start(fault="once", marker=str(tmp_path / "marker"))
     assert "SIGKILL" in reply_of(worker, "signal", signal.SIGKILL).error
     wait_until(lambda: worker.poll() is None and worker.pid is None)
     assert reply_of(worker, "echo", 1) == Reply(error="gone for good")

@@ -71,9 +71,9 @@ def test_every_file_of_tests_is_in_one_lane(tmp_path: Path) -> None:
 
 def test_root_runs_each_test_once_as_one_user(tmp_path: Path) -> None:
     commands: dict[str, lanes.Command] = {}
-    for number, crash_marker in enumerate(("not root", "root")):
+    for number, marker in enumerate(("not root", "root")):
         (tmp_path / str(number)).mkdir()
-        commands |= lanes._lanes(places.here(), tmp_path / str(number), [], crash_marker)
+        commands |= lanes._lanes(places.here(), tmp_path / str(number), [], marker)
     markers = {name: command.arguments[-command.arguments[::-1].index("-m")] for name, command in commands.items()}
     assert markers == {
         **dict.fromkeys((*lanes.FILES, lanes.REST), "not root"),
