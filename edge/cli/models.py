@@ -214,7 +214,11 @@ def add(options: argparse.Namespace) -> int:
     engine = settings_of(options).model.engine
     with Progress() as progress:
         done = install(
-            *(checkpoint, name, f"added from {checkpoint.params}", options.store or default_store(), engine),
+            checkpoint,
+            name,
+            origin=f"added from {checkpoint.params}",
+            store=options.store or default_store(),
+            engine=engine,
             tell=progress.line,
             show=progress.show,
         )

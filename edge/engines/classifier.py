@@ -158,12 +158,12 @@ class EngineClassifier(ABC):
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Whether an engine has failed for lack of memory."""
+    """Return whether an engine has failed for lack of memory."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def first_line(error: Exception) -> str:
-    """The sentence in an engine's error, without its stack trace."""
+    """Return the sentence in an engine's error, without its stack trace."""
     text = str(error) if str(error) else type(error).__name__
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # where in OpenVINO's source, which it says first

@@ -112,7 +112,7 @@ class OutOfMemoryError(ModelError):
 
 
 class _Run:
-    """One network's way through a measurement: load, warm up, look at the picture again and again."""
+    """One network's way through a measurement: load, warm up, classify the picture again and again."""
 
     WARM_UP = 3
     """The first frames are slower, and are not counted."""
@@ -133,7 +133,7 @@ class _Run:
         self._trial.ask("classify", self.WARM_UP * FRAME_TIMEOUT_S, frames=self.WARM_UP)
         self.left = frames
 
-    def look(self) -> None:
+    def classify(self) -> None:
         block = min(self.BLOCK, self.left)
         self._times_ms += self._trial.ask("classify", block * FRAME_TIMEOUT_S, frames=block)["times_ms"]
         self.left -= block
@@ -206,7 +206,7 @@ def measure_side_by_side(
         while ahead := {one: runs[one] for one in turns if one not in results and runs[one].left}:
             turns.reverse()  # each is as often the first after the other as the last before it
             for backend, run in ahead.items():
-                attempt(backend, run.look)
+                attempt(backend, run.classify)
                 tell(f"{backend}: {frames - run.left} of {frames} frames")
         return {backend: results.get(backend) or run.result[0] for backend, run in runs.items()}
 
@@ -227,12 +227,12 @@ def examine(
         tell("loading")
         run.load(FRAMES)
         while run.left:
-            run.look()
+            run.classify()
             tell(f"{FRAMES - run.left} of {FRAMES} frames")
         measurement, answer = run.result
     return Examined(measurement.parameters, answer), measurement
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of the values that at least this share of them do not exceed (the nearest-rank percentile)."""
+    """Return the smallest value that at least this share of them do not exceed (the nearest-rank percentile)."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -25,7 +25,7 @@ BLAS by far more. Engines and CPUs round int8 at other places, a step of 1/256 i
 
 
 def known_picture() -> Frame:
-    """The bundled picture that every model is asked about: a guitar before a bookshelf, 224 x 224."""
+    """Return the bundled picture that every model is asked about: a guitar before a bookshelf, 224 x 224."""
     path = Path(str(resources.files("edge") / "data" / "known.png"))
     return Frame(read_image(path), sequence=0, captured_s=time.monotonic())
 
@@ -48,7 +48,7 @@ def probes(spec: InputSpec) -> Iterator[Pixels]:
 
 
 def answer_of(network: Network) -> Answer:
-    """What a network says of the known picture, before calibration: that may be done anew, and is no fault."""
+    """Return what a network says of the known picture, before calibration: that may be done anew, and is no fault."""
     best = network.classify_uncalibrated(known_picture())[0]
     return Answer(id=best.id, label=best.label, probability=best.probability, engine=network.engine)
 

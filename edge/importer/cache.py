@@ -88,10 +88,8 @@ def key_of(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> 
 
     Raises ModelError when its structure cannot be read.
     """
-    parts: tuple[object, ...] = (
-        *(VERSION, fingerprint(checkpoint, digests)),
-        *(checkpoint.input.mean, checkpoint.input.std),
-    )
+    spec = checkpoint.input
+    parts: tuple[object, ...] = (VERSION, fingerprint(checkpoint, digests), spec.mean, spec.std)
     if _had_another_end(checkpoint):
         # of these there may be graphs that an earlier edge has made, with a softmax too many
         parts += ("sigmoid",)

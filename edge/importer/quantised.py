@@ -63,7 +63,7 @@ class QuantisedInfo:
 
 
 def quantised_folder(checkpoint: Checkpoint, precision: str = INT8) -> Path:
-    """Where the quantised version lies, whether it is there or not."""
+    """Return where the quantised version lies, whether it is there or not."""
     return checkpoint.params.with_suffix(f".{precision}")
 
 

@@ -55,7 +55,11 @@ def fetch(entry: Entry, store: Path, engine: str, *, tell: Line, show: Line, ori
     fetched = fetcher.fetch(entry, convert)
     try:
         done = install(
-            *(fetched.checkpoint, entry.name, fetched.origin, store, engine),
+            fetched.checkpoint,
+            entry.name,
+            origin=fetched.origin,
+            store=store,
+            engine=engine,
             licence=fetched.licence,
             tell=tell,
             show=show,
@@ -88,10 +92,7 @@ def install(
     agreements = Agreements([store, *store_folders()], Machine().key)
 
     def run(copy: Checkpoint) -> Examined:
-        agreement = agreement_of(
-            *(copy, agreements, engines, tell),
-            step=lambda driver: show(f"{name}: asking {driver}"),
-        )
+        agreement = agreement_of(copy, agreements, engines, tell, step=lambda driver: show(f"{name}: asking {driver}"))
         used, why = _able(engines, agreement)
         if why and import_problem(engines[0]):
             # MXNet may be installed and broken: what serves in its place says so
@@ -104,7 +105,7 @@ def install(
         return examined
 
     one = Store(store).add(
-        *(checkpoint, name, run, origin), licence=licence, progress=lambda step: show(f"{name}: {step}")
+        checkpoint, name, run, origin, licence=licence, progress=lambda step: show(f"{name}: {step}")
     )
     installed_one = find_checkpoint(str(one.folder))
     kept = Measurements([store, *store_folders()], Machine().key)
@@ -171,7 +172,9 @@ def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str
         store = Path(request["store"])
         entry = load_catalogue([store, *store_folders()])[request["name"]]
         done = fetch(
-            *(entry, store, request["engine"]),
+            entry,
+            store,
+            request["engine"],
             tell=lambda line: write("tell", line),
             show=lambda line: write("show", line),
         )

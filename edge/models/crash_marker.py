@@ -17,7 +17,7 @@ from edge.models.checkpoint import Checkpoint
 
 
 def runtime_folder() -> Path:
-    """Where marks lie: on tmpfs, and ours alone."""
+    """Return where marks lie: on tmpfs, and ours alone."""
     if given := os.environ.get("RUNTIME_DIRECTORY"):
         return Path(given.split(":")[0])
     if given := os.environ.get("XDG_RUNTIME_DIR"):

@@ -1,7 +1,7 @@
-"""Files of the catalogue's networks come over the network, or from a folder: resumed, verified, and only then believed.
+"""Files of the catalogue's models come over the network, or from a folder: resumed, verified, and only then believed.
 
 What has come so far lies in STORE/.fetch/NAME and is taken up again by the next try. Nothing here touches an installed
-network: the files become a checkpoint in that folder, and Store.add does the rest.
+model: the files become a checkpoint in that folder, and Store.add does the rest.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ are of no use."""
 
 @dataclass(frozen=True)
 class Fetched:
-    """A network whose files are complete and verified."""
+    """A model whose files are complete and verified."""
 
     checkpoint: Checkpoint
     origin: str
@@ -162,7 +162,7 @@ class Fetcher:
                 return self._get(host, path, folder)
             except _UnavailableError as error:
                 faults.append(f"{_shown(host)}: {error}")
-        # any other network of the same labels has them too
+        # any other model of the same labels has them too
         pin = self._pins().get(path)
         for other in sorted(self._store.glob("*/synset.txt")):
             if pin is not None and sha256(other) == pin["sha256"]:

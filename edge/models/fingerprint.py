@@ -8,7 +8,7 @@ from edge.models.checkpoint import Checkpoint
 
 
 def fingerprint(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
-    """Return what identifies a network's files and input: 16 hexadecimal digits.
+    """Return what identifies a model's files and input: 16 hexadecimal digits.
 
     `digests` are SHA-256 in hexadecimal by file name, where they are known; else both files are read whole.
     Raises ModelError when they cannot be read.

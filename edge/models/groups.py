@@ -14,7 +14,7 @@ LEAST = 2
 def load_groups(ids: Collection[str]) -> tuple[Group, ...]:
     """Return the groups that have at least two of these label ids as members, the smallest first.
 
-    A network whose ids are not WordNet's has none.
+    A model whose ids are not WordNet's has none.
     """
     known = frozenset(ids)
     # of two that have the same members here, the one that has fewer elsewhere says more

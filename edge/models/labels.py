@@ -1,4 +1,4 @@
-"""The labels of a network: one line of synset.txt for each of its outputs."""
+"""The labels of a model: one line of synset.txt for each of its outputs."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from edge.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What one output of a network means."""
+    """What one output of a model means."""
 
     id: str
     """The first word of the line, in ImageNet a WordNet id: 'n03467517'."""

@@ -10,7 +10,7 @@ from edge.models.store import keep_entry, read_entries
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one network takes with one engine on one machine."""
+    """What one model takes with one engine on one machine."""
 
     peak_mib: float
     """The process that loads and runs it, at its largest."""
@@ -26,7 +26,7 @@ class Measurement:
     enqueue_ms: float = 0.0
     """How long forward() alone took to come back. It only queues the work: this is no time of anything."""
     parameters: int = 0
-    """How many numbers the network has learnt."""
+    """How many numbers the model has learnt."""
     estimated: bool = False
     """Shipped or derived from the file's size, not measured here."""
     killed: bool = False
@@ -44,7 +44,7 @@ class Measurements:
         self._machine_key = machine_key
 
     def find(self, identity: str, engine: str) -> Measurement | None:
-        """Return what was measured of the network with that fingerprint, with this engine (and its version), here."""
+        """Return what was measured of the model with that fingerprint, with this engine (and its version), here."""
         for folder in self._folders:
             kept = read_entries(folder / self.FILE).get(self._key(identity, engine))
             # an entry of another version, or edited by hand, is as good as none
@@ -65,8 +65,8 @@ class Measurements:
 
 
 def estimate(params_mib: float) -> Measurement:
-    """What a network takes at least, from the size of its weights alone; whoever loads it measures it first.
+    """Return what a model takes at least, from the size of its weights alone; whoever loads it measures it first.
 
-    Python with OpenCV and MXNet takes some 150 MiB before any network, and the weights come on top once.
+    Python with OpenCV and MXNet takes some 150 MiB before any model, and the weights come on top once.
     """
     return Measurement(150.0 + params_mib, 0.0, 0.0, 0.0, 0.0, 0, estimated=True)

@@ -28,7 +28,7 @@ def find_member(package: Package) -> Path | None:
 
 
 def is_here(entry: Entry) -> bool:
-    """Whether it is a network that comes as a package, and the package is installed, whole or not."""
+    """Return whether it is a model that comes as a package, and the package is installed, whole or not."""
     try:
         return entry.package is not None and find_member(entry.package) is not None
     except ModelError:
@@ -41,7 +41,7 @@ def how_to_get(package: Package) -> str:
 
 
 def not_here(name: str, package: Package) -> str:
-    """Return what a person is told who wants a network whose package is not installed."""
+    """Return what a person is told who wants a model whose package is not installed."""
     return f"model {name} comes with the Python package {package.name}, which is not installed: {how_to_get(package)}"
 
 

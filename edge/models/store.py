@@ -1,9 +1,9 @@
-"""The installed networks: STORE/NAME with NAME-symbol.json, NAME-0000.params, synset.txt, model.toml, manifest.json.
+"""The installed models: STORE/NAME with NAME-symbol.json, NAME-0000.params, synset.txt, model.toml, manifest.json.
 
-model.toml is the human's: how a picture becomes the input, and what the network is. manifest.json is ours: checksums,
+model.toml is the human's: how a picture becomes the input, and what the model is. manifest.json is ours: checksums,
 where the files came from, and the known answer. A folder put there by hand has no manifest, and works unverified.
 
-Nothing half done is ever seen: a network is put together in a hidden folder and exchanged with the old one at once.
+Nothing half done is ever seen: a model is put together in a hidden folder and exchanged with the old one at once.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says of the known picture (engines/selftest.py)."""
+    """What a model says of the known picture (engines/selftest.py)."""
 
     id: str
     label: str
@@ -54,14 +54,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What edge noted when it installed a network."""
+    """What edge noted when it installed a model."""
 
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """sha256 and bytes by file name."""
     origin: str = ""
     """Where the files came from, for people."""
     parameters: int = 0
-    """How many numbers the network has learnt."""
+    """How many numbers the model has learnt."""
     answer: Answer | None = None
     licence: str = ""
     """Of the weights, as SPDX calls it; empty: not known."""
@@ -73,7 +73,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Installed:
-    """A folder of a store with a network in it."""
+    """A folder of a store with a model in it."""
 
     name: str
     folder: Path
@@ -90,14 +90,14 @@ class Installed:
 
 @dataclass(frozen=True)
 class Examined:
-    """What running a network before it is installed has shown."""
+    """What running a model before it is installed has shown."""
 
     parameters: int
     answer: Answer
 
 
 def installed(stores: Iterable[Path] | None = None) -> list[Installed]:
-    """Return the installed networks by name; of two with the same name the earlier store's."""
+    """Return the installed models by name; of two with the same name the earlier store's."""
     found: dict[str, Installed] = {}
     for store in store_folders() if stores is None else stores:
         # the service's store is closed to others
@@ -109,7 +109,7 @@ def installed(stores: Iterable[Path] | None = None) -> list[Installed]:
 
 
 def look_into(folder: Path) -> Installed:
-    """Return the network in a folder; a damaged manifest is its problem, not the store's."""
+    """Return the model in a folder; a damaged manifest is its problem, not the store's."""
     try:
         return Installed(folder.name, folder, read_manifest(folder))
     except ModelError as error:
@@ -117,7 +117,7 @@ def look_into(folder: Path) -> Installed:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return what was noted of the network in a folder; None when nothing was. Raises ModelError when it is damaged."""
+    """Return what was noted of the model in a folder; None when nothing was. Raises ModelError when it is damaged."""
     path = folder / MANIFEST
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
@@ -126,7 +126,10 @@ def read_manifest(folder: Path) -> Manifest | None:
             str(one["sha256"]), int(one["bytes"])
         known = Answer(**answer) if answer else None
         return Manifest(
-            *(table["files"], table["origin"], table["parameters"], known),
+            files=table["files"],
+            origin=table["origin"],
+            parameters=table["parameters"],
+            answer=known,
             licence=str(table.get("licence", "")),
             package=str(table.get("package", "")),
             temperature=table.get("temperature"),
@@ -157,7 +160,7 @@ def write_manifest(
 
 
 def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]:
-    """Return what is wrong with the files of an installed network, a line each; nothing when they are as installed."""
+    """Return what is wrong with the files of an installed model, a line each; nothing when they are as installed."""
     if one.problem:
         return [one.problem]
     if one.manifest is None:
@@ -178,19 +181,19 @@ def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def default_store() -> Path:
-    """Where networks are installed: the service's store for root where there is a service, else the user's own."""
+    """Return where models are installed: the service's store for root where there is a service, else the user's own."""
     own, service = store_folders()
     return service if os.getuid() == 0 and service.is_dir() else own
 
 
 class Store:
-    """One folder of networks, to be changed."""
+    """One folder of models, to be changed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -280,7 +283,7 @@ class Store:
         return Installed(name, self.folder / name, manifest)
 
     def remove(self, name: str) -> None:
-        """Delete a network. Raises ModelError when there is none of that name here."""
+        """Delete a model. Raises ModelError when there is none of that name here."""
         if not _NAME.fullmatch(name) or not (self.folder / name).is_dir():
             raise ModelError(f"{self.folder}: there is no model {name}; edge models list shows which there are")
         with self._writing() as scratch:
@@ -310,7 +313,7 @@ class Store:
 
 
 def check_name(name: str) -> None:
-    """Raise ModelError when a network cannot be called so."""
+    """Raise ModelError when a model cannot be called so."""
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise ModelError(
             f"model name {name!r}: letters, digits, dots, - and _ make a name, at most 64, and "
@@ -340,7 +343,7 @@ def _assignments(values: Mapping[str, Any]) -> list[str]:
 def note_calibration(checkpoint: Checkpoint, calibration: Calibration | None) -> Path:
     """Write it into the checkpoint's model.toml, or take it out; all else there stays. Return the file.
 
-    Checksums and the known answer are not concerned: they are of what the network says uncalibrated. Raises ModelError,
+    Checksums and the known answer are not concerned: they are of what the model says uncalibrated. Raises ModelError,
     and leaves the file as it was, when it cannot be written or is of a form that cannot be changed line by line.
     """
     path = (checkpoint.symbol.parent / "model.toml").resolve()

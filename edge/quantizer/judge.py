@@ -40,6 +40,6 @@ def divergence(floats: Floats, quantised: Floats) -> float:
 
 
 def passes(figures: Iterable[Figures]) -> bool:
-    """Whether all of them are good enough; of none nobody knows."""
+    """Return True if every engine's figures are good enough; False where none was judged."""
     found = list(figures)
     return bool(found) and all(one.agreement >= LEAST_AGREEMENT and one.moved <= MOST_MOVED for one in found)

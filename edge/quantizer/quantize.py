@@ -113,7 +113,7 @@ def quantize_unjudged(checkpoint: Checkpoint, pictures: Sequence[Picture], scrat
 
 
 def made_in(scratch: Path, checkpoint: Checkpoint) -> Path:
-    """Where `quantize` has put it."""
+    """Return where `quantize` has put it."""
     return quantised_folder(_copy(checkpoint, scratch))
 
 

@@ -64,7 +64,9 @@ class Structure:
         if bias:
             inputs.append(self._parameter(layer, "bias", (filters,)))
         found = self._add(
-            *("Convolution", layer.own, inputs),
+            "Convolution",
+            layer.own,
+            inputs,
             kernel=kernel,
             stride=(stride, stride),
             pad=pad,
