@@ -1,11 +1,15 @@
 """Another model while it runs: a smaller or a larger one by the memory, or a better one that was fetched."""
 
+from typing import TYPE_CHECKING
+
 from edge import pipeline
 from edge.announce.notices import BETTER, SMALLER, Notices
 from edge.daemon.equipment import Equipment
 from edge.daemon.monitors import MemoryMonitor
 from edge.daemon.reporter import Reporter
-from edge.daemon.upgrade import Upgrade
+
+if TYPE_CHECKING:
+    from edge.daemon.upgrade import Upgrade
 
 
 class ModelChanges:
@@ -41,6 +45,9 @@ class ModelChanges:
             self._upgrade.close()
             self._upgrade = None
         if fetch and self._upgrade is None:
+            # imported here: most daemons have no better model to look for
+            from edge.daemon.upgrade import Upgrade
+
             self._upgrade = Upgrade(selector, settings.engine)
 
     def look(self, now_s: float) -> None:
@@ -74,13 +81,13 @@ class ModelChanges:
         if self._upgrade is not None:
             self._upgrade.end_child()
 
-    def _ready_upgrade(self) -> Upgrade | None:
+    def _ready_upgrade(self) -> "Upgrade | None":
         # words that are being said may end: another voice would not know what became of them
         if self._memory.wanted == "down" or self._summary.in_the_air:
             return None
         return self._upgrade if self._upgrade is not None and self._upgrade.is_ready else None
 
-    def _take(self, upgrade: Upgrade) -> None:
+    def _take(self, upgrade: "Upgrade") -> None:
         selector = self._equipment.selector
         before = selector.running
         self._equipment.take_network(upgrade.take)
