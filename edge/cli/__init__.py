@@ -175,193 +175,247 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> _Parser:
     common = _Parser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="settings (default: /etc/edge/edge.toml)")
+    common.add_argument("--config", type=Path, metavar="FILE", help="the settings file (default: /etc/edge/edge.toml)")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     model = _Parser(add_help=False)
-    model.add_argument("--model", dest="model.name", metavar="NAME|PREFIX", help="a name, DIR/NAME or ...-0126.params")
     model.add_argument(
-        "--engine", dest="model.engine", metavar="ENGINE", help="what computes: mxnet, onnx, openvino or auto"
+        "--model", dest="model.name", metavar="NAME|PREFIX", help="an installed model, or a checkpoint: DIR/NAME"
     )
-    model.add_argument("--precision", dest="model.precision", metavar="PRECISION", help="float32, or int8 once made")
+    model.add_argument(
+        "--engine", dest="model.engine", metavar="ENGINE", help="inference engine: mxnet, onnx, openvino or auto"
+    )
+    model.add_argument(
+        "--precision",
+        dest="model.precision",
+        metavar="PRECISION",
+        help="float32, or int8 if the model has that version",
+    )
     model.add_argument(
         "--budget-mib",
         dest="model.memory_budget_mib",
         type=_positive_whole,
         metavar="N",
-        help="what all of edge may take (default: 640 for a model that edge chooses)",
+        help="memory limit for all of edge (default: 640 for a model that edge chooses)",
     )
     _add_input_flags(model)
 
-    parser = _Parser(prog="edge", description="Says what the camera sees.")
+    parser = _Parser(prog="edge", description="Say what the camera sees.")
     parser.add_argument("--version", action="version", version=f"edge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(function: Callable[[argparse.Namespace], int], text: str, *parents: _Parser) -> _Parser:
         sub = commands.add_parser(
-            function.__name__, help=text, description=text, parents=[common, *parents], allow_abbrev=False
+            function.__name__, help=text, description=_sentence(text), parents=[common, *parents], allow_abbrev=False
         )
         sub.set_defaults(command=function)
         return sub
 
-    sub = command(run, "look, recognise and speak until Ctrl-C", model)
+    sub = command(run, "recognise what the camera sees and say it, until Ctrl-C", model)
     sub.add_argument(
-        "--camera", dest="camera.source", metavar="SOURCE", help="auto, csi[:N], usb[:N], a file, folder or URL, demo"
+        "--camera",
+        dest="camera.source",
+        metavar="SOURCE",
+        help="auto, csi[:N], usb[:N], demo, a file, a folder or a URL",
     )
     sub.add_argument(
-        "--loop", dest="camera.loop", action="store_true", default=None, help="play a file or folder again and again"
+        "--loop", dest="camera.loop", action="store_true", default=None, help="play a file or folder in a loop"
     )
-    sub.add_argument("--every-frame", action="store_true", help="classify each frame of a file or folder, unpaced")
+    sub.add_argument(
+        "--every-frame", action="store_true", help="classify every frame of a file or folder, without pauses"
+    )
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
-    what = "on a Raspberry Pi with a camera, fetch a better model meanwhile, and change over to it"
+    what = "on a Raspberry Pi with a camera: download a better model while edge runs, and switch to it"
     sub.add_argument("--fetch", action="store_true", help=what)
     sub.add_argument(
-        "--no-fetch", dest="model.fetch", action="store_false", default=None, help="not even if ./scripts/run wants it"
+        "--no-fetch", dest="model.fetch", action="store_false", default=None, help="do not download a better model"
     )
-    sub.add_argument("--frames", type=_positive_whole, metavar="N", help="end after N frames")
-    sub.add_argument("--seconds", type=_positive, metavar="N", help="end after N seconds")
+    sub.add_argument("--frames", type=_positive_whole, metavar="N", help="exit after N frames")
+    sub.add_argument("--seconds", type=_positive, metavar="N", help="exit after N seconds")
     sub.add_argument(
-        "--events", dest="service.events", metavar="FILE|-", help="one JSON object a line for what happens"
+        "--events", dest="service.events", metavar="FILE|-", help="write one JSON object per event and line"
     )
     sub.add_argument(
-        "--events-frames", dest="service.events_frames", action="store_true", default=None, help="and for each frame"
+        "--events-frames",
+        dest="service.events_frames",
+        action="store_true",
+        default=None,
+        help="write an event for every frame too",
     )
 
-    sub = command(classify, "name what is in pictures", model)
+    sub = command(classify, "print the best labels of images", model)
     sub.add_argument("images", nargs="+", metavar="IMAGE")
-    sub.add_argument("--top", type=_positive_whole, default=5, metavar="N", help="how many labels (default: 5)")
-    sub.add_argument("--json", action="store_true", help="a list of objects instead of text")
+    sub.add_argument("--top", type=_positive_whole, default=5, metavar="N", help="number of labels (default: 5)")
+    sub.add_argument("--json", action="store_true", help="print a JSON list instead of text")
 
-    sub = command(compare, "what several networks say of the same pictures, side by side")
+    sub = command(compare, "print the best labels of several models for the same images, side by side")
     sub.add_argument("images", nargs="+", metavar="IMAGE")
-    sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all that are installed)")
-    sub.add_argument("--engine", dest="model.engine", metavar="ENGINE", help="default: [model] engine")
+    sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all installed models)")
+    sub.add_argument(
+        "--engine", dest="model.engine", metavar="ENGINE", help="inference engine (default: [model] engine)"
+    )
     sub.add_argument("--precision", metavar="A,B", help="float32, int8 or both (default: [model] precision)")
-    sub.add_argument("--json", action="store_true", help="a list of objects instead of text")
+    sub.add_argument("--json", action="store_true", help="print a JSON list instead of text")
 
-    sub = command(bench, "time and weigh networks side by side")
-    sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all that are installed)")
-    sub.add_argument("--engines", metavar="A,B,...", help="default: [model] engine; auto: all that are installed")
+    sub = command(bench, "measure the time and memory of models, side by side")
+    sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all installed models)")
+    sub.add_argument("--engines", metavar="A,B,...", help="default: [model] engine; auto: all installed engines")
     sub.add_argument("--precision", metavar="A,B", help="float32, int8 or both (default: [model] precision)")
-    sub.add_argument("--against", choices=("module",), help="the tutorials' way, mx.mod.Module, for comparison")
-    sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help="how many to time (default: 60)")
-    sub.add_argument("--json", action="store_true", help="objects instead of a table")
+    sub.add_argument("--against", choices=("module",), help="also measure mx.mod.Module, which MXNet's tutorials use")
+    sub.add_argument(
+        "--frames", type=_positive_whole, default=60, metavar="N", help="number of timed frames (default: 60)"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     _add_models(commands, common)
 
-    sub = command(say, "speak a text as `edge run` would")
+    sub = command(say, "speak a text with the voice of `edge run`")
     sub.add_argument("text", nargs="*", metavar="TEXT")
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
-    sub.add_argument("--device", dest="speech.device", metavar="NAME", help="the sound card, or any ALSA device")
-    sub.add_argument("--voice", dest="speech.voice", metavar="NAME", help="one of `edge voices`")
-    sub.add_argument("--list-devices", action="store_true", help="the sound cards, and whether each can be used")
+    sub.add_argument("--device", dest="speech.device", metavar="NAME", help="sound card, or any ALSA device")
+    sub.add_argument("--voice", dest="speech.voice", metavar="NAME", help="a voice that `edge voices` lists")
+    sub.add_argument("--list-devices", action="store_true", help="list the sound cards, and whether each works")
 
-    sub = command(voices, "the voices there are; or a file of translations, checked")
-    sub.add_argument("language", nargs="?", default="", metavar="LANGUAGE", help="only those of a language, as in de")
+    sub = command(voices, "list the installed voices, or check a translation file")
     sub.add_argument(
-        "--check", type=Path, metavar="FILE", help="tell what a file of translations lacks, and what is wrong"
+        "language", nargs="?", default="", metavar="LANGUAGE", help="list only the voices of this language, such as de"
     )
-    sub.add_argument("--all", action="store_true", help="with --check: everything that is missing")
+    sub.add_argument(
+        "--check", type=Path, metavar="FILE", help="check a translation file: print what is missing and what is wrong"
+    )
+    sub.add_argument("--all", action="store_true", help="with --check: print all missing entries")
 
     control.add_commands(command)
 
-    sub = command(doctor, "look at everything that edge depends on, and say what to do")
-    sub.add_argument("--service", action="store_true", help="as the service's user, with its confinement (as root)")
+    sub = command(doctor, "check everything that edge depends on, and advise what to do")
     sub.add_argument(
-        "--unit", type=Path, metavar="FILE", help="with --service: this unit file's confinement, and this very edge"
+        "--service", action="store_true", help="check as the service's user, with its confinement (needs root)"
+    )
+    sub.add_argument(
+        "--unit",
+        type=Path,
+        metavar="FILE",
+        help="with --service: use the confinement of this unit file, and this installation of edge",
     )
     sub.add_argument(
         "--before-use",
         action="store_true",
-        help="only what an edge can be asked that does not run yet, beside one that does",
+        help="only the checks that work before this release runs, while another one is running",
     )
-    sub.add_argument("--speak", action="store_true", help="say a sentence, to be heard")
-    sub.add_argument("--json", action="store_true", help="a list of objects instead of lines")
+    sub.add_argument("--speak", action="store_true", help="speak a test sentence")
+    sub.add_argument("--json", action="store_true", help="print a JSON list instead of lines")
     control.add_socket(sub)
 
-    sub = command(config, "print the effective settings")
-    what = "only tell whether this file is good, or the settings in effect"
+    sub = command(config, "print the settings in effect, or check a settings file")
+    what = "only check this file (default: the settings in effect)"
     sub.add_argument("--check", type=Path, nargs="?", const=_IN_EFFECT, metavar="FILE", help=what)
     return parser
 
 
 def _add_input_flags(parser: _Parser) -> None:
-    group = parser.add_argument_group("input", "flags go before the model.toml beside the checkpoint")
-    group.add_argument("--size", type=_whole, metavar="PIXELS", help="the input's side")
-    group.add_argument("--channels", choices=("rgb", "bgr", "grey"))
-    group.add_argument("--mean", type=_numbers, metavar="N[,N,N]", help="subtracted from 0..255")
-    group.add_argument("--std", type=_numbers, metavar="N[,N,N]", help="divided by")
-    group.add_argument("--resize", choices=("crop", "squash"))
-    group.add_argument("--short-side", type=_whole, metavar="PIXELS", help="for crop: scaled to this before the cut")
-    group.add_argument("--synset", type=Path, metavar="FILE", help="labels, lines of 'id label, synonym'")
+    group = parser.add_argument_group("input", "these override the model.toml beside the checkpoint")
+    group.add_argument("--size", type=_whole, metavar="PIXELS", help="side of the square input")
+    group.add_argument("--channels", choices=("rgb", "bgr", "grey"), help="channel order")
+    group.add_argument("--mean", type=_numbers, metavar="N[,N,N]", help="subtracted from each channel (0 to 255)")
+    group.add_argument("--std", type=_numbers, metavar="N[,N,N]", help="divisor of each channel, after the mean")
+    group.add_argument("--resize", choices=("crop", "squash"), help="crop: cut out the centre; squash: stretch")
+    group.add_argument(
+        "--short-side", type=_whole, metavar="PIXELS", help="with crop: scale the shorter side to this first"
+    )
+    group.add_argument("--synset", type=Path, metavar="FILE", help="labels: one line 'id label, synonym' per output")
 
 
 def _add_models(commands: Any, common: _Parser) -> None:
-    text = "the networks on this machine: which there are, what they take, which one runs"
-    parser = commands.add_parser("models", help=text, description=text, allow_abbrev=False)
+    text = "list, add, fetch, measure and choose models"
+    parser = commands.add_parser("models", help=text, description=_sentence(text), allow_abbrev=False)
     kinds = parser.add_subparsers(required=True, metavar="COMMAND")
     store = _Parser(add_help=False)
-    store.add_argument("--store", type=Path, metavar="DIR", help="the folder of models to change (default: your own)")
+    store.add_argument("--store", type=Path, metavar="DIR", help="folder of installed models (default: your own)")
 
     def command(function: Callable[[argparse.Namespace], int], text: str, *parents: _Parser) -> _Parser:
         name = function.__name__.removesuffix("_models")
         sub: _Parser = kinds.add_parser(
-            name, help=text, description=text, parents=[common, *parents], allow_abbrev=False
+            name, help=text, description=_sentence(text), parents=[common, *parents], allow_abbrev=False
         )
         sub.set_defaults(command=function)
         return sub
 
-    sub = command(models.list_models, "what is installed, and what could be fetched")
-    sub.add_argument("--json", action="store_true", help="objects instead of a table")
+    sub = command(models.list_models, "list the installed models, and those that can be fetched")
+    sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    sub = command(models.add, "check a checkpoint and copy it into the store", store)
+    sub = command(models.add, "check a checkpoint and install it", store)
     sub.add_argument(
-        "prefix", metavar="PREFIX", help="DIR/NAME, DIR/NAME-0126.params, a folder with one in it, or a package's model"
+        "prefix",
+        metavar="PREFIX",
+        help="DIR/NAME, DIR/NAME-0126.params, a folder with one checkpoint, or the name of a packaged model",
     )
-    sub.add_argument("--name", metavar="NAME", help="what it is called in the store (default: as the files)")
+    sub.add_argument("--name", metavar="NAME", help="name of the installed model (default: the name of the files)")
     _add_input_flags(sub)
 
-    sub = command(models.fetch, "download a network of the catalogue", store)
-    sub.add_argument("name", nargs="?", metavar="NAME", help="default: the one that this machine would choose")
-    sub.add_argument("--from", dest="origin", metavar="DIR|URL", help="a folder with its files, or a mirror")
-    sub.add_argument("--list-sources", action="store_true", help="only show where it would look, in this order")
-    sub.add_argument("--machine", type=Path, metavar="DIR", help="choose for another: a folder with its proc and sys")
+    sub = command(models.fetch, "download a model of the catalogue and install it", store)
+    sub.add_argument("name", nargs="?", metavar="NAME", help="default: the model that this machine would choose")
+    sub.add_argument("--from", dest="origin", metavar="DIR|URL", help="take its files from a folder or a mirror")
+    sub.add_argument(
+        "--list-sources", action="store_true", help="only list the sources, in the order in which they are tried"
+    )
+    sub.add_argument(
+        "--machine", type=Path, metavar="DIR", help="choose for another machine, from a copy of its /proc and /sys"
+    )
 
-    sub = command(models.verify, "compare installed files with their checksums", store)
+    sub = command(models.verify, "compare the files of installed models with their checksums", store)
     sub.add_argument("names", nargs="*", metavar="NAME", help="default: all")
 
-    sub = command(models.remove, "delete an installed network", store)
+    sub = command(models.remove, "delete an installed model", store)
     sub.add_argument("name", metavar="NAME")
 
-    sub = command(models.measure, "load and run networks in a throw-away child, and keep what they took")
-    sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all that are installed)")
-    sub.add_argument("--json", action="store_true", help="objects instead of a table")
+    sub = command(models.measure, "measure the memory and time of models, each in a child process")
+    sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all installed models)")
+    sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    sub = command(calibrate, "make a network's confidence true, with pictures of which one knows what they show")
-    sub.add_argument("name", metavar="NAME|PREFIX", help="a name in the store, or DIR/NAME")
-    sub.add_argument("--images", type=Path, metavar="DIR", help="the pictures: at least 200, better 1000 or more")
-    sub.add_argument("--labels", type=Path, metavar="CSV", help="lines of file,label (text or id; several with |)")
-    sub.add_argument("--dry-run", action="store_true", help="show what it is worth, and write nothing")
-    sub.add_argument("--remove", action="store_true", help="take the calibration back")
-    sub.add_argument("--json", action="store_true", help="an object instead of tables")
+    sub = command(calibrate, "calibrate a model's confidence on labelled images")
+    sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
+    sub.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder of the images: at least 200, better 1000 or more"
+    )
+    sub.add_argument(
+        "--labels", type=Path, metavar="CSV", help="lines of file,label (a text or an id; separate several with |)"
+    )
+    sub.add_argument("--dry-run", action="store_true", help="show the result, but write nothing")
+    sub.add_argument("--remove", action="store_true", help="remove the calibration")
+    sub.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
-    sub = command(quantize, "make a network's int8 version, and judge it, with pictures as its camera will see them")
-    sub.add_argument("name", metavar="NAME|PREFIX", help="a name in the store, or DIR/NAME")
-    sub.add_argument("--images", type=Path, metavar="DIR", help="the pictures: at least 12, better 100 or more")
-    sub.add_argument("--from-camera", action="store_true", help="the frames of [camera] source instead")
-    what = "how many frames, a second apart at least (default: 60)"
+    sub = command(quantize, "make and judge the int8 version of a model, on images like those of its camera")
+    sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
+    sub.add_argument("--images", type=Path, metavar="DIR", help="folder of the images: at least 12, better 100 or more")
+    sub.add_argument("--from-camera", action="store_true", help="use frames of the camera instead")
+    what = "number of camera frames, at least a second apart (default: 60)"
     sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help=what)
-    sub.add_argument("--camera", dest="camera.source", metavar="SOURCE", help="default: [camera] source")
-    sub.add_argument("--precision", choices=("int8",), default="int8", help="what to make (default: int8)")
-    sub.add_argument("--dry-run", action="store_true", help="show what it is worth, and write nothing")
+    sub.add_argument("--camera", dest="camera.source", metavar="SOURCE", help="the camera (default: [camera] source)")
+    sub.add_argument("--precision", choices=("int8",), default="int8", help="precision to make (default: int8)")
+    sub.add_argument("--dry-run", action="store_true", help="show the result, but write nothing")
     sub.add_argument("--remove", action="store_true", help="delete the int8 version")
-    sub.add_argument("--json", action="store_true", help="an object instead of a table")
+    sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    sub = command(models.choose, "which network would run, and why not the others")
-    sub.add_argument("--budget-mib", dest="model.memory_budget_mib", type=_positive_whole, metavar="N")
-    sub.add_argument("--max-latency-ms", dest="model.max_latency_ms", type=_positive, metavar="N")
-    sub.add_argument("--catalogue", action="store_true", help="as if the whole catalogue were installed")
-    sub.add_argument("--machine", type=Path, metavar="DIR", help="another machine's: a folder with its proc and sys")
-    sub.add_argument("--json", action="store_true", help="objects instead of a table")
+    sub = command(models.choose, "show which model would run here, and why the others would not")
+    sub.add_argument(
+        "--budget-mib", dest="model.memory_budget_mib", type=_positive_whole, metavar="N", help="memory limit"
+    )
+    sub.add_argument(
+        "--max-latency-ms",
+        dest="model.max_latency_ms",
+        type=_positive,
+        metavar="N",
+        help="longest median time per frame",
+    )
+    sub.add_argument("--catalogue", action="store_true", help="choose as if the whole catalogue were installed")
+    sub.add_argument(
+        "--machine", type=Path, metavar="DIR", help="choose for another machine, from a copy of its /proc and /sys"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _sentence(text: str) -> str:
+    """Return a help text as a sentence: the description at the top of a command's own help."""
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _whole(text: str) -> int:
