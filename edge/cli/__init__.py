@@ -1,4 +1,4 @@
-"""The command `edge`: one function for each subcommand. What goes wrong leaves as one line and an exit code."""
+"""The command `edge`: one function for each subcommand. An error ends as one line and an exit code."""
 
 import argparse
 import dataclasses
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 EX_BROKEN_PIPE = 141
 _IN_EFFECT = Path()
-"""What `edge config --check` is about when no file is named."""
+"""What `edge config --check` checks if no file is given: the settings in effect."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; every error is told here."""
+    """Run one command and return its exit code. All errors are reported here."""
     # a closed standard stream is None in Python, and print() to it would be an error
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         code = command(options)
-        # here, where it is told that a disk is full; the daemon has printed line by line, and does not mind
+        # a full disk is reported here; the daemon prints line by line, and tolerates it
         if command is not run:
             sys.stdout.flush()
     except EdgeError as error:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell_failure(str(error), error.exit_code, is_run=command is run)
         return error.exit_code
     except BrokenPipeError:
-        # whoever read the output has gone; nothing more can be said there, not even by the flush at exit
+        # the reader of the output is gone: nothing can be printed any more, not even by the flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EX_BROKEN_PIPE
     except OSError as error:
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tell_failure(text: str, code: int, *, is_run: bool) -> None:
-    """Why the command fails, on standard error; of a service also in the journal's way and in `systemctl status`."""
+    """Print the reason on standard error; for `edge run` also as a journal entry and in `systemctl status`."""
     lines = text.splitlines()
     if is_run:
         notify(f"STATUS={lines[0]}")
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def classify(options: argparse.Namespace) -> int:
-    """edge classify: every picture is tried; a bad one is told, and makes the exit code."""
+    """edge classify: try every image; a bad one is reported and determines the exit code."""
     from edge.selection.selector import ModelSelector
 
     settings = settings_of(options)
@@ -154,7 +154,7 @@ def _classify(options: argparse.Namespace, classifier: "Classifier") -> int:
 
 
 def config(options: argparse.Namespace) -> int:
-    """edge config: the effective settings, or a check of a file."""
+    """edge config: print the effective settings, or check a file."""
     if options.check is None:
         print(to_toml(settings_of(options)), end="")
     elif options.check == _IN_EFFECT:
@@ -167,7 +167,7 @@ def config(options: argparse.Namespace) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, but a mistake gets one line."""
+    """An argument parser that reports a mistake in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(EX_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -243,12 +243,12 @@ def _parser() -> _Parser:
     )
 
     sub = command(classify, "print the best labels of images", model)
-    sub.add_argument("images", nargs="+", metavar="IMAGE")
+    sub.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     sub.add_argument("--top", type=_positive_whole, default=5, metavar="N", help="number of labels (default: 5)")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of text")
 
     sub = command(compare, "print the best labels of several models for the same images, side by side")
-    sub.add_argument("images", nargs="+", metavar="IMAGE")
+    sub.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all installed models)")
     sub.add_argument(
         "--engine", dest="model.engine", metavar="ENGINE", help="inference engine (default: [model] engine)"
@@ -269,7 +269,7 @@ def _parser() -> _Parser:
     _add_models(commands, common)
 
     sub = command(say, "speak a text with the voice of `edge run`")
-    sub.add_argument("text", nargs="*", metavar="TEXT")
+    sub.add_argument("text", nargs="*", metavar="TEXT", help="what to say")
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
     sub.add_argument("--device", dest="speech.device", metavar="NAME", help="sound card, or any ALSA device")
     sub.add_argument("--voice", dest="speech.voice", metavar="NAME", help="a voice that `edge voices` lists")
@@ -365,7 +365,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("names", nargs="*", metavar="NAME", help="default: all")
 
     sub = command(models.remove, "delete an installed model", store)
-    sub.add_argument("name", metavar="NAME")
+    sub.add_argument("name", metavar="NAME", help="an installed model")
 
     sub = command(models.measure, "measure the memory and time of models, each in a child process")
     sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all installed models)")
