@@ -1,11 +1,12 @@
 """Make one archive that installs edge on a Pi without internet.
 
-In it: the Debian packages with all that they depend on, the Python wheels, Ansible for the Pi itself, models, this
-project, and the checksum of each file.
+It contains the Debian packages with all their dependencies, the Python wheels, Ansible for the Pi itself, models, this
+project, the list of these components (sbom.py), and the checksum of each file.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -22,11 +23,13 @@ PROJECT = DEPLOY.parent
 sys.path.insert(0, str(DEPLOY / "filter_plugins"))
 
 from edge_filters import source_digest, source_version  # noqa: E402  (found by the line above)
+from sbom import sbom  # noqa: E402
 
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
 MANYLINUX = ("2014", "_2_17", "_2_24", "_2_26", "_2_27", "_2_28", "_2_31", "_2_34", "_2_35", "_2_36")
 """Tags of wheels that run on the C library of Debian 12 (2.36) and later."""
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md")
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = [
@@ -132,6 +135,9 @@ def make(options: argparse.Namespace) -> Path:
             shutil.copytree(folder, target / "models" / folder.resolve().name)
         models = sorted(folder.name for folder in (target / "models").iterdir())
         (whole / "models").write_text("".join(f"{model}\n" for model in models))
+        version, digest = source_version(str(PROJECT)), source_digest(str(PROJECT))
+        listed = json.dumps(sbom(version, digest, options.release, target, whole / "controller"), indent=1)
+        (whole / "sbom.cdx.json").write_text(f"{listed}\n", encoding="utf-8")
         write_apt_settings(target)
         with step("checksums, and the archive"):
             note_checksums(target)
@@ -182,7 +188,7 @@ def copy_project(folder: Path) -> None:
     unwanted = shutil.ignore_patterns("__pycache__", ".venv", ".cache", "inventory.yml", "host_vars", "*.egg-info")
     for name in ("deploy", "docs", "edge", "scripts", "systemd"):
         shutil.copytree(PROJECT / name, folder / name, ignore=unwanted, symlinks=True)
-    for name in ("CHANGELOG.md", "LICENSE", "NOTICE", "README.md", "pyproject.toml", "setup.cfg"):
+    for name in (*PAGES, "LICENSE", "NOTICE", "pyproject.toml", "setup.cfg"):
         shutil.copy(PROJECT / name, folder)
     # where the playbook looks for it before it builds it
     wheels = folder / "deploy/.cache" / source_digest(str(PROJECT))[:16]

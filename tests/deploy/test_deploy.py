@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -406,6 +407,17 @@ def test_settings_changed_by_hand_survive_and_a_removed_key_is_named(
 
 
 # ---- bundles
+
+
+def test_a_bundle_lists_its_components(bundle: Path) -> None:
+    with tarfile.open(bundle) as opened:
+        file = opened.extractfile(f"{bundle.stem}/sbom.cdx.json")
+        assert file
+        listed = json.load(file)
+    found = {(one["type"], one["name"]) for one in listed["components"]}
+    lock = (PROJECT / "deploy/roles/edge/files/requirements.txt").read_text()
+    assert {("library", name) for name in re.findall(r"(?m)^([a-z0-9-]+)==", lock)} <= found
+    assert {("library", "espeak-ng"), ("library", "onnx"), ("machine-learning-model", "mine")} <= found
 
 
 def test_a_damaged_bundle_is_refused_before_anything_is_changed(
