@@ -244,24 +244,30 @@ def text(result: Result) -> list[str]:
 def markdown(result: Result) -> str:
     """The page docs/benchmark.md."""
     lines = [
-        "# What each engine takes",
+        "# Time and memory of each engine",
         "",
-        "![Bars: time a frame and memory at its largest of each network with each engine](benchmark.svg)",
+        "![Bars: time per frame and peak memory of each network with each engine](benchmark.svg)",
         "",
         *_filled(
-            f"Written by `{result.command}` on {datetime.date.today().isoformat()}, in one run of "
-            f"{result.seconds / 60:.0f} minutes; nothing here is written by hand. "
+            "This page is for people who choose an engine or a model, or compare edge with other software. It is the "
+            "only place for these figures."
+        ),
+        "",
+        *_filled(
+            f"`{result.command}` wrote it on {datetime.date.today().isoformat()}, in one run of "
+            f"{result.seconds / 60:.0f} minutes. No figure is edited by hand. "
             + " ".join(f"{one}." for one in machine())
         ),
         "",
         *_filled(
-            "Each engine is in a process of its own, counted alike: interpreter, numpy and OpenCV included. They take "
-            f"turns on the same weights and pictures (640 x 480, {result.frames} of each, a few at a time). *ms* is "
-            "the median of a picture, from its pixels to the probabilities copied out; *MiB* its process at its "
-            "largest; *ratio* each of mx.mod.Module's, which is how the tutorials use MXNet; *load* from nothing, not "
-            "even the engine, to the first result (the graph of onnx and openvino had been made before); *idle* the "
-            "CPU time a second while it looks at one picture a second. Peers read the same graph, in float32. "
-            "Other processors were not measured, ARM among them: run it there."
+            "Each engine runs in its own process, and all are counted alike: interpreter, numpy and OpenCV included. "
+            f"The engines take turns on the same weights and images (640 x 480, {result.frames} for each, a few at a "
+            "time). *ms* is the median time per image, from its pixels to the probabilities copied out. *MiB* is the "
+            "peak memory of the process. *ratio* compares both with mx.mod.Module, which MXNet's tutorials use. "
+            "*load* is the time from nothing, not even the engine, to the first result (the graph for onnx and "
+            "openvino existed already). *idle* is the CPU time per second while it classifies one image per second. "
+            "Peers read the same graph, in float32. Other processors, such as ARM, were not measured: run the command"
+            " there."
         ),
         "",
     ]
@@ -273,7 +279,7 @@ def markdown(result: Result) -> str:
     if result.overhead:
         lines += ["## The whole of `edge run`", "", *_filled(overhead(result.overhead)), ""]
     if found := goals(result):
-        lines += ["## What was aimed at", "", *(item for line in found for item in _item(line)), ""]
+        lines += ["## Goals", "", *(item for line in found for item in _item(line)), ""]
     if pairs := faster_peers(result.rows):
         lines += ["## Peers that are faster in float", ""]
         for peer, ours in pairs:
@@ -288,11 +294,11 @@ def markdown(result: Result) -> str:
             lines += [*_filled(f"{name_of(variant)} {WHY_NOT[variant]}."), ""]
     if result.auto:
         lines += [
-            "## What `engine = auto` takes",
+            '## What `engine = "auto"` chooses',
             "",
             *_filled(
-                "By these figures, with a CSI camera and without a voice, within budgets just below and above what "
-                "each engine needs:"
+                "Calculated from these figures, with a CSI camera and without a voice, for budgets just below and "
+                "above the need of each engine:"
             ),
             "",
             *(item for line in result.auto for item in _item(line)),
@@ -359,8 +365,8 @@ def svg(result: Result) -> str:
         'font-family="sans-serif" font-size="12">',
         f"<title>Time and memory of each network with each engine, {escape(machine()[0])}</title>",
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        _text(LEFT, 24, "ms a picture, median", "bold"),
-        _text(LEFT + WIDE + GAP, 24, "MiB at its largest", "bold"),
+        _text(LEFT, 24, "ms per image, median", "bold"),
+        _text(LEFT + WIDE + GAP, 24, "peak memory, MiB", "bold"),
     ]
     return "\n".join([*head, *parts, "</svg>", ""])
 
