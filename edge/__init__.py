@@ -1,3 +1,3 @@
 """edge: a Raspberry Pi says what it sees."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
