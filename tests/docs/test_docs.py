@@ -1,0 +1,358 @@
+"""The documentation: links lead somewhere, commands and settings exist, reference pages match the code."""
+
+import ast
+import contextlib
+import dataclasses
+import io
+import itertools
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import bundle
+import pytest
+import reference
+import yaml
+
+from edge import errors
+from edge.cli import EX_BROKEN_PIPE, _parser
+from edge.config import load
+from edge.daemon.control_state import ControlState
+from edge.models.checkpoint import find_checkpoint
+from edge.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md")
+DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
+PAGES = [
+    *(ROOT / name for name in TOP),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs/reference").glob("*.md")),
+]
+HELP = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""Pages that tell how things are now; the changelog also tells how they were."""
+SOURCES = sorted((ROOT / "edge").rglob("*.py"))
+TABLES = {table.name for table in dataclasses.fields(Settings)}
+KEYS = {table: {one.name for one in dataclasses.fields(getattr(Settings(), table))} for table in TABLES}
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def without_code(text: str) -> str:
+    """Return Markdown without its code blocks."""
+    text = re.sub(r"(?ms)^```.*?^```", "", text)
+    return re.sub(r"(?m)^(?: {4}|\t).*$", "", text)
+
+
+def blocks(text: str) -> list[str]:
+    """Return the code blocks of a page (indented by four spaces, or by seven in a list), without their indentation."""
+    found = []
+    lines = text.split("\n")
+    for is_code, group in itertools.groupby(lines, lambda line: not line.strip() or line.startswith("    ")):
+        block = "\n".join(group).strip("\n")
+        if is_code and block.strip():
+            indent = len(block) - len(block.lstrip())
+            found.append("\n".join(line[indent:] for line in block.split("\n")))
+    return found
+
+
+def inline(text: str) -> list[str]:
+    """Return what stands in backticks outside code blocks, also where it is broken at the end of a line."""
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", without_code(text))]
+
+
+# ---- links
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    found = set()
+    for heading in re.findall(r"(?m)^#+ (.*)$", without_code(page.read_text())):
+        words = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        found.add(re.sub(r"[^\w\- ]", "", words).replace(" ", "-"))
+    return found
+
+
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text()))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue  # no network here
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{name(page)}: {link} does not exist"
+        assert target.is_relative_to(ROOT), f"{name(page)}: {link} is outside the project"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{name(page)}: {link}: no such heading"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs/README.md"
+    listed = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
+    missing = [name(page) for page in PAGES if "docs" in page.parts and page != index and page not in listed]
+    assert missing == []
+
+
+def test_the_readme_is_short_and_leads_to_every_page_within_two_clicks() -> None:
+    readme = ROOT / "README.md"
+    assert len(readme.read_text().splitlines()) <= 150
+    first = {(readme.parent / link.partition("#")[0]).resolve() for link in links(readme) if ":" not in link}
+    second = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in first
+        if page.suffix == ".md"
+        for link in links(page)
+        if ":" not in link
+    }
+    assert [name(page) for page in PAGES if page != readme and page not in first | second] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "docs" in page.parts], ids=name)
+def test_the_first_paragraph_says_for_whom_a_page_is(page: Path) -> None:
+    paragraphs = [one for one in without_code(page.read_text()).split("\n\n") if not one.startswith(("#", "!", "\n"))]
+    assert re.search(r"\bis for\b", paragraphs[0]), paragraphs[0]
+
+
+@pytest.mark.parametrize("page", HELP, ids=name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    made = ("deploy/inventory.yml", "deploy/host_vars/this-pi.yml")
+    for code in inline(page.read_text()):
+        path = re.fullmatch(r"\.?/?((?:edge|scripts|tests|docs|deploy|systemd|\.github)/[\w./-]+?)/?(?: .*)?", code)
+        if path and path[1] not in made and not re.search(r"NAME|CODE", path[1]):
+            assert (ROOT / path[1]).exists(), f"{name(page)}: {path[1]} does not exist"
+
+
+# ---- commands
+
+
+def documented_commands(page: Path) -> Iterator[tuple[str, bool]]:
+    """Yield (a command of edge without the program's name, whether it is complete)."""
+    text = page.read_text()
+    starts = r"(?:sudo )?(?:\.venv/bin/|/opt/edge/current/bin/)?edge(?= )|(?:\./)?scripts/run"
+    for block in blocks(text):
+        for line in block.split("\n"):
+            for part in re.split(r" && |  +#", line)[: None if " && " in line else 1]:
+                if found := re.match(rf"({starts})(.*)", part.strip()):
+                    yield (f"run{found[2]}" if "scripts/run" in found[1] else found[2].strip()), True
+    for code in inline(text):
+        if found := re.fullmatch(rf"({starts})(.*)", code):
+            yield (f"run{found[2]}" if "scripts/run" in found[1] else found[2].strip()), False
+
+
+def can_be_parsed(words: list[str]) -> bool:
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            _parser().parse_args(words)
+        except SystemExit as leaving:
+            return not leaving.code
+    return True
+
+
+def is_known(command: str, *, complete: bool) -> bool:
+    """Whether edge knows a command and all its flags; one in running text may lack its arguments."""
+    command = re.sub(r" --with[ =]\S+", "", command) if command.startswith("run") else command  # of scripts/install
+    words = shlex.split(command)
+    if can_be_parsed(words):
+        return True
+    if complete:
+        return False
+    parser, names = _parser(), list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    for word in names:
+        below = reference.subcommands(parser)
+        if word not in below:
+            return False
+        parser = below[word]  # type: ignore[assignment]
+    flags = {flag for action in parser._actions for flag in action.option_strings}
+    return all(word in flags for word in words if word.startswith("--"))
+
+
+@pytest.mark.parametrize("page", HELP, ids=name)
+def test_every_documented_command_can_be_parsed(page: Path) -> None:
+    unknown = [command for command, complete in documented_commands(page) if not is_known(command, complete=complete)]
+    assert unknown == []
+
+
+def test_commands_are_found_and_wrong_ones_are_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Text\n`edge look`, `edge lock`\n\n    edge run --camera usb   # comment\n    ./scripts/run --nothing\n"
+    )
+    found = list(documented_commands(page))
+    assert found == [("run --camera usb", True), ("run --nothing", True), ("look", False), ("lock", False)]
+    assert [is_known(command, complete=complete) for command, complete in found] == [True, False, True, False]
+    assert sum(len(list(documented_commands(one))) for one in HELP) > 100
+
+
+@pytest.mark.parametrize("page", HELP, ids=name)
+def test_scripts_know_the_flags_that_are_documented(page: Path) -> None:
+    text = page.read_text()
+    for line in [*(line for block in blocks(text) for line in block.split("\n")), *inline(text)]:
+        command = line.partition("  #")[0]
+        if found := re.match(r"(?:sudo )?(?:\./)?((?:scripts|deploy)/[\w.-]+) (.*)", command):
+            script = (ROOT / found[1]).read_text()
+            ours = found[2].partition(" -- ")[0]
+            for flag in re.findall(r"(?<!\S)--[\w-]+", ours):
+                if found[1] == "deploy/bundle":
+                    assert any(flag in action.option_strings for action in bundle.parser()._actions), command
+                elif found[1] == "scripts/run":
+                    assert flag == "--with" or is_known(f"run {flag}", complete=False), command
+                elif found[1].startswith("scripts/"):
+                    assert flag in script, command
+                else:
+                    # for ansible-playbook
+                    assert flag in (script, "--check", "--diff", "--limit", "--ask-become-pass", "--purge"), command
+
+
+@pytest.mark.parametrize("page", HELP, ids=name)
+def test_variables_of_the_deploy_exist(page: Path) -> None:
+    options = yaml.safe_load((ROOT / "deploy/roles/edge/meta/argument_specs.yml").read_text())
+    known = options["argument_specs"]["main"]["options"]
+    assert set(re.findall(r"\bedge_(?!filters|release)\w+\b", page.read_text())) <= set(known)
+
+
+# ---- settings
+
+
+def checked(tmp_path: Path, text: str) -> None:
+    """Raise ConfigError if this is not a good settings file."""
+    file = tmp_path / "edge.toml"
+    file.write_text(text)
+    load(file, environment={})
+
+
+def documented_settings(page: Path) -> Iterator[str]:
+    """Yield each setting in running text as TOML: '[camera] source', 'sure = 0.8', `[aloud]`."""
+    text = page.read_text()
+    for code in inline(text):
+        found = re.fullmatch(r"\[(\w+)\](?: (\w+)(?: = (.+))?)?", code)
+        if found and found[1] in TABLES:
+            default = reference._defaults(found[1])
+            value = found[3] if found[3] not in (None, "N") else default.get(found[2] or "", "'unknown'")
+            yield f"[{found[1]}]\n" + (f"{found[2]} = {value}\n" if found[2] else "")
+        elif (pair := re.fullmatch(r"(\w+) = (.+)", code)) and pair[1] not in ("top1", "size"):
+            tables = [table for table in sorted(TABLES) if pair[1] in KEYS[table]]
+            engine = 'engine = "auto"\n' if pair[1] == "precision" else ""  # mxnet cannot
+            yield f"[{(tables or ['camera'])[0]}]\n{engine}{pair[0]}\n"
+
+
+@pytest.mark.parametrize("page", HELP, ids=name)
+def test_every_documented_setting_is_accepted(page: Path, tmp_path: Path) -> None:
+    for text in documented_settings(page):
+        checked(tmp_path, text)
+    for variable, value in re.findall(r"\b(EDGE_[A-Z_]+)=([\w.]+)", page.read_text()):
+        if variable not in {"EDGE_EVENT", "EDGE_TEST_MACHINES"}:
+            load(None, environment={variable: value})
+
+
+@pytest.mark.parametrize("page", HELP, ids=name)
+def test_every_block_of_toml_is_accepted(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page.read_text()):
+        if not re.match(r"\[\w+\]\n", block):
+            continue
+        tables = set(tomllib.loads(block))
+        if "input" in tables:
+            write_model(tmp_path, block)
+            assert find_checkpoint(str(tmp_path / "net")).input.size == 224
+        elif tables <= TABLES:
+            checked(tmp_path, block)
+        else:
+            assert tables <= {"language", "kinds", "sentences", "words", "labels"}, block
+
+
+def write_model(folder: Path, text: str) -> None:
+    (folder / "net-symbol.json").write_text("{}")
+    (folder / "net-0000.params").write_bytes(b"")
+    (folder / "synset.txt").write_text("a b\n")
+    (folder / "model.toml").write_text(text)
+
+
+def test_tables_of_settings_name_keys_that_exist() -> None:
+    """In pages about one table the keys stand alone: `width`, `persistence_s`."""
+    every = set().union(*KEYS.values())
+    for page in ("docs/cameras.md", "docs/speech.md"):
+        for code in inline((ROOT / page).read_text()):
+            if re.fullmatch(r"[a-z]+_(s|m|ms|fps|hours|minute|wpm|sure|model)", code):
+                assert code in every, f"{page}: {code}"
+
+
+# ---- reference pages
+
+
+@pytest.mark.parametrize(("page", "write"), [("commands.md", reference.commands), ("settings.md", reference.settings)])
+def test_generated_pages_are_up_to_date(page: str, write: object) -> None:
+    assert callable(write)
+    assert (reference.FOLDER / page).read_text() == write(), "run scripts/reference.py"
+
+
+def rows(page: str) -> dict[str, set[str]]:
+    """Return the names in backticks of the second column of a page's table, by that of the first."""
+    found = {}
+    for line in (ROOT / "docs/reference" / page).read_text().splitlines():
+        if cells := re.match(r"\| `(\w+)` \|([^|]*)\|", line):
+            found[cells[1]] = set(re.findall(r"`(\w+)`", cells[2]))
+    return found
+
+
+def calls() -> Iterator[ast.Call]:
+    for source in SOURCES:
+        yield from (node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Call))
+
+
+def names_of(node: ast.expr) -> set[str]:
+    """Return the texts that an expression may be: a constant, or either side of 'a if b else c'."""
+    if isinstance(node, ast.IfExp):
+        return names_of(node.body) | names_of(node.orelse)
+    return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+
+def test_the_page_of_events_has_what_is_emitted() -> None:
+    emitted: dict[str, set[str]] = {}
+    dynamic = 0
+    for call in calls():
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "emit" and call.args:
+            names = names_of(call.args[0])
+            dynamic += not names
+            for one in names:
+                emitted.setdefault(one, set()).update(word.arg for word in call.keywords if word.arg)
+    # the reporter emits 'paused' or 'resumed' by a variable
+    assert dynamic == 1
+    emitted |= {"paused": set(), "resumed": set()}
+    assert rows("events.md") == emitted
+
+
+def test_the_page_of_the_journal_has_its_fields() -> None:
+    told: dict[str, set[str]] = {}
+    dynamic = 0
+    for call in calls():
+        words = {word.arg: word.value for word in call.keywords if word.arg}
+        if "event" not in words:
+            continue
+        names = names_of(words["event"])
+        dynamic += not names
+        for one in names:
+            fields = {f"EDGE_{word.upper()}" for word in words if word not in ("event", "priority")}
+            told.setdefault(one, set()).update(fields)
+    assert dynamic == 1  # the same
+    told |= {"paused": set(), "resumed": set()}
+    assert rows("journal.md") == told
+
+
+def test_the_page_of_exit_codes_has_all_of_them() -> None:
+    documented = set(re.findall(r"(?m)^\| (\d+) \|", (ROOT / "docs/reference/exit-codes.md").read_text()))
+    codes = {value for word, value in vars(errors).items() if word.startswith("EX_")} | {EX_BROKEN_PIPE}
+    assert documented == {str(code) for code in codes}
+    classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.EdgeError)]
+    assert {str(one.exit_code) for one in classes} <= documented
+
+
+def test_the_page_of_the_socket_has_its_commands() -> None:
+    error = ControlState(None).answer({"command": "?"})["error"]
+    assert set(rows("socket.md")) == set(error.partition("known: ")[2].split(", "))
