@@ -1,7 +1,7 @@
-"""The far side of benchmark.py: one network with one engine, in a process of its own (edge/worker.py).
+"""The far side of benchmark.py: one network with one engine, in a separate process (edge/worker.py).
 
-Every process has the interpreter, numpy, OpenCV and the same preprocessing, whoever computes then, so that their memory
-can be compared. Requests, one at a time, each {"do": WHAT}:
+Every process has the interpreter, numpy, OpenCV and the same preprocessing, so that the memory of all engines can be
+compared. Requests, one at a time, each {"do": WHAT}:
 
     load      from nothing loaded, not even the engine, to the first result: load_s
     classify  look at `frames` pictures after one that does not count: times_ms, forwards_ms
@@ -40,7 +40,7 @@ from edge.models.checkpoint import Checkpoint, InputSpec, from_json
 
 FLOAT, INT8 = "float32", "int8"
 DIRECT = "direct"
-"""Float32, of a peer that is told not to use Winograd's convolution (fewer multiplications in 3 x 3 layers)."""
+"""Float32, of a peer without Winograd's convolution (fewer multiplications in 3 x 3 layers)."""
 OURS = ("module", "mxnet", "onnx", "openvino")
 GRAPH, NCNN, LITERT = "network.onnx", "network.ncnn", "network.tflite"
 _SAMPLES = "calibration_image_sample_data_20x128x128x3_float32.npy"
@@ -132,15 +132,18 @@ PEERS: dict[str, Callable[[Path, InputSpec, str], Runner]] = {
     "litert": LitertPeer,
 }
 WINOGRAD = ("opencv", "ncnn")
-"""The peers of which that can be asked."""
+"""The peers that have this option."""
 
 
 class Host:
     """Has the network, and answers for it."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        """`options`: the checkpoint (models.checkpoint.to_json), engine, precision, `pictures` (uint8 N x H x W x 3, a
-        .npy file) and the folder with what peers read."""
+        """Keep the options.
+
+        They are the checkpoint (models.checkpoint.to_json), engine, precision, `pictures` (uint8 N x H x W x 3, a .npy
+        file) and the folder with the files that peers read.
+        """
         self._checkpoint = from_json(options["checkpoint"])
         self._engine, self._precision = options["engine"], options["precision"]
         self._folder, self._pictures_file = Path(options["folder"]), options["pictures"]
@@ -157,7 +160,7 @@ class Host:
             return steps[request["do"]](request)
         except EdgeError:
             raise
-        except Exception as error:  # a peer's, of which nobody knows which there are
+        except Exception as error:  # peers do not document their exceptions
             said = (str(error).strip().splitlines() or ["no reason given"])[0]
             raise ModelError(f"{self._engine}: {type(error).__name__}: {said[:160]}") from error
 

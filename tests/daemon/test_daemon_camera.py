@@ -198,7 +198,7 @@ def test_a_still_scene_is_looked_at_now_and_then_and_a_change_at_once(tmp_path: 
 
 
 def descriptors(pid: int) -> list[str]:
-    """What a process holds for its children: pipes, sockets, memory. (Files it opens now and then, to read them.)"""
+    """What a process holds for its children: pipes, sockets, memory (and files, while it reads them)."""
     held = []
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):

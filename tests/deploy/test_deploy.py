@@ -173,7 +173,7 @@ KNOWS_NO_PER_MINUTE = {
 
 @pytest.fixture(scope="module")
 def laid(fresh: str, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """(what a machine wrote that has a bundle unpacked and a card, the bundle's folder in it)"""
+    """The files of a machine with an unpacked bundle and a card, and the bundle's folder in it."""
     place = tmp_path_factory.mktemp("laid")
     machine = Booted(place, fresh)
     lay_out(machine)
@@ -190,7 +190,7 @@ def laid(fresh: str, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def installed(
     fresh: str, laid: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, str]]:
-    """(what a machine wrote on which edge was installed from a bundle, the bundle's folder in it)"""
+    """The files of a machine with edge installed from a bundle, and the bundle's folder in it."""
     place = tmp_path_factory.mktemp("installed")
     machine = Booted(place, fresh)
     subprocess.run(["cp", "-a", f"{laid[0]}/.", machine.upper], check=True)

@@ -1,6 +1,7 @@
 """What uses a release, and what puts it back: files and links below a folder, systemd by a double.
 
-tests/deploy/test_deploy.py does the same with a real systemd in a booted machine."""
+tests/deploy/test_deploy.py does the same with a real systemd in a booted machine.
+"""
 
 import dataclasses
 import errno

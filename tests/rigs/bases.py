@@ -1,5 +1,6 @@
-"""The systems that machines are booted from (booted.py): made once, with mmdebstrap, and kept in `.roots/`
-or in the folder that EDGE_TEST_ROOTS names.
+"""The systems that machines are booted from (booted.py), made once with mmdebstrap.
+
+They are kept in `.roots/`, or in the folder that EDGE_TEST_ROOTS names.
 
 Two kinds of each Debian: `bookworm` has what edge needs, but not edge; `fresh-bookworm` is what somebody has who has
 just written an SD card, with a user `pi` who may use sudo, and nothing of ours.

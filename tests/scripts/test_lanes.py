@@ -52,7 +52,7 @@ def start(folder: Path, *options: str, grace_s: float = 60) -> subprocess.Popen[
 
 
 def finished(folder: Path, *options: str) -> tuple[int, list[str]]:
-    """(exit code, the lines that were printed)"""
+    """Return (exit code, the printed lines)."""
     with start(folder, *options) as child:
         told, _ = child.communicate(timeout=PATIENCE_S)
     return child.returncode, told.splitlines()
