@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""What each engine takes for the same networks, side by side: MXNet as the tutorials use it, edge's engines, and peers.
+"""Compare time and memory of MXNet as its tutorials use it, edge's engines, and peers, on the same networks.
 
     scripts/benchmark.py [--networks A,B,...] [--engines A,B,...] [--rounds N] [--frames N] [--out DIR]
-    scripts/benchmark.py --quick            # two minutes, to see that all is there; writes nothing
+    scripts/benchmark.py --quick            # two minutes, to check the set-up; writes nothing
 
-Each engine has a process of its own and all see the same pictures, a few at a time, one engine after the other, so what
-else the machine does slows them alike; a row has medians. Then each looks at one picture a second, for what it takes
-idle. At last `edge run` as a whole is compared with the bare forward. It takes ten minutes on two cores and 8 GiB.
+Each engine runs in its own process. All classify the same images, a few at a time, one engine after the other, so that
+other programs on the machine slow them alike. A row has medians. Then each classifies one image per second, for its
+idle CPU time. Finally `edge run` as a whole is compared with the bare forward. It takes ten minutes on two cores and 8
+GiB.
 
-A network is a name of scripts/make_random_checkpoint.py, or DIR/NAME. Its weights are random (memory and speed do not
-ask what they are) unless --checkpoints has real ones. The peers are absent unless `pip install -e '.[benchmark]'` and
-`pip install --no-deps pnnx` have brought them. LiteRT's converter, onnx2tf, asks for versions of its own: it is in
-another environment, --onnx2tf PATH.
+A network is a name of scripts/make_random_checkpoint.py, or DIR/NAME. Its weights are random, which makes no difference
+to memory and speed, unless --checkpoints has trained ones. The peers need `pip install -e '.[benchmark]'` and `pip
+install --no-deps pnnx`. LiteRT's converter, onnx2tf, needs other package versions: install it in another environment,
+and name it with --onnx2tf PATH.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -92,7 +93,7 @@ class Child:
         self.load_s = self.idle = 0.0
 
     def ask(self, step: str, **fields: Any) -> dict[str, Any]:
-        """Have it do one step. Raises ModelError with what it says, or with what it died of."""
+        """Have it do one step. Raises ModelError with its message, or with the reason of its end."""
         self._worker.ask({"do": step, **fields}, STEP_S)
         while (reply := self._worker.poll()) is None:
             self._worker.wait(1.0)
@@ -333,7 +334,7 @@ class Benchmark:
 
 
 class Daemon:
-    """An `edge run` that looks when it is told to."""
+    """An `edge run` that classifies on request."""
 
     START_S, LOOK_S = 120.0, 120.0
 
@@ -363,7 +364,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def daemon_of(checkpoint: Checkpoint, pictures: Path, folder: Path) -> Iterator[Daemon]:
-    """Start `edge run` on pictures that are always at hand; it looks at none before it is told to."""
+    """Start `edge run` on pictures that are always at hand; it classifies none before a request."""
     gate, events = folder / "gate", folder / "events"
     events.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / "benchmark_daemon.py"), "run", "--camera", "usb", "--every-frame"]
@@ -417,7 +418,7 @@ def why_absent(variant: str, onnx2tf: str) -> str:
     if engine == "ncnn" and not is_installed("pnnx"):
         return "pnnx is not installed: pip install --no-deps pnnx"
     if engine == "litert" and not onnx2tf:
-        return "no converter: pip install onnx2tf in an environment of its own, then --onnx2tf ITS/bin/onnx2tf"
+        return "no converter: pip install onnx2tf in a separate environment, then --onnx2tf ITS/bin/onnx2tf"
     return ""
 
 
@@ -451,23 +452,23 @@ def parse_arguments() -> argparse.Namespace:
     engines = ENGINES.split(",")
     parser.add_argument("--networks", type=names(None, "network"), default=NETWORKS, metavar="A,B,...")
     parser.add_argument("--engines", type=names(engines, "engine"), default=ENGINES, metavar="A,B,...", help=ENGINES)
-    parser.add_argument("--rounds", type=at_least(1), default=ROUNDS, metavar="N", help="turns of each (default: 6)")
+    parser.add_argument("--rounds", type=at_least(1), default=ROUNDS, metavar="N", help="turns per engine (default: 6)")
     parser.add_argument(
-        "--frames", type=at_least(1), default=FRAMES, metavar="N", help="pictures of each (default: 60)"
+        "--frames", type=at_least(1), default=FRAMES, metavar="N", help="images per engine (default: 60)"
     )
     parser.add_argument(
-        "--idle", type=at_least(1), default=IDLE_S, metavar="S", help="at one picture a second (default: 6)"
+        "--idle", type=at_least(1), default=IDLE_S, metavar="S", help="seconds at one image per second (default: 6)"
     )
-    parser.add_argument("--no-daemon", action="store_true", help="leave out edge run as a whole")
-    parser.add_argument("--no-auto", action="store_true", help="leave out what engine = auto takes")
-    parser.add_argument("--quick", action="store_true", help="the smallest network, few pictures")
+    parser.add_argument("--no-daemon", action="store_true", help="skip edge run as a whole")
+    parser.add_argument("--no-auto", action="store_true", help="skip the choice of engine = auto")
+    parser.add_argument("--quick", action="store_true", help="the smallest network, few images")
     parser.add_argument(
-        "--checkpoints", type=Path, metavar="DIR", help="real weights, DIR/NAME/NAME-0000.params and so on"
+        "--checkpoints", type=Path, metavar="DIR", help="trained weights, DIR/NAME/NAME-0000.params and so on"
     )
     parser.add_argument("--onnx2tf", default="", metavar="PATH", help="the program that converts for LiteRT")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep networks and conversions there (5 GB)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where benchmark.md and .svg go (default: docs)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, for programs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     options = parser.parse_args()
     if options.quick:
         options.networks, options.rounds, options.frames, options.idle = ["squeezenet1.1"], 2, 6, 2

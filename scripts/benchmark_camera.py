@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""What a camera costs beside the network, and how old its frames are when they are looked at.
+"""Measure the cost of a camera beside the model, and the age of its frames when they are classified.
 
     scripts/benchmark_camera.py [--model inception-v3] [--seconds 60] [--part age|cost|still]
 
 Prints three things, each from one run, side by side:
-age: of the frames of a 30 fps camera in the daemon's camera process, when a network that takes half a second gets them;
-cost: of the copy into the shared memory and of the glance at a frame, beside one forward;
-still: the processor's time that `edge run` takes for a still scene at 10 fps, with the gate and without (two runs of
---seconds), and how many frames after a change the network looks.
---model is a name of scripts/make_random_checkpoint.py: weights are random, the work is the same.
+age: the age of frames of a 30 fps camera in the daemon's camera process, when a model that takes half a second gets
+them;
+cost: the time of the copy into the shared memory and of the check of a frame, beside one forward;
+still: the CPU time of `edge run` for a still scene at 10 fps, with motion detection and without (two runs of
+--seconds), and the number of frames from a change to the next classification.
+--model is a name of scripts/make_random_checkpoint.py: the weights are random, the work is the same.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -67,8 +68,10 @@ class SteadyCamera:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", default="inception-v3", metavar="NAME", help="default: inception-v3")
-    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="of each still run (default: 60)")
-    parser.add_argument("--part", choices=PARTS, action="append", help="only this; may be repeated")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, metavar="S", help="length of each still run (default: 60)"
+    )
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be repeated")
     options = parser.parse_args()
     parts = options.part or PARTS
     if "age" in parts:
@@ -110,7 +113,7 @@ def measure_age() -> None:
 
 
 def measure_cost(prefix: str) -> None:
-    """Print the time of a copy and of a glance, beside a forward's."""
+    """Print the time of a copy and of the check of a frame, beside a forward."""
     classifier = open_classifier(find_checkpoint(prefix))
     picture: Pixels = np.random.default_rng(2).integers(0, 255, SIZE, np.uint8)
     slot = Slot(os.memfd_create("edge-benchmark"))
@@ -128,7 +131,7 @@ def measure_cost(prefix: str) -> None:
             kept.append(1000 * (time.perf_counter() - begun_s))
     copy, look, forward = (statistics.median(kept) for kept in (copies, glances, forwards))
     print(
-        f"cost: copy {copy:.3f} ms ({copy / forward:.2%} of a forward), glance {look:.3f} ms ({look / forward:.2%}), "
+        f"cost: copy {copy:.3f} ms ({copy / forward:.2%} of a forward), check {look:.3f} ms ({look / forward:.2%}), "
         f"preprocessing and forward {forward:.1f} ms"
     )
 

@@ -37,7 +37,7 @@ class Row:
     median_ms: float
     """A picture, from its pixels to the probabilities copied out."""
     peak_mib: float
-    """Its process at its largest, as the kernel has it (VmHWM)."""
+    """The peak memory of its process (VmHWM)."""
     load_s: float
     """From nothing loaded, not even the engine, to the first result."""
     idle_ms: float
@@ -51,7 +51,7 @@ class Overhead:
     network: str
     engine: str
     whole_ms: float
-    """A turn of the loop: frame asked of the camera's process, glance, preprocessing, forward, decision, event."""
+    """A turn of the loop: frame asked of the camera's process, check, preprocessing, forward, decision, event."""
     bare_ms: float
     """The forward alone, in another process."""
     ratio: float
@@ -137,7 +137,7 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 
 def machine() -> list[str]:
-    """The processor with what of it matters, the memory and the versions; nothing that names the host."""
+    """Return the processor with its relevant features, and the versions; nothing that names the host."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     model = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", info, re.MULTILINE)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", info, re.MULTILINE)
@@ -157,7 +157,7 @@ def machine() -> list[str]:
 
 
 def goals(result: Result) -> list[str]:
-    """Each goal of which something was measured, with what was found."""
+    """Return each goal that was measured, with the result."""
     lines = []
     for goal in GOALS:
         rows = [row for row in result.rows if row.network == goal.network and row.variant in goal.variants]
@@ -199,7 +199,7 @@ def overhead(one: Overhead) -> str:
         f"{one.network} with {one.engine}: {one.whole_ms:.1f} ms from asking the camera's process for a frame to the "
         f"decision, {one.bare_ms:.1f} ms the bare forward in another process: {one.ratio:.3f} of it. Of the whole, "
         f"capture {one.parts_ms['capture']:.1f}, preprocessing {one.parts_ms['preprocess']:.1f}, the forward "
-        f"{one.parts_ms['inference']:.1f}, glance, decision and events {rest:.1f} ms."
+        f"{one.parts_ms['inference']:.1f}, check of the frame, decision and events {rest:.1f} ms."
     )
 
 
@@ -218,7 +218,7 @@ def faster_peers(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
 def why(one: Direct) -> str:
     """A line."""
     return (
-        f"{one.network}: {name_of(one.variant)} takes {one.without_ms:.1f} ms when it is told not to use Winograd's "
+        f"{one.network}: {name_of(one.variant)} takes {one.without_ms:.1f} ms without Winograd's "
         f"convolution, and {one.with_ms:.1f} beside that with it"
     )
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Ask all engines about networks at random (random_networks.py): each must say what plain MXNet says, within 1e-4.
+"""Ask all engines about random networks (random_networks.py): each must agree with plain MXNet within 1e-4.
 
     scripts/check_engines.py [--runs N] [--seed N]
 
-For each network the engines' answers go through the same judgement as when a model is added (engines/agreement.py):
-mxnet then runs with its fusion of layers, or without. An engine may refuse a network by the name of what it does not
-support; of all answers at most 5 % may be such. The fusion is asked in a child, which may crash.
+For each network the engines' answers are judged as when a model is added (engines/agreement.py): mxnet then runs with
+its fusion of layers, or without. An engine may reject a network and name the unsupported operator; at most 5 % of all
+answers may be such. The fusion runs in a child, which may crash.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -143,7 +143,7 @@ def main() -> int:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=1000, metavar="N", help="default: 1000")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the first network; the others follow")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the first network; the others follow")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -2,7 +2,7 @@
 
 `train_demo.py` and `make_demo_clip.py` share this file. Pictures are uint8, H x W x 3, red green blue, as everywhere in
 edge; sprites are uint8, H x W x 4 with the colours already multiplied by alpha, so that they can be resized and warped
-without dark fringes. Lengths are in pixels, angles in degrees. Whatever is random comes from the generator passed in.
+without dark fringes. Lengths are in pixels, angles in degrees. All random numbers come from the generator passed in.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def visible_share(quad: Points, scene: Pixels) -> float:
 
 def paste(scene: Pixels, sprite: Pixels, quad: Points, opacity: float = 1.0) -> None:
     """Draw a sprite into the scene, its corners on `quad`; what lies outside is cut off."""
-    # warpPerspective takes single pixels, so what is to become smaller must be made smaller (and thus smoother) before.
+    # warpPerspective takes single pixels, so a sprite that shrinks must be made smaller (and thus smoother) before.
     side = max(float(np.linalg.norm(quad[a] - quad[b])) for a, b in ((0, 1), (1, 2), (2, 3), (3, 0)))
     scale = side / max(sprite.shape[:2])
     if scale < 1:
@@ -225,7 +225,7 @@ def backdrop(rng: np.random.Generator, height: int, width: int) -> Pixels:
 
 
 def on_a_phone(rng: np.random.Generator, sprite: Pixels | None) -> tuple[Pixels, Points]:
-    """Return a sprite of a phone, held or not, that shows a sprite (or nothing), and the corners of what it shows."""
+    """Return a sprite of a phone, held or not, that shows a sprite (or nothing), and the corners of its screen."""
     long, short = 200, int(rng.integers(95, 125))
     width, height = (short, long) if rng.random() < 0.75 else (long, short)
     margin = 30  # around the phone, for the fingers

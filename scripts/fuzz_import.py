@@ -385,7 +385,7 @@ def examine(checkpoint: Checkpoint, folder: Path) -> Graph | None:
     """Import a checkpoint, within the bounds; None when it was refused. Raises FailureError."""
     size = checkpoint.symbol.stat().st_size + checkpoint.params.stat().st_size
     before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark begins anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # reset the high-water mark
     signal.setitimer(signal.ITIMER_REAL, MOST_S)
     graph = None
     try:
@@ -474,7 +474,7 @@ class Mxnet:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 start_new_session=True,
-                # its fusion of layers adds a convolution to what it has overwritten, where two layers read that
+                # its fusion of layers adds a convolution to an overwritten input, if two layers read that input
                 env={**os.environ, "MXNET_SUBGRAPH_BACKEND": "NONE"},
             )
         assert self._child.stdin
@@ -578,7 +578,7 @@ def try_large_files() -> int:
 
 
 def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> Counter[str]:
-    """Do so many runs; return what became of them. Raises FailureError, and leaves the files that caused it."""
+    """Do so many runs; return the number of each outcome. Raises FailureError, and leaves the files that caused it."""
     import_onnxruntime()  # its memory is no growth then
 
     counts: Counter[str] = Counter()
@@ -666,8 +666,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=100_000, metavar="N", help="default: 100000")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
-    parser.add_argument("--against-mxnet", action="store_true", help="compare the scores with MXNet's")
-    parser.add_argument("--atheris", action="store_true", help="guided by coverage")
+    parser.add_argument("--against-mxnet", action="store_true", help="compare the scores with those of MXNet")
+    parser.add_argument("--atheris", action="store_true", help="guide the changes by coverage")
     options = parser.parse_args()
     guard()
     if options.atheris:

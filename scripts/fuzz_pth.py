@@ -76,8 +76,8 @@ def change(content: bytes, rng: random.Random) -> bytes:
 def main() -> int:
     """Change and read. Returns an exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=10_000, metavar="N", help="how many files (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the changes (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=10_000, metavar="N", help="number of files (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the changes (default: %(default)s)")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     whole = pth(small())

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs all tests in lanes side by side, with one report and one exit code: what scripts/test does without a selection.
+"""Run all tests in parallel lanes, with one report and one exit code, as scripts/test does without a selection.
 
-With arguments it runs one pytest with them instead; for root two, one as an ordinary user (places.py).
+With arguments, run one pytest with them instead; as root two, one of them as an ordinary user (places.py).
 
-The tests mostly wait: for machines that boot, for watchdogs, for daemons at real pace. A lane is a pytest of its own
-with some of the test files; why it is these, and what makes it safe, is in docs/decisions/0016-lanes.md.
+The tests mostly wait: for machines that boot, for watchdogs, for daemons at real pace. A lane is a pytest with some of
+the test files. docs/decisions/0016-lanes.md explains the division, and why it is safe.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ FILES = {
     ],
 }
 REST = "rest"
-"""All other files, among them those that nobody has thought of yet."""
+"""All other files, also new ones."""
 
 ROOT_FILES = {
     # machines to which edge is deployed: Ansible, pip and archives, which need a whole core again and again
@@ -86,7 +86,7 @@ class Outcome:
 
     counts: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
-    """Whatever did not pass, and why, sorted."""
+    """The tests that did not pass, and why, sorted."""
 
     def read(self, report: Path) -> None:
         """Add a report in JUnit's format; one that cannot be read is an error of its lane."""
@@ -118,7 +118,7 @@ class Outcome:
         self.lines.append(line)
 
     def told(self) -> str:
-        """One line for each thing that did not pass, those to be mended last; equal ones are one, with their number."""
+        """One line for each test that did not pass, failures last; equal lines are one, with their number."""
         order = ("SKIPPED", "XFAIL", "ERROR", "FAILED")
         lines = Counter(re.sub(r"/\S*/(?=tests/)", "", line) for line in self.lines)
         listed = sorted(lines.items(), key=lambda item: (order.index(item[0].split()[0]), item[0]))
@@ -133,7 +133,7 @@ class Command:
     arguments: tuple[str, ...]
 
     def start(self, **options: Any) -> "subprocess.Popen[str]":
-        """Start it, to be told when we are killed: the kernel forgets that when the user changes, so it is set last."""
+        """Start it, with a signal at our own death. A change of the user resets that setting, so it is the last one."""
         return subprocess.Popen(
             [*self.place.prefix, "setpriv", "--pdeathsig", "INT", *self.arguments],
             cwd=self.place.root,
@@ -150,7 +150,7 @@ class Lane:
         self.name = name
         self._write = write
         self._begun_s = time.monotonic()
-        # in a group of its own, so that Ctrl-C reaches it once, through us
+        # in a separate group, so that Ctrl-C reaches it once, through us
         self._process = command.start(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -180,7 +180,7 @@ class Lane:
             self._process.send_signal(signal.SIGINT)
 
     def wait(self) -> int:
-        """Its exit code, when all that it has printed is passed on."""
+        """Return its exit code, after its output was passed on."""
         code = self._process.wait()
         self._reader.join()
         return code
@@ -209,7 +209,7 @@ def _lanes(place: Place, folder: Path, options: list[str], marker: str) -> dict[
         # what a lane mounts the others do not see: some tests look whether anything has stayed mounted
         can = subprocess.run(["unshare", "--mount", "true"], check=False, stderr=subprocess.DEVNULL)
         apart = ("unshare", "--mount") if can.returncode == 0 else ()
-    # what did not pass is told at the end, for all of them
+    # one summary at the end lists the failures of all lanes
     common = (*apart, str(place.python), "-m", "pytest", "--no-header", "-rN", *options)
     only = ("-m", marker) if marker else ()
     return {
@@ -230,7 +230,7 @@ def pytests(there: list[Place], folder: Path, options: list[str]) -> dict[str, C
 
 
 class Interrupted(Exception):  # noqa: N818
-    """By Ctrl-C, or whatever else asks for the end."""
+    """By Ctrl-C or a signal."""
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes how much has to be downloaded for each file of the lock: scripts/install says it before it starts.
+"""Write the size of the download for each file of the lock; scripts/install prints it before it starts.
 
     scripts/lock_sizes.py OUTPUT REQUIREMENTS...
 

@@ -77,7 +77,7 @@ def wallpaper(rng: np.random.Generator, height: int, width: int) -> Canvas:
 
 
 def shelf(rng: np.random.Generator, height: int, width: int) -> Canvas:
-    """A shelf of books behind whatever comes, out of focus."""
+    """A shelf of books in the background, out of focus."""
     scene = np.full((height, width, 3), rng.uniform(50, 90), dtype=np.float32)
     for floor in range(0, height, 90):
         x = 0

@@ -6,10 +6,10 @@
 SYNSET has the labels whose ids are WordNet's, one a line ('n02084071 dog'); Debian's package wordnet-base is WordNet
 3.0, in which ImageNet's ids are the offsets of nouns. The format is that of wndb(5WN).
 
-WordNet's hierarchy is where a group begins. Everyday sense has the last word: a person who hears "I see a bottle" must
-find that right of each member. So NOT names what WordNet has and nobody would say (a candle is no lamp), ALSO what it
-lacks, and BY_HAND has groups that are not in it at all. Ids that share their spoken words must share a group, or edge
-would say the same twice.
+A group begins with WordNet's hierarchy. Everyday sense has the last word: "I see a bottle" must be right for each
+member. So NOT lists members of WordNet that people would not call so (a candle is no lamp), ALSO lists missing members,
+and BY_HAND has groups that WordNet lacks. Ids that share their spoken words must share a group, or edge would say the
+same twice.
 """
 
 import argparse
@@ -176,7 +176,7 @@ NOT = {
     "building": {"n02727426": "a beehive", "n03529860": "a home theater"},
     "table": {"n03982430": "a pool table"},
 }
-"""What is in WordNet's group, and nobody would call so: the id, and why it is here."""
+"""Members of WordNet's group that people would not call so: the id, and the reason."""
 
 ALSO = {
     "dog": {"n02115641": "a dingo"},

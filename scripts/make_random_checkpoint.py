@@ -3,9 +3,9 @@
 
     scripts/make_random_checkpoint.py NAME --out FOLDER [--seed N] [--synset FILE]
 
-Memory and speed do not ask what the weights are, so they can be measured where the real ones cannot be had. What
-such a network says of a picture means nothing; model.toml says so ([about] random_weights), and with it everything
-that uses the checkpoint. The same seed gives the same bytes.
+Memory and speed do not depend on the values of the weights, so they can be measured without the trained ones. The
+labels of such a network mean nothing; model.toml says so ([about] random_weights), and so does everything that uses the
+checkpoint. The same seed gives the same bytes.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -224,7 +224,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the true architecture of a network, with random weights.")
     parser.add_argument("name", metavar="NAME", choices=ARCHITECTURES, help=", ".join(ARCHITECTURES))
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the four files go")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the weights (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the weights (default %(default)s)")
     parser.add_argument("--synset", type=Path, metavar="FILE", help="labels to copy instead of invented ones")
     options = parser.parse_args()
     try:

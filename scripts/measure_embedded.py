@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Measure what edge/data/embedded/ has of the networks that come as Python packages, and write it anew.
+"""Measure the networks that come as Python packages, and write edge/data/embedded/.
 
     scripts/measure_embedded.py PHOTOS [NAME...]
 
 PHOTOS has photos and a labels.csv (file,accepted ids joined with |). Those whose names begin with 0 to 7 are for
 fitting, the others judge. Of each network (default: all of the catalogue whose package is installed) it finds
 
-    the answer to the known picture, with mxnet,
-    the temperature, on the fitting photos, and what it leaves of the calibration error on the judging ones,
-    the ranges of what its layers give, on the first half of the fitting photos, by the method that does best on the
-    second half; and how the int8 version made with them compares with float on views of the judging photos.
+    the answer to the known picture, with mxnet, the temperature, on the fitting photos, and the calibration error that
+    remains on the judging ones, the ranges of the outputs of its layers, on the first half of the fitting photos, by
+    the method that does best on the second half; and how the int8 version made with them compares with float on views
+    of the judging photos.
 
 It needs mxnet and the extra [quantize]. The same photos give the same file.
 """
@@ -122,7 +122,7 @@ def measure(entry: Entry, photos: Photos, folder: Path) -> dict[str, Any]:
 
 
 def correct(checkpoint: Checkpoint, photos: Photos, probabilities: Floats) -> NDArray[np.bool_]:
-    """Return of which photos the first label is right."""
+    """Return for each photo whether the first label is right."""
     ids = [label.id for label in read_labels(checkpoint.synset)]
     firsts = zip(np.argmax(probabilities, axis=1), photos.accepted, strict=True)
     return np.array([ids[first] in accepted for first, accepted in firsts])

@@ -22,7 +22,7 @@ def main() -> int:
         return 2
     try:
         child = subprocess.Popen(sys.argv[1:])
-        # Ctrl-C is for the command, which has it too; what it took is told when it has ended
+        # Ctrl-C is for the command, which receives it too; the memory is printed after its end
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except OSError as error:
         print(f"peak: {sys.argv[1]}: {error.strerror}", file=sys.stderr)

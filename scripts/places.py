@@ -1,7 +1,7 @@
-"""Where and as whom the tests run. Root tries everything: as root what needs root, as an ordinary user all the rest.
+"""Where and as which user the tests run. As root, tests that need root run as root, and all others as an ordinary user.
 
-Whoever owns the project's folder works in it; the other one gets a copy that goes away afterwards. So nothing of root's
-stays in somebody's folder, and an ordinary user can read what lies below /root.
+The owner of the project's folder works in it; the other user gets a temporary copy. So no file of root stays in another
+user's folder, and an ordinary user can read files below /root.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class Place:
 
 
 def here() -> Place:
-    """Return this folder, worked in by whoever runs this."""
+    """Return this folder and the user who runs this."""
     return Place(ROOT, Path(sys.executable), os.geteuid(), os.getegid())
 
 
@@ -84,7 +84,7 @@ def places() -> Iterator[list[Place]]:
 
 
 def _ordinary_user(owner: int) -> pwd.struct_passwd:
-    """Return the folder's owner; if that is root whoever called sudo; else nobody."""
+    """Return the folder's owner; if that is root, the user who called sudo; else the user `nobody`."""
     for uid in (owner, int(os.environ.get("SUDO_UID", "0"))):
         if uid != 0:
             return pwd.getpwuid(uid)
@@ -100,7 +100,7 @@ def _copy(target: Path, user: pwd.struct_passwd) -> None:
     if shared.is_dir():
         shutil.copytree(shared, target.parent / "shared")
     moved = target / environment.relative_to(ROOT)
-    # The packages take a gigabyte. Nobody writes into their files, so that links will do where the disk is the same.
+    # The packages take a gigabyte. Their files are never written to, so links are enough on the same disk.
     link = ["cp", "--archive", "--link", str(environment), str(moved)]
     if subprocess.run(link, check=False, stderr=subprocess.DEVNULL).returncode != 0:
         shutil.rmtree(moved, ignore_errors=True)

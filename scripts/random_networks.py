@@ -2,7 +2,7 @@
 
 Blocks of every usual kind (residual in both orders, dense, squeeze and excitation, depthwise, multi-branch, shuffled,
 split attention, attention masks), all ends that a classifier may have, grey or in colours, float16, float32 or float64.
-Their weights are scaled so that the outputs differ from input to input: a wrong engine can be told from a right one.
+Their weights are scaled so that the outputs differ from input to input: a wrong engine is noticed.
 """
 
 import contextlib
@@ -264,7 +264,7 @@ def _body(net: Net, picture: Any) -> Any:
             continue
         x = BLOCKS[part](net, x)
         if part == "shuffle":
-            x = net.conv(x, net.channels, 1)  # of whatever it has given
+            x = net.conv(x, net.channels, 1)  # of the output so far
     return x
 
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Record what other projects' own networks say, for the tests of edge/converter: tests/references/*.json, anew.
+"""Record the scores of other projects' own networks in tests/references/*.json, for the tests of the converter.
 
     scripts/record_references.py timm [--out FOLDER]        needs torch and timm
     scripts/record_references.py imgclsmob [--out FOLDER]   needs mxnet and gluoncv2
 
-edge needs none of torch, timm and gluoncv2, so this runs in an environment of its own: any Python with the packages,
-and numpy. Their trained weights cannot be had everywhere, so the weights are made up: each array from its name and two
-numbers, which stand in the file (`seeded`). A test makes the same arrays, writes them as the project would publish
-them, has edge convert that, and compares what comes out with what was recorded here.
+edge needs none of torch, timm and gluoncv2, so this runs in a separate environment: any Python with the packages, and
+numpy. Their trained weights are not available everywhere, so the weights are made up: each array from its name and two
+numbers, which are in the file (`seeded`). A test makes the same arrays, writes them as the project would publish them,
+has edge convert them, and compares the scores with those recorded here.
 
-A deep network with random weights says nearly the same of any picture, and a wrong one could not be told from a right
-one. So each layer is scaled, as it is reached, by what it gives for the pictures.
+A deep network with random weights gives nearly the same scores for any image, and a wrong network would not be noticed.
+So each layer is scaled, as it is reached, by its output for the images.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TIMM = {
     "resnet-152": "resnet152.tv_in1k",
 }
 IMGCLSMOB = {"inception-v3": "inceptionv3", "vgg16": "vgg16", "resnet-152": "resnet152"}
-# what ends a residual branch changes little of what it is added to: else rounding grows from block to block
+# the end of a residual branch changes its sum only a little: otherwise rounding grows from block to block
 _ENDS_A_BRANCH = re.compile(r".*(\.bn3\.weight|\.body\.conv3\.bn\.gamma)")
 _RULES = (
     # names, the value in the middle, and how far it goes to either side

@@ -3,8 +3,8 @@
 
     scripts/say_all.py [--language de] [--translations FILE] [--from 0] [--to 1000] [--groups]
 
-One line for each of ImageNet's thousand labels: its number, the label, and each sentence; a - where the language has no
-words for it. With --groups the groups and the sentences that edge says of itself, too.
+One line for each of ImageNet's thousand labels: its number, the label, and each sentence; a - if the language has no
+words for it. With --groups also the groups, and the sentences that edge says about itself.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -28,8 +28,10 @@ def main() -> None:
     parser.add_argument("--language", default="", metavar="CODE", help="default: English")
     parser.add_argument("--translations", default="", metavar="FILE")
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="N")
-    parser.add_argument("--to", dest="last", type=int, default=1000, metavar="N", help="not this one any more")
-    parser.add_argument("--groups", action="store_true", help="the groups and edge's own sentences, too")
+    parser.add_argument(
+        "--to", dest="last", type=int, default=1000, metavar="N", help="the first number that is not printed"
+    )
+    parser.add_argument("--groups", action="store_true", help="also the groups and the sentences about itself")
     options = parser.parse_args()
     words = Words(AnnounceSettings(), SpeechSettings(language=options.language, translations=options.translations))
     labels = read_labels(DATA / "imagenet.txt")

@@ -87,11 +87,13 @@ def run(clip: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
 def main() -> int:
     """Score each clip and all together. Returns an exit code."""
     parser = argparse.ArgumentParser(description="Score announcements against a clip's truth; see make_demo_clip.py.")
-    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="with its truth beside it (suffix .json)")
-    parser.add_argument("--events", type=Path, metavar="FILE", help="score this run, of one clip, instead")
-    parser.add_argument("--every-frame", action="store_true", help="run as fast as possible and leave no frame out")
-    parser.add_argument("--model", help="for edge run (default: the demo)")
-    parser.add_argument("--details", action="store_true", help="tell each miss and each wrong announcement too")
+    parser.add_argument(
+        "clips", nargs="+", type=Path, metavar="CLIP", help="a clip with its truth beside it (suffix .json)"
+    )
+    parser.add_argument("--events", type=Path, metavar="FILE", help="score the events of a finished run over one clip")
+    parser.add_argument("--every-frame", action="store_true", help="run as fast as possible, and skip no frame")
+    parser.add_argument("--model", help="model for edge run (default: the demo)")
+    parser.add_argument("--details", action="store_true", help="list each miss and each wrong announcement too")
     options = parser.parse_args()
     if options.events and len(options.clips) > 1:
         parser.error("--events goes with one clip")

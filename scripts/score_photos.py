@@ -4,9 +4,9 @@
     scripts/score_photos.py FOLDER [--fps 10] [--seed 1] -- --model PREFIX ...
 
 FOLDER has photos and a labels.csv (file,accepted ids joined with |). Each photo is shown for four seconds with the
-noise of a sensor and the small motion of a hand, after a grey gap of three seconds. What follows -- goes to `edge run`.
-Prints the share of what was said that was right, how often a thing was said again in the same visit, the median time
-(and how many frames) from first sight to the words, and how much was said in the gaps.
+noise of a sensor and the small motion of a hand, after a grey gap of three seconds. Arguments after -- go to `edge
+run`. It prints the share of right announcements, the number of repetitions in the same visit, the median time (and
+number of frames) from the first sight to the announcement, and the number of announcements in the gaps.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -54,9 +54,9 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--fps", type=float, default=10.0, metavar="N", help="frames a second (default: 10)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of order, noise and motion (default: 1)")
-    parser.add_argument("--json", action="store_true", help="an object instead of lines")
-    parser.add_argument("--details", action="store_true", help="each wrong announcement and each missed photo too")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of order, noise and motion (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    parser.add_argument("--details", action="store_true", help="list each wrong announcement and each missed photo too")
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     options, flags = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     photos = read_labels(options.folder)

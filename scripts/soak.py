@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Let edge run for long, and tell whether it grows, leaks, writes to the disk, or says what is not there.
+"""Run edge for a long time, and check that it does not grow, leak, write to the disk, or announce missing things.
 
     scripts/soak.py --minutes 30                         starts `edge run` on the demo clip; its card plays nothing
     scripts/soak.py --minutes 30 --pid N --events FILE   watches one that runs on the demo clip and writes there
 
-Each 5 s it looks at the daemon and its workers: memory of their own, threads, open files, bytes caused to be written to
-a disk. While it speaks there are more of some, so that each minute's least counts. The first minutes are not judged.
-The growth is the median of the slopes between all pairs of minutes (Theil and Sen): one step of an allocator, of 2 MiB
-once in half an hour, would else count as a leak of 6 MiB an hour, and a leak counts all the same.
-Exits with 1 when the memory grows by 1 MiB an hour or more, threads or files do not stay the same, anything was
-written, or an announcement was wrong.
+Every 5 s it reads the private memory, threads, open files and written bytes of the daemon and its workers. While edge
+speaks some are higher, so the minimum of each minute counts. The first minutes are not judged. The growth is the median
+of the slopes between all pairs of minutes (Theil and Sen): one step of an allocator, of 2 MiB once in half an hour,
+would else count as a leak of 6 MiB an hour, and a leak counts all the same. Exits with 1 when the memory grows by 1 MiB
+an hour or more, threads or files do not stay the same, anything was written, or an announcement was wrong.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -132,11 +131,15 @@ def judge(readings: list[Reading], warm_up_minutes: float) -> list[str]:
 
 def main() -> int:
     """Return an exit code."""
-    parser = argparse.ArgumentParser(description="Let edge run for long, and tell whether it stays as it is.")
-    parser.add_argument("--minutes", type=float, default=30.0, metavar="N", help="in all (default: 30)")
-    parser.add_argument("--warm-up", type=float, default=5.0, metavar="N", help="not judged (default: 5)")
-    parser.add_argument("--pid", type=int, metavar="N", help="an edge that runs already")
-    parser.add_argument("--events", type=Path, metavar="FILE", help="what it writes events to")
+    parser = argparse.ArgumentParser(
+        description="Run edge for a long time, and check that it does not grow, leak or write."
+    )
+    parser.add_argument("--minutes", type=float, default=30.0, metavar="N", help="total minutes (default: 30)")
+    parser.add_argument(
+        "--warm-up", type=float, default=5.0, metavar="N", help="first minutes, which are not judged (default: 5)"
+    )
+    parser.add_argument("--pid", type=int, metavar="N", help="process id of a running edge")
+    parser.add_argument("--events", type=Path, metavar="FILE", help="the file to which it writes events")
     options = parser.parse_args()
     if options.minutes < options.warm_up + 3 or (options.pid is None) != (options.events is None):
         parser.error("--minutes must be 3 more than --warm-up, and --pid goes with --events")

@@ -57,8 +57,8 @@ AVOIDED = {
 }
 """Form (a regular expression, in which a space is any white space) -> what to write instead."""
 
-CHECKED = ("*.md", "docs", ".github", "edge/cli/__init__.py", "edge/data/edge.toml", "systemd")
-LATER = ("edge", "scripts", "deploy")
+CHECKED = ("*.md", "docs", ".github", "edge/cli/__init__.py", "edge/data/edge.toml", "systemd", "scripts", "deploy")
+LATER = ("edge",)
 """Folders that are counted, and not checked yet."""
 LEFT_OUT = ("docs/decisions", "docs/benchmark.md", "CHANGELOG.md", "scripts/style.py")
 """Decision records keep the form that they were written in; benchmark.md is written by a script."""

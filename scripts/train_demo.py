@@ -264,18 +264,20 @@ def test(prefix: Path, scenes: Scenes, count: int) -> None:
 def main() -> int:
     """Train, write, calibrate, test. Returns an exit code."""
     parser = argparse.ArgumentParser(description="Train the bundled demo network on drawn scenes.")
-    parser.add_argument("--seed", type=int, default=1, help="of scenes, weights and order (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=24, help=f"of {LEARNED} scenes each (default %(default)s)")
-    parser.add_argument("--tests", type=int, default=6000, help="scenes of the test (default %(default)s)")
-    parser.add_argument("--calibrate-only", action="store_true", help="do not train: calibrate and test what is there")
-    parser.add_argument("--font", type=Path, default=FONT, help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="seed of scenes, weights and order (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=24, help=f"rounds of {LEARNED} scenes each (default %(default)s)")
+    parser.add_argument("--tests", type=int, default=6000, help="number of test scenes (default %(default)s)")
+    parser.add_argument(
+        "--calibrate-only", action="store_true", help="do not train: calibrate and test the bundled network"
+    )
+    parser.add_argument("--font", type=Path, default=FONT, help="emoji font (default %(default)s)")
     out = Path(__file__).resolve().parent.parent / "edge" / "data" / "demo"
     parser.add_argument("--out", type=Path, default=out, help="folder of the checkpoint (default: edge/data/demo)")
     options = parser.parse_args()
     # an exit, so that the drawing children end too
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
-        Studio("", options.font)  # a missing font is told here, not by a child
+        Studio("", options.font)  # a missing font is reported here, not by a child
     except FontError as error:
         print(f"train_demo: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""A line for each machine when all is done: what runs there, or why not."""
+"""Print a line for each machine at the end: the running release, or the reason why there is none."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _WIDTHS = {"camera": 32, "sound": 24}
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Listens to the fact edge_report, which the role sets, and to what fails."""
+    """Collects the fact edge_report, which the role sets, and failures."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -29,25 +29,25 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._rows: dict[str, dict[str, str]] = {}
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Note every host that the play is for, so that those which are never reached are named too."""
+        """Note every host of the play, so that hosts that are never reached are listed too."""
         inventory = play.get_variable_manager()._inventory
-        # of a rollout in batches only one is told
+        # in a rollout in batches, Ansible passes only one batch
         names = [host.name for host in inventory.get_hosts(play.hosts, ignore_restrictions=True)]
         self._hosts += [name for name in names if name not in self._hosts]
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Take what the role tells of a host."""
+        """Take the role's report about a host."""
         report = result._result.get("ansible_facts", {}).get("edge_report")
         if report:
             self._rows[result._host.name] = dict(report)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """The reason, in its first line; what comes later on the same host is a consequence."""
+        """Note the first failure of a host; later ones are consequences."""
         if not ignore_errors:
             self._fail(result, f"failed: {result._task.get_name().partition(' : ')[2] or result._task.get_name()}")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Not even the connection."""
+        """Note that a host cannot be reached."""
         self._fail(result, "unreachable")
 
     def _fail(self, result: Any, state: str) -> None:
@@ -55,12 +55,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         row["state"] = state
         if result._result.get("runs"):
             row["version"] = result._result["runs"]
-        # of a loop, what went wrong in it
+        # in a loop, the failed item
         parts = [part for part in result._result.get("results", []) if part.get("failed")] or [result._result]
         row["why"] = "\n".join(_reason(part) for part in parts)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Print the table, and below it each reason whole."""
+        """Print the table, and below it the complete reasons."""
         if not any(self._rows.values()):
             return
         untouched = {"state": "not touched: an earlier host failed"}
@@ -78,7 +78,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
 
 def _reason(result: Any) -> str:
-    """What a task says of its failure; of a command, what it printed last."""
+    """Return the message of a failed task; for a command, the end of its output."""
     printed = str(result.get("stderr") or result.get("stdout") or "").strip()
     said = str(result.get("msg") or "").strip()
     for prefix in ("Task failed: ", "Module failed: ", "Action failed: "):

@@ -1,4 +1,4 @@
-"""Make one archive that installs edge on a Pi without internet.
+"""Make an archive that installs edge on a Pi without internet.
 
 It contains the Debian packages with all their dependencies, the Python wheels, Ansible for the Pi itself, models, this
 project, the list of these components (sbom.py), and the checksum of each file.
@@ -45,8 +45,8 @@ GLIB = {"bookworm": "libglib2.0-0", "trixie": "libglib2.0-0t64"}
 FOR_MXNET = {"amd64": ["libquadmath0"], "arm64": ["libopenblas0-pthread", "liblapacke", "libgfortran5"]}
 INSTALL = """\
 #!/usr/bin/env bash
-# Installs edge from this folder, without internet; the arguments are those of deploy/install. Nothing is changed before
-# every file is as it was when the bundle was made.
+# Installs edge from this folder, without internet; the arguments are those of deploy/install. It verifies the checksum
+# of every file before it changes anything.
 set -euo pipefail
 cd "$(dirname "$0")"
 sha256sum --check --strict --quiet SHA256SUMS || {
@@ -58,7 +58,7 @@ exec ./project/deploy/controller/from-bundle "$PWD" "$@"
 
 
 class BundleError(Exception):
-    """Why there is no bundle, in one line, with what to do."""
+    """There is no bundle: the reason in one line, with advice."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,27 +76,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="deploy/bundle", description=__doc__.partition("\n")[0])
     parser.add_argument("--release", choices=list(PYTHONS), default="bookworm", help="the Pi's system")
-    parser.add_argument("--arch", choices=list(PLATFORMS), default="arm64", help="what it is built for")
+    parser.add_argument("--arch", choices=list(PLATFORMS), default="arm64", help="the Pi's architecture")
     parser.add_argument(
         "--with",
         dest="features",
         type=lambda text: sorted(set(filter(None, text.split(",")))),
         default=[],
         metavar="FEATURE,...",
-        help=f"what else to bring: {', '.join(FEATURES)}",
+        help=f"optional features: {', '.join(FEATURES)}",
     )
-    parser.add_argument("--model", action="append", default=[], metavar="NAME", help="one of the catalogue, downloaded")
-    parser.add_argument("--from", dest="origin", metavar="DIR|URL", help="where --model is downloaded from")
     parser.add_argument(
-        "--model-folder", action="append", default=[], type=Path, metavar="DIR", help="a folder with a checkpoint"
+        "--model", action="append", default=[], metavar="NAME", help="a model of the catalogue to download"
     )
-    parser.add_argument("--mirror", default=MIRROR, metavar="URL", help=f"Debian's archive ({MIRROR})")
+    parser.add_argument("--from", dest="origin", metavar="DIR|URL", help="download --model from here")
     parser.add_argument(
-        "--source", action="append", default=[], metavar="LINE", help="one more line of sources.list, as for picamera2"
+        "--model-folder",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder with a checkpoint to include",
     )
-    parser.add_argument("--package", action="append", default=[], metavar="NAME", help="one more Debian package")
-    parser.add_argument("--keyring", type=Path, default=KEYRING, metavar="FILE", help=f"Debian's keys ({KEYRING})")
-    parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="where the archive is put")
+    parser.add_argument("--mirror", default=MIRROR, metavar="URL", help=f"Debian archive (default: {MIRROR})")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="LINE",
+        help="an additional line of sources.list, as for picamera2",
+    )
+    parser.add_argument("--package", action="append", default=[], metavar="NAME", help="an additional Debian package")
+    parser.add_argument(
+        "--keyring", type=Path, default=KEYRING, metavar="FILE", help=f"keys of the Debian archive (default: {KEYRING})"
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="the folder for the archive")
     return parser
 
 
@@ -160,7 +173,7 @@ def make(options: argparse.Namespace) -> Path:
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Tell what is being done, and how long it took."""
+    """Print the current step, and how long it took."""
     print(f"{what} ...", end="", flush=True)
     begun_s = time.monotonic()
     yield
@@ -168,7 +181,7 @@ def step(what: str) -> Iterator[None]:
 
 
 def run(*command: str, environment: dict[str, str] | None = None) -> str:
-    """Run a command and return what it printed; raise BundleError with its last line when it fails."""
+    """Run a command and return its output. Raises BundleError with its last line if it fails."""
     done = subprocess.run(
         command,
         check=False,
@@ -184,19 +197,19 @@ def run(*command: str, environment: dict[str, str] | None = None) -> str:
 
 
 def copy_project(folder: Path) -> None:
-    """What a deploy needs of this project, with edge's wheel built."""
+    """Copy the parts of this project that a deploy needs, and build edge's wheel."""
     unwanted = shutil.ignore_patterns("__pycache__", ".venv", ".cache", "inventory.yml", "host_vars", "*.egg-info")
     for name in ("deploy", "docs", "edge", "scripts", "systemd"):
         shutil.copytree(PROJECT / name, folder / name, ignore=unwanted, symlinks=True)
     for name in (*PAGES, "LICENSE", "NOTICE", "pyproject.toml", "setup.cfg"):
         shutil.copy(PROJECT / name, folder)
-    # where the playbook looks for it before it builds it
+    # the playbook looks here before it builds a wheel
     wheels = folder / "deploy/.cache" / source_digest(str(PROJECT))[:16]
     run(str(DEPLOY / "roles/edge/files/build-wheel"), str(folder), str(wheels), sys.executable)
 
 
 def download_wheels(requirements: Path, folder: Path, release: str, architecture: str) -> None:
-    """The wheels of a file of requirements, for another machine; their checksums are in it."""
+    """Download the wheels of a requirements file, which has their checksums, for another machine."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
     pip += ["--only-binary", ":all:", "--require-hashes", "--python-version", PYTHONS[release]]
     pip += [f"--platform=manylinux{tag}_{PLATFORMS[architecture]}" for tag in MANYLINUX]
@@ -204,7 +217,7 @@ def download_wheels(requirements: Path, folder: Path, release: str, architecture
 
 
 def download_debs(options: argparse.Namespace, folder: Path, work: Path) -> None:
-    """Everything from C library to voice, by an apt of its own that believes to be on an empty machine."""
+    """Download all Debian packages, from the C library to the voice, with an apt that sees an empty machine."""
     for name in ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/lib/dpkg"):
         (work / name).mkdir(parents=True)
     (work / "var/cache/apt/archives/partial").mkdir(parents=True)
@@ -235,7 +248,7 @@ def download_debs(options: argparse.Namespace, folder: Path, work: Path) -> None
 
 
 def write_apt_settings(target: Path) -> None:
-    """By APT_CONFIG apt sees the bundle's packages alone, wherever it was unpacked; the system's lists stay."""
+    """Write settings for APT_CONFIG: apt sees only the packages of the bundle; the lists of the system stay."""
     shutil.copy(DEPLOY / "roles/edge/files/point-apt-at", target)
     (target / "apt.conf.in").write_text(
         'Dir::Etc::sourcelist "@TARGET@/sources.list";\nDir::Etc::sourceparts "-";\n'
@@ -246,35 +259,35 @@ def write_apt_settings(target: Path) -> None:
 
 
 def fetch_model(name: str, folder: Path, origin: str | None) -> None:
-    """Let edge itself download and check a network of its catalogue."""
+    """Let edge download and check a model of its catalogue."""
     edge = [str(PROJECT / ".venv/bin/python"), "-P", "-m", "edge", "models", "fetch", name, "--store", str(folder)]
     run(*edge, *(["--from", origin] if origin else []))
 
 
 def sha256(file: Path) -> str:
-    """The checksum of a file, in hexadecimal."""
+    """Return the checksum of a file, in hexadecimal."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def note_checksums(folder: Path) -> None:
-    """SHA256SUMS of all files in a folder, as sha256sum reads it."""
+    """Write SHA256SUMS of all files in a folder, as sha256sum reads it."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     lines = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """A plain archive, for what is in it is compressed already; nothing in it tells who made it."""
+    """Write a plain archive: its files are compressed already. It does not reveal who made it."""
 
-    def nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
         entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
         return entry
 
     with tarfile.open(archive, "w") as opened:
-        opened.add(folder, folder.name, filter=nobody)
+        opened.add(folder, folder.name, filter=anonymous)
 
 
 if __name__ == "__main__":

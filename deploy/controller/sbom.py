@@ -1,6 +1,6 @@
 """List the components of a bundle as CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/), for audits of a release.
 
-It is plain JSON: the library cyclonedx-python-lib would bring seven packages into Ansible's environment, which is also
+It is plain JSON: the library cyclonedx-python-lib brings eight packages into Ansible's environment, which is also
 installed on each Pi, for the few fields that are used here. tests/deploy/test_sbom.py checks these fields.
 """
 

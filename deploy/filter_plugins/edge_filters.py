@@ -1,4 +1,4 @@
-"""Filters of the playbooks: what the project's source is called, and a settings file from variables."""
+"""Filters of the playbooks: version and digest of the source, names of releases, and a settings file from variables."""
 
 import contextlib
 import hashlib
@@ -15,14 +15,14 @@ _DEFAULT = re.compile(r"# ([a-z0-9_]+) = ")
 
 
 def source_version(project: str) -> str:
-    """The version of the project in a folder, '0.1.0'."""
+    """Return the version of the project in a folder, such as '0.2.0'."""
     found = re.search(r'__version__ = "([^"]+)"', (Path(project) / "edge" / "__init__.py").read_text(encoding="utf-8"))
     assert found, "edge/__init__.py has no __version__"
     return found[1]
 
 
 def source_digest(project: str) -> str:
-    """SHA-256 of all that decides what is in a release, in hexadecimal; of two equal sources it is equal."""
+    """Return the SHA-256, in hexadecimal, of all files that determine a release; equal sources have equal digests."""
     root = Path(project)
     whole = hashlib.sha256()
     for name in (*_SOURCE, _SOURCE_OF_DEPLOY):
@@ -34,7 +34,7 @@ def source_digest(project: str) -> str:
 
 
 def release_name(version: str, digest: str, python: str, features: Iterable[str] = ()) -> str:
-    """Return what a release is called: '0.1.0-3f9c2a1b'.
+    """Return what a release is called: '0.2.0-3f9c2a1b'.
 
     Other source, another Python of the system, or other features are another release.
     """
@@ -57,7 +57,7 @@ def features(
     engines = set()
     for text in settings:
         engines.update(re.findall(r"\bEDGE_MODEL_ENGINE=(\w+)", text))
-        with contextlib.suppress(ValueError):  # edge itself tells what is wrong with it
+        with contextlib.suppress(ValueError):  # edge itself reports invalid files
             engines.add(tomllib.loads(text).get("model", {}).get("engine"))
     needed = {"openvino"} if "openvino" in engines or ("auto" in engines and list(paths)) else set()
     return sorted({*wanted, *installed, *needed})

@@ -101,7 +101,7 @@ def test_a_faster_peer_is_named_with_why() -> None:
     page = benchmark_report.markdown(result())
     assert "ncnn takes 59.0 ms, openvino 61.0" in page
     assert f"ncnn {benchmark_report.WHY_NOT['ncnn'][:40]}" in page
-    assert "- vgg16: ncnn takes 170.0 ms when it is told not to use Winograd's convolution, and 69.0 beside" in page
+    assert "- vgg16: ncnn takes 170.0 ms without Winograd's convolution, and 69.0 beside" in page
     assert "litert: no converter" in page
 
 

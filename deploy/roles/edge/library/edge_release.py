@@ -10,14 +10,14 @@ from ansible.module_utils.edge_releases import ReleaseError, Releases, diff_of
 
 DOCUMENTATION = """
 module: edge_release
-short_description: Use a release of edge, or go back to the previous one
+short_description: Use a release of edge, or return to the previous one
 description:
   - Puts a release's unit, the settings and the links in place at once, starts the service and waits until it is active.
-  - When it does not become active, everything is as before, and the module fails with the reason.
+  - If it does not become active, everything is restored, and the module fails with the reason.
 options:
   release: {type: str, description: "the folder below /opt/edge/releases; empty for the previous release"}
-  settings_base64: {type: str, description: "the settings file that is offered; without it the settings are left alone"}
-  drop_ins: {type: dict, description: "text of each drop-in of the unit by its name; an empty text takes it away"}
+  settings_base64: {type: str, description: "the offered settings file; without it the settings stay"}
+  drop_ins: {type: dict, description: "text of each drop-in of the unit by its name; an empty text removes it"}
   start_timeout_s: {type: int, description: "seconds that the service may take to become active"}
 """
 
@@ -26,15 +26,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "release": {"type": "str", "default": ""},
-            # Not into the target's log, for a stream's URL may hold a password; and encoded, for Ansible hides all that
-            # equals a parameter which is not to be logged, and the difference is to be shown.
+            # Not in the target's log, because a stream's URL may contain a password. Encoded, because Ansible hides all
+            # text that equals such a parameter, and the difference has to be shown.
             "settings_base64": {"type": "str", "no_log": True},
             "drop_ins": {"type": "dict", "default": {}},
             "start_timeout_s": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
     )
-    # whatever the mask of whoever deploys: folders that are made on the way are for all to read
+    # independent of the deploying user's mask: new folders are readable for all
     os.umask(0o022)
     releases = Releases()
     try:
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def work(module: AnsibleModule, releases: Releases) -> dict[str, Any]:
-    """Do it, or only plan it, and return what is told. Raises ReleaseError and OSError."""
+    """Use a release, or only plan it, and return the report for Ansible. Raises ReleaseError and OSError."""
     release = module.params["release"] or releases.used("previous")
     if not release or (not module.params["release"] and release == releases.used()):
         raise ReleaseError("There is no release before this one to go back to.")
@@ -65,7 +65,7 @@ def work(module: AnsibleModule, releases: Releases) -> dict[str, Any]:
     if module.check_mode:
         return told
     if changed:
-        # whoever started it may go: a trial is ended once it has begun
+        # the connection may break: a trial that has begun is completed
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         releases.check(plan)

@@ -1,13 +1,13 @@
-"""The releases of edge on a machine: which one is used, and how another takes its place, or does not.
+"""The releases of edge on a machine: which one is used, and how another one replaces it.
 
     /opt/edge/releases/NAME/      a virtual environment with the release's unit in share/edge/; `complete` comes last
     /opt/edge/current, previous   links to two of them
-    /opt/edge/offered.toml        the settings that the deploy offered last
-    /opt/edge/undo.json           while a release is on trial: what was there before
-    /opt/edge/.lock               held by whoever makes a release or tries one
+    /opt/edge/offered.toml        the last settings that a deploy offered
+    /opt/edge/undo.json           while a release is on trial: the files before it
+    /opt/edge/.lock               held while a release is made or tried
 
-Everything that a release needs to be used is planned first, as a list of files and links; then it is put in place at
-once, and taken back in the same way when the service does not become active.
+The use of a release is planned first, as a list of files and links. Then these are written together, and restored
+together if the service does not become active.
 """
 
 import contextlib
@@ -29,23 +29,23 @@ from typing import Any
 UNIT = "edge.service"
 SETTINGS = "/etc/edge/edge.toml"
 SETTLE_S = 8.0
-"""So long an active service must stay so before it is believed."""
+"""How long a service must stay active before it counts as running."""
 MOST_RESTARTS = 2
-"""A service that was started so many times again does not come up."""
+"""After this many restarts the start has failed."""
 START_TIMEOUT_S = 900.0
-"""So long a release that has run before may take to become active."""
+"""How long a release that has run before may take to become active."""
 LOCK_S = 1800.0
-"""So long another deploy is waited for."""
+"""How long to wait for another deploy."""
 _POLL_S = 0.5
 
 
 class ReleaseError(Exception):
-    """A release cannot be used, with the reason and what to do in a few lines; the machine is as it was before."""
+    """A release cannot be used: the reason and advice in a few lines. The machine is unchanged."""
 
 
 @dataclass(frozen=True)
 class File:
-    """What a path is to be, or was: a text with a mode, or a link; neither: nothing."""
+    """The content of a path: a text with a mode, or a link; neither: there is nothing."""
 
     text: str | None = None
     mode: int = 0o644
@@ -55,7 +55,7 @@ class File:
 
 @dataclass(frozen=True)
 class Change:
-    """A path that is to become something else."""
+    """A path with its old and new content."""
 
     path: str
     before: File
@@ -64,14 +64,14 @@ class Change:
 
 @dataclass
 class Plan:
-    """What using a release means on this machine."""
+    """The changes that using a release needs on this machine."""
 
     release: str
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What a person should know, a line each."""
+    """Messages for the user, a line each."""
     settings: str = ""
-    """The settings that will be in force."""
+    """The settings that will be in effect."""
 
 
 class Machine:
@@ -84,20 +84,20 @@ class Machine:
         return self.root / path.lstrip("/")
 
     def read(self, path: str) -> File:
-        """What is there now."""
+        """Return the present content of a path."""
         place = self.place(path)
         if place.is_symlink():
             return File(link=str(place.readlink()))
         try:
             status = place.stat()
-            # whatever a person has written there must come back as it was
+            # a user's text must be restored exactly
             text = place.read_text(encoding="utf-8", errors="surrogateescape")
         except FileNotFoundError:
             return File()
         return File(text, stat.S_IMODE(status.st_mode), _group_name(status.st_gid))
 
     def write(self, path: str, what: File) -> None:
-        """Make it so, at once and on the disk."""
+        """Write it atomically, and flush it to the disk."""
         place = self.place(path)
         if what.text is None and what.link is None:
             place.unlink(missing_ok=True)
@@ -129,14 +129,14 @@ class Machine:
         shutil.chown(place, "root", group)
 
     def run(self, *command: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
-        """Run a command and return how it ended."""
+        """Run a command and return its result."""
         try:
             return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, "", f"{command[0]}: no answer within {timeout_s:.0f} s")
 
     def show(self) -> dict[str, str]:
-        """What systemd says of the service."""
+        """Return the properties of the service."""
         keys = "ActiveState,SubState,NRestarts,Result,ExecMainStatus,StatusText,MainPID,UnitFileState"
         told = self.run("systemctl", "show", UNIT, f"--property={keys}").stdout
         return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
@@ -157,24 +157,24 @@ class Releases:
         self._base = base
         self._undo = f"{base}/undo.json"
         self.undo = self.machine.place(self._undo)
-        """There while a release is on trial."""
+        """This file exists while a release is on trial."""
         self._silent = {f"{base}/offered.toml", f"{base}/previous", f"{SETTINGS}.new"}
-        """What may change without the service knowing."""
+        """Paths that may change without a restart of the service."""
 
     def folder(self, release: str) -> Path:
         return self.machine.place(f"{self._base}/releases/{release}")
 
     def used(self, name: str = "current") -> str:
-        """The release that a link names, current or previous; empty where there is none."""
+        """Return the release that a link names, current or previous; empty if there is none."""
         link = self.machine.read(f"{self._base}/{name}").link
         release = Path(link).name if link else ""
         return release if release and (self.folder(release) / "complete").exists() else ""
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until no other deploy is at work on this machine, and keep others waiting. Raises ReleaseError.
+        """Wait until no other deploy works on this machine, and make others wait. Raises ReleaseError.
 
-        One that was cut off may still be ending its trial; the lock is that of make-release.
+        An interrupted deploy may still be completing its trial. The lock is that of make-release.
         """
         if not self.machine.place(self._base).is_dir():
             raise ReleaseError("There is no edge here: deploy/install brings it.")
@@ -191,10 +191,10 @@ class Releases:
             yield
 
     def plan(self, release: str, settings: str | None, drop_ins: Mapping[str, str | None]) -> Plan:
-        """What it takes to use a release.
+        """Return the changes that using a release needs.
 
-        `settings` is the settings file that is offered, None to leave the settings alone. `drop_ins` has the text of
-        each drop-in of the unit by its name; None takes it away, and those that are not named are left alone.
+        `settings` is the offered settings file; None keeps the settings. `drop_ins` has the text of each drop-in of the
+        unit by its name; None removes it. Other drop-ins stay.
         """
         share = self.folder(release) / "share" / "edge"
         plan = Plan(release)
@@ -220,13 +220,16 @@ class Releases:
         return plan
 
     def _settings(self, plan: Plan, offered: str | None) -> dict[str, File]:
-        """Never over what a person changed: as dpkg does it, what was offered last tells whether somebody did."""
+        """Return the settings files to write. A file that a user has edited is never overwritten.
+
+        As dpkg does, compare it with the last offered file to see whether it was edited.
+        """
         path = SETTINGS
         here = self.machine.read(path)
         plan.settings = here.text or ""
         if offered is None:
             return {}
-        # a stream's URL may hold a password
+        # a stream's URL may contain a password
         mode, group = (0o640, "edge") if hide_secrets(offered) != offered else (0o644, "root")
         last = self.machine.read(f"{self._base}/offered.toml").text
         wanted = {f"{self._base}/offered.toml": File(offered, 0o600)}
@@ -247,16 +250,16 @@ class Releases:
         return int(found[1]) if found else 0
 
     def check(self, plan: Plan) -> None:
-        """Let the new release judge the settings, its libraries and its engine, beside the one that runs.
+        """Let the new release check the settings, its libraries and its engine, beside the running one.
 
-        Raises ReleaseError, with what is wrong and what to do about it.
+        Raises ReleaseError with the fault and advice.
         """
         if not (self.folder(plan.release) / "complete").exists():
             raise ReleaseError(f"release {plan.release} is gone: another deploy has taken its place. Deploy again.")
         if self.machine.show().get("UnitFileState", "").startswith("masked"):
             raise ReleaseError(f"somebody has masked {UNIT}, so that it never starts; run: sudo systemctl unmask edge")
         edge = [str(self.folder(plan.release) / "bin" / "python"), "-P", "-m", "edge"]
-        # where the service's user may read it, and nobody else
+        # only the service's user may read it
         candidate = "/etc/edge/.candidate.toml"
         unit = str(self.folder(plan.release) / "share" / "edge" / "edge.service")
         try:
@@ -277,9 +280,9 @@ class Releases:
             self.machine.write(candidate, File())
 
     def use(self, plan: Plan, start_timeout_s: float) -> None:
-        """Put a plan in place, and wait until the service runs by it; otherwise take it back.
+        """Carry out a plan, and wait until the service runs; otherwise restore everything.
 
-        Raises ReleaseError when it was taken back, or when there was nothing to go back to.
+        Raises ReleaseError if everything was restored, or if there was no release to return to.
         """
         if self.running() and all(change.path in self._silent for change in plan.changes):
             for change in plan.changes:
@@ -288,7 +291,7 @@ class Releases:
         files = {change.path: vars(change.before) for change in plan.changes}
         undo: dict[str, Any] = {"release": self.used(), "files": files}
         if self.undo.exists():
-            # of a trial that was not ended, what was there before it counts
+            # if an earlier trial was not completed, the state before that one counts
             trial = self._on_trial()
             undo = {"release": trial["release"], "files": files | trial["files"]}
         self.machine.write(self._undo, File(json.dumps(undo), 0o600))
@@ -304,7 +307,7 @@ class Releases:
             for path, file in undo["files"].items():
                 self.machine.write(path, File(**file))
             try:
-                # what is short for a release on trial is no reason to give up the one that ran
+                # a short timeout for the trial must not stop the release that ran before
                 self._start(max(start_timeout_s, START_TIMEOUT_S))
                 ending = f"Rolled back to {undo['release']}, which runs again."
             except ReleaseError as second:
@@ -315,12 +318,12 @@ class Releases:
         self.undo.unlink(missing_ok=True)
 
     def _on_trial(self) -> dict[str, Any]:
-        """What was there before a trial that was not ended."""
+        """Return the state before a trial that was not completed."""
         what: dict[str, Any] = json.loads(self.undo.read_text(encoding="utf-8"))
         return what
 
     def _start(self, timeout_s: float) -> None:
-        """Start the service anew, and return when it is active and stays so; raise ReleaseError when it will not."""
+        """Restart the service and return when it stays active. Raises ReleaseError if it does not."""
         systemctl = "systemctl"
         self.machine.run(systemctl, "daemon-reload")
         self.machine.run(systemctl, "stop", UNIT)
@@ -343,19 +346,19 @@ class Releases:
                 active_since_s = now_s
             elif now_s - active_since_s >= SETTLE_S:
                 return
-            # one that is active has SETTLE_S to prove it, however little time it had to become so
+            # an active service gets SETTLE_S, even if that exceeds the deadline
             if active_since_s is None and now_s > deadline_s:
                 raise ReleaseError(f"the service is not active after {timeout_s:.0f} s: {self._why(told, since_s)}")
             time.sleep(_POLL_S)
 
     def _why(self, told: Mapping[str, str], since_s: float) -> str:
-        """The last that the service said, for a person."""
-        # by this match, and not by --unit, without what systemd itself says of it
+        """Return the last message of the service."""
+        # this match, unlike --unit, leaves out systemd's own messages
         command = ["journalctl", f"_SYSTEMD_UNIT={UNIT}", f"--since=@{since_s:.0f}", "--output=cat", "--no-pager"]
         lines = [line for line in self.machine.run(*command).stdout.splitlines() if line.strip()]
         status = told.get("StatusText") or f"{told.get('Result')}, exit status {told.get('ExecMainStatus')}"
         if told.get("Result") == "success" and int(told.get("NRestarts") or 0):
-            # it is just being started once more, and what it ended by is forgotten
+            # it is being restarted, and its last result is lost
             status = f"it ended {told['NRestarts']} times soon after its start"
         elif told.get("Result") == "success" and not told.get("StatusText"):
             status = f"it is {told.get('ActiveState')} and has said nothing of itself"
@@ -363,7 +366,7 @@ class Releases:
         return f"{status}; its last line: {last}" if last and status not in last else last or status
 
     def running(self) -> bool:
-        """Whether the service is active and starts at boot, and no trial is left unended."""
+        """Return whether the service is active and starts at boot, and no trial is incomplete."""
         told = self.machine.show()
         return told.get("ActiveState") == "active" and told.get("UnitFileState") == "enabled" and not self.undo.exists()
 
@@ -373,7 +376,7 @@ class Releases:
         gone = []
         for folder in sorted(self.machine.place(f"{self._base}/releases").iterdir()):
             if folder.name not in kept:
-                # first what says that it is whole
+                # first the mark of a complete release
                 (folder / "complete").unlink(missing_ok=True)
                 shutil.rmtree(folder)
                 gone.append(folder.name)
@@ -381,7 +384,7 @@ class Releases:
 
 
 def faults_of(findings: str) -> list[str]:
-    """The faults in what `edge doctor --json` printed, with their advice, a line each."""
+    """Return the faults in the output of `edge doctor --json`, with their advice, a line each."""
     try:
         found: Sequence[Mapping[str, str]] = json.loads(findings)
         faults = [one for one in found if one["grade"] == "fault"]
@@ -391,12 +394,12 @@ def faults_of(findings: str) -> list[str]:
 
 
 def hide_secrets(settings: str) -> str:
-    """Settings for people to read: of URLs no user, password or query, which may be a password too."""
+    """Return settings without the user, password and query of URLs. A query may be a password too."""
     return re.sub(r"(\w+://[^?\n]*\?)[^\s\"]+", r"\1***", re.sub(r"(\w+://).*@", r"\1***@", settings))
 
 
 def diff_of(change: Change) -> dict[str, str]:
-    """A change as Ansible shows it with --diff; passwords are not shown."""
+    """Return a change as Ansible shows it with --diff, without passwords."""
 
     def shown(what: File) -> str:
         if what.link is not None:
