@@ -1,23 +1,22 @@
-"""Where the frames come from: `open_camera` finds the driver that the setting asks for.
+"""Where the frames come from: `open_lasting` opens what the daemon looks with, `open_camera` any source.
 
-Live sources: picamera2.py (CSI cameras) and opencv.py (USB cameras, streams), which process.py hosts in a child, whose
-side is child.py. Played ones: files.py (videos, images, folders) and demo.py (the clip), at the pace of player.py.
+sources.py knows which driver a source asks for. Live ones: picamera2.py (CSI cameras) and opencv.py (USB cameras,
+streams), which process.py hosts in a child, whose side is child.py. Played ones: files.py (videos, images, folders) and
+demo.py (the clip), at the pace of player.py.
 """
 
 import dataclasses
 import importlib.util
 import os
-import re
 from collections.abc import Callable
-from pathlib import Path
 
-from edge.cameras import demo, files, opencv, picamera2
+from edge.cameras import demo, opencv
 from edge.cameras.pausable import PausableCamera
 from edge.cameras.process import ProcessCamera, find_in_child, ignore
+from edge.cameras.sources import find_source, is_live, open_camera
 from edge.errors import CameraError
 from edge.host.libraries import preload
 from edge.settings import CameraSettings
-from edge.stages import Camera
 
 __all__ = [
     "DEMO_CLIP",
@@ -40,27 +39,6 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
 
 
-def open_camera(settings: CameraSettings, every_frame: bool = False, sysfs: Path = opencv.SYSFS) -> Camera:
-    """Open what `settings.source` names: auto | csi[:N] | usb[:N] | demo | a URL | a file, folder or device.
-
-    `auto` takes the first CSI camera, else the first USB camera, else the demo clip. N counts from 0; the order of USB
-    cameras is that of their sockets, so it survives a reboot. A file that is called like a camera is reached as ./demo.
-    `every_frame` plays files, folders and the demo without pace and without skipping; live sources don't know it.
-    Raises CameraError with one line that says what to do.
-    """
-    source = settings.source
-    if source == "auto":
-        source = find_source(sysfs)
-    if source == "demo":
-        return demo.open_clip(settings, every_frame)
-    if camera := re.fullmatch(r"(csi|usb)(?::(\d+))?", source):
-        number = int(camera[2] or 0)
-        return picamera2.PiCamera(settings, number) if camera[1] == "csi" else opencv.open_usb(settings, number, sysfs)
-    if "://" in source:
-        return opencv.open_stream(settings)
-    return files.open_path(settings, every_frame)
-
-
 def open_lasting(
     settings: CameraSettings,
     lost: Callable[[str], object] = ignore,
@@ -77,7 +55,7 @@ def open_lasting(
     preload("cv2", "**/cv2*.so")  # nearly every driver imports it, and so does MXNet
     settings = find_settings(settings)
     if settings.source == "auto":
-        return PausableCamera(ProcessCamera(settings, lost, back, "edge.cameras:open_found", paused=paused))
+        return PausableCamera(ProcessCamera(settings, lost, back, "edge.cameras.sources:open_found", paused=paused))
     if is_live(settings.source):
         return PausableCamera(ProcessCamera(settings, lost, back, paused=paused))
     return PausableCamera(open_camera(settings, every_frame))
@@ -90,34 +68,9 @@ def find_settings(settings: CameraSettings) -> CameraSettings:
     return dataclasses.replace(settings, source=_find_aside())
 
 
-def is_live(source: str) -> bool:
-    """Whether a source other than auto shows the world now."""
-    if re.fullmatch(r"(?:csi|usb)(?::\d+)?", source) or "://" in source:
-        return True
-    try:
-        return Path(source).is_char_device()
-    except (OSError, ValueError):
-        return False
-
-
 def live_camera_is_present(settings: CameraSettings) -> bool:
     """Whether `open_lasting` would open something that shows the world now; `auto` looks what is plugged in."""
     return is_live(settings.source if settings.source != "auto" else _find_aside())
-
-
-def open_found(settings: CameraSettings) -> Camera:
-    """Open the live camera that `auto` stands for now. Raises CameraError when there is none."""
-    source = find_source()
-    if source == "demo":
-        raise CameraError("no camera was found: plug in a CSI or USB camera")
-    return open_camera(dataclasses.replace(settings, source=source))
-
-
-def find_source(sysfs: Path = opencv.SYSFS) -> str:
-    """Return the source that `auto` stands for."""
-    if picamera2.is_present():
-        return "csi"
-    return "usb" if opencv.usb_nodes(sysfs) else "demo"
 
 
 def _find_aside() -> str:

@@ -91,7 +91,7 @@ class Host:
 
     def _answer(self, request: dict[str, Any]) -> Any:
         if "find" in request:
-            from edge.cameras import find_source
+            from edge.cameras.sources import find_source
 
             return find_source()
         if "open" in request:

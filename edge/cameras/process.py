@@ -61,7 +61,7 @@ class ProcessCamera:
         settings: CameraSettings,
         lost: Callable[[str], object] = ignore,
         back: Callable[[str], object] = ignore,
-        driver: str = "edge.cameras:open_camera",
+        driver: str = "edge.cameras.sources:open_camera",
         *,
         paused: bool = False,
     ) -> None:
@@ -258,7 +258,12 @@ def patience_s(open_timeout_s: float, took_s: float | None, tries: int) -> float
 
 def find_in_child() -> str:
     """Return the source that `auto` stands for, as a child finds it. Raises CameraError when it does not answer."""
-    options = {"settings": {"source": "csi"}, "slots": [], "driver": "edge.cameras:open_camera", "daemon": os.getpid()}
+    options = {
+        "settings": {"source": "csi"},
+        "slots": [],
+        "driver": "edge.cameras.sources:open_camera",
+        "daemon": os.getpid(),
+    }
     worker = Worker("edge.cameras.child", options, "the search for a camera", START_S, wait=False, private_folder=False)
     try:
         worker.ask({"find": True}, FIND_S)

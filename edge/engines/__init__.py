@@ -3,12 +3,12 @@
 import importlib
 from collections.abc import Callable
 from importlib import metadata
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.backend import Backend
+from edge.engines.backend import ENGINES, GRAPH_ENGINES, Backend
 from edge.errors import ModelError
 from edge.host.installation import FEATURES, how_to_get
 from edge.host.libraries import is_installed
@@ -17,29 +17,42 @@ from edge.importer.quantised import FLOAT32
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.stages import Classifier, Frame, Prediction
 
-ENGINES = ("mxnet", "onnx", "openvino")
-"""What a daemon may run; the first is the default."""
+__all__ = [
+    "DEFAULT_BACKEND",
+    "ENGINES",
+    "GRAPH_ENGINES",
+    "UNFUSED",
+    "Network",
+    "check_finite",
+    "engine_for",
+    "engine_problem",
+    "engine_version",
+    "engines_for",
+    "import_problem",
+    "installed_engines",
+    "open_classifier",
+    "precision_problem",
+    "stands_in",
+]
+
 DEFAULT_BACKEND = Backend(ENGINES[0])
 _DRIVERS = {
-    "mxnet": ("mxnet", "MxnetClassifier"),
-    "onnx": ("onnx", "OnnxClassifier"),
-    "openvino": ("openvino", "OpenvinoClassifier"),
-    "unfused": ("unfused", "UnfusedClassifier"),
-    "module": ("module", "ModuleClassifier"),
+    "mxnet": "edge.engines.mxnet:MxnetClassifier",
+    "onnx": "edge.engines.onnx:OnnxClassifier",
+    "openvino": "edge.engines.openvino:OpenvinoClassifier",
+    "unfused": "edge.engines.unfused:UnfusedClassifier",
+    "module": "edge.engines.module:ModuleClassifier",
 }
-"""Module here and its class, by driver. Nobody sets `unfused`: it runs what mxnet is asked for where the fusion is not
-right (agreement.py). `module` is only for comparison."""
+"""The module of each driver and its class. Nobody sets `unfused`: it runs what mxnet is asked for where the fusion is
+not right (agreement.py). `module` is only for comparison."""
 UNFUSED = "unfused"
-GRAPH_ENGINES = ENGINES[1:]
-"""Those that run the graph which the importer makes: they can do it in int8 too."""
 _PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino"}
 _PACKAGES |= dict.fromkeys(("unfused", "module"), "mxnet")
 
 _IMPORTS = {
-    "mxnet": ("mxnet_compat", "import_mxnet"),
-    "onnx": ("onnx", "import_onnxruntime"),
-    "openvino": ("openvino", "import_openvino"),
-    **dict.fromkeys(("unfused", "module"), ("mxnet_compat", "import_mxnet")),
+    "onnx": "edge.engines.onnx:import_onnxruntime",
+    "openvino": "edge.engines.openvino:import_openvino",
+    **dict.fromkeys(("mxnet", "unfused", "module"), "edge.engines.mxnet_compat:import_mxnet"),
 }
 
 
@@ -77,9 +90,7 @@ def open_classifier(checkpoint: Checkpoint, backend: Backend = DEFAULT_BACKEND, 
     """
     if backend.engine not in _DRIVERS or precision_problem(backend):
         raise ModelError(engine_problem(backend.engine) or precision_problem(backend))
-    module, name = _DRIVERS[backend.engine]
-    driver = getattr(importlib.import_module(f"edge.engines.{module}"), name)
-    network: Network = driver(checkpoint, top, backend.precision)
+    network: Network = _named(_DRIVERS[backend.engine])(checkpoint, top, backend.precision)
     return network
 
 
@@ -154,8 +165,7 @@ def import_problem(engine: str) -> str:
     if problem := engine_problem(engine):
         return problem
     try:
-        module, name = _IMPORTS[engine]
-        getattr(importlib.import_module(f"edge.engines.{module}"), name)()
+        _named(_IMPORTS[engine])()
     except ModelError as error:
         return str(error)
     return ""
@@ -173,3 +183,9 @@ def engine_version(backend: Backend) -> str:
     except metadata.PackageNotFoundError:
         return str(backend)
     return str(Backend(f"{backend.engine} {version}", backend.precision))
+
+
+def _named(name: str) -> Any:
+    """What a 'module:attribute' is the name of; imports the module."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -5,6 +5,11 @@ from typing import Self
 
 from edge.importer.quantised import FLOAT32
 
+ENGINES = ("mxnet", "onnx", "openvino")
+"""What a daemon may run; the first is the default."""
+GRAPH_ENGINES = ENGINES[1:]
+"""Those that run the graph which the importer makes: they can do it in int8 too."""
+
 
 @dataclass(frozen=True)
 class Backend:

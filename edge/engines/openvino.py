@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines import GRAPH_ENGINES
+from edge.engines.backend import GRAPH_ENGINES
 from edge.engines.classifier import first_line, lacks_memory
 from edge.engines.graph import GraphClassifier
 from edge.engines.memory import (
