@@ -1,1 +1,1 @@
-"""What is worth saying now, and in which words."""
+"""Decides what is worth saying now, and in which words."""

@@ -1,8 +1,9 @@
-"""Where the frames come from: `open_lasting` opens what the daemon looks with, `open_camera` any source.
+"""Where frames come from: one driver a file, and the process that hosts a live one.
 
-sources.py knows which driver a source asks for. Live ones: picamera2.py (CSI cameras) and opencv.py (USB cameras,
-streams), which process.py hosts in a child, whose side is child.py. Played ones: files.py (videos, images, folders) and
-demo.py (the clip), at the pace of player.py.
+`open_lasting` opens what the daemon looks with, `open_camera` any source; sources.py knows which driver a source asks
+for. Live ones: picamera2.py (CSI cameras) and opencv.py (USB cameras, streams), which process.py hosts in a child,
+whose side is child.py. Played ones: files.py (videos, images, folders) and demo.py (the clip), at the pace of
+player.py.
 """
 
 import dataclasses

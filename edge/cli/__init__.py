@@ -1,4 +1,7 @@
-"""The command `edge`: one function for each subcommand. An error ends as one line and an exit code."""
+"""The command `edge`: one module for each group of subcommands.
+
+What goes wrong leaves as one line and an exit code.
+"""
 
 import argparse
 import dataclasses

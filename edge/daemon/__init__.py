@@ -1,1 +1,1 @@
-"""What runs beside the loop."""
+"""What runs beside the loop: devices, requests, health, events and signals."""

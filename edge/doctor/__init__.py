@@ -1,4 +1,4 @@
-"""Every check that a person can ask for: `edge doctor`."""
+"""The checks behind `edge doctor`."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping

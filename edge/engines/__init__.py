@@ -1,4 +1,4 @@
-"""The engines that run networks."""
+"""What computes: one driver an engine, and how engines are measured and compared."""
 
 import importlib
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""This machine: its memory, files, libraries, processes and its systemd."""
+"""What edge knows of this machine: its memory, files, libraries, processes and systemd."""

@@ -1,4 +1,4 @@
-"""MXNet's checkpoints become ONNX graphs, without MXNet: what other engines run.
+"""Makes ONNX graphs of MXNet's checkpoints, without MXNet, for the other engines.
 
     symbol.py     the structure, NAME-symbol.json of every release
     params.py     the weights, NAME-0000.params of every release

@@ -1,1 +1,1 @@
-"""How a model gets here: converted from other formats, checked, and put into the store."""
+"""Brings a model here: it is fetched or converted, checked, and put into the store."""

@@ -1,4 +1,4 @@
-"""A checkpoint's graph becomes an int8 graph, and is judged before anybody uses it.
+"""Makes an int8 graph of a checkpoint, and judges it before anybody uses it.
 
     views.py     pictures in three parts that have none in common, and views of them
     tools.py     the one door to onnxruntime.quantization and onnx: ranges, and graphs made with them

@@ -1,1 +1,1 @@
-"""Which of the models runs here."""
+"""Chooses which model runs here."""

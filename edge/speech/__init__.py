@@ -1,4 +1,4 @@
-"""Speakers: the words of an announcement become sound, or print."""
+"""How words are said: one driver a file, and the process that hosts it."""
 
 import time
 from collections.abc import Callable

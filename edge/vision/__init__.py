@@ -1,1 +1,1 @@
-"""What a frame tells before any network looks at it."""
+"""What a frame shows before any network looks at it: dark, covered, frozen, blurred or unchanged."""

@@ -1,1 +1,1 @@
-"""Weights as other projects publish them become a checkpoint of MXNet's, without MXNet and without PyTorch."""
+"""Makes an MXNet checkpoint of weights as other projects publish them, without MXNet and PyTorch."""
