@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+"""Follows one frame through the daemon: runs the demo, and notes who hands the frame, or what was made of it, to whom.
+
+    .venv/bin/python scripts/frame_walk.py             print the walk, as docs/frame-walk.md has it
+    .venv/bin/python scripts/frame_walk.py --write     renew docs/frame-walk.md
+
+It is the walk of the first frame that made the demo say a label. A hop is a call from one module of edge/ to another
+that gets or returns such a thing; who only hears of it, and returns nothing, is no hop.
+"""
+
+import argparse
+import ast
+import contextlib
+import dataclasses
+import inspect
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from edge import cli, pipeline, stages
+
+ROOT = Path(__file__).resolve().parents[1]
+EDGE = str(ROOT / "edge") + os.sep
+DOCUMENT = ROOT / "docs" / "frame-walk.md"
+FRAMES = 60
+"""Until the first label of the clip was said; with --every-frame it is the same frame each time."""
+COMMAND = ["run", "--camera", "demo", "--model", "demo", "--every-frame", "--speech", "log", "--frames", str(FRAMES)]
+MOST_HOPS = 12
+HANDED_ON = (stages.Frame, stages.Prediction, stages.Announcement, stages.Outcome)
+
+
+@dataclasses.dataclass(eq=False)
+class Call:
+    """A call from one function of edge/ to another."""
+
+    caller: CodeType
+    callee: CodeType
+    arguments: list[Any]
+    begun: int
+    """Its place in the order of what happened: calls and returns."""
+    ended: int = 0
+    returned: Any = None
+
+
+class Tracer:
+    """Notes the calls within edge/ that are made in this thread."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._open: dict[int, Call] = {}
+        self._now = 0
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Note what is called until the end of the `with`."""
+        sys.setprofile(self._profile)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    def _profile(self, frame: FrameType, event: str, value: Any) -> None:
+        code = frame.f_code
+        if event not in ("call", "return") or not code.co_filename.startswith(EDGE):
+            return
+        if code.co_flags & inspect.CO_GENERATOR or code.co_name.startswith("<"):
+            return
+        self._now += 1
+        if event == "call":
+            caller = _caller(frame)
+            if caller is not None and caller.co_filename != code.co_filename:
+                count = code.co_argcount + code.co_kwonlyargcount
+                names = [name for name in code.co_varnames[:count] if name != "self"]
+                arguments = [frame.f_locals[name] for name in names if name in frame.f_locals]
+                self._open[id(frame)] = Call(caller, code, arguments, self._now)
+        elif call := self._open.pop(id(frame), None):
+            call.ended, call.returned = self._now, value
+            self.calls.append(call)
+
+
+def _caller(frame: FrameType) -> CodeType | None:
+    """The function of edge/ that a call comes from; what is called in a comprehension is called by its function."""
+    back = frame.f_back
+    while back is not None:
+        code = back.f_code
+        if code.co_filename.startswith(EDGE) and not code.co_name.startswith("<"):
+            return code
+        back = back.f_back
+    return None
+
+
+def run_demo() -> list[Call]:
+    """Run the demo in this process, and return the calls within edge/ in the order of their ends."""
+    tracer = Tracer()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"HOME": folder, "XDG_RUNTIME_DIR": folder, "TMPDIR": folder}
+        for name in [name for name in os.environ if name.startswith(("EDGE_", "XDG_DATA", "XDG_CONFIG", "XDG_CACHE"))]:
+            del os.environ[name]
+        settings = Path(folder, "edge.toml")
+        settings.touch()
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), tracer.at_work():
+            code = cli.main([*COMMAND, "--config", str(settings)])
+    if code:
+        raise SystemExit(f"edge {' '.join(COMMAND)} ended with {code}:\n{printed.getvalue()}")
+    return tracer.calls
+
+
+def walk(calls: Iterable[Call]) -> list[Call]:
+    """Return the hops of the first frame that made the demo say a label, from the camera to the words' outcome."""
+    calls = sorted(calls, key=lambda call: call.begun)
+    said = next(call for call in calls if _in(call, "speech") and call.returned and _announcement(call.arguments))
+    announcement = _announcement(said.arguments)
+    frames = [call for call in calls if _in(call, "cameras") and isinstance(call.returned, stages.Frame)]
+    last = [call for call in frames if call.ended < said.begun][-1].returned
+    begin = min(call.begun for call in frames if call.returned is last)
+    heard = [call for call in calls if call.begun > said.begun and _tells(call.returned, announcement)]
+    end = heard[0].ended if heard else said.ended
+    hops: dict[CodeType, Call] = {}
+    made: list[Any] = []
+    for call in sorted(calls, key=lambda call: call.ended):
+        if begin <= call.begun and call.ended <= end and call.returned is not None:
+            got = _gets(call, made)
+            if call.returned is last:  # from here on it is a frame; before, a driver's own affair
+                made = [last.pixels]
+            elif got and _is_made_by_edge(call.returned):
+                made.append(call.returned)
+            if got or _is_handed_on(call.returned, made):
+                hops.setdefault(call.callee, call)
+    # who hands on what another gave comes after that one, and before whom it asks
+    return sorted(hops.values(), key=lambda call: call.begun if _gets(call, made) else call.ended)
+
+
+def _in(call: Call, folder: str) -> bool:
+    return call.callee.co_filename.startswith(f"{EDGE}{folder}{os.sep}")
+
+
+def _announcement(values: Iterable[Any]) -> stages.Announcement | None:
+    """The announcement of a label among these; what edge says of itself has no id."""
+    found = (value for value in values if isinstance(value, stages.Announcement) and value.id)
+    return next(found, None)
+
+
+def _tells(value: Any, announcement: stages.Announcement | None) -> bool:
+    return isinstance(value, list) and any(
+        isinstance(one, stages.Outcome) and one.announcement is announcement for one in value
+    )
+
+
+def _gets(call: Call, made: list[Any]) -> bool:
+    return any(_is_handed_on(value, made) for value in call.arguments)
+
+
+def _is_handed_on(value: Any, made: list[Any], depth: int = 2) -> bool:
+    """Whether it is the frame, or something made of it, or has one in it."""
+    if isinstance(value, HANDED_ON) or any(value is one for one in made):
+        return True
+    if depth and isinstance(value, list | tuple):
+        return any(_is_handed_on(one, made, depth - 1) for one in value)
+    if depth and dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = (getattr(value, field.name, None) for field in dataclasses.fields(value))
+        return any(_is_handed_on(one, made, depth - 1) for one in fields)
+    return False
+
+
+def _is_made_by_edge(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or type(value).__module__.startswith("edge.")
+
+
+# --- docs/frame-walk.md ---------------------------------------------------------------------------------------------
+
+
+def function_at(code: CodeType) -> tuple[int, str]:
+    """Return the line of a function's `def`, and the first sentence of what is written about it.
+
+    That is its docstring, or that of the Protocol's method which it fulfils. Raises SystemExit where there is none.
+    """
+    path = Path(code.co_filename)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
+            if first == code.co_firstlineno:
+                text = ast.get_docstring(node) or _of_the_protocol(code.co_name)
+                if not text:
+                    raise SystemExit(
+                        f"{path}:{node.lineno}: {code.co_qualname} is on the frame's walk: say what it does"
+                    )
+                return node.lineno, sentence(text)
+    raise AssertionError(code)
+
+
+def _of_the_protocol(method: str) -> str:
+    for module in (stages, pipeline):
+        for _, protocol in inspect.getmembers(module, inspect.isclass):
+            if getattr(protocol, "_is_protocol", False) and (found := vars(protocol).get(method)) and found.__doc__:
+                return inspect.cleandoc(found.__doc__)
+    return ""
+
+
+def sentence(text: str) -> str:
+    """Return the first sentence of a docstring, in one line."""
+    paragraph = " ".join(text.split("\n\n", maxsplit=1)[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z`])", paragraph)[0]
+
+
+def kind(value: Any) -> str:
+    """Return what somebody calls a thing that is handed on: 'Frame', 'list of Prediction'."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} array"
+    if isinstance(value, list | tuple):
+        return f"list of {kind(value[0])}" if value else "empty list"
+    return type(value).__name__
+
+
+def rows_of(hops: list[Call]) -> list[str]:
+    """Return a row of the table for each hop."""
+    rows = []
+    for number, hop in enumerate(hops, 1):
+        path = Path(hop.callee.co_filename).relative_to(ROOT).as_posix()
+        line, what = function_at(hop.callee)
+        caller = Path(hop.caller.co_filename).relative_to(ROOT).as_posix().removeprefix("edge/")
+        function = f"[{path.removeprefix('edge/')}](../{path}#L{line}) `{hop.callee.co_qualname}`"
+        rows.append(f"| {number} | {function} | {what} | {kind(hop.returned)} | {caller} |")
+    return rows
+
+
+def text(hops: list[Call]) -> str:
+    """Return what docs/frame-walk.md has to be."""
+    command = " ".join(COMMAND)
+    return "\n".join(
+        [
+            "# The walk of one frame",
+            "",
+            "From the camera to the speaker within the daemon, in the order in which it happens. Written by",
+            "`.venv/bin/python scripts/frame_walk.py --write` from a run of",
+            "",
+            f"    edge {command}",
+            "",
+            "that was traced: it is the first frame that made it say something. Each row is a call from one module to",
+            "another that gets the frame, or what was made of it, and returns something. Who is only told (the reporter)",
+            "has no row. [stages.py](../edge/stages.py) has the types. A live camera is read through",
+            "[cameras/process.py](../edge/cameras/process.py), and a voice is reached through",
+            "[speech/process.py](../edge/speech/process.py): their other sides are processes of their own",
+            "([how the code is organised](structure.md)).",
+            "",
+            "| hop | function | what it does | it returns | called in |",
+            "|---:|---|---|---|---|",
+            *rows_of(hops),
+            "",
+        ]
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--write", action="store_true", help="renew docs/frame-walk.md")
+    chosen = parser.parse_args(arguments)
+    hops = walk(run_demo())
+    if len(hops) > MOST_HOPS:
+        print(f"{len(hops)} hops; {MOST_HOPS} are as many as a reader follows", file=sys.stderr)
+    if chosen.write:
+        DOCUMENT.write_text(text(hops), encoding="utf-8")
+        print(f"Written: {DOCUMENT.relative_to(ROOT)}, {len(hops)} hops")
+    else:
+        print(text(hops), end="")
+    return 1 if len(hops) > MOST_HOPS else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
