@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Follows one frame through the daemon: runs the demo, and notes who hands the frame, or what was made of it, to whom.
 
-    .venv/bin/python scripts/frame_walk.py             print the walk, as docs/frame-walk.md has it
-    .venv/bin/python scripts/frame_walk.py --write     renew docs/frame-walk.md
+    scripts/frame_walk.py             print the walk, as docs/frame-walk.md has it
+    scripts/frame_walk.py --write     renew docs/frame-walk.md
 
 It is the walk of the first frame that made the demo say a label. A hop is a call from one module of edge/ to another
 that gets or returns such a thing; who only hears of it, and returns nothing, is no hop.
 """
+
+import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
 
 import argparse
 import ast
@@ -241,13 +243,13 @@ def text(hops: list[Call]) -> str:
             "# The walk of one frame",
             "",
             "From the camera to the speaker within the daemon, in the order in which it happens. Written by",
-            "`.venv/bin/python scripts/frame_walk.py --write` from a run of",
+            "`scripts/frame_walk.py --write` from a run of",
             "",
             f"    edge {command}",
             "",
             "that was traced: it is the first frame that made it say something. Each row is a call from one module to",
-            "another that gets the frame, or what was made of it, and returns something. Who is only told (the reporter)",
-            "has no row. [stages.py](../edge/stages.py) has the types. A live camera is read through",
+            "another that gets the frame, or what was made of it, and returns something. Who is only told, as the",
+            "reporter is, has no row. [stages.py](../edge/stages.py) has the types. A live camera is read through",
             "[cameras/process.py](../edge/cameras/process.py), and a voice is reached through",
             "[speech/process.py](../edge/speech/process.py): their other sides are processes of their own",
             "([how the code is organised](structure.md)).",

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Shows how the code is organised: the folders of edge/, what each is for, and who imports whom.
 
-    .venv/bin/python scripts/structure.py             print it
-    .venv/bin/python scripts/structure.py --write     and renew docs/structure.md
+    scripts/structure.py             print it
+    scripts/structure.py --write     and renew docs/structure.md
 
 What may import what stands in setup.cfg, [importlinter]. A module that is started or loaded by its name in a string
 counts as imported.
 """
+
+import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
 
 import argparse
 import ast

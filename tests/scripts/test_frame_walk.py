@@ -17,7 +17,7 @@ from edge.vision.thumbnail import make_thumbnail
 
 @pytest.mark.integration
 def test_the_walk_is_that_of_a_traced_run() -> None:
-    """Renew it: .venv/bin/python scripts/frame_walk.py --write."""
+    """Renew it: scripts/frame_walk.py --write."""
     command = [sys.executable, str(ROOT / "scripts" / "frame_walk.py")]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
