@@ -72,9 +72,13 @@ def module_name(path: Path, folder: Path = ROOT) -> str:
 def named_modules(tree: ast.AST, modules: set[str]) -> Iterator[tuple[str, int]]:
     """Yield (module, line) for each string that names one of `modules`, and for what a loading function is called with.
 
-    "edge.cameras.sources:open_found" names a module too, and f"onnx.{part}" loads onnx.
+    "edge.cameras.sources:open_found" names a module too, and f"onnx.{part}" loads onnx. A logger's name is no import.
     """
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    loggers = {argument for call in calls if _function(call) == "getLogger" for argument in call.args}
     for node in ast.walk(tree):
+        if node in loggers:
+            continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value != UNIT:
             match = _MODULE.fullmatch(node.value)
             if match and match[1] in modules:
