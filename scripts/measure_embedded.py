@@ -39,7 +39,7 @@ from edge.engines.selftest import answer_of
 from edge.errors import ModelError
 from edge.importer.cache import graph_of, key_of
 from edge.importer.quantised import FLOAT32, INT8
-from edge.models import calibration
+from edge.models import temperature_scaling
 from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Checkpoint
 from edge.models.labels import read_labels
@@ -132,10 +132,10 @@ def calibrate(name: str, checkpoint: Checkpoint, photos: Photos, probabilities: 
     """Fit the temperature on one part of the photos, and judge it on the other."""
     ids = [label.id for label in read_labels(checkpoint.synset)]
     accepted = np.array([[one in right for one in ids] for right in photos.accepted])
-    logs, fitting = calibration.log_of(probabilities), photos.fitting
-    temperature = round(calibration.fit_temperature(logs[fitting], accepted[fitting]), 3)
-    before = calibration.judge(logs[~fitting], accepted[~fitting])
-    after = calibration.judge(logs[~fitting], accepted[~fitting], temperature)
+    logs, fitting = temperature_scaling.log_of(probabilities), photos.fitting
+    temperature = round(temperature_scaling.fit_temperature(logs[fitting], accepted[fitting]), 3)
+    before = temperature_scaling.judge(logs[~fitting], accepted[~fitting])
+    after = temperature_scaling.judge(logs[~fitting], accepted[~fitting], temperature)
     print(
         f"{name}: temperature {temperature}, fitted on {fitting.sum()} photos; of the {after.pictures} others "
         f"ECE {before.ece:.3f} before, {after.ece:.3f} after (by chance up to {after.ece_by_chance:.3f}), "

@@ -8,9 +8,9 @@ The bundled network is seed 1: 93 % right on scenes it never saw, drawn as hard 
 
 Children draw scenes while this process trains. Each round draws DRAWN new scenes and learns from the newest LEARNED,
 so from each scene twice: drawing one takes nearly as long as learning from it. Then the written files are calibrated
-(edge/models/calibration.py) and tested, through the daemon's own engine, on scenes of two more random streams. The same
-seed gives the same scenes in the same order; the weights are the same too on the same CPU with the same libraries, for
-all sums are made in one thread.
+(edge/models/temperature_scaling.py) and tested, through the daemon's own engine, on scenes of two more random streams.
+The same seed gives the same scenes in the same order; the weights are the same too on the same CPU with the same
+libraries, for all sums are made in one thread.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -42,9 +42,11 @@ from edge.engines.measure import examine
 from edge.engines.mxnet import MxnetClassifier
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.preprocess import to_input
-from edge.models.calibration import confidences, ece, fit, fitted_to, log_of
-from edge.models.checkpoint import Calibration, InputSpec, find_checkpoint
-from edge.models.store import note_calibration, write_manifest
+from edge.models.calibration import fitted_to, note_calibration
+from edge.models.calibration_file import Calibration
+from edge.models.checkpoint import InputSpec, find_checkpoint
+from edge.models.store import write_manifest
+from edge.models.temperature_scaling import confidences, ece, fit, log_of
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Inputs (N x 3 x size x size, 0..255) and labels (N, indices of THINGS or len(THINGS) for the background)."""
@@ -221,7 +223,7 @@ def answers(prefix: Path, rounds: Iterator[Batch]) -> tuple[NDArray[np.floating[
 
 
 def calibrate(prefix: Path, scenes: Scenes) -> None:
-    """Fit the written checkpoint's temperature to scenes it never saw, and note it in model.toml."""
+    """Fit the written checkpoint's temperature to scenes it never saw, and note it beside its files."""
     logs, truth = answers(prefix, scenes.rounds(1, CALIBRATED))
     fitted = fit(logs, accepted(truth))
     before, after = fitted.before, fitted.after

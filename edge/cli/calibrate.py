@@ -21,8 +21,8 @@ from edge.errors import EX_OK, CameraError, ModelError, one_line
 from edge.models.labels import Label
 
 if TYPE_CHECKING:
-    from edge.models.calibration import Fit, Judgement
     from edge.models.checkpoint import Checkpoint
+    from edge.models.temperature_scaling import Fit, Judgement
 
 _HEADER = ("file", "filename", "image", "path", "picture")
 _MOST_FAULTS = 20
@@ -43,20 +43,16 @@ class Labelled:
 
 
 def calibrate(options: argparse.Namespace) -> int:
-    """edge models calibrate: fit the temperature, show what it is worth, note it in model.toml."""
-    from edge.models.calibration import fit, fitted_to
-    from edge.models.checkpoint import Calibration, find_checkpoint
+    """edge models calibrate: fit the temperature, show what it is worth, note it beside the network."""
+    from edge.models.calibration import fitted_to, note_calibration
+    from edge.models.calibration_file import Calibration
+    from edge.models.checkpoint import find_checkpoint
     from edge.models.labels import read_labels
-    from edge.models.store import note_calibration
+    from edge.models.temperature_scaling import fit
 
     checkpoint = find_checkpoint(options.name)
     if options.remove:
-        if checkpoint.calibration is None:
-            raise ModelError(f"model {checkpoint.name} is not calibrated, so there is nothing to remove")
-        if not options.dry_run:
-            note_calibration(checkpoint, None)
-        print(f"{checkpoint.name} is uncalibrated {'then' if options.dry_run else 'now'}.")
-        return EX_OK
+        return _remove(checkpoint, options.dry_run)
     for flag, value in (("--images DIR", options.images), ("--labels CSV", options.labels)):
         if value is None:
             raise ModelError(f"{flag} is missing: pictures, and what they show, are what a network is calibrated with")
@@ -83,6 +79,26 @@ def calibrate(options: argparse.Namespace) -> int:
         return EX_OK
     print(report(checkpoint.name, fitted))
     print(f"Written to {path}." if path else "Nothing was written (--dry-run).")
+    return EX_OK
+
+
+def _remove(checkpoint: "Checkpoint", dry_run: bool) -> int:
+    from edge.models.calibration import note_calibration
+    from edge.models.checkpoint import calibration_in_toml
+
+    if checkpoint.calibration is None:
+        raise ModelError(f"model {checkpoint.name} is not calibrated, so there is nothing to remove")
+    if dry_run:
+        print(f"{checkpoint.name} is uncalibrated then.")
+        return EX_OK
+    note_calibration(checkpoint, None)
+    print(f"{checkpoint.name} is uncalibrated now.")
+    folder = checkpoint.symbol.parent
+    if calibration_in_toml(folder):
+        print(
+            f"The [calibration] table in {folder / 'model.toml'} is from an earlier edge. It is ignored now; "
+            "delete it, or that edge uses it again."
+        )
     return EX_OK
 
 
@@ -213,7 +229,7 @@ def _ask(
     from edge.engines.backend import Backend
     from edge.engines.preprocess import to_input
     from edge.host.machine import Machine
-    from edge.models.calibration import LEAST_PICTURES, log_of
+    from edge.models.temperature_scaling import LEAST_PICTURES, log_of
     from edge.vision.images import read_image
 
     if len(labelled) < LEAST_PICTURES:

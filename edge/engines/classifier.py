@@ -13,9 +13,10 @@ from edge.engines.backend import Backend
 from edge.engines.preprocess import to_input
 from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32
-from edge.models.calibration import in_force, tempered, void
+from edge.models.calibration import in_force, void
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.models.labels import read_labels
+from edge.models.temperature_scaling import tempered
 from edge.stages import Frame, Prediction, Timing
 
 _log = logging.getLogger(__name__)

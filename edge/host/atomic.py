@@ -6,13 +6,16 @@ import stat
 from pathlib import Path
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a file as a whole, or not at all; who may read it stays the same. Raises OSError."""
+def write_text(path: Path, text: str, like: Path | None = None) -> None:
+    """Replace a file as a whole, or not at all; who may read it stays the same. Raises OSError.
+
+    A new file gets mode and owner of the file `like`, where one is given.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.write_text(text, encoding="utf-8", newline="")
         with contextlib.suppress(FileNotFoundError):
-            old = path.stat()
+            old = (path if like is None or path.exists() else like).stat()
             part.chmod(stat.S_IMODE(old.st_mode))
             # root writes what belongs to somebody else
             with contextlib.suppress(PermissionError):

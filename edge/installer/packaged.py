@@ -33,8 +33,9 @@ from edge.importer.quantised import (
 )
 from edge.installer.converter.efficientnet import SIZES, convert
 from edge.models.calibration import fitted_to
+from edge.models.calibration_file import Calibration, write_calibration
 from edge.models.catalogue import Entry
-from edge.models.checkpoint import Calibration, Checkpoint, ModelInfo, find_checkpoint
+from edge.models.checkpoint import Checkpoint, ModelInfo, find_checkpoint
 from edge.models.packages import find_member, install_again, not_here
 from edge.models.store import (
     PACKAGE,
@@ -153,9 +154,8 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
         progress("making its int8 version")
         if not _keep_int8(old, copy, digests) and measured.int8.made_of == key_of(copy, digests):
             make_int8(copy, measured.int8)
-        (new / "model.toml").write_text(
-            to_toml(dataclasses.replace(copy, calibration=_calibration(old, copy, measured, digests))), encoding="utf-8"
-        )
+        (new / "model.toml").write_text(to_toml(copy), encoding="utf-8")
+        write_calibration(new, _calibration(old, copy, measured, digests), None, like=copy.symbol)
         return manifest
 
     # beside the checkpoint its int8 version, a quarter as large, and for a moment the float graph that it is made of

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelError
+from edge.models.calibration_file import Calibration, calibration_from, calibration_of, is_number
 from edge.models.foreign import foreign
 
 DEMO = "demo"
 _SYMBOL = "-symbol.json"
+_MODEL_TOML = "model.toml"
 GREY = "grey"
-TEMPERATURES = (0.05, 20.0)
-"""Those of any use: at either end all but the order of the labels is lost."""
 _CROP_SHARE = 0.875  # of the short side, as ImageNet models are evaluated: 224 of 256
 _INPUT_KEYS = ("size", "channels", "mean", "std", "resize", "short_side")
 
@@ -67,22 +67,6 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What makes a model's confidence true, and what it was fitted on; [calibration] of model.toml."""
-
-    temperature: float
-    """What the logarithms of the probabilities are divided by: below 1 it becomes surer, above 1 less sure."""
-    pictures: int
-    """How many it was fitted on."""
-    ece: float
-    """The expected calibration error that is left, 0..1, on pictures that the temperature was not fitted on."""
-    nll: float
-    """The mean negative log-likelihood of the same."""
-    fitted_to: str
-    """The fingerprint of weights, structure and input (models/calibration.py): of others it says nothing."""
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     """A model as MXNet saves it, with what the files themselves do not tell."""
 
@@ -95,7 +79,7 @@ class Checkpoint:
     """Ids of labels that mean 'nothing worth a word'."""
     about: ModelInfo = ModelInfo()
     calibration: Calibration | None = None
-    """As noted in model.toml, whether it is of these weights or not (models/calibration.py: in_force)."""
+    """As noted beside the files, whether it is of these weights or not (models/calibration.py: in_force)."""
 
     @property
     def prefix(self) -> str:
@@ -179,7 +163,7 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
             raise ModelError(
                 f"model {name}: {path} ({what}) is missing; a checkpoint is both files{_other_epochs(path, stem)}"
             )
-    table = _read_model_toml(prefix.parent / "model.toml")
+    table = _read_model_toml(prefix.parent / _MODEL_TOML)
     given = {**table.get("input", {}), **overrides}
     if "size" not in given:
         raise ModelError(
@@ -192,8 +176,8 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
         synset=synset or prefix.parent / "synset.txt",
         input=input_spec(given, where=f"model {name}"),
         background=frozenset(table.get("output", {}).get("background", [])),
-        about=_about(table.get("about", {}), prefix.parent / "model.toml"),
-        calibration=_calibration(table.get("calibration"), prefix.parent / "model.toml"),
+        about=_about(table.get("about", {}), prefix.parent / _MODEL_TOML),
+        calibration=calibration_of(prefix.parent, _calibration(table, prefix.parent / _MODEL_TOML)),
     )
 
 
@@ -253,34 +237,27 @@ def _read_model_toml(path: Path) -> dict[str, Any]:
     return table
 
 
+def calibration_in_toml(folder: Path) -> Calibration | None:
+    """Return the calibration that an earlier release wrote into model.toml; None: it has none. Raises ModelError."""
+    path = folder / _MODEL_TOML
+    return _calibration(_read_model_toml(path), path)
+
+
+def _calibration(table: Mapping[str, Any], path: Path) -> Calibration | None:
+    fitted = table.get("calibration")
+    return None if fitted is None else calibration_from(fitted, f"{path}: [calibration]")
+
+
 def _about(table: Mapping[str, Any], path: Path) -> ModelInfo:
     for key in ("top1", "top5"):
         share = table.get(key)
         # written so that nan is refused too
-        if share is not None and not (_is_number(share) and 0 <= share <= 1):
+        if share is not None and not (is_number(share) and 0 <= share <= 1):
             raise ModelError(f"{path}: [about] {key} = {share!r} must be a share between 0 and 1, such as 0.7755")
     about = ModelInfo(**table)
     if not isinstance(about.source, str) or not isinstance(about.random_weights, bool):
         raise ModelError(f"{path}: [about] source must be a text in quotes, random_weights true or false")
     return about
-
-
-def _calibration(table: Mapping[str, Any] | None, path: Path) -> Calibration | None:
-    if table is None:
-        return None
-    again = "it is written by edge models calibrate, which can do it again"
-    if missing := {field.name for field in dataclasses.fields(Calibration)} - set(table):
-        raise ModelError(f"{path}: [calibration] has no {min(missing)}; {again}")
-    fitted = Calibration(**table)
-    low, high = TEMPERATURES
-    if not (_is_number(fitted.temperature) and low <= fitted.temperature <= high):
-        raise ModelError(
-            f"{path}: [calibration] temperature = {fitted.temperature!r} must be a number from {low} to {high}; {again}"
-        )
-    figures = (fitted.pictures, fitted.ece, fitted.nll)
-    if not all(_is_number(figure) and figure >= 0 for figure in figures) or not isinstance(fitted.fitted_to, str):
-        raise ModelError(f"{path}: [calibration] pictures, ece, nll are numbers, fitted_to a text in quotes; {again}")
-    return fitted
 
 
 def input_spec(given: Mapping[str, Any], where: str) -> InputSpec:
@@ -311,11 +288,6 @@ def _three_numbers(value: Any, where: str) -> tuple[float, float, float]:
     numbers = list(value) if isinstance(value, list | tuple) else [value]
     if len(numbers) == 1:
         numbers *= 3
-    if len(numbers) != 3 or not all(_is_number(number) for number in numbers):
+    if len(numbers) != 3 or not all(is_number(number) for number in numbers):
         raise ModelError(f"{where} = {value!r} must be one number, or three (one for each channel)")
     return (float(numbers[0]), float(numbers[1]), float(numbers[2]))
-
-
-def _is_number(value: Any) -> bool:
-    # nan and inf would make every probability nan
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -1,7 +1,8 @@
 """The installed models: STORE/NAME with NAME-symbol.json, NAME-0000.params, synset.txt, model.toml, manifest.json.
 
 model.toml is the human's: how a picture becomes the input, and what the model is. manifest.json is ours: checksums,
-where the files came from, and the known answer. A folder put there by hand has no manifest, and works unverified.
+where the files came from, and the known answer. So is calibration.json, of a model that is calibrated. A folder put
+there by hand has no manifest, and works unverified.
 
 Nothing half done is ever seen: a model is put together in a hidden folder and exchanged with the old one at once.
 """
@@ -17,7 +18,6 @@ import os
 import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,13 +26,13 @@ from typing import Any
 
 from edge.errors import ModelError
 from edge.host.atomic import to_disk, write_text
-from edge.models.checkpoint import Calibration, Checkpoint, store_folders
+from edge.models.calibration_file import write_calibration
+from edge.models.checkpoint import Checkpoint, store_folders
 from edge.models.labels import read_labels
 
 MANIFEST = "manifest.json"
 PACKAGE = "the Python package "
 """So begins the origin of what came in one."""
-_CALIBRATION_NOTE = "# Written by edge models calibrate. Of other weights, or with another [input], it is void."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("auto", "demo")
 _ALONG = (".int8",)
@@ -239,6 +239,7 @@ class Store:
                 if sha256(target) != digests[source]:
                     raise ModelError(f"{source} changed while it was being installed; try again")
             (new / "model.toml").write_text(to_toml(checkpoint), encoding="utf-8")
+            write_calibration(new, checkpoint.calibration, None, like=copy.symbol)
             manifest = write_manifest(copy, examined, origin, licence)
             for kind in _ALONG:
                 # made of the same weights, or stale, which is noticed whenever it is looked at
@@ -322,7 +323,7 @@ def check_name(name: str) -> None:
 
 
 def to_toml(checkpoint: Checkpoint) -> str:
-    """Return the model.toml of a checkpoint: what find_checkpoint reads back to the same."""
+    """Return the model.toml of a checkpoint: what find_checkpoint reads back to the same, but for its calibration."""
     tables = {
         "input": {key: value for key, value in dataclasses.asdict(checkpoint.input).items() if value},
         "output": {"background": sorted(checkpoint.background)},
@@ -331,68 +332,9 @@ def to_toml(checkpoint: Checkpoint) -> str:
     lines = ["# How a picture becomes this network's input, what its outputs mean, and what is known of it."]
     for table, values in tables.items():
         lines += ["", f"[{table}]"]
-        lines += _assignments(values)
-    return _with_calibration("\n".join(lines), checkpoint.calibration)
-
-
-def _assignments(values: Mapping[str, Any]) -> list[str]:
-    # JSON's texts, numbers, lists and truth values are TOML's too
-    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
-
-
-def note_calibration(checkpoint: Checkpoint, calibration: Calibration | None) -> Path:
-    """Write it into the checkpoint's model.toml, or take it out; all else there stays. Return the file.
-
-    Checksums and the known answer are not concerned: they are of what the model says uncalibrated. Raises ModelError,
-    and leaves the file as it was, when it cannot be written or is of a form that cannot be changed line by line.
-    """
-    path = (checkpoint.symbol.parent / "model.toml").resolve()
-    try:
-        old = path.read_bytes().decode("utf-8")
-        new = _with_calibration(old, calibration)
-        safe = _is_changed_only_there(old, new, calibration)
-        if safe and new != old:
-            write_text(path, new)
-    except OSError as error:
-        raise ModelError(
-            f"{path}: {error.strerror}; nothing was changed. Run it as the owner of the folder (sudo)"
-        ) from error
-    if not safe:
-        raise ModelError(
-            f"{path}: cannot be changed, for its calibration is not a table with one key a line; delete it there first"
-        )
-    return path
-
-
-def _with_calibration(text: str, calibration: Calibration | None) -> str:
-    """Return a model.toml with its [calibration] replaced or, for None, without it."""
-    keys = "|".join(field.name for field in dataclasses.fields(Calibration))
-    kept = []
-    ours = False
-    for line in text.split("\n"):
-        bare = line.strip()
-        if bare.startswith("["):
-            ours = re.fullmatch(r"\[\s*calibration\s*\]\s*(#.*)?", bare) is not None
-        # other comments stay: they may be about the next table
-        if not ours or not (bare.startswith("[") or bare == _CALIBRATION_NOTE or re.match(rf"({keys})\b", bare)):
-            kept.append(line)
-    while kept and not kept[-1].strip():
-        kept.pop()
-    carriage = "\r" if kept and kept[-1].endswith("\r") else ""
-    if calibration is not None:
-        block = ["", "[calibration]", _CALIBRATION_NOTE, *_assignments(dataclasses.asdict(calibration))]
-        kept += [line + carriage for line in block]
-    return "\n".join(kept) + "\n"
-
-
-def _is_changed_only_there(old: str, new: str, calibration: Calibration | None) -> bool:
-    try:
-        before, after = (tomllib.loads(text.removeprefix("\ufeff")) for text in (old, new))
-    except tomllib.TOMLDecodeError:
-        return False
-    before.pop("calibration", None)
-    noted = after.pop("calibration", None)
-    return before == after and noted == (dataclasses.asdict(calibration) if calibration else None)
+        # JSON's texts, numbers, lists and truth values are TOML's too
+        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
 
 
 def write_json(path: Path, table: Mapping[str, Any]) -> None:

@@ -46,7 +46,7 @@ def check_truth(truth: dict[str, Any]) -> None:
 
 
 def test_the_package_holds_a_small_demo() -> None:
-    network = ("demo-symbol.json", "demo-0000.params", "synset.txt", "model.toml")
+    network = ("demo-symbol.json", "demo-0000.params", "synset.txt", "model.toml", "calibration.json")
     assert sum((DEMO / name).stat().st_size for name in network) < 2_000_000
     assert (DEMO / "clip.mp4").stat().st_size < 1_000_000
     labels = read_labels(DEMO / "synset.txt")

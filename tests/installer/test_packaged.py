@@ -38,13 +38,14 @@ from edge.installer.converter.efficientnet import convert
 from edge.installer.converter.pth import read_pth
 from edge.installer.packaged import install, is_ours, measured_of
 from edge.installer.provisioner import Provisioner
-from edge.models.calibration import in_force
+from edge.models.calibration import in_force, note_calibration
+from edge.models.calibration_file import Calibration
 from edge.models.catalogue import Entry, load_catalogue
-from edge.models.checkpoint import Calibration, Checkpoint, InputSpec, find_checkpoint
+from edge.models.checkpoint import Checkpoint, InputSpec, find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.measurements import Measurement, Measurements
 from edge.models.packages import find_member, is_here
-from edge.models.store import Store, installed, look_into, note_calibration, read_manifest, verify
+from edge.models.store import Store, installed, look_into, read_manifest, verify
 from edge.selection.selector import ModelSelector
 from edge.vision.images import read_image
 

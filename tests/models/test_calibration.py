@@ -24,11 +24,13 @@ from edge.engines import open_classifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import check_answer
 from edge.errors import ModelError
-from edge.models import calibration
-from edge.models.calibration import Fit, ece, fit, fit_temperature, fitted_to, in_force, log_of, reliability, tempered
-from edge.models.checkpoint import Calibration, Checkpoint, find_checkpoint, from_json, to_json
+from edge.models import temperature_scaling
+from edge.models.calibration import fitted_to, in_force, note_calibration
+from edge.models.calibration_file import Calibration
+from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
 from edge.models.labels import Label
-from edge.models.store import Answer, Store, look_into, note_calibration, read_manifest, verify
+from edge.models.store import Answer, Store, look_into, read_manifest, verify
+from edge.models.temperature_scaling import Fit, ece, fit, fit_temperature, log_of, reliability, tempered
 from edge.stages import Frame, Pixels
 from edge.vision.images import read_image
 
@@ -86,17 +88,19 @@ def test_the_fit_finds_the_temperature(truth: float) -> None:
 def test_the_fit_is_the_best_of_all() -> None:
     logs, accepted = answers(700, 1.4)
     best = fit_temperature(logs, accepted)
-    losses = [calibration.negative_log_likelihood(logs, accepted, best * share) for share in (0.999, 1.0, 1.001)]
+    losses = [
+        temperature_scaling.negative_log_likelihood(logs, accepted, best * share) for share in (0.999, 1.0, 1.001)
+    ]
     assert losses[1] == min(losses)
 
 
 def test_of_several_labels_that_are_right_any_counts() -> None:
     logs = np.log(np.array([[0.5, 0.3, 0.2]]))
     either = np.array([[True, True, False]])
-    assert calibration.negative_log_likelihood(logs, either) == pytest.approx(-np.log(0.8))
-    sure, correct = calibration.confidences(logs, either)
+    assert temperature_scaling.negative_log_likelihood(logs, either) == pytest.approx(-np.log(0.8))
+    sure, correct = temperature_scaling.confidences(logs, either)
     assert (sure[0], correct[0]) == (pytest.approx(0.5), True)
-    assert not calibration.confidences(logs, np.array([[False, True, True]]))[1][0]
+    assert not temperature_scaling.confidences(logs, np.array([[False, True, True]]))[1][0]
 
 
 def test_the_error_is_the_gap_of_each_bin() -> None:
@@ -111,7 +115,7 @@ def test_the_error_is_the_gap_of_each_bin() -> None:
 
 
 def test_what_chance_alone_does_shrinks_with_the_pictures() -> None:
-    few, many = (calibration.judge(*answers(count)) for count in (250, 4000))
+    few, many = (temperature_scaling.judge(*answers(count)) for count in (250, 4000))
     assert few.ece < few.ece_by_chance
     assert many.ece < many.ece_by_chance < few.ece_by_chance / 2
 
@@ -126,7 +130,7 @@ def test_a_fit_is_judged_where_it_was_not_fitted(truth: float) -> None:
     assert sum(one.count for one in found.after.bins) == 2000
     assert found.warnings == ()
     # what it would be with the temperature that has seen them all is better, if only a little
-    assert calibration.judge(logs, accepted, found.temperature).nll < found.after.nll
+    assert temperature_scaling.judge(logs, accepted, found.temperature).nll < found.after.nll
 
 
 def test_few_pictures_make_a_rough_fit() -> None:
@@ -148,7 +152,7 @@ def test_too_few_pictures_are_refused() -> None:
 @pytest.mark.parametrize("kind", ["right", "wrong"])
 def test_a_fit_needs_both_kinds(kind: str) -> None:
     logs, accepted = answers(400)
-    is_right = calibration.confidences(logs, accepted)[1]
+    is_right = temperature_scaling.confidences(logs, accepted)[1]
     rows = np.concatenate([np.flatnonzero(is_right == (kind == "wrong"))] * 4)[:300]
     rows = np.concatenate([rows, np.flatnonzero(is_right == (kind == "right"))[:9]])
     with pytest.raises(ModelError, match=f"has 9 of {len(rows)} pictures {kind}"):
@@ -198,6 +202,15 @@ def calibrated(folder: Path, temperature: float = 0.5) -> Checkpoint:
     return find_checkpoint(str(folder))
 
 
+def in_toml(folder: Path, noted: Calibration = NOTED) -> str:
+    """Calibrate what is in a folder as earlier releases did, with a table in model.toml; return its text."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(noted).items()]
+    path = folder / "model.toml"
+    text = path.read_bytes().decode().partition("\n[calibration]")[0]
+    path.write_bytes("\n".join([text, "[calibration]", *lines, ""]).encode())
+    return path.read_bytes().decode()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -208,38 +221,94 @@ def calibrated(folder: Path, temperature: float = 0.5) -> Checkpoint:
         '[about]\nsource = """\n[calibration] of others\n"""\n[input]\nsize = 64\n',
     ],
 )
-def test_the_rest_of_model_toml_stays_as_it_was(net: Path, text: str) -> None:
+def test_model_toml_stays_as_it_was(net: Path, text: str) -> None:
     path = net / "model.toml"
     path.write_bytes(text.encode())
     path.chmod(0o640)
     for noted in (NOTED, dataclasses.replace(NOTED, temperature=2.0)):
-        assert note_calibration(find_checkpoint(str(net)), noted) == path
-        assert path.read_bytes().decode().startswith(text)
+        assert note_calibration(find_checkpoint(str(net)), noted) == net / "calibration.json"
+        assert path.read_bytes().decode() == text
         assert find_checkpoint(str(net)).calibration == noted
     assert path.stat().st_mode & 0o777 == 0o640
     note_calibration(find_checkpoint(str(net)), None)
     assert path.read_bytes() == text.encode()
     assert find_checkpoint(str(net)).calibration is None
     assert not list(net.glob(".*"))
+    assert not (net / "calibration.json").exists()
+
+
+def test_who_may_read_the_network_may_read_its_calibration(net: Path) -> None:
+    """Else root, whose umask may be 077, would stop the service."""
+    (net / "demo-symbol.json").chmod(0o664)
+    before = os.umask(0o077)
+    try:
+        path = note_calibration(find_checkpoint(str(net)), NOTED)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o664
+    path.chmod(0o600)
+    note_calibration(find_checkpoint(str(net)), dataclasses.replace(NOTED, temperature=2.0))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_table_of_an_earlier_release_counts_until_there_is_another(net: Path) -> None:
+    text = in_toml(net)
+    assert find_checkpoint(str(net)).calibration == NOTED
+    newer = dataclasses.replace(NOTED, temperature=2.0)
+    note_calibration(find_checkpoint(str(net)), newer)
+    assert find_checkpoint(str(net)).calibration == newer
+    # and is void when the calibration is removed
+    note_calibration(find_checkpoint(str(net)), None)
+    assert find_checkpoint(str(net)).calibration is None
+    note_calibration(find_checkpoint(str(net)), None)
+    assert find_checkpoint(str(net)).calibration is None
+    assert (net / "model.toml").read_bytes().decode() == text
+    # whoever has deleted it there needs no file that says so
+    (net / "model.toml").write_text(text.partition("[calibration]")[0])
+    assert find_checkpoint(str(net)).calibration is None
+    note_calibration(find_checkpoint(str(net)), None)
+    assert not (net / "calibration.json").exists()
+
+
+@pytest.mark.parametrize("before", [None, NOTED], ids=["none", "a table"])
+@pytest.mark.parametrize("ours", [None, NOTED], ids=["removed", "fitted"])
+def test_what_an_earlier_release_fits_after_going_back_to_it_counts(
+    net: Path, before: Calibration | None, ours: Calibration | None
+) -> None:
+    if before:
+        in_toml(net, before)
+    note_calibration(find_checkpoint(str(net)), dataclasses.replace(NOTED, temperature=2.0))
+    if not ours:
+        note_calibration(find_checkpoint(str(net)), None)
+    later = dataclasses.replace(NOTED, temperature=3.0)
+    in_toml(net, later)
+    assert find_checkpoint(str(net)).calibration == later
+    # until it is fitted anew here
+    newest = dataclasses.replace(NOTED, temperature=4.0)
+    note_calibration(find_checkpoint(str(net)), newest)
+    assert find_checkpoint(str(net)).calibration == newest
 
 
 def test_tables_and_comments_behind_it_stay(net: Path) -> None:
-    checkpoint = calibrated(net)
+    in_toml(net)
     with (net / "model.toml").open("a") as file:
         file.write("# mine\n\n[about]\n# top-1 on my own pictures\ntop1 = 0.5\n")
-    note_calibration(checkpoint, None)
+    before = (net / "model.toml").read_bytes()
+    note_calibration(find_checkpoint(str(net)), None)
+    assert (net / "model.toml").read_bytes() == before
     assert (net / "model.toml").read_text().endswith("\n# mine\n\n[about]\n# top-1 on my own pictures\ntop1 = 0.5\n")
+    assert find_checkpoint(str(net)).calibration is None
 
 
-def test_what_cannot_be_changed_safely_is_left_alone(net: Path) -> None:
+def test_a_table_of_any_form_is_replaced_and_left_alone(net: Path) -> None:
     values = ", ".join(f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(NOTED).items())
     text = f"calibration = {{ {values} }}\n[input]\nsize = 64\n"
     (net / "model.toml").write_text(text)
     checkpoint = find_checkpoint(str(net))
     assert checkpoint.calibration == NOTED
     for noted in (None, dataclasses.replace(NOTED, temperature=2.0)):
-        with pytest.raises(ModelError, match=r"model\.toml: cannot be changed"):
-            note_calibration(checkpoint, noted)
+        note_calibration(checkpoint, noted)
+        assert find_checkpoint(str(net)).calibration == noted
     assert (net / "model.toml").read_text() == text
 
 
@@ -254,6 +323,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(net: Path) -> None:
     finally:
         net.chmod(0o755)
     assert (net / "model.toml").read_bytes() == before
+    assert not (net / "calibration.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -269,12 +339,52 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(net: Path) -> None:
     ],
 )
 def test_a_bad_calibration_is_one_line(net: Path, old: str, new: str, message: str) -> None:
-    calibrated(net)
-    path = net / "model.toml"
-    path.write_text(path.read_text().replace(old, new))
+    text = in_toml(net)
+    (net / "model.toml").write_text(text.replace(old, new))
     with pytest.raises(ModelError, match=message) as caught:
         find_checkpoint(str(net))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"temperature": 0.5', '"temperature": 0', "temperature = 0 must be a number from 0.05 to 20.0"),
+        ('"temperature": 0.5', '"temperature": NaN', "temperature = nan must"),
+        ('"temperature": 0.5', '"temperature": "hot"', "temperature = 'hot' must"),
+        ('"temperature": 0.5,', "", "has no temperature"),
+        ('"pictures": 2000', '"pictures": -1', "pictures, ece, nll are numbers"),
+        ('"nll": 0.25', '"nll": []', "pictures, ece, nll are numbers"),
+        ('"calibration":', '"other":', "damaged .*calibration"),
+        ('"replaces": null', '"replaces": "much"', "damaged"),
+        ('"replaces": null', '"replaces": ["temperature"]', "damaged"),
+        ("{", "", "damaged"),
+        ("{", "7", "damaged"),
+        ("{", "\udcff", "damaged"),
+    ],
+)
+def test_a_damaged_calibration_file_is_one_line_that_tells_what_to_do(
+    net: Path, old: str, new: str, message: str
+) -> None:
+    path = note_calibration(find_checkpoint(str(net)), NOTED)
+    text = path.read_text()
+    assert old in text
+    path.write_bytes(text.replace(old, new).encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match=message) as caught:
+        find_checkpoint(str(net))
+    told = str(caught.value)
+    assert "\n" not in told
+    assert told.startswith(f"{path}: ")
+    assert told.endswith("; delete it, and edge models calibrate makes a new one")
+    path.unlink()
+    assert find_checkpoint(str(net)).calibration is None
+
+
+def test_what_a_later_release_adds_to_the_file_does_no_harm(net: Path) -> None:
+    path = note_calibration(find_checkpoint(str(net)), NOTED)
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps({**table, "calibration": {**table["calibration"], "bias": 1}, "more": []}))
+    assert find_checkpoint(str(net)).calibration == NOTED
 
 
 def test_a_child_gets_it_and_a_copy_in_the_store_keeps_it(net: Path, tmp_path: Path) -> None:
@@ -483,7 +593,7 @@ def test_the_demo_knows_how_sure_it_may_be(some: Renderings, long: bool) -> None
     assert noted.pictures == 2000
     raw = asked(checkpoint, seen)
     before, after = (
-        calibration.judge(log_of(raw), seen.accepted, temperature) for temperature in (1.0, noted.temperature)
+        temperature_scaling.judge(log_of(raw), seen.accepted, temperature) for temperature in (1.0, noted.temperature)
     )
     assert after.ece <= most < before.ece
     assert after.nll < before.nll
@@ -541,7 +651,8 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     assert all(len(line) <= WIDTH for line in terminal.out.splitlines()[:-1])
     assert "500 pictures, " in terminal.out
     assert "500 pictures make a rough fit" in terminal.out
-    assert terminal.out.splitlines()[-1] == f"Written to {toml}."
+    assert terminal.out.splitlines()[-1] == f"Written to {toml.with_name('calibration.json')}."
+    assert toml.read_bytes() == before
     (row, *_) = terminal.json("models", "list")
     assert row["calibrated"] is True
     assert row["calibration"]["temperature"] == pytest.approx(tried["temperature"], abs=1e-3)
@@ -563,6 +674,24 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     assert terminal.run("models", "calibrate", "mine", "--remove") == 0
     assert toml.read_bytes() == before
     assert terminal.run("models", "calibrate", "mine", "--remove") == 78
+    assert "nothing to remove" in terminal.err
+
+
+def test_a_calibration_in_model_toml_is_removed_without_a_touch_to_it(terminal: Terminal, net: Path) -> None:
+    text = in_toml(net)
+    remove = ("models", "calibrate", net, "--remove")
+    assert terminal.run(*remove, "--dry-run") == 0
+    assert terminal.out == "demo is uncalibrated then.\n"
+    assert find_checkpoint(str(net)).calibration == NOTED
+    assert terminal.run(*remove) == 0
+    assert terminal.out.splitlines() == [
+        "demo is uncalibrated now.",
+        f"The [calibration] table in {net / 'model.toml'} is from an earlier edge. It is ignored now; "
+        "delete it, or that edge uses it again.",
+    ]
+    assert (net / "model.toml").read_bytes().decode() == text
+    assert find_checkpoint(str(net)).calibration is None
+    assert terminal.run(*remove) == 78
     assert "nothing to remove" in terminal.err
 
 

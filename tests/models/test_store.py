@@ -17,7 +17,7 @@ from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.store import Answer, Examined, Store, installed, sha256, to_toml, verify
 
-FILES = {"net-symbol.json", "net-0000.params", "synset.txt", "model.toml", "manifest.json"}
+FILES = {"net-symbol.json", "net-0000.params", "synset.txt", "model.toml", "calibration.json", "manifest.json"}
 
 
 def really(checkpoint: Checkpoint) -> Examined:

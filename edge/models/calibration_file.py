@@ -1,0 +1,105 @@
+"""calibration.json: a network's calibration, in a file of edge's own beside the network's files.
+
+model.toml is the human's, and edge only reads it. Earlier releases wrote a [calibration] table there. It counts as long
+as there is no calibration.json, which says which table it replaces. Another table than that was written since, by an
+earlier release that somebody went back to, and counts instead.
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ModelError
+from edge.host.atomic import to_disk, write_text
+
+CALIBRATION = "calibration.json"
+TEMPERATURES = (0.05, 20.0)
+"""Those of any use: at either end all but the order of the labels is lost."""
+_AGAIN = "delete it, and edge models calibrate makes a new one"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes a network's confidence true, and what it was fitted on."""
+
+    temperature: float
+    """What the logarithms of the probabilities are divided by: below 1 it becomes surer, above 1 less sure."""
+    pictures: int
+    """How many it was fitted on."""
+    ece: float
+    """The expected calibration error that is left, 0..1, on pictures that the temperature was not fitted on."""
+    nll: float
+    """The mean negative log-likelihood of the same."""
+    fitted_to: str
+    """The fingerprint of weights, structure and input (models/calibration.py): of others it says nothing."""
+
+
+def calibration_of(folder: Path, in_toml: Calibration | None) -> Calibration | None:
+    """Return the calibration of the network in a folder; None where it has none, or it was removed.
+
+    `in_toml` is that of its model.toml. Raises ModelError when calibration.json cannot be read.
+    """
+    path = folder / CALIBRATION
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        calibration, replaced = (_entry(table[key], path) for key in ("calibration", "replaces"))
+    except FileNotFoundError:
+        return in_toml
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ModelError(f"{path}: damaged ({error}); {_AGAIN}") from error
+    return calibration if in_toml in (None, replaced) else in_toml
+
+
+def write_calibration(folder: Path, calibration: Calibration | None, in_toml: Calibration | None, like: Path) -> Path:
+    """Write calibration.json, or remove it for None; return its path.
+
+    `in_toml` is the calibration of model.toml, which this replaces: for None the file stays, and says that there is
+    none. A new file gets mode and owner of the file `like`. Raises OSError.
+    """
+    path = folder / CALIBRATION
+    if calibration is None and in_toml is None:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            to_disk(folder)
+        return path
+    table = {
+        "calibration": dataclasses.asdict(calibration) if calibration else None,
+        "replaces": dataclasses.asdict(in_toml) if in_toml else None,
+    }
+    write_text(path, json.dumps(table, indent=1) + "\n", like=like)
+    return path
+
+
+def calibration_from(table: Mapping[str, Any], where: str) -> Calibration:
+    """Check each value of a table and return it as a Calibration. Raises ModelError, which begins with `where`."""
+    if missing := {field.name for field in dataclasses.fields(Calibration)} - set(table):
+        raise ModelError(f"{where} has no {min(missing)}; {_AGAIN}")
+    fitted = Calibration(**table)
+    low, high = TEMPERATURES
+    if not (is_number(fitted.temperature) and low <= fitted.temperature <= high):
+        raise ModelError(
+            f"{where} temperature = {fitted.temperature!r} must be a number from {low} to {high}; {_AGAIN}"
+        )
+    figures = (fitted.pictures, fitted.ece, fitted.nll)
+    if not all(is_number(figure) and figure >= 0 for figure in figures) or not isinstance(fitted.fitted_to, str):
+        raise ModelError(f"{where} pictures, ece, nll are numbers, fitted_to a text in quotes; {_AGAIN}")
+    return fitted
+
+
+def _entry(table: Mapping[str, Any] | None, path: Path) -> Calibration | None:
+    """Return an entry of calibration.json; what a later release has added to it is not ours to judge."""
+    known = {field.name for field in dataclasses.fields(Calibration)}
+    if table is None:
+        return None
+    return calibration_from({key: table[key] for key in known & set(table)}, f"{path}:")
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite int or float; nan and inf would make every probability nan."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -1,0 +1,275 @@
+"""Is 0.9 right nine times in ten? One temperature for a network makes it so, or nearly, and here it is fitted.
+
+Temperature scaling and the expected calibration error: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
+Neural Networks", 2017 (arXiv:1706.04599). The order of the labels stays, so nothing becomes more often right by it.
+
+Log-probabilities are N x C (a picture a row, an output of the network a column); `accepted` is bool, N x C: which
+outputs are right for the picture. Of several the network may choose: their probabilities count together.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+from edge.models.calibration_file import TEMPERATURES
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+
+BINS = 15
+"""As in the paper: equally wide, each with its upper edge."""
+LEAST_PICTURES = 200
+"""With fewer a bin of the table holds a dozen, whose accuracy is known to 0.2 or so: nobody could see whether the fit
+is any good. (Even a network whose confidence is perfectly true shows an error of some 0.07 on 200
+pictures, 0.03 on 1000.)"""
+ROUGH_BELOW = 1000
+LEAST_OF_EACH = 10
+"""Right ones and wrong ones. Where none is wrong (or right) the likelihood is best at no temperature at all; and each
+half, of which the other is judged, needs some."""
+_TINY = float(np.finfo(np.float32).tiny)
+_ROWS = 512
+_DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The pictures of which the network was about equally sure."""
+
+    low: float
+    """Its confidence is above this,"""
+    high: float
+    """and at most this."""
+    count: int
+    confidence: float
+    """How sure it was on average, 0..1."""
+    accuracy: float
+    """How many it had right, 0..1. Where the confidence is true, these two are equal but for chance."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How true a network's confidence is on some pictures."""
+
+    pictures: int
+    accuracy: float
+    nll: float
+    """The mean negative log-likelihood of what is right, in nats: the smaller the better."""
+    ece: float
+    """The expected calibration error: how far confidence and accuracy of a bin are apart, averaged over pictures."""
+    ece_by_chance: float
+    """What 19 of 20 networks stay below whose confidence is perfectly true, on as many pictures as sure as here."""
+    bins: tuple[Bin, ...]
+    """Those that are not empty, least sure first."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A temperature and what it is worth."""
+
+    temperature: float
+    before: Judgement
+    after: Judgement
+    """Of the same pictures, each half judged with the temperature that was fitted on the other half."""
+    warnings: tuple[str, ...]
+    """A sentence each."""
+
+
+def log_of(probabilities: Floats) -> Floats:
+    """Return logarithms; a probability that float32 has rounded to 0 becomes its smallest number, about e^-87."""
+    logs: Floats = np.log(np.maximum(probabilities, _TINY))
+    return logs
+
+
+def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Return softmax(log p / T) over the last axis; for T = 1 the very same array."""
+    if temperature == 1.0:
+        return probabilities
+    scores = log_of(probabilities.astype(np.float64)) / temperature
+    exponentials = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
+    scaled: NDArray[np.float32] = (exponentials / np.sum(exponentials, axis=-1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
+def negative_log_likelihood(log_probabilities: Floats, accepted: Bools, temperature: float = 1.0) -> float:
+    """Return the mean over the pictures, in nats."""
+    total = 0.0
+    for scores, right in _parts(log_probabilities, accepted, temperature):
+        likely = np.where(right, scores, -np.inf)
+        total += float(np.sum(_log_sum_exp(scores) - _log_sum_exp(likely)))
+    return total / len(log_probabilities)
+
+
+def fit_temperature(log_probabilities: Floats, accepted: Bools) -> float:
+    """Return the temperature within TEMPERATURES under which what is right is most likely, to one part in 10^5.
+
+    Golden-section search in log T: the likelihood has one summit. (In 1/T it is a concave function, for each picture.)
+    """
+    share = (math.sqrt(5) - 1) / 2
+    low, high = (math.log(limit) for limit in TEMPERATURES)
+
+    def loss(log_t: float) -> float:
+        return negative_log_likelihood(log_probabilities, accepted, math.exp(log_t))
+
+    left, right = high - share * (high - low), low + share * (high - low)
+    loss_left, loss_right = loss(left), loss(right)
+    while high - low > 1e-5:
+        if loss_left < loss_right:
+            high, right, loss_right = right, left, loss_left
+            left = high - share * (high - low)
+            loss_left = loss(left)
+        else:
+            low, left, loss_left = left, right, loss_right
+            right = low + share * (high - low)
+            loss_right = loss(right)
+    return math.exp((low + high) / 2)
+
+
+def confidences(log_probabilities: Floats, accepted: Bools, temperature: Floats | float = 1.0) -> tuple[Floats, Bools]:
+    """Return (how sure the network is of its first label, whether that is right), N each.
+
+    `temperature` is one, or one for each picture.
+    """
+    sure, correct = [], []
+    for scores, right in _parts(log_probabilities, accepted, temperature):
+        best = np.argmax(scores, axis=1)
+        rows = np.arange(len(best))
+        sure.append(np.exp(scores[rows, best] - _log_sum_exp(scores)))
+        correct.append(right[rows, best])
+    return np.concatenate(sure), np.concatenate(correct)
+
+
+def ece(confidence: Floats, correct: Bools, bins: int = BINS) -> float:
+    """Return the expected calibration error, 0..1."""
+    # in each bin count * |mean confidence - accuracy| is the absolute sum of the differences
+    gaps = np.bincount(_bin_of(confidence, bins), weights=confidence - correct, minlength=bins)
+    return float(np.sum(np.abs(gaps))) / len(confidence)
+
+
+def reliability(confidence: Floats, correct: Bools, bins: int = BINS) -> tuple[Bin, ...]:
+    """Return the table whose last two columns should be equal; empty bins are left out."""
+    of = _bin_of(confidence, bins)
+    table = []
+    for number in np.unique(of):
+        here = of == number
+        table.append(
+            Bin(
+                low=number / bins,
+                high=(number + 1) / bins,
+                count=int(np.count_nonzero(here)),
+                confidence=float(np.mean(confidence[here])),
+                accuracy=float(np.mean(correct[here])),
+            )
+        )
+    return tuple(table)
+
+
+def ece_by_chance(confidence: Floats, bins: int = BINS) -> float:
+    """Return the error that 19 of 20 networks stay below of which each confidence is perfectly true.
+
+    Drawn, always from the same random numbers: in each draw a picture is right with just the confidence it has.
+    """
+    rng = np.random.default_rng(0)
+    errors = [ece(confidence, rng.random(len(confidence)) < confidence, bins) for _ in range(_DRAWS)]
+    return float(np.quantile(errors, 0.95))
+
+
+def judge(log_probabilities: Floats, accepted: Bools, temperature: Floats | float = 1.0) -> Judgement:
+    """Return how true the confidence is at a temperature, or at one for each picture (N)."""
+    confidence, correct = confidences(log_probabilities, accepted, temperature)
+    each = np.broadcast_to(np.asarray(temperature, np.float64), len(confidence))
+    nll = sum(
+        negative_log_likelihood(log_probabilities[each == one], accepted[each == one], float(one))
+        * float(np.mean(each == one))
+        for one in np.unique(each)
+    )
+    return Judgement(
+        pictures=len(confidence),
+        accuracy=float(np.mean(correct)),
+        nll=nll,
+        ece=ece(confidence, correct),
+        ece_by_chance=ece_by_chance(confidence),
+        bins=reliability(confidence, correct),
+    )
+
+
+def fit(log_probabilities: Floats, accepted: Bools) -> Fit:
+    """Fit the temperature on all pictures, and judge it on pictures that it was not fitted on.
+
+    For that each half of the pictures is judged with the temperature fitted on the other half. Where no temperature
+    makes what is right more likely and the confidence is true already, the temperature is 1. Raises ModelError with
+    the reason when the pictures are too few or one temperature does not help.
+    """
+    count = len(log_probabilities)
+    if count < LEAST_PICTURES:
+        raise ModelError(
+            f"{count} pictures are too few: with fewer than {LEAST_PICTURES} nobody can see whether the fit is any "
+            f"good; {ROUGH_BELOW} or more make it a good one"
+        )
+    if not np.all(np.isfinite(log_probabilities)):
+        raise ModelError("the network says nan of some of the pictures; run edge models verify")
+    correct = confidences(log_probabilities, accepted)[1]
+    right = int(np.count_nonzero(correct))
+    for number, what in ((right, "right"), (count - right, "wrong")):
+        if number < LEAST_OF_EACH:
+            raise ModelError(
+                f"the network has {number} of {count} pictures {what}, and a temperature is fitted to both kinds: "
+                f"{LEAST_OF_EACH} of each are the least; give {'easier' if what == 'right' else 'more or harder'} "
+                "pictures, as its camera would see them, with the right labels"
+            )
+    second = _halves(correct)
+    each = np.empty(count)
+    for half in (second, ~second):
+        each[~half] = fit_temperature(log_probabilities[half], accepted[half])
+    before, after = judge(log_probabilities, accepted), judge(log_probabilities, accepted, each)
+    warnings = []
+    if count < ROUGH_BELOW:
+        warnings.append(f"{count} pictures make a rough fit; {ROUGH_BELOW} or more make a good one.")
+    if after.nll < before.nll:
+        temperature = fit_temperature(log_probabilities, accepted)
+        if after.ece > max(0.05, after.ece_by_chance):
+            warnings.append(f"Its confidence is still off by {after.ece:.3f}; a temperature cannot do more.")
+    elif before.ece <= before.ece_by_chance:
+        temperature, after = 1.0, before
+        warnings.append("Its confidence was true already: no temperature makes it any better.")
+    else:
+        raise ModelError(
+            f"no temperature makes the network's confidence true: fitted on one half of the pictures, what is right "
+            f"becomes no likelier on the other (NLL {before.nll:.3f} before, {after.nll:.3f} after)"
+        )
+    return Fit(temperature, before, after, tuple(warnings))
+
+
+def _halves(correct: Bools) -> Bools:
+    """Return which pictures are in the second half, N: drawn, always the same, from right and wrong alike."""
+    rng = np.random.default_rng(0)
+    second = np.zeros(len(correct), np.bool_)
+    for kind in (correct, ~correct):
+        second[rng.permutation(np.flatnonzero(kind))[::2]] = True
+    return second
+
+
+def _parts(
+    log_probabilities: Floats, accepted: Bools, temperature: Floats | float
+) -> Iterator[tuple[NDArray[np.float64], Bools]]:
+    """Yield (scores at that temperature, accepted), some rows at a time: a table of ImageNet's is large."""
+    each = np.broadcast_to(np.asarray(temperature, np.float64), len(log_probabilities))
+    for start in range(0, len(log_probabilities), _ROWS):
+        rows = slice(start, start + _ROWS)
+        yield log_probabilities[rows].astype(np.float64) / each[rows, np.newaxis], accepted[rows]
+
+
+def _log_sum_exp(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row."""
+    most = np.max(scores, axis=1)
+    sums: NDArray[np.float64] = most + np.log(np.sum(np.exp(scores - most[:, np.newaxis]), axis=1))
+    return sums
+
+
+def _bin_of(confidence: Floats, bins: int) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return numbers
