@@ -1,4 +1,4 @@
-"""What people say: a label with its article, in the words of a template. The article goes by sound: an hour, a unicorn.
+"""What people say: a label with its article. That goes by sound: an hour, a unicorn.
 
 Labels are nouns as data sets write them: 'electric_guitar', 'European fire salamander', 'sunglasses', 'X-ray'.
 """
@@ -46,14 +46,6 @@ _WITH_A = re.compile(
     r"U[A-Z]{0,2}(?![A-Za-z])"
     r"|(?i:eu|ewe|ouija|one(?:sie)?\b|once\b|uni(?!n|m|dent)|u[bcfhjkrstv][aeiou]|ukr|usb\b)"
 )
-
-
-def phrase(label: str, template: str) -> str:
-    """Return what is said of a label: `phrase('hourglass', 'I see {label}')` is 'I see an hourglass'.
-
-    A template is what config.template_fault finds no fault with.
-    """
-    return template.format(label=with_article(label))
 
 
 def with_article(label: str) -> str:

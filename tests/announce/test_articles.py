@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.announce.articles import phrase, with_article
+from edge.announce.articles import with_article
+from edge.announce.wording import Words
+from edge.settings import AnnounceSettings
+from edge.stages import Term
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,8 @@ def test_labels_are_tidied(label: str, said: str) -> None:
 
 
 def test_template() -> None:
-    assert phrase("unicycle", "I see {label}") == "I see a unicycle"
-    assert phrase("{label}", "{{look}}: {label}!") == "{look}: a {label}!"
+    assert Words(AnnounceSettings()).sure(Term("unicycle")) == "I see a unicycle"
+    assert Words(AnnounceSettings(template="{{look}}: {label}!")).sure(Term("{label}")) == "{look}: a {label}!"
 
 
 def test_all_labels_of_imagenet(shared: Path) -> None:
