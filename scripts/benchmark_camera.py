@@ -32,6 +32,7 @@ import numpy as np
 from edge.cameras.child import Slot
 from edge.cameras.process import ProcessCamera
 from edge.engines import open_classifier
+from edge.host.processes import stat_fields
 from edge.models.checkpoint import find_checkpoint
 from edge.vision.thumbnail import make_thumbnail
 from edge.settings import CameraSettings
@@ -241,7 +242,7 @@ def processor_s(pid: int) -> float:
     while children:
         one = children.pop()
         try:
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            fields = stat_fields(one)
             children += [int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
         except OSError:
             continue

@@ -3,7 +3,7 @@
 
     scripts/peak.py edge run --frames 200 ...
 
-It is the largest sum of PSS of the process tree, sampled 50 times a second (edge/host/memory.py says why), as the
+It is the largest sum of PSS of the process tree, sampled 50 times a second (process_memory.py says why), as the
 memory budget promises to bound it. Prints to stderr, and exits as the command does.
 """
 
@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 
-from edge.host.memory import PeakSampler
+from process_memory import PeakSampler
 
 
 def main() -> int:

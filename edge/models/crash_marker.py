@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge.host.processes import stat_fields
 from edge.models.checkpoint import Checkpoint
 
 
@@ -83,7 +84,7 @@ def _began(pid: int) -> str:
     A process that has ended and only is not reaped counts as gone.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = stat_fields(pid)
     except OSError:
         return ""
     return "" if fields[0] == "Z" else fields[19]

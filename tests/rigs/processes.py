@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from edge.host.processes import stat_fields
+
 T = TypeVar("T")
 
 PATIENCE_S = 60.0
@@ -72,11 +74,11 @@ def temp_folder(pid: int) -> Path:
 def _living() -> list[tuple[int, int, int]]:
     """(process, parent, group), without those that are dead and only not reaped."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            state, parent, group = stat.read_text().rpartition(")")[2].split()[:3]
+            state, parent, group = stat_fields(int(folder.name))[:3]
         except OSError:  # it has just ended
             continue
         if state != "Z":
-            found.append((int(stat.parent.name), int(parent), int(group)))
+            found.append((int(folder.name), int(parent), int(group)))
     return found

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from process_memory import PeakSampler, pss_mib, tree
 from rigs.processes import wait_until
 
-from edge.host.memory import PeakSampler, peak_rss_mib, pss_mib, rss_mib, tree
+from edge.host.memory import peak_rss_mib, rss_mib
+from edge.host.processes import stat_fields
 
 ROOT = Path(__file__).resolve().parents[2]
 PEAK = ROOT / "scripts" / "peak.py"
@@ -95,7 +97,7 @@ def test_what_is_shared_counts_once(start: Callable[..., int]) -> None:
 def test_a_process_that_is_gone_takes_nothing() -> None:
     child = subprocess.Popen(["true"])
     # dead, but not yet waited for
-    wait_until(lambda: Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    wait_until(lambda: stat_fields(child.pid)[0] == "Z")
     assert (pss_mib(child.pid), rss_mib(child.pid)) == (0.0, 0.0)
     assert child.pid not in tree(os.getpid())
     child.wait()
