@@ -12,13 +12,11 @@ import environment  # noqa: F401, I001 - goes first: it may start this again in 
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +28,7 @@ from edge.errors import ModelError
 from edge.importer.symbol import UnsupportedError
 from edge.models.checkpoint import Checkpoint, from_json, to_json
 from edge.models.labels import read_labels
+from asked_child import AskedChild
 from random_networks import Made, make
 
 Floats = NDArray[np.float32]
@@ -52,65 +51,28 @@ def ask(checkpoint: Checkpoint, driver: str, inputs: Floats) -> Floats:
 
 
 def serve() -> None:
-    """The child: a line with a checkpoint and a file of inputs each."""
+    """The child (asked_child.py): it is asked about checkpoints."""
     for line in sys.stdin:
-        request = json.loads(line)
+        checkpoint, inputs, out = json.loads(line)
         try:
-            found = ask(from_json(request["checkpoint"]), MXNET, np.load(request["inputs"]))
-            np.save(request["out"], found)
+            np.save(out, ask(from_json(checkpoint), MXNET, np.load(inputs)))
             print("ok", flush=True)
         except ModelError as error:
             print(error, flush=True)
 
 
-class Fused:
-    """MXNet with its fusion, in a child that is started again when it has crashed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._child: subprocess.Popen[str] | None = None
-
-    def ask(self, made: Made) -> Floats | str:
-        """Return the probabilities, or why there are none."""
-        if self._child is None or self._child.poll() is not None:
-            self._child = subprocess.Popen(
-                [sys.executable, __file__, "--serve"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-            )
-        assert self._child.stdin
-        assert self._child.stdout
-        inputs, out = self._folder / "inputs.npy", self._folder / "out.npy"
-        np.save(inputs, made.inputs)
-        request: dict[str, Any] = {"checkpoint": to_json(made.checkpoint), "inputs": str(inputs), "out": str(out)}
-        print(json.dumps(request), file=self._child.stdin, flush=True)
-        answer = self._child.stdout.readline().strip()
-        if answer != "ok":
-            return answer or "died"
-        found: Floats = np.load(out)
-        return found
-
-    def close(self) -> None:
-        """End the child."""
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            for stream in (self._child.stdin, self._child.stdout):
-                if stream is not None:
-                    stream.close()
-
-
-def check(made: Made, fused: Fused, counts: Counter[str]) -> list[str]:
+def check(made: Made, fused: AskedChild, counts: Counter[str]) -> list[str]:
     """Return what is wrong with the engines' answers to one network, a line each."""
     answers: dict[str, Said | Failed] = {}
     engines = installed_engines()
     for driver in (UNFUSED, *engines):
         counts["asked"] += driver != UNFUSED
+        found: Floats | str
         try:
-            found = fused.ask(made) if driver == MXNET else ask(made.checkpoint, driver, made.inputs)
+            if driver == MXNET:
+                found = fused.ask(to_json(made.checkpoint), made.inputs)
+            else:
+                found = ask(made.checkpoint, driver, made.inputs)
         except UnsupportedError as error:
             counts["refused"] += 1
             counts[f"refused: {str(error).partition(': ')[2]}"] += 1
@@ -120,7 +82,7 @@ def check(made: Made, fused: Fused, counts: Counter[str]) -> list[str]:
             return [f"{driver}: {error}"]
         if isinstance(found, str):
             counts["the fusion fails"] += 1
-            answers[driver] = Failed(found, died=found == "died")
+            answers[driver] = Failed(found or "died", died=not found)
         else:
             answers[driver] = Said(found, made.independent, driver)
     agreed = judge("net", answers, read_labels(made.checkpoint.synset))
@@ -153,7 +115,7 @@ def main() -> int:
     wrong = 0
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edge-check-") as place:
-        fused = Fused(Path(place))
+        fused = AskedChild([sys.executable, __file__, "--serve"], Path(place))
         try:
             for seed in range(options.seed, options.seed + options.runs):
                 folder = Path(place) / "net"

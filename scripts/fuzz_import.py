@@ -25,7 +25,6 @@ import resource
 import shutil
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +36,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asked_child import AskedChild
 from edge.engines.onnx import import_onnxruntime
 from edge.errors import ModelError
 from edge.importer.graph import SCORES, Graph
@@ -458,52 +458,24 @@ for line in sys.stdin:
 
 
 class Mxnet:
-    """MXNet in a child, which is started again when it has crashed."""
+    """MXNet in a child (asked_child.py)."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._child: subprocess.Popen[str] | None = None
+        # its fusion of layers adds a convolution to what it has overwritten, where two layers read that
+        env = {**os.environ, "MXNET_SUBGRAPH_BACKEND": "NONE"}
+        self._child = AskedChild([sys.executable, "-c", _MXNET], folder, env)
 
     def scores(self, checkpoint: Checkpoint, pictures: Floats) -> Floats | str:
         """What it says of pictures; or that it refuses the checkpoint, or crashes."""
-        if self._child is None or self._child.poll() is not None:
-            self._child = subprocess.Popen(
-                [sys.executable, "-c", _MXNET],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-                # its fusion of layers adds a convolution to an overwritten input, if two layers read that input
-                env={**os.environ, "MXNET_SUBGRAPH_BACKEND": "NONE"},
-            )
-        assert self._child.stdin
-        assert self._child.stdout
         mean, std = (
             np.array(t, np.float32)[:, np.newaxis, np.newaxis] for t in (checkpoint.input.mean, checkpoint.input.std)
         )
-        np.save(self._folder / "in.npy", (pictures - mean) / std)
-        out = self._folder / "out.npy"
-        with contextlib.suppress(BrokenPipeError):
-            print(
-                json.dumps([checkpoint.prefix, str(self._folder / "in.npy"), str(out)]),
-                file=self._child.stdin,
-                flush=True,
-            )
-        answer = self._child.stdout.readline().strip()
-        if answer != "ok":
-            return answer or "crashed"
-        found: Floats = np.load(out)
-        return found
+        found = self._child.ask(checkpoint.prefix, (pictures - mean) / std)
+        return found if isinstance(found, np.ndarray) else found or "crashed"
 
     def close(self) -> None:
         """End the child."""
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            for stream in (self._child.stdin, self._child.stdout):
-                if stream is not None:
-                    stream.close()
+        self._child.close()
 
 
 def changed(seed: int, runs: int, folder: Path) -> Iterator[tuple[int, str, Checkpoint]]:
