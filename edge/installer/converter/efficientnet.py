@@ -6,7 +6,7 @@ the last stage are the same in all sizes. The arrays are called as in the packag
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.importer.params import write_params
 from edge.installer.converter.pth import read_pth
-from edge.installer.converter.structure import symbol_text
+from edge.installer.converter.structure import BATCH_NORM, Symbol
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -74,7 +74,7 @@ def convert(name: str, weights: Path, prefix: Path) -> None:
     """
     arrays = {key: array for key, array in read_pth(weights).items() if array.dtype == np.float32}
     try:
-        structure = _Structure(SIZES[name], arrays)
+        structure = _EfficientNet(SIZES[name], arrays)
     except (ValueError, LookupError) as error:
         said = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{weights}: {said}; this is no file of {name}") from error
@@ -82,31 +82,26 @@ def convert(name: str, weights: Path, prefix: Path) -> None:
     write_params(prefix.with_name(f"{prefix.name}-0000.params"), structure.params)
 
 
-class _Structure:
-    """The nodes of the symbol, and its parameters. What adds a layer returns its index, which the next takes."""
+class _EfficientNet(Symbol):
+    """The nodes of the symbol, and its parameters."""
 
     def __init__(self, size: Size, arrays: Arrays) -> None:
+        super().__init__(_EPSILON)
         self.params: dict[str, NDArray[np.float32]] = {}
         self._arrays, self._left = arrays, set(arrays)
-        self._nodes: list[dict[str, Any]] = []
         self._side = size.pixels
-        x = self._add("null", "data")
-        x = self._unit(x, ("_conv_stem", "_bn0"), "stem", (_STEM, 3), kernel=3, stride=2)
+        x = self._unit(self.data, ("_conv_stem", "_bn0"), "stem", (_STEM, 3), kernel=3, stride=2)
         channels = _STEM
         for number, (stage, stride) in enumerate(_blocks(size)):
             x = self._block(x, number, stage, stride, channels)
             channels = stage.filters
         x = self._unit(x, ("_conv_head", "_bn1"), "head", (_HEAD, channels))
-        x = self._add("Pooling", "pool", [x], kernel=(1, 1), pool_type="avg", global_pool=True)
+        x = self._add_mean_of_all(x, "pool")
         weight = self._parameter("fc_weight", "_fc.weight", (_LABELS, _HEAD))
         bias = self._parameter("fc_bias", "_fc.bias", (_LABELS,))
-        self._add("FullyConnected", "fc", [x, weight, bias], num_hidden=_LABELS, no_bias=False, flatten=True)
+        self._add_fully_connected("fc", [x, weight, bias], _LABELS)
         if self._left:
             raise ValueError(f"{min(self._left)[:80]!r} is no layer of it")
-
-    def symbol(self) -> str:
-        """Return the text of NAME-symbol.json."""
-        return symbol_text(self._nodes)
 
     def _block(self, x: int, number: int, stage: _Stage, stride: int, channels: int) -> int:
         theirs, own, inner, came = f"_blocks.{number}", f"block{number}", channels * stage.expand, x
@@ -119,7 +114,7 @@ class _Structure:
         names = (f"{theirs}._project_conv", f"{theirs}._bn2")
         x = self._unit(x, names, f"{own}_project", (stage.filters, inner), linear=True)
         if stride == 1 and channels == stage.filters:
-            x = self._add("elemwise_add", f"{own}_plus", [x, came])
+            x = self._add_sum(x, came, f"{own}_plus")
         return x
 
     def _unit(
@@ -152,11 +147,10 @@ class _Structure:
             "Convolution", f"{own}_conv", inputs, num_filter=filters, num_group=groups, no_bias=True, **window
         )
         inputs = [x]
-        for what, name in (("gamma", "weight"), ("beta", "bias")):
-            inputs.append(self._parameter(f"{own}_bn_{what}", f"{norm}.{name}", (filters,)))
-        for what in ("mean", "var"):
-            inputs.append(self._parameter(f"{own}_bn_moving_{what}", f"{norm}.running_{what}", (filters,), "aux"))
-        x = self._add("BatchNorm", f"{own}_bn", inputs, eps=_EPSILON, fix_gamma=False, use_global_stats=False)
+        for what, name in BATCH_NORM.items():
+            kind = "aux" if what.startswith("moving") else "arg"
+            inputs.append(self._parameter(f"{own}_bn_{what}", f"{norm}.{name}", (filters,), kind))
+        x = self._add_batch_norm(f"{own}_bn", inputs)
         return x if linear else self._add("clip", f"{own}_relu6", [x], a_min=0, a_max=6)
 
     def _parameter(self, name: str, theirs: str, shape: tuple[int, ...], kind: str = "arg") -> int:
@@ -169,13 +163,6 @@ class _Structure:
         if array.shape != shape:
             raise ValueError(f"{theirs} has the shape {array.shape}, and must have {shape}")
         return array
-
-    def _add(self, op: str, name: str, inputs: Sequence[int] = (), **attributes: object) -> int:
-        node: dict[str, Any] = {"op": op, "name": name, "inputs": [[index, 0, 0] for index in inputs]}
-        if attributes:
-            node["attrs"] = {key: str(value) for key, value in attributes.items()}
-        self._nodes.append(node)
-        return len(self._nodes) - 1
 
 
 def _blocks(size: Size) -> Iterator[tuple[_Stage, int]]:

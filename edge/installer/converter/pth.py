@@ -5,33 +5,22 @@ number, a protocol, how the machine stores numbers, the object, and the keys of 
 order, a count of 64 bits and the numbers. The object is an OrderedDict of tensors by name. A tensor is a call of
 torch._utils._rebuild_tensor_v2 with a storage, a place in it, a shape and strides.
 
-A pickle is a program that can call anything. So it is not Python's pickle that reads it, but the small machine below:
-it knows the twenty instructions that occur, and of globals only three kinds, none of which is imported or called.
+The pickles are read by pickles.py, which runs nothing.
 """
 
 import mmap
 import struct
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
+from edge.installer.converter.pickles import MOST_NAME, PickleReader, Storage, Tensor, said
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-_MOST_PICKLE = 2**18
-"""Bytes. EfficientNet-Lite2's has 56 kB; and Python takes a hundred times as much for what is worst in it."""
-_MOST_DEEP = 8
-"""Tuples and marks in each other. PyTorch nests three."""
-_MOST_DIMENSIONS = 8
-_MOST_NAME = 1024
-
-_DICT, _TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
-_STORAGES: dict[str, type[np.generic]] = {"torch FloatStorage": np.float32, "torch LongStorage": np.int64}
 
 
 def read_pth(path: Path) -> dict[str, NDArray[Any]]:
@@ -46,52 +35,12 @@ def read_pth(path: Path) -> dict[str, NDArray[Any]]:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; install its package again") from error
     except (ValueError, struct.error, OverflowError) as error:
-        said = " ".join(str(error).split())[:160]
-        raise ModelError(f"{path}: damaged, or no weights of PyTorch's old format: {said}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Global:
-    """A name that a pickle asks for. It stays a name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Storage:
-    """Where numbers lie."""
-
-    key: str
-    kind: type[np.generic]
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    """Which of them are an array."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    """In numbers, not bytes. What comes from TensorFlow is not in the order of its shape."""
-
-
-class _Tuple(tuple[Any, ...]):
-    """A tuple that knows how many are in each other."""
-
-    deep = 1
-
-
-class _Mark:
-    """Where the parts of a tuple, a dict or a list begin."""
-
-
-_MARK: Final = _Mark()
+        what = " ".join(str(error).split())[:160]
+        raise ModelError(f"{path}: damaged, or no weights of PyTorch's old format: {what}") from error
 
 
 def _arrays(data: mmap.mmap) -> dict[str, NDArray[Any]]:
-    reader = _Reader(data)
+    reader = PickleReader(data)
     if reader.load() != _MAGIC or reader.load() != _PROTOCOL:
         raise ValueError("it does not begin like one")
     machine = reader.load()
@@ -103,7 +52,7 @@ def _arrays(data: mmap.mmap) -> dict[str, NDArray[Any]]:
     places = _places(data, reader.offset, keys, reader.storages)
     arrays: dict[str, NDArray[Any]] = {}
     for name, tensor in named.items():
-        if not isinstance(tensor, _Tensor) or len(name) > _MOST_NAME or not name.isprintable():
+        if not isinstance(tensor, Tensor) or len(name) > MOST_NAME or not name.isprintable():
             raise ValueError(f"{name[:80]!r} is no tensor")
         kind = np.dtype(tensor.storage.kind).newbyteorder("<")
         start = places[tensor.storage.key] + tensor.offset * kind.itemsize
@@ -112,12 +61,12 @@ def _arrays(data: mmap.mmap) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _places(data: mmap.mmap, offset: int, keys: list[Any], storages: dict[str, _Storage]) -> dict[str, int]:
+def _places(data: mmap.mmap, offset: int, keys: list[Any], storages: dict[str, Storage]) -> dict[str, int]:
     """Where the numbers of each storage begin; together they must be the rest of the file."""
     places: dict[str, int] = {}
     for key in keys:
         if not isinstance(key, str) or key not in storages or key in places:
-            raise ValueError(f"the storage {_said(key)} is there twice, or belongs to no tensor")
+            raise ValueError(f"the storage {said(key)} is there twice, or belongs to no tensor")
         storage = storages[key]
         (count,) = struct.unpack_from("<q", data, offset)
         if count != storage.count:
@@ -129,220 +78,3 @@ def _places(data: mmap.mmap, offset: int, keys: list[Any], storages: dict[str, _
     if len(places) != len(storages) or offset != len(data):
         raise ValueError(f"its storages end at {offset}, and the file at {len(data)}")
     return places
-
-
-class _Reader:
-    """Runs one pickle after the other. Python's objects that they make are bounded by the bytes that they have."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self.offset = 0
-        self.storages: dict[str, _Storage] = {}
-        self._data = data
-
-    def load(self) -> Any:
-        """Return the object of the next pickle: numbers, texts, tuples, lists, dicts and tensors."""
-        self._end = min(len(self._data), self.offset + _MOST_PICKLE)
-        self._stack: list[Any] = []
-        self._marks = 0
-        self._memo: dict[int, Any] = {}
-        while (code := self._take(1)) != b".":
-            instruction = _INSTRUCTIONS.get(code)
-            if instruction is None:
-                raise ValueError(f"the instruction {code!r} at byte {self.offset - 1} is not known")
-            instruction(self)
-        found = self._pop()
-        if self._stack:
-            raise ValueError(f"a pickle leaves {len(self._stack)} things over")
-        return found
-
-    def _take(self, count: int) -> bytes:
-        if count > self._end - self.offset:
-            what = "the file ends" if self._end == len(self._data) else f"more than {_MOST_PICKLE} bytes"
-            raise ValueError(f"{what} in a pickle")
-        self.offset += count
-        return self._data[self.offset - count : self.offset]
-
-    def _number(self, layout: str) -> int:
-        (number,) = struct.unpack(f"<{layout}", self._take(struct.calcsize(f"<{layout}")))
-        return int(number)
-
-    def _text(self) -> str:
-        return self._take(self._number("I")).decode("utf-8")
-
-    def _push(self, value: Any) -> None:
-        self._stack.append(value)
-
-    def _pop(self) -> Any:
-        if not self._stack or self._stack[-1] is _MARK:
-            raise ValueError("a pickle takes what it has not made")
-        return self._stack.pop()
-
-    def _to_mark(self) -> list[Any]:
-        if not self._marks:
-            raise ValueError("a pickle takes what it has not made")
-        found = []
-        while (value := self._stack.pop()) is not _MARK:
-            found.append(value)
-        self._marks -= 1
-        found.reverse()
-        return found
-
-    def protocol(self) -> None:
-        """PROTO"""
-        if self._take(1) != b"\x02":
-            raise ValueError("a pickle is not of protocol 2")
-
-    def mark(self) -> None:
-        """MARK"""
-        self._marks += 1
-        if self._marks > _MOST_DEEP:
-            raise ValueError(f"more than {_MOST_DEEP} things in each other")
-        self._push(_MARK)
-
-    def line(self) -> str:
-        """A text up to the end of the line."""
-        found = bytearray()
-        while (one := self._take(1)) != b"\n":
-            found += one
-            if len(found) > _MOST_NAME:
-                raise ValueError("the name of a global does not end")
-        return found.decode("utf-8")
-
-    def find_global(self) -> None:
-        """GLOBAL: a module and a name in it."""
-        name = f"{self.line()} {self.line()}"
-        if name not in (_DICT, _TENSOR, *_STORAGES):
-            raise ValueError(f"it asks for {name[:80]!r}, which belongs to no weights")
-        self._push(_Global(name))
-
-    def put(self, layout: str) -> None:
-        """BINPUT: remember what was made last."""
-        value = self._pop()
-        self._push(value)
-        self._memo[self._number(layout)] = value
-
-    def get(self, layout: str) -> None:
-        """BINGET"""
-        number = self._number(layout)
-        if number not in self._memo:
-            raise ValueError("a pickle takes what it has not made")
-        self._push(self._memo[number])
-
-    def whole(self) -> None:
-        """LONG1: a whole number of any size; the magic number has ten bytes."""
-        count = self._number("B")
-        if count > 16:
-            raise ValueError(f"a number of {count} bytes")
-        self._push(int.from_bytes(self._take(count), "little", signed=True))
-
-    def tuple(self, parts: list[Any]) -> None:
-        """TUPLE, TUPLE1, ..."""
-        made = _Tuple(parts)
-        made.deep = 1 + max((part.deep for part in parts if isinstance(part, _Tuple)), default=0)
-        if made.deep > _MOST_DEEP:
-            raise ValueError(f"more than {_MOST_DEEP} things in each other")
-        self._push(made)
-
-    def set_items(self, items: list[Any]) -> None:
-        """SETITEM, SETITEMS: names and what they stand for."""
-        table = self._pop()
-        if not isinstance(table, dict) or len(items) % 2:
-            raise ValueError("a pickle fills what is no dictionary")
-        for name, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(name, str) or name in table:
-                raise ValueError(f"the name {_said(name)} is no text, or is there twice")
-            if isinstance(value, list) or value is table:
-                raise ValueError(f"{name[:80]!r} is no tensor")
-            table[name] = value
-        self._push(table)
-
-    def append(self, items: list[Any]) -> None:
-        """APPEND, APPENDS"""
-        made = self._pop()
-        if not isinstance(made, list) or not all(isinstance(item, str) for item in items):
-            raise ValueError("a pickle has a list of other things than texts")
-        made += items
-        self._push(made)
-
-    def storage(self) -> None:
-        """BINPERSID: a storage, by ('storage', its kind, its key, 'cpu', how many numbers, None)."""
-        match self._pop():
-            case ("storage", _Global(name), str(key), "cpu", int(count), None) if name in _STORAGES and count >= 0:
-                found = _Storage(key, _STORAGES[name], count)
-            case _:
-                raise ValueError("a storage is not described as one")
-        if self.storages.setdefault(key, found) != found:
-            raise ValueError(f"the storage {key[:40]!r} is described in two ways")
-        self._push(found)
-
-    def call(self) -> None:
-        """REDUCE: a new dictionary, or a tensor of a storage. Nothing is called."""
-        arguments, function = self._pop(), self._pop()
-        match function, arguments:
-            case _Global(name), () if name == _DICT:
-                self._push({})
-            case _Global(name), (_Storage() as storage, int(offset), tuple(shape), tuple(strides), bool(_), {}) if (
-                name == _TENSOR
-            ):
-                self._push(_tensor(storage, offset, shape, strides))
-            case _:
-                raise ValueError("it calls what belongs to no weights")
-
-    def build(self) -> None:
-        """BUILD: which releases the layers are of, which is of no use here."""
-        state, table = self._pop(), self._pop()
-        if not isinstance(table, dict) or not isinstance(state, dict) or set(state) != {"_metadata"}:
-            raise ValueError("it sets attributes that belong to no weights")
-        self._push(table)
-
-
-def _tensor(storage: _Storage, offset: int, shape: tuple[Any, ...], strides: tuple[Any, ...]) -> _Tensor:
-    """Check that an array lies within its storage, and is no larger."""
-    if len(shape) != len(strides) or len(shape) > _MOST_DIMENSIONS:
-        raise ValueError(f"a tensor of {len(shape)} dimensions has {len(strides)} strides")
-    if not all(type(number) is int and number > 0 for number in (*shape, *strides)):
-        raise ValueError("the shape of a tensor, or its strides, are no sizes")
-    said = f"a tensor of the shape {tuple(shape)}"
-    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    if offset < 0 or last >= storage.count or prod(shape) > storage.count:
-        raise ValueError(f"{said} is larger than its storage")
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _said(value: Any) -> str:
-    """A text as it is; of anything else only what it is, for a small tuple may be a long text."""
-    return repr(value[:80]) if isinstance(value, str) else f"(a {type(value).__name__})"
-
-
-# by the byte that stands for it: Python's pickletools tells what each does
-_INSTRUCTIONS = {
-    b"\x80": _Reader.protocol,
-    b"(": _Reader.mark,
-    b"c": _Reader.find_global,
-    b"q": lambda reader: reader.put("B"),
-    b"r": lambda reader: reader.put("I"),
-    b"h": lambda reader: reader.get("B"),
-    b"j": lambda reader: reader.get("I"),
-    b"N": lambda reader: reader._push(None),
-    b"\x88": lambda reader: reader._push(True),
-    b"\x89": lambda reader: reader._push(False),
-    b"K": lambda reader: reader._push(reader._number("B")),
-    b"M": lambda reader: reader._push(reader._number("H")),
-    b"J": lambda reader: reader._push(reader._number("i")),
-    b"\x8a": _Reader.whole,
-    b"X": lambda reader: reader._push(reader._text()),
-    b")": lambda reader: reader.tuple([]),
-    b"\x85": lambda reader: reader.tuple([reader._pop()]),
-    b"\x86": lambda reader: reader.tuple([reader._pop(), reader._pop()][::-1]),
-    b"\x87": lambda reader: reader.tuple([reader._pop(), reader._pop(), reader._pop()][::-1]),
-    b"t": lambda reader: reader.tuple(reader._to_mark()),
-    b"}": lambda reader: reader._push({}),
-    b"]": lambda reader: reader._push([]),
-    b"s": lambda reader: reader.set_items([reader._pop(), reader._pop()][::-1]),
-    b"u": lambda reader: reader.set_items(reader._to_mark()),
-    b"a": lambda reader: reader.append([reader._pop()]),
-    b"e": lambda reader: reader.append(reader._to_mark()),
-    b"Q": _Reader.storage,
-    b"R": _Reader.call,
-    b"b": _Reader.build,
-}

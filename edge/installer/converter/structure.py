@@ -36,17 +36,60 @@ class Array:
     """What it is called by others: by TIMM and IMGCLSMOB."""
 
 
-class Structure:
-    """The nodes of a symbol. What adds a layer returns its index, which is what the next takes as `x`."""
+BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var"}
+"""What a BatchNorm has learnt, in the order of its inputs: MXNet's names, and PyTorch's of the same."""
+
+
+class Symbol:
+    """The nodes of NAME-symbol.json. What adds one returns its index, which is what the next takes as `x`."""
+
+    def __init__(self, epsilon: float) -> None:
+        """`epsilon` is that of every BatchNorm."""
+        self._epsilon = epsilon
+        self._nodes: list[dict[str, Any]] = []
+        self.data = self._add("null", "data")
+
+    def symbol(self) -> str:
+        """Return the text of NAME-symbol.json, as MXNet 1.9 writes it; what was added last is the output."""
+        graph = {
+            "nodes": self._nodes,
+            "arg_nodes": [index for index, node in enumerate(self._nodes) if node["op"] == "null"],
+            "heads": [[len(self._nodes) - 1, 0, 0]],
+            "attrs": {"mxnet_version": ["int", _MXNET_VERSION]},
+        }
+        return json.dumps(graph, indent=1) + "\n"
+
+    def _add(self, op: str, name: str, inputs: Sequence[int] = (), **attributes: object) -> int:
+        node: dict[str, Any] = {"op": op, "name": name, "inputs": [[index, 0, 0] for index in inputs]}
+        if attributes:
+            node["attrs"] = {key: str(value) for key, value in attributes.items()}
+        self._nodes.append(node)
+        return len(self._nodes) - 1
+
+    def _add_batch_norm(self, name: str, inputs: Sequence[int]) -> int:
+        """`inputs` are x and what BATCH_NORM names."""
+        return self._add("BatchNorm", name, inputs, eps=self._epsilon, fix_gamma=False, use_global_stats=False)
+
+    def _add_fully_connected(self, name: str, inputs: Sequence[int], outputs: int) -> int:
+        """`inputs` are x, the matrix and what is added."""
+        return self._add("FullyConnected", name, inputs, num_hidden=outputs, no_bias=False, flatten=True)
+
+    def _add_mean_of_all(self, x: int, name: str) -> int:
+        """The mean of each channel."""
+        return self._add("Pooling", name, [x], kernel=(1, 1), pool_type="avg", global_pool=True)
+
+    def _add_sum(self, x: int, y: int, name: str) -> int:
+        return self._add("elemwise_add", name, [x, y])
+
+
+class Structure(Symbol):
+    """A network that others have too: what it is made of, and what they call its arrays."""
 
     def __init__(self, epsilon: float = 1e-5) -> None:
         """`epsilon` is that of every BatchNorm."""
+        super().__init__(epsilon)
         self.arrays: list[Array] = []
-        self._epsilon = epsilon
-        self._nodes: list[dict[str, Any]] = []
-        self._channels: dict[int, int] = {}
-        self.data = self._add("null", "data")
-        self._channels[self.data] = 3
+        self._channels: dict[int, int] = {self.data: 3}
 
     def convolution(
         self,
@@ -79,20 +122,19 @@ class Structure:
     def batch_norm(self, x: int, layer: Layer) -> int:
         """BatchNorm over the channels, with what was learnt of them."""
         channels = self._channels[x]
-        parts = (("gamma", "weight"), ("beta", "bias"), ("moving_mean", "running_mean"), ("moving_var", "running_var"))
         inputs = [x]
-        for own, timm in parts:
+        for own, timm in BATCH_NORM.items():
             gluon = own.replace("moving", "running")
             sources = {TIMM: f"{layer.timm}.{timm}", IMGCLSMOB: f"{layer.imgclsmob}.{gluon}"}
             kind = "aux" if own.startswith("moving") else "arg"
             inputs.append(self._variable(f"{layer.own}_{own}", (channels,), sources, kind))
-        found = self._add("BatchNorm", layer.own, inputs, eps=self._epsilon, fix_gamma=False, use_global_stats=False)
+        found = self._add_batch_norm(layer.own, inputs)
         self._channels[found] = channels
         return found
 
     def relu(self, x: int, name: str) -> int:
         """What is above zero."""
-        return self._same("Activation", name, [x], act_type="relu")
+        return self._as_wide_as(x, self._add("Activation", name, [x], act_type="relu"))
 
     def maximum(self, x: int, name: str, kernel: int, stride: int, pad: int = 0) -> int:
         """The largest of each window; one that would stand over the edge is left out."""
@@ -104,7 +146,7 @@ class Structure:
 
     def mean_of_all(self, x: int, name: str) -> int:
         """The mean of each channel."""
-        return self._same("Pooling", name, [x], kernel=(1, 1), pool_type="avg", global_pool=True)
+        return self._as_wide_as(x, self._add_mean_of_all(x, name))
 
     def join(self, parts: list[int], name: str) -> int:
         """The channels of all of them, one after the other."""
@@ -114,7 +156,7 @@ class Structure:
 
     def plus(self, x: int, y: int, name: str) -> int:
         """The sum."""
-        return self._same("elemwise_add", name, [x, y])
+        return self._as_wide_as(x, self._add_sum(x, y, name))
 
     def fully_connected(self, x: int, layer: Layer, inputs: int, outputs: int) -> int:
         """A matrix, of `inputs` numbers."""
@@ -123,23 +165,19 @@ class Structure:
             self._parameter(layer, "weight", (outputs, inputs)),
             self._parameter(layer, "bias", (outputs,)),
         ]
-        found = self._add("FullyConnected", layer.own, given, num_hidden=outputs, no_bias=False, flatten=True)
+        found = self._add_fully_connected(layer.own, given, outputs)
         self._channels[found] = outputs
         return found
-
-    def symbol(self) -> str:
-        """Return the text of NAME-symbol.json; what was added last is the output."""
-        return symbol_text(self._nodes)
 
     def _pool(self, x: int, name: str, window: tuple[int, int, int], **attributes: object) -> int:
         """`window` is its side, its step and the padding: pixels."""
         sides = {key: (one, one) for key, one in zip(("kernel", "stride", "pad"), window, strict=True)}
-        return self._same("Pooling", name, [x], pooling_convention="valid", **sides, **attributes)
+        found = self._add("Pooling", name, [x], pooling_convention="valid", **sides, **attributes)
+        return self._as_wide_as(x, found)
 
-    def _same(self, op: str, name: str, inputs: list[int], **attributes: object) -> int:
-        """A layer that gives as many channels as it gets."""
-        found = self._add(op, name, inputs, **attributes)
-        self._channels[found] = self._channels[inputs[0]]
+    def _as_wide_as(self, x: int, found: int) -> int:
+        """Note that a layer gives as many channels as `x` does; return the layer."""
+        self._channels[found] = self._channels[x]
         return found
 
     def _parameter(self, layer: Layer, what: str, shape: tuple[int, ...]) -> int:
@@ -149,21 +187,3 @@ class Structure:
     def _variable(self, name: str, shape: tuple[int, ...], sources: Mapping[str, str], kind: str) -> int:
         self.arrays.append(Array(f"{kind}:{name}", shape, sources))
         return self._add("null", name)
-
-    def _add(self, op: str, name: str, inputs: list[int] | None = None, **attributes: object) -> int:
-        node: dict[str, Any] = {"op": op, "name": name, "inputs": [[index, 0, 0] for index in inputs or []]}
-        if attributes:
-            node["attrs"] = {key: str(value) for key, value in attributes.items()}
-        self._nodes.append(node)
-        return len(self._nodes) - 1
-
-
-def symbol_text(nodes: Sequence[Mapping[str, Any]]) -> str:
-    """Return the text of NAME-symbol.json for nodes in their order; the last one is the output."""
-    graph = {
-        "nodes": nodes,
-        "arg_nodes": [index for index, node in enumerate(nodes) if node["op"] == "null"],
-        "heads": [[len(nodes) - 1, 0, 0]],
-        "attrs": {"mxnet_version": ["int", _MXNET_VERSION]},
-    }
-    return json.dumps(graph, indent=1) + "\n"
