@@ -44,7 +44,7 @@ from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Checkpoint
 from edge.models.labels import read_labels
 from edge.models.packages import find_member, is_here
-from edge.models.store import Answer
+from edge.models.manifest import Answer
 from edge.installer.packaged import (
     Int8,
     make_checkpoint,

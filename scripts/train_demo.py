@@ -45,7 +45,7 @@ from edge.engines.preprocess import to_input
 from edge.models.calibration import fitted_to, note_calibration
 from edge.models.calibration_file import Calibration
 from edge.models.checkpoint import InputSpec, find_checkpoint
-from edge.models.store import write_manifest
+from edge.models.manifest import write_manifest
 from edge.models.temperature_scaling import confidences, ece, fit, log_of
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]

@@ -19,7 +19,7 @@ from edge.cli.table import WIDTH, mib, milliseconds, table
 from edge.errors import EX_CONFIG, EX_OK, ModelError
 from edge.models.checkpoint import ModelInfo
 from edge.models.labels import read_labels
-from edge.models.store import PACKAGE
+from edge.models.manifest import PACKAGE
 from edge.selection.choice import RESERVE_MIB, RESERVE_SHARE, no_model_fits
 
 if TYPE_CHECKING:

@@ -33,9 +33,10 @@ from edge.importer.params import open_params
 from edge.importer.quantised import FLOAT32
 from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
+from edge.models.entries import keep_entry, read_entries
 from edge.models.fingerprint import fingerprint
 from edge.models.labels import Label, read_labels
-from edge.models.store import Answer, keep_entry, read_entries
+from edge.models.manifest import Answer
 
 Floats = NDArray[np.float32]
 MXNET = ENGINES[0]

@@ -19,8 +19,8 @@ from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.host.memory import rss_mib
 from edge.models.checkpoint import Checkpoint, to_json
+from edge.models.manifest import Answer, Examined
 from edge.models.measurements import Measurement
-from edge.models.store import Answer, Examined
 from edge.worker import Worker
 
 FRAMES = 30

@@ -15,7 +15,7 @@ from edge.engines import Network
 from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32, INT8
 from edge.models.checkpoint import InputSpec
-from edge.models.store import Answer
+from edge.models.manifest import Answer
 from edge.stages import Frame, Pixels
 from edge.vision.images import read_image
 

@@ -1,9 +1,16 @@
-"""Files that survive a power cut: whole, as they were or as they are to be."""
+"""Files and folders that survive a power cut: whole, as they were or as they are to be."""
 
 import contextlib
+import ctypes
+import errno
+import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 def write_text(path: Path, text: str, like: Path | None = None) -> None:
@@ -28,6 +35,11 @@ def write_text(path: Path, text: str, like: Path | None = None) -> None:
             part.unlink(missing_ok=True)
 
 
+def write_json(path: Path, table: Mapping[str, Any]) -> None:
+    """Replace a file as a whole, or not at all. Raises OSError."""
+    write_text(path, json.dumps(table, indent=1, sort_keys=True) + "\n")
+
+
 def to_disk(path: Path) -> None:
     """Until the disk has a file, a power cut could leave a name without its bytes; until it has a folder, no name."""
     number = os.open(path, os.O_RDONLY)
@@ -35,3 +47,21 @@ def to_disk(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def exchange(new: Path, place: Path) -> None:
+    """Put a folder in the place of another, or where nothing is, so that nobody ever sees neither."""
+    if not place.exists():
+        new.rename(place)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    ends = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(place))
+    if libc.renameat2(*ends, ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number), str(place))
+    # a file system that cannot exchange (NFS, FAT): for a moment there is none of that name
+    old = new.with_name(f"{new.name}.old")
+    place.rename(old)
+    new.rename(place)

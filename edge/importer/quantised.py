@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelError
-from edge.host.atomic import to_disk
+from edge.host.atomic import exchange, to_disk
 from edge.importer.cache import ABOUT, describe, key_of, whole_graph
 from edge.importer.graph import GRAPH, WEIGHTS, Graph
 from edge.models.checkpoint import DEMO, Checkpoint
 from edge.models.fingerprint import fingerprint
-from edge.models.store import Answer, exchange
+from edge.models.manifest import Answer
 
 FLOAT32, INT8 = "float32", "int8"
 OURS = "comes with edge: "

@@ -24,8 +24,9 @@ from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders
 from edge.models.crash_marker import CrashMarker
 from edge.models.fetch import Fetcher
 from edge.models.fingerprint import fingerprint
+from edge.models.manifest import Examined
 from edge.models.measurements import Measurement, Measurements
-from edge.models.store import Examined, Store
+from edge.models.store import Store
 from edge.worker import Worker
 
 CONVERT_TIMEOUT_S = 600.0

@@ -36,20 +36,9 @@ from edge.models.calibration import fitted_to
 from edge.models.calibration_file import Calibration, write_calibration
 from edge.models.catalogue import Entry
 from edge.models.checkpoint import Checkpoint, ModelInfo, find_checkpoint
+from edge.models.manifest import PACKAGE, Answer, Examined, Manifest, sha256, write_manifest
 from edge.models.packages import find_member, install_again, not_here
-from edge.models.store import (
-    PACKAGE,
-    Answer,
-    Examined,
-    Installed,
-    Manifest,
-    Store,
-    look_into,
-    sha256,
-    to_toml,
-    verify,
-    write_manifest,
-)
+from edge.models.store import Installed, Store, look_into, to_toml, verify
 
 _ROOM = 2**20
 """Bytes for what is small: labels, structure, notes."""

@@ -23,9 +23,10 @@ from typing import IO, Any
 
 from edge import __version__
 from edge.errors import FetchError, ModelError
+from edge.host.atomic import write_json
 from edge.models.catalogue import CHECKPOINT, Entry, Source
 from edge.models.checkpoint import Checkpoint, ModelInfo
-from edge.models.store import sha256, write_json
+from edge.models.manifest import sha256
 
 FOLDER = ".fetch"
 PINS = "pins.json"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge.models.store import keep_entry, read_entries
+from edge.models.entries import keep_entry, read_entries
 
 
 @dataclass(frozen=True)

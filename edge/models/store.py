@@ -8,67 +8,31 @@ Nothing half done is ever seen: a model is put together in a hidden folder and e
 """
 
 import contextlib
-import ctypes
 import dataclasses
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edge.errors import ModelError
-from edge.host.atomic import to_disk, write_text
+from edge.host.atomic import exchange, to_disk
 from edge.models.calibration_file import write_calibration
 from edge.models.checkpoint import Checkpoint, store_folders
 from edge.models.labels import read_labels
+from edge.models.manifest import Examined, Manifest, read_manifest, sha256, write_manifest
 
-MANIFEST = "manifest.json"
-PACKAGE = "the Python package "
-"""So begins the origin of what came in one."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("auto", "demo")
 _ALONG = (".int8",)
 """Folders beside the parameters that belong to them (importer/quantised.py)."""
-_CHUNK = 2**20
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of the known picture (engines/selftest.py)."""
-
-    id: str
-    label: str
-    probability: float
-    engine: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What edge noted when it installed a model."""
-
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """sha256 and bytes by file name."""
-    origin: str = ""
-    """Where the files came from, for people."""
-    parameters: int = 0
-    """How many numbers the model has learnt."""
-    answer: Answer | None = None
-    licence: str = ""
-    """Of the weights, as SPDX calls it; empty: not known."""
-    package: str = ""
-    """The Python package that it came in; empty: it did not."""
-    temperature: float | None = None
-    """The one that came with it, which edge's developers have fitted; None: none did."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +50,6 @@ class Installed:
     def digests(self) -> Mapping[str, str] | None:
         """SHA-256 by file name, as noted; None where nothing was."""
         return {name: one["sha256"] for name, one in self.manifest.files.items()} if self.manifest else None
-
-
-@dataclass(frozen=True)
-class Examined:
-    """What running a model before it is installed has shown."""
-
-    parameters: int
-    answer: Answer
 
 
 def installed(stores: Iterable[Path] | None = None) -> list[Installed]:
@@ -116,49 +72,6 @@ def look_into(folder: Path) -> Installed:
         return Installed(folder.name, folder, problem=str(error))
 
 
-def read_manifest(folder: Path) -> Manifest | None:
-    """Return what was noted of the model in a folder; None when nothing was. Raises ModelError when it is damaged."""
-    path = folder / MANIFEST
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        answer = table["answer"]
-        for one in table["files"].values():
-            str(one["sha256"]), int(one["bytes"])
-        known = Answer(**answer) if answer else None
-        return Manifest(
-            files=table["files"],
-            origin=table["origin"],
-            parameters=table["parameters"],
-            answer=known,
-            licence=str(table.get("licence", "")),
-            package=str(table.get("package", "")),
-            temperature=table.get("temperature"),
-        )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: damaged ({error}); install the model again: edge models add or fetch") from error
-
-
-def write_manifest(
-    checkpoint: Checkpoint,
-    examined: Examined,
-    origin: str,
-    licence: str = "",
-    *,
-    package: str = "",
-    temperature: float | None = None,
-) -> Manifest:
-    """Note checksums and answer of a checkpoint beside its files."""
-    files = {
-        path.name: {"sha256": sha256(path), "bytes": path.stat().st_size}
-        for path in (checkpoint.symbol, checkpoint.params, checkpoint.synset)
-    }
-    manifest = Manifest(files, origin, examined.parameters, examined.answer, licence, package, temperature)
-    write_json(checkpoint.symbol.parent / MANIFEST, dataclasses.asdict(manifest))
-    return manifest
-
-
 def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]:
     """Return what is wrong with the files of an installed model, a line each; nothing when they are as installed."""
     if one.problem:
@@ -178,12 +91,6 @@ def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]
         except OSError as error:
             faults.append(f"{path}: {error.strerror}")
     return [f"{fault}; install the model again: edge models add or fetch" for fault in faults]
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def default_store() -> Path:
@@ -335,49 +242,3 @@ def to_toml(checkpoint: Checkpoint) -> str:
         # JSON's texts, numbers, lists and truth values are TOML's too
         lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
-
-
-def write_json(path: Path, table: Mapping[str, Any]) -> None:
-    """Replace a file as a whole, or not at all. Raises OSError."""
-    write_text(path, json.dumps(table, indent=1, sort_keys=True) + "\n")
-
-
-def read_entries(path: Path) -> dict[str, Any]:
-    """Return the entries of a file that `keep_entry` writes; one that cannot be read has none."""
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {key: one for key, one in table.items() if isinstance(one, dict)} if isinstance(table, dict) else {}
-
-
-def keep_entry(folders: Sequence[Path], file: str, key: str, entry: Mapping[str, Any]) -> bool:
-    """Write an entry into the file of the first folder that can be written to; return False when none can."""
-    for folder in folders:
-        if folder != folders[0] and not folder.parent.is_dir():
-            continue  # there is no service here, and it is not for us to make its store
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / file, read_entries(folder / file) | {key: entry})
-        except OSError:
-            continue
-        return True
-    return False
-
-
-def exchange(new: Path, place: Path) -> None:
-    """Put a folder in the place of another, or where nothing is, so that nobody ever sees neither."""
-    if not place.exists():
-        new.rename(place)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    ends = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(place))
-    if libc.renameat2(*ends, ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
-        return
-    number = ctypes.get_errno()
-    if number not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(number, os.strerror(number), str(place))
-    # a file system that cannot exchange (NFS, FAT): for a moment there is none of that name
-    old = new.with_name(f"{new.name}.old")
-    place.rename(old)
-    new.rename(place)

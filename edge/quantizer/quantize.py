@@ -23,7 +23,7 @@ from edge.importer.cache import ABOUT, graph_of, key_of
 from edge.importer.graph import Graph
 from edge.importer.quantised import FLOAT32, INT8, Figures, QuantisedInfo, quantised_folder, to_table
 from edge.models.checkpoint import Checkpoint
-from edge.models.store import Answer
+from edge.models.manifest import Answer
 from edge.quantizer.judge import LEAST_AGREEMENT, MOST_MOVED, compare, divergence
 from edge.quantizer.tools import MIN_MAX, PERCENTILES, Ranges, Tools
 from edge.quantizer.views import Parts, Picture, views_each, views_of

@@ -5,7 +5,8 @@ from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32, about_quantised
 from edge.models.crash_marker import CrashMarker
-from edge.models.store import Answer, verify
+from edge.models.manifest import Answer
+from edge.models.store import verify
 from edge.selection.option import Option
 from edge.stages import Classifier
 

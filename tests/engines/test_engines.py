@@ -21,7 +21,7 @@ from edge.errors import ModelError
 from edge.importer.cache import FOLDER, graph_of
 from edge.importer.graph import GRAPH, WEIGHTS
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders
-from edge.models.store import read_manifest
+from edge.models.manifest import read_manifest
 
 pytestmark = pytest.mark.integration
 

@@ -32,7 +32,7 @@ from edge.engines.preprocess import to_input
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint, InputSpec, find_checkpoint
 from edge.models.labels import Label
-from edge.models.store import Answer
+from edge.models.manifest import Answer
 
 ANSWER = Answer("n0", "thing 0", float(np.float32(0.7)), "mxnet")
 THINGS = [Label(f"n{number}", (f"thing {number}",)) for number in range(4)]

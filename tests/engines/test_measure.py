@@ -16,8 +16,8 @@ from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
 from edge.models.fingerprint import fingerprint
+from edge.models.manifest import sha256
 from edge.models.measurements import Measurement, Measurements
-from edge.models.store import sha256
 
 DEMO = Path(str(resources.files("edge") / "data" / "demo"))
 MXNET, MODULE = Backend("mxnet"), Backend("module")

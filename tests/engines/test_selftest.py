@@ -6,7 +6,7 @@ import pytest
 
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
-from edge.models.store import Answer
+from edge.models.manifest import Answer
 from edge.stages import Frame, Prediction, Timing
 
 TOLERANCE = TOLERANCES["float32"]

@@ -43,9 +43,10 @@ from edge.models.calibration_file import Calibration
 from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Checkpoint, InputSpec, find_checkpoint
 from edge.models.fingerprint import fingerprint
+from edge.models.manifest import read_manifest
 from edge.models.measurements import Measurement, Measurements
 from edge.models.packages import find_member, is_here
-from edge.models.store import Store, installed, look_into, read_manifest, verify
+from edge.models.store import Store, installed, look_into, verify
 from edge.selection.selector import ModelSelector
 from edge.vision.images import read_image
 

@@ -29,7 +29,8 @@ from edge.models.calibration import fitted_to, in_force, note_calibration
 from edge.models.calibration_file import Calibration
 from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
 from edge.models.labels import Label
-from edge.models.store import Answer, Store, look_into, read_manifest, verify
+from edge.models.manifest import Answer, read_manifest
+from edge.models.store import Store, look_into, verify
 from edge.models.temperature_scaling import Fit, ece, fit, fit_temperature, log_of, reliability, tempered
 from edge.stages import Frame, Pixels
 from edge.vision.images import read_image

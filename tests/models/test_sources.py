@@ -262,7 +262,8 @@ def test_an_older_manifest_has_no_licence(store: Path, capsys: pytest.CaptureFix
     """And one with a licence has nothing that an older edge would stumble over."""
     from rigs.stores import DEMO, unexamined
 
-    from edge.models.store import Store, read_manifest
+    from edge.models.manifest import read_manifest
+    from edge.models.store import Store
 
     Store(store).add(find_checkpoint(str(DEMO)), "own", unexamined, "added from here", licence="MIT")
     path = store / "own" / "manifest.json"

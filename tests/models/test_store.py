@@ -15,7 +15,8 @@ from edge.engines.backend import Backend
 from edge.engines.measure import examine
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint, find_checkpoint
-from edge.models.store import Answer, Examined, Store, installed, sha256, to_toml, verify
+from edge.models.manifest import Answer, Examined, sha256
+from edge.models.store import Store, installed, to_toml, verify
 
 FILES = {"net-symbol.json", "net-0000.params", "synset.txt", "model.toml", "calibration.json", "manifest.json"}
 
@@ -206,7 +207,8 @@ ADDING = """
 import sys
 from pathlib import Path
 from edge.models.checkpoint import find_checkpoint
-from edge.models.store import Answer, Examined, Store
+from edge.models.manifest import Answer, Examined
+from edge.models.store import Store
 while True:
     Store(Path(sys.argv[1])).add(
         find_checkpoint("demo"), "net", lambda c: Examined(1, Answer("a", "b", 0.5, "mxnet")), "again"

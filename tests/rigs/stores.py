@@ -14,8 +14,8 @@ from edge.engines.backend import Backend
 from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.fingerprint import fingerprint
+from edge.models.manifest import Answer, Examined
 from edge.models.measurements import Measurement, Measurements
-from edge.models.store import Answer, Examined
 from edge.settings import CameraSettings
 from edge.stages import EndOfFrames
 
