@@ -45,13 +45,8 @@ from edge.models.checkpoint import Checkpoint
 from edge.models.labels import read_labels
 from edge.models.packages import find_member, is_here
 from edge.models.manifest import Answer
-from edge.installer.packaged import (
-    Int8,
-    make_checkpoint,
-    make_int8,
-    means_from_text,
-    means_to_text,
-)
+from edge.installer.measured import Int8, means_from_text, means_to_text
+from edge.installer.packaged import make_checkpoint, make_int8
 from edge.quantizer.judge import compare, divergence, passes
 from edge.quantizer.tools import MIN_MAX, Ranges, Tools
 from edge.quantizer.views import views_each, views_of

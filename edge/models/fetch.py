@@ -4,43 +4,33 @@ What has come so far lies in STORE/.fetch/NAME and is taken up again by the next
 model: the files become a checkpoint in that folder, and Store.add does the rest.
 """
 
-import contextlib
 import errno
 import fcntl
 import hashlib
-import http.client
 import json
 import shutil
-import urllib.error
 import urllib.parse
-import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from edge import __version__
 from edge.errors import FetchError, ModelError
 from edge.host.atomic import write_json
 from edge.models.catalogue import CHECKPOINT, Entry, Source
 from edge.models.checkpoint import Checkpoint, ModelInfo
+from edge.models.download import TIMEOUT_S, Downloader, Progress, UnavailableError
 from edge.models.manifest import sha256
 
 FOLDER = ".fetch"
 PINS = "pins.json"
-TIMEOUT_S = 20.0
-"""How long a host may be silent."""
-TRIES = 4
-"""How often a cut connection is taken up again, each time with something new; then the next host is asked."""
 _CHUNK = 2**16
 _MIB = 2**20
 _ALGORITHMS = {40: "sha1", 64: "sha256"}
 """By how many hexadecimal digits a checksum has."""
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with a file's name, the bytes that are there, and all (None: the host does not say)."""
 Tell = Callable[[str], None]
 Convert = Callable[[Source, Path, Path], None]
 """(source, its weights, prefix): writes prefix-symbol.json and prefix-0000.params. Raises ModelError for weights that
@@ -76,9 +66,8 @@ class Fetcher:
         """
         self._store = store
         self._origin = origin
-        self._progress = progress
         self._tell = tell
-        self._timeout_s = timeout_s
+        self._downloader = Downloader(progress, room, timeout_s)
         self._pinned: list[str] = []
         self._room = room
 
@@ -98,7 +87,7 @@ class Fetcher:
                 for number, (source, host) in enumerate(places, 1):
                     try:
                         return self._from(entry, source, host, folder, convert)
-                    except _UnavailableError as error:
+                    except UnavailableError as error:
                         faults.append(f"{_shown(host)}: {error}")
                         if number < len(places):
                             following = places[number][1]
@@ -148,7 +137,7 @@ class Fetcher:
             except ModelError as error:
                 if not source.checksum:
                     weights.unlink(missing_ok=True)
-                raise _UnavailableError(str(error)) from error
+                raise UnavailableError(str(error)) from error
         top1, top5 = (source.top1, source.top5) if source.top1 is not None else (entry.top1, entry.top5)
         about = ModelInfo(top1, top5, f"{source.title or entry.title}, from {_shown(host)}")
         checkpoint = Checkpoint(entry.name, symbol, params, synset, source.input, about=about)
@@ -161,7 +150,7 @@ class Fetcher:
         for host in self._hosts(hosts):
             try:
                 return self._get(host, path, folder)
-            except _UnavailableError as error:
+            except UnavailableError as error:
                 faults.append(f"{_shown(host)}: {error}")
         # any other model of the same labels has them too
         pin = self._pins().get(path)
@@ -169,7 +158,7 @@ class Fetcher:
             if pin is not None and sha256(other) == pin["sha256"]:
                 self._tell(f"Labels: those of {other.parent.name}, which are the same.")
                 return Path(shutil.copyfile(other, folder / "synset.txt"))
-        raise _UnavailableError(f"the labels {path} are not to be had ({'; '.join(faults)})")
+        raise UnavailableError(f"the labels {path} are not to be had ({'; '.join(faults)})")
 
     def _check_room(self, entry: Entry) -> None:
         """Say what the download takes, and refuse it where the disk has not that."""
@@ -194,7 +183,7 @@ class Fetcher:
         if plain.exists() and self._is_known(plain, path, checksum):
             return plain  # complete since an earlier try
         if host.startswith(("http://", "https://")):
-            self._download(urllib.parse.urljoin(host, path), folder / name)
+            self._downloader.download(urllib.parse.urljoin(host, path), folder / name)
         else:
             self._copy(Path(host), path, folder)
         if plain.name != name and (folder / name).exists():
@@ -213,7 +202,7 @@ class Fetcher:
                 (folder / name).unlink(missing_ok=True)
                 shutil.copyfile(candidate, folder / (_unzipped(name) if candidate.suffix != ".zip" else name))
                 return
-        raise _UnavailableError(f"there is no {name}")
+        raise UnavailableError(f"there is no {name}")
 
     def _verify(self, file: Path, path: str, checksum: str) -> None:
         """Compare with the published checksum, else with the one that was pinned when it was first fetched."""
@@ -221,7 +210,7 @@ class Fetcher:
             if not _matches(file, checksum):
                 file.unlink()
                 kind = _ALGORITHMS[len(checksum)].upper().replace("SHA", "SHA-")
-                raise _UnavailableError(f"{file.name} is not what was published (its {kind} is another)")
+                raise UnavailableError(f"{file.name} is not what was published (its {kind} is another)")
             return
         pins, found = self._pins(), sha256(file)
         pinned = pins.get(path)
@@ -232,7 +221,7 @@ class Fetcher:
             write_json(self._store / PINS, pins)
         elif pinned["sha256"] != found:
             file.unlink()
-            raise _UnavailableError(
+            raise UnavailableError(
                 f"{file.name} is not what it was when it was first fetched; if that is right, delete its entry in "
                 f"{self._store / PINS}"
             )
@@ -252,92 +241,6 @@ class Fetcher:
         if not isinstance(pins, dict):
             raise ModelError(f"{path}: not a table; delete it to pin anew")
         return pins
-
-    def _download(self, url: str, target: Path) -> None:
-        """Bring the file, taking up what an earlier try has left."""
-        part = target.with_name(f"{target.name}.part")
-        note = target.with_name(f"{target.name}.json")
-        for _ in range(TRIES):
-            before = part.stat().st_size if part.exists() else 0
-            try:
-                with self._open(url, part, note) as (response, total):
-                    self._save(response, part, total, target.name)
-                break
-            except (http.client.HTTPException, TimeoutError, ConnectionError, CutError) as error:
-                if part.exists() and part.stat().st_size > before:
-                    continue  # it came further: worth another try
-                raise _UnavailableError(_reason(error)) from error
-        else:
-            raise _UnavailableError(f"the connection was cut {TRIES} times; run it again to go on from there")
-        part.replace(target)
-        note.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _open(self, url: str, part: Path, note: Path) -> Iterator[tuple[IO[bytes], int | None]]:
-        """The response and the size of the whole file; `part` is cut to where the response goes on."""
-        headers = {"User-Agent": f"edge/{__version__}", "Accept-Encoding": "identity"}
-        have = part.stat().st_size if part.exists() else 0
-        noted = _read_note(note)
-        # only what is provably the same file is taken up again
-        validator = noted.get("validator", "") if noted.get("url") == url else ""
-        if have and validator:
-            headers |= {"Range": f"bytes={have}-", "If-Range": validator}
-        try:
-            response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=self._timeout_s)
-        except urllib.error.HTTPError as error:
-            if error.code == 416:  # what we have is not a part of what is there now
-                part.unlink(missing_ok=True)
-            raise _UnavailableError(f"HTTP status {error.code}") from error
-        except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
-            raise _UnavailableError(_reason(error)) from error
-        with response:
-            length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdigit() else None
-            if response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                total = None if total is None else total + have
-            else:
-                part.unlink(missing_ok=True)
-                etag = response.headers.get("ETag", "")
-                validator = "" if etag.startswith("W/") else etag or response.headers.get("Last-Modified", "")
-                write_json(note, {"url": url, "validator": validator})
-                have = 0
-            if total is not None and total - have > self._room(part.parent):
-                raise FetchError(
-                    f"{part.parent}: {target_name(part)} has {total / _MIB:.0f} MiB, and there are "
-                    f"{self._room(part.parent) / _MIB:.0f} MiB free; remove a model or name another folder with --store"
-                )
-            yield response, total
-
-    def _save(self, response: IO[bytes], part: Path, total: int | None, name: str) -> None:
-        with part.open("ab") as file:
-            done = file.tell()
-            while chunk := read_piece(response):
-                file.write(chunk)
-                done += len(chunk)
-                self._progress(name, done, total)
-        if total is not None and done != total:
-            raise CutError(f"the connection was cut after {done} of {total} bytes")
-
-
-class _UnavailableError(Exception):
-    """This host does not have it; the next may."""
-
-
-class CutError(Exception):
-    """The connection ended before the file did."""
-
-
-def read_piece(response: IO[bytes]) -> bytes:
-    """The next piece of a file. What the network does to it is a cut, whatever its errno: no fault of the disk's."""
-    try:
-        return response.read(_CHUNK)
-    except OSError as error:
-        raise CutError(_reason(error)) from error
-
-
-def target_name(part: Path) -> str:
-    """The name of the file that a partial one will become."""
-    return part.name.removesuffix(".part")
 
 
 def _matches(file: Path, checksum: str) -> bool:
@@ -363,25 +266,8 @@ def _unzip(archive: Path, plain: Path) -> None:
             part.replace(plain)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
         archive.unlink()
-        raise _UnavailableError(f"{archive.name} is no zip with {plain.name} in it") from error
+        raise UnavailableError(f"{archive.name} is no zip with {plain.name} in it") from error
     archive.unlink()
-
-
-def _read_note(path: Path) -> Mapping[str, str]:
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
-def _reason(error: BaseException) -> str:
-    """A few words for a person."""
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, TimeoutError):
-        return "no answer in time"
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return " ".join(str(text).split())
 
 
 def _shown(host: str) -> str:

@@ -15,7 +15,7 @@ from edge.importer.cache import graph_of
 from edge.importer.graph import Graph
 from edge.importer.int8 import make_int8_graph
 from edge.installer.converter.efficientnet import convert
-from edge.installer.packaged import means_from_text, means_to_text
+from edge.installer.measured import means_from_text, means_to_text
 from edge.models.checkpoint import Checkpoint, InputSpec, find_checkpoint
 from edge.quantizer.tools import Tools, import_tools
 from edge.stages import Pixels

@@ -21,7 +21,8 @@ from rigs.http import FileServer, serving
 from edge.cli import main
 from edge.errors import FetchError, ModelError
 from edge.models.catalogue import Entry, Source, load_catalogue
-from edge.models.fetch import CutError, Fetched, Fetcher, read_piece
+from edge.models.download import CutError, read_piece
+from edge.models.fetch import Fetched, Fetcher
 from edge.models.store import installed, verify
 
 pytestmark = pytest.mark.integration

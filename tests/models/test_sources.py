@@ -110,13 +110,13 @@ def all_published() -> dict[str, bytes]:
 class Run:
     """One fetch from a server on the loopback, with what it told."""
 
-    def __init__(self, store: Path, urls: dict[str, list[str]]) -> None:
+    def __init__(self, store: Path, urls: dict[str, list[str]], timeout_s: float = 5.0) -> None:
         self.told: list[str] = []
         (store / "catalogue.toml").write_text(
             catalogue_toml(load_catalogue()[NAME], urls, {kind: digest(kind, data) for kind, data in FILES.items()})
         )
         self.entry = load_catalogue([store])[NAME]
-        self.fetcher = Fetcher(store, tell=self.told.append, timeout_s=5.0)
+        self.fetcher = Fetcher(store, tell=self.told.append, timeout_s=timeout_s)
 
     def fetch(self) -> Fetched:
         return self.fetcher.fetch(self.entry, convert_nothing)
@@ -156,8 +156,7 @@ def test_what_the_first_does_not_have_the_second_gives(server: FileServer, store
         elif fault == "silent":
             ill.stall_after = 0
         url = "http://127.0.0.1:9/" if fault == "dead" else ill.url
-        run = Run(store, {"imgclsmob": [url], "timm": [server.url]})
-        run.fetcher._timeout_s = 0.5
+        run = Run(store, {"imgclsmob": [url], "timm": [server.url]}, timeout_s=0.5)
         fetched = run.fetch()
     assert fetched.checkpoint.params.read_bytes() == FILES["timm"]
     assert (fetched.licence, fetched.checkpoint.about.top1) == ("Apache-2.0", 0.7747)
