@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge import __version__
 from edge.cli import control, models
-from edge.cli.calibrate import calibrate
 from edge.cli.common import overrides_of, settings_of
 from edge.cli.compare import bench, compare, uncalibrated
 from edge.cli.doctor import doctor
-from edge.cli.quantize import quantize
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
@@ -374,7 +372,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all installed models)")
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    sub = command(calibrate, "calibrate a model's confidence on labelled images")
+    sub = command(models.calibrate, "calibrate a model's confidence on labelled images")
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument(
         "--images", type=Path, metavar="DIR", help="folder of the images: at least 200, better 1000 or more"
@@ -386,7 +384,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("--remove", action="store_true", help="remove the calibration")
     sub.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
-    sub = command(quantize, "make and judge the int8 version of a model, on images like those of its camera")
+    sub = command(models.quantize, "make and judge the int8 version of a model, on images like those of its camera")
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument("--images", type=Path, metavar="DIR", help="folder of the images: at least 12, better 100 or more")
     sub.add_argument("--from-camera", action="store_true", help="use frames of the camera instead")

@@ -1,5 +1,6 @@
 """Plain tables for a terminal of 80 columns."""
 
+import textwrap
 from collections.abc import Sequence
 
 WIDTH = 80
@@ -33,3 +34,8 @@ def mib(size: float) -> str:
 def milliseconds(value: float) -> str:
     """'55 ms', one digit more below 10."""
     return f"{value:.1f} ms" if value < 9.95 else f"{value:.0f} ms"
+
+
+def wrapped(text: str) -> str:
+    """Return a text in lines of at most WIDTH letters."""
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)

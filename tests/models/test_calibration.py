@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rigs.stores import DEMO, unexamined
 
 from edge.cli import main
-from edge.cli.calibrate import read_labelled
+from edge.cli.models.calibrate import read_labelled
 from edge.cli.table import WIDTH
 from edge.engines import open_classifier
 from edge.engines.preprocess import to_input
@@ -739,7 +739,7 @@ def test_what_cannot_be_calibrated_is_one_line(terminal: Terminal, net: Path, tm
 
 
 def test_the_table_of_a_fit_stays_in_80_columns() -> None:
-    from edge.cli.calibrate import report
+    from edge.cli.models.calibrate import report
 
     found: Sequence[Fit] = [fit(*answers(1000, truth)) for truth in (0.4, 2.5)]
     for one in found:

