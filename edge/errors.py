@@ -4,6 +4,7 @@ A message is one line and names what is wrong, where (file, key, value), and wha
 translated where they occur with `raise ... from`. The numbers are those of sysexits.h.
 """
 
+import errno
 import re
 
 EX_OK = 0
@@ -17,6 +18,11 @@ EX_CONFIG = 78
 def one_line(error: BaseException) -> str:
     """Return what an error of somebody else says, without its line breaks."""
     return " ".join(str(error).split())
+
+
+def os_reason(error: OSError) -> str:
+    """Return in a few words why something could not be read or written."""
+    return "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
 
 
 def hide_secrets(url: str) -> str:

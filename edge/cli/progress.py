@@ -6,6 +6,12 @@ from types import TracebackType
 from typing import Self, TextIO
 
 
+def bar(name: str, done: int, total: int, what: str) -> str:
+    """Return a line: the name, a bar that fills, and `what`."""
+    filled = round(24 * done / total) if total else 0
+    return f"{name}  {'#' * filled}{'.' * (24 - filled)}  {what}"
+
+
 class Progress:
     """Writes to stderr, so that what a program reads from stdout stays clean."""
 

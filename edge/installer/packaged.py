@@ -29,7 +29,8 @@ from edge.models.calibration import fitted_to
 from edge.models.calibration_file import Calibration, write_calibration
 from edge.models.catalogue import Entry
 from edge.models.checkpoint import Checkpoint, ModelInfo, find_checkpoint
-from edge.models.manifest import PACKAGE, Examined, Manifest, sha256, write_manifest
+from edge.models.fingerprint import sha256
+from edge.models.manifest import PACKAGE, Examined, Manifest, write_manifest
 from edge.models.packages import find_member, install_again, not_here
 from edge.models.store import Installed, Store, look_into, to_toml, verify
 

@@ -4,7 +4,6 @@ What has come so far lies in STORE/.fetch/NAME and is taken up again by the next
 model: the files become a checkpoint in that folder, and Store.add does the rest.
 """
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -17,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import FetchError, ModelError
+from edge.errors import FetchError, ModelError, os_reason
 from edge.host.atomic import write_json
 from edge.models.catalogue import CHECKPOINT, Entry, Source
 from edge.models.checkpoint import Checkpoint, ModelInfo
 from edge.models.download import TIMEOUT_S, Downloader, Progress, UnavailableError
-from edge.models.manifest import sha256
+from edge.models.fingerprint import sha256
 
 FOLDER = ".fetch"
 PINS = "pins.json"
@@ -98,10 +97,9 @@ class Fetcher:
                 f"{folder}: {entry.name} is being fetched already, by another process; wait for it"
             ) from error
         except OSError as error:
-            what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
             raise FetchError(
-                f"{error.filename or folder}: {what}; what was installed is as it was. Free some space, run it as the "
-                "owner of the folder (sudo), or name another with --store"
+                f"{error.filename or folder}: {os_reason(error)}; what was installed is as it was. Free some space, "
+                "run it as the owner of the folder (sudo), or name another with --store"
             ) from error
         raise FetchError(
             f"{entry.name} cannot be had now ({'; '.join(dict.fromkeys(faults))}). Name a folder with its files or a "

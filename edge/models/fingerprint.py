@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint
@@ -19,8 +20,13 @@ def fingerprint(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None
             parts.append(digests[path.name])
             continue
         try:
-            with path.open("rb") as file:
-                parts.append(hashlib.file_digest(file, "sha256").hexdigest())
+            parts.append(sha256(path))
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror}; copy it again") from error
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,6 @@
 """manifest.json beside an installed network: checksums, where it came from, and what it said of the known picture."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from edge.errors import ModelError
 from edge.host.atomic import write_json
 from edge.models.checkpoint import Checkpoint
+from edge.models.fingerprint import sha256
 
 MANIFEST = "manifest.json"
 PACKAGE = "the Python package "
@@ -92,9 +92,3 @@ def write_manifest(
     manifest = Manifest(files, origin, examined.parameters, examined.answer, licence, package, temperature)
     write_json(checkpoint.symbol.parent / MANIFEST, dataclasses.asdict(manifest))
     return manifest
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,6 @@ Nothing half done is ever seen: a model is put together in a hidden folder and e
 
 import contextlib
 import dataclasses
-import errno
 import fcntl
 import json
 import os
@@ -21,12 +20,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import ModelError
+from edge.errors import ModelError, os_reason
 from edge.host.atomic import exchange, to_disk
 from edge.models.calibration_file import write_calibration
 from edge.models.checkpoint import Checkpoint, store_folders
+from edge.models.fingerprint import sha256
 from edge.models.labels import read_labels
-from edge.models.manifest import Examined, Manifest, read_manifest, sha256, write_manifest
+from edge.models.manifest import Examined, Manifest, read_manifest, write_manifest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("auto", "demo")
@@ -213,10 +213,9 @@ class Store:
                     shutil.rmtree(scratch, ignore_errors=True)
         except OSError as error:
             where = error.filename or self.folder
-            what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
             raise ModelError(
-                f"{where}: {what}; nothing was changed. Free some space, run it as the owner of the folder (sudo), or "
-                "name another with --store"
+                f"{where}: {os_reason(error)}; nothing was changed. Free some space, run it as the owner of the folder "
+                "(sudo), or name another with --store"
             ) from error
 
 

@@ -15,8 +15,7 @@ from edge.engines.measure import measure, measure_side_by_side, percentile
 from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
-from edge.models.fingerprint import fingerprint
-from edge.models.manifest import sha256
+from edge.models.fingerprint import fingerprint, sha256
 from edge.models.measurements import Measurement, Measurements
 
 DEMO = Path(str(resources.files("edge") / "data" / "demo"))

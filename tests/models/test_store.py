@@ -15,7 +15,8 @@ from edge.engines.backend import Backend
 from edge.engines.measure import examine
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint, find_checkpoint
-from edge.models.manifest import Answer, Examined, sha256
+from edge.models.fingerprint import sha256
+from edge.models.manifest import Answer, Examined
 from edge.models.store import Store, installed, to_toml, verify
 
 FILES = {"net-symbol.json", "net-0000.params", "synset.txt", "model.toml", "calibration.json", "manifest.json"}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cli.common import settings_of
-from edge.cli.progress import Progress
+from edge.cli.progress import Progress, bar
 from edge.cli.table import table
 from edge.errors import EX_OK, CameraError, ModelError, one_line
 from edge.models.labels import Label
@@ -237,6 +237,7 @@ def _ask(
         raise ModelError(
             f"{len(labelled)} pictures are too few: a calibration takes {LEAST_PICTURES} at least, better 1000 or more"
         )
+    total = len(labelled)
     most_left_out = max(_FEW, len(labelled) // _FEW_SHARE)
     left_out = 0
     # what it is calibrated with by now does not matter, not even that it is void
@@ -250,7 +251,7 @@ def _ask(
             )
         outputs, accepted = [], []
         for number, one in enumerate(labelled, start=1):
-            progress.show(_bar(checkpoint.name, number, len(labelled)))
+            progress.show(bar(checkpoint.name[:28], number, total, f"{number} of {total} pictures"))
             try:
                 pixels = read_image(one.path)
             except CameraError as error:
@@ -267,8 +268,3 @@ def _ask(
     finally:
         network.close()
     return np.stack(outputs), np.stack(accepted), left_out
-
-
-def _bar(name: str, done: int, total: int) -> str:
-    filled = round(24 * done / total)
-    return f"{name[:28]}  {'#' * filled}{'.' * (24 - filled)}  {done} of {total} pictures"

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from edge.cli.common import settings_of
-from edge.cli.progress import Progress
+from edge.cli.progress import Progress, bar
 from edge.cli.table import table
 from edge.errors import EX_OK, CameraError, ModelError
 from edge.stages import EndOfFrames, Pixels
@@ -230,5 +230,4 @@ def _same(pixels: Pixels) -> Pixels:
 
 
 def _show(progress: Progress, name: str, what: str, done: int, total: int) -> None:
-    filled = round(24 * done / total) if total else 0
-    progress.show(f"{name[:24]}  {'#' * filled}{'.' * (24 - filled)}  {what} {done} of {total}")
+    progress.show(bar(name[:24], done, total, f"{what} {done} of {total}"))

@@ -28,20 +28,12 @@ def convolution(net: Builder, index: int, node: Node, attributes: Attributes) ->
     """Convolution over two dimensions, with what can be folded into it."""
     x = net.value(node, 0)
     kernel, stride, pad, dilate = _window(attributes)
-    filters, groups = attributes.whole("num_filter"), attributes.whole("num_group", 1)
-    no_bias = attributes.flag("no_bias", False)
-    attributes.choice("layout", "NCHW", "None")
-    attributes.ignore("workspace", "cudnn_tune", "cudnn_off")
-    attributes.end()
-    takes(node, 2 if no_bias else 3)
-    four_dimensions(node, x)
-    channels = x.shape[1]
-    need(node, groups > 0 and channels % groups == 0 and filters % groups == 0, f"{groups} groups do not divide")
+    filters, groups, no_bias = _filters(node, attributes, x, no_bias=False)
     sides = tuple(
         (side + 2 * p - d * (k - 1) - 1) // s + 1
         for side, k, s, p, d in zip(x.shape[2:], kernel, stride, pad, dilate, strict=True)
     )
-    shape = (filters, channels // groups, *kernel)
+    shape = (filters, x.shape[1] // groups, *kernel)
     scale, shift = _batch_norm_after(net, index, filters)
     mean, std = _normalisation_before(net, node, pad, groups)
     inputs = [x]
@@ -146,6 +138,19 @@ def fully_connected(net: Builder, _index: int, node: Node, attributes: Attribute
     return net.add("Gemm", node, inputs, (x.shape[0], outputs), transB=1)
 
 
+def _filters(node: Node, attributes: Attributes, x: Value, *, no_bias: bool) -> tuple[int, int, bool]:
+    """Return (filters, groups, whether there is no bias) when these fit the input; `no_bias` is the default."""
+    filters, groups = attributes.whole("num_filter"), attributes.whole("num_group", 1)
+    no_bias = attributes.flag("no_bias", no_bias)
+    attributes.choice("layout", "NCHW", "None")
+    attributes.ignore("workspace", "cudnn_tune", "cudnn_off")
+    attributes.end()
+    takes(node, 2 if no_bias else 3)
+    four_dimensions(node, x)
+    need(node, groups > 0 and x.shape[1] % groups == 0 and filters % groups == 0, f"{groups} groups do not divide")
+    return filters, groups, no_bias
+
+
 def deconvolution(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
     """A convolution the other way round: each number of the input is spread over a window of the output."""
     x = net.value(node, 0)
@@ -153,15 +158,8 @@ def deconvolution(net: Builder, _index: int, node: Node, attributes: Attributes)
     adjust = attributes.tuple("adj", ()) or (0, 0)
     # of MXNet with oneDNN this fails too
     support(node, not any(attributes.tuple("target_shape", ())), "target_shape is not supported")
-    filters, groups = attributes.whole("num_filter"), attributes.whole("num_group", 1)
-    no_bias = attributes.flag("no_bias", True)
-    attributes.choice("layout", "NCHW", "None")
-    attributes.ignore("workspace", "cudnn_tune", "cudnn_off")
-    attributes.end()
-    takes(node, 2 if no_bias else 3)
-    four_dimensions(node, x)
+    filters, groups, no_bias = _filters(node, attributes, x, no_bias=True)
     support(node, len(adjust) == 2, f"adj = {adjust} must have two numbers, as kernel has")
-    need(node, groups > 0 and x.shape[1] % groups == 0 and filters % groups == 0, f"{groups} groups do not divide")
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilate, strict=True))
     support(node, all(a < max(s, d) for a, s, d in zip(adjust, stride, dilate, strict=True)), f"adj = {adjust}")
     sides = tuple(

@@ -140,13 +140,17 @@ def _in_order(net: Builder, node: Node, x: Value, places: tuple[int, ...]) -> Va
     return net.add("Transpose", node, [x], tuple(x.shape[place] for place in places), perm=places)
 
 
-def concat(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """All inputs behind each other."""
-    dim = attributes.integer("dim", 1)
+def _all_inputs(net: Builder, node: Node, attributes: Attributes) -> list[Value]:
     count = attributes.whole("num_args", len(node.inputs))
     attributes.end()
     need(node, count == len(node.inputs) > 0, f"num_args = {count}, and it has {len(node.inputs)} inputs")
-    values = [net.value(node, number) for number in range(count)]
+    return [net.value(node, number) for number in range(count)]
+
+
+def concat(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
+    """All inputs behind each other."""
+    dim = attributes.integer("dim", 1)
+    values = _all_inputs(net, node, attributes)
     first = values[0].shape
     axis = axis_of(node, dim, len(first), "dim")
     return _joined(net, node, values, axis)
@@ -155,10 +159,7 @@ def concat(net: Builder, _index: int, node: Node, attributes: Attributes) -> Val
 def stack(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
     """All inputs behind each other along a new dimension."""
     axis = attributes.integer("axis", 0)
-    count = attributes.whole("num_args", len(node.inputs))
-    attributes.end()
-    need(node, count == len(node.inputs) > 0, f"num_args = {count}, and it has {len(node.inputs)} inputs")
-    values = [net.value(node, number) for number in range(count)]
+    values = _all_inputs(net, node, attributes)
     place = axis_of(node, axis, len(values[0].shape) + 1)
     longer = [reshaped(net, node, one, (*one.shape[:place], 1, *one.shape[place:])) for one in values]
     return _joined(net, node, longer, place)
