@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge.errors import ModelError, os_reason
-from edge.models.calibration_file import Calibration, write_calibration
+from edge.models.calibration_file import CALIBRATION, Calibration, write_calibration
 from edge.models.checkpoint import Checkpoint, calibration_in_toml
 from edge.models.fingerprint import fingerprint
 
@@ -52,6 +52,6 @@ def note_calibration(checkpoint: Checkpoint, calibration: Calibration | None) ->
         return write_calibration(folder, calibration, calibration_in_toml(folder), like=checkpoint.symbol)
     except OSError as error:
         raise ModelError(
-            f"{error.filename or folder}: {os_reason(error)}; nothing was changed. Run it as the owner of the folder "
-            "(sudo)"
+            f"{folder / CALIBRATION}: {os_reason(error)}; nothing was changed. Run it as the owner of the folder "
+            "(sudo), or free some space"
         ) from error
