@@ -8,7 +8,7 @@ import itertools
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import bundle
@@ -305,48 +305,75 @@ def rows(page: str) -> dict[str, set[str]]:
     return found
 
 
-def calls() -> Iterator[ast.Call]:
+def functions() -> Iterator[ast.FunctionDef]:
     for source in SOURCES:
-        yield from (node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Call))
+        yield from (node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.FunctionDef))
 
 
-def names_of(node: ast.expr) -> set[str]:
+def value_of(node: ast.expr, function: ast.FunctionDef) -> ast.expr:
+    """Return what a local variable was assigned, and any other expression as it is."""
+    if isinstance(node, ast.Name):
+        for one in ast.walk(function):
+            if isinstance(one, ast.Assign) and any(isinstance(at, ast.Name) and at.id == node.id for at in one.targets):
+                return one.value
+    return node
+
+
+def names_of(node: ast.expr, function: ast.FunctionDef) -> set[str]:
     """Return the texts that an expression may be: a constant, or either side of 'a if b else c'."""
+    node = value_of(node, function)
     if isinstance(node, ast.IfExp):
-        return names_of(node.body) | names_of(node.orelse)
+        return names_of(node.body, function) | names_of(node.orelse, function)
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+
+def keys_of(fields: Iterable[tuple[str | None, ast.expr]], function: ast.FunctionDef) -> set[str]:
+    """Return the names of keyword arguments, or the keys of a dict; a name of None is an unpacked local dict."""
+    found = set()
+    for key, value in fields:
+        if key is not None:
+            found.add(key)
+        else:
+            unpacked = value_of(value, function)
+            assert isinstance(unpacked, ast.Dict), ast.unparse(value)
+            found |= keys_of(entries(unpacked), function)
+    return found
+
+
+def entries(node: ast.Dict) -> list[tuple[str | None, ast.expr]]:
+    """Return (key, value) of each entry of a dict; the key of an unpacked one is None."""
+    return [
+        (str(key.value) if isinstance(key, ast.Constant) else None, value)
+        for key, value in zip(node.keys, node.values, strict=True)
+    ]
 
 
 def test_the_page_of_events_has_what_is_emitted() -> None:
     emitted: dict[str, set[str]] = {}
-    dynamic = 0
-    for call in calls():
-        if isinstance(call.func, ast.Attribute) and call.func.attr == "emit" and call.args:
-            names = names_of(call.args[0])
-            dynamic += not names
-            for one in names:
-                emitted.setdefault(one, set()).update(word.arg for word in call.keywords if word.arg)
-    # the reporter emits 'paused' or 'resumed' by a variable
-    assert dynamic == 1
-    emitted |= {"paused": set(), "resumed": set()}
+    for function in functions():
+        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and ast.unparse(call.func).endswith("events.emit"):
+                names = names_of(call.args[0], function)
+                assert names, ast.unparse(call)
+                for one in names:
+                    fields = keys_of(((word.arg, word.value) for word in call.keywords), function)
+                    emitted.setdefault(one, set()).update(fields)
     assert rows("events.md") == emitted
 
 
 def test_the_page_of_the_journal_has_its_fields() -> None:
-    told: dict[str, set[str]] = {}
-    dynamic = 0
-    for call in calls():
-        words = {word.arg: word.value for word in call.keywords if word.arg}
-        if "event" not in words:
-            continue
-        names = names_of(words["event"])
-        dynamic += not names
-        for one in names:
-            fields = {f"EDGE_{word.upper()}" for word in words if word not in ("event", "priority")}
-            told.setdefault(one, set()).update(fields)
-    assert dynamic == 1  # the same
-    told |= {"paused": set(), "resumed": set()}
-    assert rows("journal.md") == told
+    logged: dict[str, set[str]] = {}
+    for function in functions():
+        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+            extra = next((word.value for word in call.keywords if word.arg == "extra"), None)
+            if not isinstance(extra, ast.Dict) or "event" not in (key for key, _ in entries(extra)):
+                continue
+            names = names_of(dict(entries(extra))["event"], function)
+            assert names, ast.unparse(call)
+            for one in names:
+                fields = {f"EDGE_{key.upper()}" for key in keys_of(entries(extra), function) - {"event"}}
+                logged.setdefault(one, set()).update(fields)
+    assert rows("journal.md") == logged
 
 
 def test_the_page_of_exit_codes_has_all_of_them() -> None:
