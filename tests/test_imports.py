@@ -127,7 +127,7 @@ BREAKS = [
     ("doctor", "edge.doctor.model", "edge.daemon.equipment"),
     ("doctor", "edge.doctor", "edge.engines"),
     ("cli", "edge.cli.control", "edge.daemon.control_state"),
-    ("cli", "edge.cli.quantize", "edge.cameras.opencv"),
+    ("cli", "edge.cli.models.quantize", "edge.cameras.opencv"),
 ]
 
 
