@@ -1,6 +1,6 @@
 """A model that could run here, with what is known of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from edge.engines.agreement import UNKNOWN, Agreement
@@ -117,9 +117,17 @@ class Options:
         return next(option for option in self if option.name == name)
 
     def replace(self, option: Option) -> None:
-        """Put an option in the place of the one of the same name."""
+        """Put an option in the place of the one that `get` returns for its name."""
         for options in (self.eligible, self._others):
-            options[:] = [option if old.name == option.name else old for old in options]
+            for index, old in enumerate(options):
+                if old.name == option.name:
+                    options[index] = option
+                    return
+
+    def rebuild(self, build: Callable[[Checkpoint, Installed | None], Option]) -> None:
+        """Put in the place of each option what `build` makes of its checkpoint and folder."""
+        for options in (self.eligible, self._others):
+            options[:] = [build(old.checkpoint, old.installed) for old in options]
 
     def reject(self, name: str, why: str) -> None:
         """Let the model of that name not run any more."""

@@ -121,24 +121,28 @@ def find_options(
     `clip`: the demo clip is what is looked at, which is drawn for the demo: a model that nobody has chosen is no match
     for it. `tell` hears of models that cannot be used. Raises ModelError where that is the named one.
     """
-    # first, so that what is wrong with the named one is told once, as the error
-    named = None if name == "auto" else inventory.find(name)
-    stored = []
+    if name == "auto":
+        stored = _stored_options(inventory, builder, tell)
+        if stored and not (clip and all(option.candidate.came_along for option in stored)):
+            return Options(stored)
+        return Options([builder.build(*inventory.find_demo())])
+    # first, so that what is wrong with it is told once, as the error
+    named = inventory.find(name)
+    stored = _stored_options(inventory, builder, tell)
+    if name == DEMO:
+        return Options([builder.build(*inventory.find_demo())], stored)
+    chosen = next((option for option in stored if option.checkpoint == named), None) or builder.build(named, None)
+    return Options([chosen], [option for option in stored if option is not chosen])
+
+
+def _stored_options(inventory: Inventory, builder: OptionBuilder, tell: Callable[[str], None]) -> list[Option]:
+    found = []
     for one in inventory.installed():
         try:
-            stored.append(builder.build(inventory.find(one.name), one))
+            found.append(builder.build(inventory.find(one.name), one))
         except ModelError as error:
             tell(f"{error}.")
-    if named is not None:
-        if name == DEMO:
-            chosen = builder.build(*inventory.find_demo())
-        else:
-            in_store = (option for option in stored if option.checkpoint == named)
-            chosen = next(in_store, None) or builder.build(named, None)
-        return Options([chosen], [option for option in stored if option is not chosen])
-    if stored and not (clip and all(option.candidate.came_along for option in stored)):
-        return Options(stored)
-    return Options([builder.build(*inventory.find_demo())])
+    return found
 
 
 def whole_catalogue(options: Options, catalogue: Mapping[str, Entry], board: str) -> list[Candidate]:

@@ -60,28 +60,30 @@ class Recovery:
 
     def _take_leaner_engine(self, verdicts: Sequence[Verdict]) -> bool:
         """Let another engine serve where no model fits with the default one: with ONNX Runtime each takes less."""
-        others = [
-            engine for engine in self._others() if not precision_problem(Backend(engine, self._builder.precision))
-        ]
-        budget_mib = self._limits.budget.mib
+        precision, budget_mib = self._builder.precision, self._limits.budget.mib
+        others = [engine for engine in self._others() if not precision_problem(Backend(engine, precision))]
         if not others or not lacks_memory(verdicts, self._limits.budget):
             return False
-        needs = [(one.need_mib, one) for one in verdicts if one.need_mib is not None and not one.candidate.rejected]
-        need, smallest = min(needs, key=lambda pair: pair[0])
-        if need - budget_mib > LEANER_MIB:
+        allowed = [one for one in verdicts if not one.candidate.rejected]
+        needs = [(one.need_mib, one.candidate.name) for one in allowed if one.need_mib is not None]
+        need_mib, name = min(needs, key=lambda pair: pair[0])
+        if need_mib - budget_mib > LEANER_MIB:
             return False
-        name = smallest.candidate.name
         self._use(others[0])
-        with contextlib.suppress(ModelError):
-            option = self._options.get(name)
-            if not option.measured:
+        if not self._fits_measured(name):
+            self._use(DEFAULT)
+            return False
+        self._tell(stands_in(others[0], f"with {DEFAULT} {name} needs {need_mib:.0f} of {budget_mib:.0f} MiB"))
+        return True
+
+    def _fits_measured(self, name: str) -> bool:
+        """Return whether any model fits, once the one of that name is measured."""
+        option = self._options.get(name)
+        if not option.measured:
+            with contextlib.suppress(ModelError):
                 self._options.replace(self._measurer.measure(option))
         candidates = [option.candidate for option in self._options.eligible]
-        if any(verdict.fits for verdict in self._limits.choose(candidates)):
-            self._tell(stands_in(others[0], f"with {DEFAULT} {name} needs {need:.0f} of {budget_mib:.0f} MiB"))
-            return True
-        self._use(DEFAULT)
-        return False
+        return any(verdict.fits for verdict in self._limits.choose(candidates))
 
     def _take_working_engine(self) -> bool:
         """Let another engine serve where the default one is installed and cannot be imported."""
@@ -100,8 +102,7 @@ class Recovery:
 
     def _use(self, engine: str) -> None:
         self._builder.engines = (engine,)
-        for option in self._options:
-            self._options.replace(self._builder.build(option.checkpoint, option.installed))
+        self._options.rebuild(self._builder.build)
 
     def _install_again(self, option: Option, error: ModelError) -> bool:
         """Make a model anew that is damaged and came with edge: nobody need be there for it."""

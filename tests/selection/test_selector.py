@@ -239,6 +239,19 @@ def test_a_checkpoint_outside_of_the_store_runs_by_its_path(tmp_path: Path, mach
     assert House(machine, name=str(tmp_path / "mine" / "demo")).open() == "demo"
 
 
+def test_a_path_goes_before_a_stored_model_of_the_same_name(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also once another engine serves: both become other options then."""
+    store = store_of(data(tmp_path), machine, mine=300)
+    folder = tmp_path / "other" / "mine"
+    shutil.copytree(store / "mine", folder)
+    broken(monkeypatch)
+    house = House(machine, name=str(folder / "mine"))
+    assert (house.open(), house.selector.option.engine) == ("mine", "onnx")
+    assert house.selector.option.checkpoint.params.parent == folder
+
+
 # ---- engines
 
 
