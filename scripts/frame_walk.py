@@ -47,7 +47,7 @@ class Call:
     callee: CodeType
     arguments: list[Any]
     begun: int
-    """Its place in the order of what happened: calls and returns."""
+    """Its place in the order of calls and returns."""
     ended: int = 0
     returned: Any = None
 
@@ -181,7 +181,7 @@ def _is_made_by_edge(value: Any) -> bool:
 
 
 def function_at(code: CodeType) -> tuple[int, str]:
-    """Return the line of a function's `def`, and the first sentence of what is written about it.
+    """Return the line of a function's `def`, and the first sentence of its description.
 
     That is its docstring, or that of the Protocol's method which it fulfils. Raises SystemExit where there is none.
     """
@@ -242,16 +242,16 @@ def text(hops: list[Call]) -> str:
         [
             "# The walk of one frame",
             "",
-            "From the camera to the speaker within the daemon, in the order in which it happens. Written by",
-            "`scripts/frame_walk.py --write` from a run of",
+            "This page is for developers who want to know what happens to a frame, from the camera to the speaker.",
+            "`scripts/frame_walk.py --write` wrote it from a traced run of",
             "",
             f"    edge {command}",
             "",
-            "that was traced: it is the first frame that made it say something. Each row is a call from one module to",
-            "another that gets the frame, or what was made of it, and returns something. Who is only told, as the",
-            "reporter is, has no row. [stages.py](../edge/stages.py) has the types. A live camera is read through",
+            "It shows the first frame that leads to an announcement. Each row is a call from one module to another",
+            "that receives the frame, or a result made from it, and returns something. Modules that only receive,",
+            "such as the reporter, have no row. [stages.py](../edge/stages.py) has the types. A live camera is read through",
             "[cameras/process.py](../edge/cameras/process.py), and a voice is reached through",
-            "[speech/process.py](../edge/speech/process.py): their other sides are processes of their own",
+            "[speech/process.py](../edge/speech/process.py), because both run in separate processes",
             "([how the code is organised](structure.md)).",
             "",
             "| hop | function | what it does | it returns | called in |",

@@ -461,7 +461,7 @@ class Mxnet:
     """MXNet in a child (asked_child.py)."""
 
     def __init__(self, folder: Path) -> None:
-        # its fusion of layers adds a convolution to what it has overwritten, where two layers read that
+        # its fusion of layers adds a convolution to an overwritten input, if two layers read that input
         env = {**os.environ, "MXNET_SUBGRAPH_BACKEND": "NONE"}
         self._child = AskedChild([sys.executable, "-c", _MXNET], folder, env)
 

@@ -162,7 +162,7 @@ def needed(imports: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 
 def children(graph: grimp.ImportGraph) -> dict[str, list[str]]:
-    """Return who starts each module that edge/worker.py runs in a process of its own: what has an `open_driver`."""
+    """Return who starts each module that edge/worker.py runs in a separate process: modules with an `open_driver`."""
     programs = {}
     for path in sorted((ROOT / "edge").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -223,7 +223,7 @@ def _node(name: str) -> str:
 
 
 def diagram_of_processes(graph: grimp.ImportGraph) -> str:
-    """What runs as a process of its own, and who starts it, in Mermaid. The children are found in the code."""
+    """Return which processes there are and who starts them, in Mermaid. The children are found in the code."""
     lines = [
         "```mermaid",
         "flowchart LR",
