@@ -175,35 +175,37 @@ def jpeg_file(text: str) -> Path:
 def add_commands(command: Any) -> None:
     """Add them; `command` makes a parser of a function and its help."""
     for function, text in (
-        (status, "how the running edge is doing"),
-        (missed, "what it recognised while it was silent"),
-        (look, "what is in view now: it says it at once"),
+        (status, "show the state of the running edge"),
+        (missed, "list what edge would have said while it was silent"),
+        (look, "print and say what is in view now"),
     ):
         sub = command(function, text)
-        sub.add_argument("--json", action="store_true", help="an object instead of lines")
+        sub.add_argument("--json", action="store_true", help="print JSON instead of lines")
         add_socket(sub)
-    sub = command(snooze, "let the running edge be silent for a while")
+    sub = command(snooze, "silence the running edge for a while")
     sub.add_argument(
         "duration", nargs="?", type=duration, default=1800.0, metavar="TIME", help="90s, 30m (the default), 2h, 1h30m"
     )
     add_socket(sub)
-    add_socket(command(wake, "end the silence"))
-    add_socket(command(pause, "close the camera: nothing is looked at"))
+    add_socket(command(wake, "end a snooze"))
+    add_socket(command(pause, "close the camera"))
     add_socket(command(resume, "open the camera again"))
-    sub = command(snapshot, "write what is seen now to a file: else no picture ever leaves the memory")
-    sub.add_argument("file", type=jpeg_file, metavar="FILE.jpg")
+    sub = command(snapshot, "save the current frame to a file")
+    sub.add_argument("file", type=jpeg_file, metavar="FILE.jpg", help="the file to write")
     add_socket(sub)
-    sub = command(mute, "never say a label again; without one: which are muted")
-    sub.add_argument("label", nargs="*", metavar="LABEL", help="as edge says it, or the name of a group: dog")
+    sub = command(mute, "never announce a label again, or list the muted labels")
+    sub.add_argument(
+        "label", nargs="*", metavar="LABEL", help="a label, the words that edge says for it, or a group such as dog"
+    )
     add_socket(sub)
-    sub = command(unmute, "say a label again")
-    sub.add_argument("label", nargs="+", metavar="LABEL")
+    sub = command(unmute, "announce a muted label again")
+    sub.add_argument("label", nargs="+", metavar="LABEL", help="a muted label")
     add_socket(sub)
 
 
 def add_socket(parser: argparse.ArgumentParser) -> None:
     """Let it be said which edge is meant."""
-    parser.add_argument("--socket", type=Path, metavar="PATH", help="of the edge that is meant, where several run")
+    parser.add_argument("--socket", type=Path, metavar="PATH", help="control socket of the edge to ask, if several run")
 
 
 def socket_paths(options: argparse.Namespace) -> list[Path]:
