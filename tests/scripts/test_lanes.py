@@ -59,7 +59,8 @@ def finished(folder: Path, *options: str) -> tuple[int, list[str]]:
 
 
 def test_every_file_of_tests_is_in_one_lane(tmp_path: Path) -> None:
-    there = sorted(path.name for path in (places.ROOT / "tests").glob("test_*.py"))
+    tests = places.ROOT / "tests"
+    there = sorted(str(path.relative_to(tests)) for path in tests.rglob("test_*.py"))
     for files in (lanes.FILES, lanes.ROOT_FILES):
         named = sorted(name for names in files.values() for name in names)
         assert len(set(named)) == len(named)
