@@ -1,5 +1,6 @@
 """What the C library and the kernel need to be told so that memory no longer used is really given back."""
 
+import _thread
 import contextlib
 import ctypes
 import mmap
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
+_START_TIMEOUT_S = 10.0
 _LARGE = 128 * 1024
 _WORK_SPACE = 32 * 1024 * 1024  # the most that glibc allows
 
@@ -64,22 +66,32 @@ def give_back_file(path: Path) -> None:
 @contextlib.contextmanager
 def repeatedly(give_back: Callable[[], None], every_s: float) -> Iterator[None]:
     """Give something back again and again while it is gone through, so that it never adds up; and once more then."""
-    done = threading.Event()
+    done, starting, running = threading.Event(), threading.Lock(), threading.Lock()
+    starting.acquire()
+    running.acquire()
 
     def work() -> None:
-        while not done.wait(every_s):
-            give_back()
+        try:
+            starting.release()
+            while not done.wait(every_s):
+                give_back()
+        finally:
+            running.release()
 
-    thread = threading.Thread(target=work, name="give-back", daemon=True)
     try:
-        thread.start()
+        # no threading.Thread: where memory runs out in the thread's first steps, its start() waits for ever
+        # (https://github.com/python/cpython/issues/140746)
+        _thread.start_new_thread(work, ())
     except RuntimeError as error:
         raise MemoryError(f"{error}") from error
+    if not starting.acquire(timeout=_START_TIMEOUT_S):
+        done.set()  # should it come to life yet
+        raise MemoryError("can't start new thread")
     try:
         yield
     finally:
         done.set()
-        thread.join()
+        running.acquire()
         give_back()
 
 

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from edge.engines import memory
 
 HOLES = """
 import ctypes, sys
@@ -82,3 +86,27 @@ def test_dropped_code_is_read_again_when_it_runs() -> None:
     done = subprocess.run(run, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=True)
     before, after = map(int, done.stdout.split())
     assert after < before
+
+
+def test_a_thread_that_dies_before_it_begins_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It happens where memory runs out just then; nobody may wait for it for ever."""
+    monkeypatch.setattr(memory, "_START_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("_thread.start_new_thread", lambda _work, _arguments: 0)
+    with pytest.raises(MemoryError, match="thread"), memory.repeatedly(lambda: None, 0.01):
+        pytest.fail("it has begun")
+
+
+def test_what_is_given_back_repeatedly_ends_with_the_context() -> None:
+    given: list[int] = []
+    many = threading.Event()
+
+    def give_back() -> None:
+        given.append(1)
+        if len(given) > 2:
+            many.set()
+
+    with memory.repeatedly(give_back, 0.001):
+        assert many.wait(30)
+    count = len(given)
+    time.sleep(0.05)
+    assert len(given) == count
