@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Follows one frame through the daemon: runs the demo, and notes who hands the frame, or what was made of it, to whom.
+"""Follow one frame through the daemon: run the demo, and record the calls that pass the frame or its results on.
 
-    scripts/frame_walk.py             print the walk, as docs/frame-walk.md has it
-    scripts/frame_walk.py --write     renew docs/frame-walk.md
+    scripts/frame_walk.py             print the walk, as in docs/frame-walk.md
+    scripts/frame_walk.py --write     update docs/frame-walk.md
 
-It is the walk of the first frame that made the demo say a label. A hop is a call from one module of edge/ to another
-that gets or returns such a thing; who only hears of it, and returns nothing, is no hop.
+The walk is that of the first frame for which the demo says a label. A hop is a call from one module of edge/ to another
+that gets or returns the frame or a result of it. A function that only observes, and returns nothing, is no hop.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -47,13 +47,13 @@ class Call:
     callee: CodeType
     arguments: list[Any]
     begun: int
-    """Its place in the order of calls and returns."""
+    """Its place in the order of all calls and returns."""
     ended: int = 0
     returned: Any = None
 
 
 class Tracer:
-    """Notes the calls within edge/ that are made in this thread."""
+    """Records the calls within edge/ that this thread makes."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -62,7 +62,7 @@ class Tracer:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Note what is called until the end of the `with`."""
+        """Record calls until the end of the `with`."""
         sys.setprofile(self._profile)
         try:
             yield
@@ -89,7 +89,7 @@ class Tracer:
 
 
 def _caller(frame: FrameType) -> CodeType | None:
-    """The function of edge/ that a call comes from; what is called in a comprehension is called by its function."""
+    """The function of edge/ that a call comes from; a comprehension belongs to its function."""
     back = frame.f_back
     while back is not None:
         code = back.f_code
@@ -117,7 +117,7 @@ def run_demo() -> list[Call]:
 
 
 def walk(calls: Iterable[Call]) -> list[Call]:
-    """Return the hops of the first frame that made the demo say a label, from the camera to the words' outcome."""
+    """Return the hops of the first frame for which the demo said a label, from the camera to the outcome."""
     calls = sorted(calls, key=lambda call: call.begun)
     said = next(call for call in calls if _in(call, "speech") and call.returned and _announcement(call.arguments))
     announcement = _announcement(said.arguments)
@@ -131,13 +131,13 @@ def walk(calls: Iterable[Call]) -> list[Call]:
     for call in sorted(calls, key=lambda call: call.ended):
         if begin <= call.begun and call.ended <= end and call.returned is not None:
             got = _gets(call, made)
-            if call.returned is last:  # from here on it is a frame; before, a driver's own affair
+            if call.returned is last:  # before, it is a matter of the driver
                 made = [last.pixels]
             elif got and _is_made_by_edge(call.returned):
                 made.append(call.returned)
             if got or _is_handed_on(call.returned, made):
                 hops.setdefault(call.callee, call)
-    # who hands on what another gave comes after that one, and before whom it asks
+    # a caller that returns a result of its callee comes after it; one that passes an argument on comes before
     return sorted(hops.values(), key=lambda call: call.begun if _gets(call, made) else call.ended)
 
 
@@ -146,7 +146,7 @@ def _in(call: Call, folder: str) -> bool:
 
 
 def _announcement(values: Iterable[Any]) -> stages.Announcement | None:
-    """The announcement of a label among these; what edge says of itself has no id."""
+    """The announcement of a label among these values; notices about edge have no id."""
     found = (value for value in values if isinstance(value, stages.Announcement) and value.id)
     return next(found, None)
 
@@ -162,7 +162,7 @@ def _gets(call: Call, made: list[Any]) -> bool:
 
 
 def _is_handed_on(value: Any, made: list[Any], depth: int = 2) -> bool:
-    """Whether it is the frame, or something made of it, or has one in it."""
+    """Whether a value is the frame or a result of it, or contains one."""
     if isinstance(value, HANDED_ON) or any(value is one for one in made):
         return True
     if depth and isinstance(value, list | tuple):
@@ -181,9 +181,9 @@ def _is_made_by_edge(value: Any) -> bool:
 
 
 def function_at(code: CodeType) -> tuple[int, str]:
-    """Return the line of a function's `def`, and the first sentence of its description.
+    """Return the line of a function's `def`, and the first sentence of its docstring.
 
-    That is its docstring, or that of the Protocol's method which it fulfils. Raises SystemExit where there is none.
+    A method without a docstring has the one of its Protocol. Raises SystemExit if there is none either.
     """
     path = Path(code.co_filename)
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -194,7 +194,7 @@ def function_at(code: CodeType) -> tuple[int, str]:
                 text = ast.get_docstring(node) or _of_the_protocol(code.co_name)
                 if not text:
                     raise SystemExit(
-                        f"{path}:{node.lineno}: {code.co_qualname} is on the frame's walk: say what it does"
+                        f"{path}:{node.lineno}: {code.co_qualname} is a hop of a frame, and needs a docstring"
                     )
                 return node.lineno, sentence(text)
     raise AssertionError(code)
@@ -215,7 +215,7 @@ def sentence(text: str) -> str:
 
 
 def kind(value: Any) -> str:
-    """Return what somebody calls a thing that is handed on: 'Frame', 'list of Prediction'."""
+    """Return the name of a value's type, for people: 'Frame', 'list of Prediction'."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} array"
     if isinstance(value, list | tuple):
@@ -236,23 +236,24 @@ def rows_of(hops: list[Call]) -> list[str]:
 
 
 def text(hops: list[Call]) -> str:
-    """Return what docs/frame-walk.md has to be."""
+    """Return the text of docs/frame-walk.md."""
     command = " ".join(COMMAND)
     return "\n".join(
         [
-            "# The walk of one frame",
+            "# What happens to a frame",
             "",
-            "This page is for developers who want to know what happens to a frame, from the camera to the speaker.",
-            "`scripts/frame_walk.py --write` wrote it from a traced run of",
+            "This page is for developers. It follows one frame from the camera to the speaker within the daemon.",
+            "`scripts/frame_walk.py --write` writes it from a traced run of",
             "",
             f"    edge {command}",
             "",
-            "It shows the first frame that leads to an announcement. Each row is a call from one module to another",
-            "that receives the frame, or a result made from it, and returns something. Modules that only receive,",
-            "such as the reporter, have no row. [stages.py](../edge/stages.py) has the types. A live camera is read",
-            "through [cameras/process.py](../edge/cameras/process.py), and a voice is reached through",
-            "[speech/process.py](../edge/speech/process.py), because both run in separate processes",
-            "([how the code is organised](structure.md)).",
+            "The frame is the first for which the demo says a label. Each row is a call from one module to another",
+            "that gets or returns the frame, or a result of it. Functions that only observe and return nothing, such",
+            "as those of the reporter, are left out. [stages.py](../edge/stages.py) has the types.",
+            "",
+            "A live camera is read through [cameras/process.py](../edge/cameras/process.py), and a voice is used",
+            "through [speech/process.py](../edge/speech/process.py). Both run in child processes: see",
+            "[How the code is organised](structure.md).",
             "",
             "| hop | function | what it does | it returns | called in |",
             "|---:|---|---|---|---|",
@@ -264,11 +265,11 @@ def text(hops: list[Call]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--write", action="store_true", help="renew docs/frame-walk.md")
+    parser.add_argument("--write", action="store_true", help="update docs/frame-walk.md")
     chosen = parser.parse_args(arguments)
     hops = walk(run_demo())
     if len(hops) > MOST_HOPS:
-        print(f"{len(hops)} hops; {MOST_HOPS} are as many as a reader follows", file=sys.stderr)
+        print(f"{len(hops)} hops; at most {MOST_HOPS} are allowed", file=sys.stderr)
     if chosen.write:
         DOCUMENT.write_text(text(hops), encoding="utf-8")
         print(f"Written: {DOCUMENT.relative_to(ROOT)}, {len(hops)} hops")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Shows how the code is organised: the folders of edge/, what each is for, and who imports whom.
+"""Show how the code is organised: the folders of edge/, what each is for, and who imports whom.
 
     scripts/structure.py             print it
-    scripts/structure.py --write     and renew docs/structure.md
+    scripts/structure.py --write     print it, and update docs/structure.md
 
-What may import what stands in setup.cfg, [importlinter]. A module that is started or loaded by its name in a string
-counts as imported.
+The rules are in setup.cfg, [importlinter]. A module that is started or loaded by its name in a string counts as
+imported.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -25,9 +25,9 @@ import grimp
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "structure.md"
 UNIT = "edge.service"
-"""The name of the systemd unit, which is no module's here."""
+"""The name of the systemd unit. It is no reference to the module."""
 BY_NAME = "by a name in a string"
-"""What the graph has instead of the line of an import."""
+"""Stands in the graph instead of the line of an import."""
 TO_READ_FIRST = ("stages", "pipeline", "service")
 _LOADERS = ("import_module", "__import__")
 _MODULE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?::[A-Za-z_]\w*)?")
@@ -150,7 +150,7 @@ def purpose(path: Path) -> str:
 
 
 def needed(imports: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """Return the imports without those that a longer way implies: a -> c, where a -> b -> c."""
+    """Return the imports without those that a longer path implies: a -> c if a -> b -> c."""
 
     def beyond(name: str) -> set[str]:
         return set().union(*({other} | beyond(other) for other in imports.get(name, set())))
@@ -162,7 +162,10 @@ def needed(imports: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 
 def children(graph: grimp.ImportGraph) -> dict[str, list[str]]:
-    """Return who starts each module that edge/worker.py runs in a separate process: modules with an `open_driver`."""
+    """Return the modules that edge/worker.py runs in a child process, with the modules that start each.
+
+    Each of them has a function `open_driver`.
+    """
     programs = {}
     for path in sorted((ROOT / "edge").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -182,7 +185,7 @@ def _names(graph: grimp.ImportGraph, importer: str, imported: str) -> bool:
 
 
 def table_of_modules(found: Mapping[str, Wing]) -> str:
-    """The modules of the spine, as a table in Markdown; without numbers, which nearly every change would change."""
+    """The modules of the spine, as a table in Markdown. Numbers of lines would change with nearly every commit."""
     lines = ["| module | what it is for | imports |", "|---|---|---|"]
     spine = [wing for wing in found.values() if not wing.is_folder]
     for wing in sorted(spine, key=lambda wing: (*(wing.name != name for name in TO_READ_FIRST), wing.name)):
@@ -191,7 +194,7 @@ def table_of_modules(found: Mapping[str, Wing]) -> str:
 
 
 def table_of_folders(found: Mapping[str, Wing]) -> str:
-    """The folders, as a table in Markdown, the upper layers first."""
+    """The folders, as a table in Markdown, upper layers first."""
     lines = ["| folder | what it is for | imports |", "|---|---|---|"]
     for wing in found.values():
         if wing.is_folder:
@@ -205,7 +208,7 @@ def _link(wing: Wing) -> str:
 
 
 def diagram_of_wings(found: Mapping[str, Wing]) -> str:
-    """Layers, and who imports whom, in Mermaid; without the imports that a longer way implies."""
+    """The layers, and who imports whom, in Mermaid. An import that a longer path implies is left out."""
     lines = ["```mermaid", "flowchart TD"]
     for number, layer in enumerate(layers()):
         if len(layer) > 1:
@@ -223,7 +226,7 @@ def _node(name: str) -> str:
 
 
 def diagram_of_processes(graph: grimp.ImportGraph) -> str:
-    """Return which processes there are and who starts them, in Mermaid. The children are found in the code."""
+    """The processes, and who starts each, in Mermaid. The child processes are found in the code."""
     lines = [
         "```mermaid",
         "flowchart LR",
@@ -241,7 +244,7 @@ def diagram_of_processes(graph: grimp.ImportGraph) -> str:
     lines.append("  end")
     for module, starters in programs.items():
         for starter in starters:
-            # who starts it: a child itself, or a module of the daemon
+            # the starter is a child itself, or a module of the daemon
             node = _node_of(starter) if starter in programs else "daemon"
             path = starter.replace(".", "/")
             name = f"{path}/" if (ROOT / path).is_dir() else f"{path}.py"
@@ -265,7 +268,7 @@ def document(text: str, parts: Mapping[str, str]) -> str:
 
 
 def renewed() -> str:
-    """Return what docs/structure.md has to be."""
+    """Return the text of docs/structure.md."""
     graph = import_graph()
     found = wings(graph)
     parts = {
@@ -279,14 +282,14 @@ def renewed() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--write", action="store_true", help="renew docs/structure.md")
+    parser.add_argument("--write", action="store_true", help="update docs/structure.md")
     chosen = parser.parse_args(arguments)
     graph = import_graph()
     for wing in wings(graph).values():
         name = f"{wing.name}/" if wing.is_folder else f"{wing.name}.py"
         print(f"{name:14} {wing.files:3} files {wing.lines:6} lines  {wing.purpose}")
         print(f"{'':14} imports {', '.join(wing.imports) or 'nothing of edge'}")
-    print("\nLayers, each importing only from those below it:")
+    print("\nLayers. Each imports only from those below it:")
     for layer in layers():
         print(f"  {' | '.join(layer)}")
     modules = circle(graph)

@@ -1,4 +1,4 @@
-"""scripts/frame_walk.py: docs/frame-walk.md is the way that a frame takes indeed."""
+"""scripts/frame_walk.py: docs/frame-walk.md shows the real way of a frame."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from edge.vision.thumbnail import make_thumbnail
 
 @pytest.mark.integration
 def test_the_walk_is_that_of_a_traced_run() -> None:
-    """Renew it: scripts/frame_walk.py --write."""
+    """If it differs: scripts/frame_walk.py --write."""
     command = [sys.executable, str(ROOT / "scripts" / "frame_walk.py")]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -69,7 +69,7 @@ def test_the_sentence_of_a_hop_is_the_docstrings_first(docstring: str, first: st
 
 
 def test_a_function_without_any_docstring_is_asked_for_one() -> None:
-    with pytest.raises(SystemExit, match=r"test_frame_walk\.py:\d+: silent is on the frame's walk: say what it does"):
+    with pytest.raises(SystemExit, match=r"test_frame_walk\.py:\d+: silent is a hop of a frame, and needs a docstring"):
         function_at(silent.__code__)
 
 
