@@ -1,4 +1,4 @@
-"""What the operators (operators.py) build a graph with: earlier values, parameters, and new layers."""
+"""The builder that operators (operators.py) make a graph with: earlier values, parameters, and new layers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from edge.models.checkpoint import Checkpoint
 
 Floats = NDArray[np.float32]
 _MOST_ELEMENTS = 2**28
-"""Of what one layer gives: 1 GiB. VGG-16 has 3 million at most."""
+"""In the output of one layer: 1 GiB. VGG-16 has 3 million at most."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """What a layer gives."""
+    """The output of a layer."""
 
     name: str
     shape: tuple[int, ...]
 
 
 class Builder:
-    """A graph as it grows, layer by layer."""
+    """A graph while it is built, layer by layer."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class Builder:
         weights: onnx.Weights,
         most: int,
     ) -> None:
-        """`most` bytes of parameters may be prepared."""
+        """Start with no layers; `most` is the limit of the bytes of parameters."""
         self.symbol = symbol
         self.spec = self.left = description.input
-        """How a picture becomes the input, without what the first layer does of it."""
+        """How a picture becomes the input, without the part that the first layer does."""
         self.folded: set[int] = set()
-        """Nodes that another does the work of."""
+        """Nodes that are folded into another one."""
         self.layers: list[onnx.Layer] = []
         self.initializers: dict[str, bytes] = {}
         self.data = Value(DATA, (1, self.spec.planes, self.spec.size, self.spec.size))
@@ -57,7 +57,7 @@ class Builder:
         self._left = most
         self._constants: dict[int, Value] = {}
         self.readers: Counter[int] = Counter({symbol.head: 1})
-        """How many inputs each node is."""
+        """How many inputs read each node."""
         self._read_outputs = {(symbol.head, symbol.port)}
         for index in symbol.used:
             node = symbol.nodes[index]
@@ -66,18 +66,18 @@ class Builder:
         self._reader_of = {source: index for index in symbol.used for source in symbol.nodes[index].inputs}
 
     def only_reader(self, index: int) -> int | None:
-        """The index of the node that takes this one as its first input, when nothing else takes it."""
+        """Return the index of the node that takes this one as its first input; None if another one takes it too."""
         reader = self._reader_of.get(index)
         if self.readers[index] != 1 or reader is None or self.symbol.nodes[reader].inputs[0] != index:
             return None
         return reader
 
     def is_read(self, index: int, port: int) -> bool:
-        """Whether anybody takes that output of the node."""
+        """Return True if a node takes that output of the node."""
         return (index, port) in self._read_outputs
 
     def output(self, index: int, port: int) -> Value:
-        """What a node gives, or one of what it gives. Raises UnsupportedError for an output that is not known."""
+        """Return one output of a node. Raises UnsupportedError for an unknown output."""
         found = self.values[index]
         if isinstance(found, tuple) and port < len(found):
             return found[port]
@@ -86,7 +86,7 @@ class Builder:
         return found
 
     def value(self, node: Node, number: int) -> Value:
-        """What the node's input of that number gives."""
+        """Return the value of the node's input of that number."""
         index = self._input(node, number)
         if self.symbol.nodes[index].op != "null":
             return self.output(index, node.ports[number])
@@ -97,14 +97,14 @@ class Builder:
         return self._constants[index]
 
     def reads_data(self, node: Node) -> bool:
-        """Whether the picture is the node's first input, and no other node's."""
+        """Return True if the picture is the node's first input, and no other node's."""
         index = self._input(node, 0)
         return index == self._picture and self.readers[index] == 1
 
     def parameter(self, node: Node, number: int, shape: tuple[int, ...] | None = None) -> Floats:
-        """The parameter that is the node's input of that number, of that shape, finite or not.
+        """Return the parameter that is the node's input of that number, with that shape, finite or not.
 
-        It can be written to when it is a copy, because the file has it in another type.
+        The array is writeable only if it is a copy, because the file has another type.
         """
         index = self._input(node, number)
         source = self.symbol.nodes[index]
@@ -136,7 +136,7 @@ class Builder:
                 raise ModelError(f"{self._params_file}: {name[:80]!r} {what}")
 
     def shared(self, node: Node, number: int, shape: tuple[int, ...]) -> Value:
-        """The same parameter as a value; one that several nodes take is written once."""
+        """Return a parameter as a value; one that several nodes take is written once."""
         index = self._input(node, number)
         if index not in self._constants:
             self._constants[index] = self.constant(node, self.parameter(node, number, shape))
@@ -147,7 +147,7 @@ class Builder:
         return found
 
     def constant(self, node: Node, array: NDArray[Any]) -> Value:
-        """Write numbers (float32 or int64) of a layer into the graph."""
+        """Write numbers (float32 or int64) of a layer into the graph; return them as a value."""
         value = Value(f"w{len(self.initializers)}", array.shape)
         try:
             self.initializers[value.name] = self._weights.tensor(value.name, array)
@@ -160,20 +160,20 @@ class Builder:
     def add(
         self, op: str, node: Node, inputs: Sequence[Value], shape: tuple[int, ...], **attributes: onnx.Attribute
     ) -> Value:
-        """Add a layer of ONNX's that gives a value of that shape; return the value."""
+        """Add an ONNX layer whose output has that shape; return the output."""
         if min(shape) < 1 or prod(shape) > _MOST_ELEMENTS:
             raise ModelError(
                 f"{node.where}: gives {' x '.join(map(str, shape))} from an input of {self.spec.size} pixels; "
                 "check the input size"
             )
         value = Value(f"v{len(self.layers)}", shape)
-        # of two layers with the same name the number tells which
+        # the number tells two layers with the same name apart
         name = f"{node.name[:80]}#{len(self.layers)}"
         self.layers.append(onnx.Layer(op, name, tuple(one.name for one in inputs), value.name, attributes))
         return value
 
     def drop(self) -> None:
-        """Take the parameters that were read so far out of memory."""
+        """Drop the parameters read so far from memory."""
         self._params.drop()
 
     def _input(self, node: Node, number: int) -> int:

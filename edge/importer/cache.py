@@ -1,11 +1,11 @@
-"""Graphs that were made, so that a checkpoint is translated once: STORE/.graphs/KEY, one folder each.
+"""The cache of graphs, so that a checkpoint is translated once: STORE/.graphs/KEY, one folder each.
 
-The key is the checkpoint's fingerprint (all bytes of both files), its normalisation, which may be folded into the
-weights, and the importer's version: a graph of anything else is never found. Beside the graph, about.json has the
-checksums of its files, so that one that a disk has damaged is made anew. The folder is that of the first store that can
-be written to, as with measurements; where none can, a graph lives in a temporary folder until the engine has loaded it.
+The key is made from the checkpoint's fingerprint (all bytes of both files), its normalisation, which may be folded into
+the weights, and the importer's version: a graph of anything else is never found. Beside the graph, about.json has the
+checksums of its files, so that a damaged graph is made again. The folder is in the first writable store, as with
+measurements. If no store is writable, a graph lives in a temporary folder until the engine has loaded it.
 
-Nothing half done is ever seen: a graph is made in a hidden folder, which gets its name when it is on the disk.
+A graph appears only when it is complete: it is made in a hidden folder, which gets its name when it is on the disk.
 """
 
 import contextlib
@@ -36,9 +36,9 @@ _CHUNK = 2**20
 
 @contextmanager
 def graph_of(checkpoint: Checkpoint, stores: Sequence[Path] | None = None) -> Iterator[Graph]:
-    """The graph of a checkpoint: kept from before, or made now. It is there until the context ends.
+    """Return the graph of a checkpoint, from the cache or made now. It exists until the context ends.
 
-    Raises ModelError for a checkpoint that is damaged or not understood, or when no disk has room for its graph.
+    Raises ModelError if the checkpoint is damaged or not supported, or no disk has room for its graph.
     """
     key = key_of(checkpoint)
     folders = [store / FOLDER for store in (store_folders() if stores is None else stores)]
@@ -51,7 +51,7 @@ def graph_of(checkpoint: Checkpoint, stores: Sequence[Path] | None = None) -> It
         return
     with contextlib.ExitStack() as until_the_end:
         try:
-            # what an engine has mapped stays when its file is removed
+            # a file that an engine has mapped stays usable when it is removed
             place = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="edge-graph-"))
             graph = _translated(checkpoint, Path(place))
         except OSError as error:
@@ -64,34 +64,34 @@ def graph_of(checkpoint: Checkpoint, stores: Sequence[Path] | None = None) -> It
 
 def _make_in_one_of(folders: Sequence[Path], key: str, checkpoint: Checkpoint) -> Graph | None:
     for folder in folders:
-        # it belongs to somebody else, or its disk is full
+        # the folder belongs to another user, or its disk is full
         with contextlib.suppress(OSError):
             return _make(folder, key, checkpoint)
     return None
 
 
 def graph_is_kept(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> bool:
-    """Return whether the graph of a checkpoint was made before and kept, whole or not."""
+    """Return True if the graph of a checkpoint is in the cache, whole or not."""
     key = key_of(checkpoint, digests)
     return any((store / FOLDER / key).is_dir() for store in store_folders())
 
 
 def forget_graph(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> None:
-    """Remove the graph of a checkpoint, as far as this user may."""
+    """Remove the graph of a checkpoint from the cache, as far as this user may."""
     key = key_of(checkpoint, digests)
     for store in store_folders():
         shutil.rmtree(store / FOLDER / key, ignore_errors=True)
 
 
 def key_of(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
-    """Return what identifies the graph of a checkpoint; `digests` are SHA-256 by file name where they are known.
+    """Return the key of a checkpoint's graph; `digests` are SHA-256 by file name, where they are known.
 
-    Raises ModelError when its structure cannot be read.
+    Raises ModelError if its files cannot be read.
     """
     spec = checkpoint.input
     parts: tuple[object, ...] = (VERSION, fingerprint(checkpoint, digests), spec.mean, spec.std)
     if _had_another_end(checkpoint):
-        # of these there may be graphs that an earlier edge has made, with a softmax too many
+        # an earlier release may have made graphs of these with a softmax too many
         parts += ("sigmoid",)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -100,18 +100,18 @@ def _had_another_end(checkpoint: Checkpoint) -> bool:
     try:
         return head_of(read_symbol(checkpoint.symbol)).independent
     except ModelError:
-        return False  # there is no graph of it at all
+        return False  # no graph can be made from it
 
 
 def describe(graph: Graph) -> dict[str, Any]:
-    """Return what about.json has of a graph: how its input is made, and the checksums of its files."""
+    """Return the entries of about.json for a graph: how its input is made, and the checksums of its files."""
     files = {name: [(graph.folder / name).stat().st_size, _checksum(graph.folder / name)] for name in (GRAPH, WEIGHTS)}
     more = {"independent": True} if graph.independent else {}
     return {"parameters": graph.parameters, "input": dataclasses.asdict(graph.input), "files": files, **more}
 
 
 def whole_graph(folder: Path, about: Mapping[str, Any], checkpoint: Checkpoint) -> Graph | None:
-    """Return the graph in a folder; None when its files are not what `describe` said of them."""
+    """Return the graph in a folder; None if its files do not match the entries that `describe` made."""
     try:
         for name in (GRAPH, WEIGHTS):
             size, checksum = about["files"][name]
@@ -122,7 +122,7 @@ def whole_graph(folder: Path, about: Mapping[str, Any], checkpoint: Checkpoint) 
         graph = Graph(folder, InputSpec(**spec), int(about["parameters"]), bool(about.get("independent", False)))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    # how a picture is cut is not in the graph
+    # the crop is not part of the graph
     kept = graph.input
     channels = kept.channels if GREY in (kept.channels, checkpoint.input.channels) else checkpoint.input.channels
     left = dataclasses.replace(checkpoint.input, mean=kept.mean, std=kept.std, channels=channels)
@@ -130,7 +130,7 @@ def whole_graph(folder: Path, about: Mapping[str, Any], checkpoint: Checkpoint) 
 
 
 def _kept(folder: Path, checkpoint: Checkpoint) -> Graph | None:
-    """The graph in a folder, when it is whole."""
+    """Return the graph in a folder; None if it is not whole."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         gone = not Path(about["params"]).exists()
@@ -138,14 +138,14 @@ def _kept(folder: Path, checkpoint: Checkpoint) -> Graph | None:
         return None
     graph = whole_graph(folder, about, checkpoint)
     if graph is not None and gone:
-        # the one that it was made of has gone; this one is the same, and keeps it
+        # the checkpoint it was made from is gone; this one is the same, so note it as the owner
         with contextlib.suppress(OSError):
             write_text(folder / ABOUT, json.dumps({**about, "params": str(checkpoint.params.absolute())}))
     return graph
 
 
 def _checksum(path: Path) -> int:
-    """CRC-32: against a bad disk, and several times as fast on a Pi as what withstands an attacker."""
+    """Return the CRC-32 of a file: it detects a bad disk, and is several times as fast on a Pi as a secure hash."""
     found = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -154,11 +154,11 @@ def _checksum(path: Path) -> int:
 
 
 def _make(folder: Path, key: str, checkpoint: Checkpoint) -> Graph:
-    """Make a graph in a folder of graphs, and remove those of checkpoints that have gone or changed."""
+    """Make a graph in a folder of graphs, and remove the graphs of checkpoints that are gone or have changed."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # while this one waited another may have made it
+        # another process may have made it during the wait
         if (graph := _kept(folder / key, checkpoint)) is not None:
             return graph
         for left in folder.glob(".new-*"):
@@ -170,7 +170,7 @@ def _make(folder: Path, key: str, checkpoint: Checkpoint) -> Graph:
             about = {"params": str(checkpoint.params.absolute()), **describe(graph)}
             write_text(new / ABOUT, json.dumps(about, indent=1))
             _clear(folder, checkpoint.params)
-            shutil.rmtree(folder / key, ignore_errors=True)  # a damaged one
+            shutil.rmtree(folder / key, ignore_errors=True)  # if damaged
             new.rename(folder / key)
             to_disk(folder)
         finally:
@@ -180,14 +180,14 @@ def _make(folder: Path, key: str, checkpoint: Checkpoint) -> Graph:
 
 def _translated(checkpoint: Checkpoint, folder: Path) -> Graph:
     """Make the graph in an empty folder."""
-    # imported here: a daemon whose graph is kept, or whose engine is MXNet, needs none of the operators
+    # imported here: a daemon with a cached graph, or with MXNet as its engine, needs none of the operators
     from edge.importer.translate import make_graph
 
     return make_graph(checkpoint, folder)
 
 
 def _clear(folder: Path, params: Path) -> None:
-    """Remove the graphs of a checkpoint that is translated anew, and of those that are no longer there."""
+    """Remove the graphs of a checkpoint that is translated again, and of checkpoints that no longer exist."""
     for about in folder.glob(f"[!.]*/{ABOUT}"):
         try:
             noted = Path(json.loads(about.read_text(encoding="utf-8"))["params"])

@@ -1,4 +1,4 @@
-"""What both files of a checkpoint tell of it together: which variable is the picture, its channels, what comes out."""
+"""Derive a checkpoint's input and output from its two files: the picture's variable, its channels, the outputs."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from edge.importer.symbol import Symbol
 from edge.models.checkpoint import GREY, Checkpoint, InputSpec
 
 DATA = "data"
-"""What the picture is called by custom."""
+"""The usual name of the picture."""
 _CHANNEL_WISE = (
     *("identity", "_copy", "BlockGrad", "Cast", "cast", "amp_cast", "Dropout", "Pad", "pad", "Pooling", "clip"),
     *("Activation", "LeakyReLU", "relu", "_plus_scalar", "_minus_scalar", "_mul_scalar", "_div_scalar"),
     *("_PlusScalar", "_MinusScalar", "_MulScalar", "_DivScalar", "UpSampling", "_contrib_BilinearResize2D"),
 )
-"""What gives as many channels as it takes."""
+"""Operators whose output has as many channels as their input."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Description:
     """A checkpoint's input and output."""
 
     picture: int
-    """The node that the picture is."""
+    """Index of the picture's node."""
     name: str
-    """What the structure calls it."""
+    """The picture's name in the structure."""
     labels: frozenset[str]
-    """Variables that a training head asks for, and nothing depends on."""
+    """Variables that a training head takes, and that change no output."""
     input: InputSpec
-    """How a picture becomes the input: as model.toml has it; grey where the network takes one channel."""
+    """How a picture becomes the input: as in model.toml, but grey if the network takes one channel."""
     head: Head
 
 
 def describe(checkpoint: Checkpoint, symbol: Symbol, params: Params) -> Description:
-    """Return what the files tell. Raises ModelError for what is no classifier of pictures."""
+    """Return the description of a checkpoint. Raises ModelError if it is no image classifier."""
     names = {key.partition(":")[2]: array.shape for key, array in params.arrays.items()}
     labels = labels_of(symbol) | {
         index
@@ -52,7 +52,7 @@ def describe(checkpoint: Checkpoint, symbol: Symbol, params: Params) -> Descript
 
 
 def _picture(symbol: Symbol, known: set[str], labels: Iterable[int]) -> int:
-    """The variable that is in no file: `data`, or the only one."""
+    """Return the variable whose values are in no file: `data`, or the only one."""
     left = set(labels)
     free = [
         index
@@ -62,7 +62,7 @@ def _picture(symbol: Symbol, known: set[str], labels: Iterable[int]) -> int:
     for index in free:
         if symbol.nodes[index].name == DATA:
             return index
-    # parameters that are missing are no layer's first input
+    # a missing parameter is never the first input of a layer
     firsts = {symbol.nodes[index].inputs[0] for index in symbol.used if symbol.nodes[index].inputs}
     candidates = [index for index in free if index in firsts] or free
     path = _path(symbol)
@@ -78,7 +78,7 @@ def _picture(symbol: Symbol, known: set[str], labels: Iterable[int]) -> int:
 
 
 def _channels(symbol: Symbol, picture: int, shapes: dict[str, tuple[int, ...]], size: int) -> int | None:
-    """How many channels the first layer with parameters takes; None where the files do not tell."""
+    """Return how many channels the first layer with parameters takes; None if the files do not say."""
     reached = {picture}
     for index in sorted(symbol.used):
         node = symbol.nodes[index]
@@ -91,7 +91,7 @@ def _channels(symbol: Symbol, picture: int, shapes: dict[str, tuple[int, ...]], 
         if node.op == "Deconvolution" and len(shape) == 4:
             return shape[0]
         if node.op == "FullyConnected":
-            # of another number it is the size that is wrong
+            # any other number means that the input size is wrong
             return next((count for count in (1, 3) if shape[1:] == (count * size**2,)), None)
         if node.op.startswith("BatchNorm") and len(shape) == 1:
             return shape[0]

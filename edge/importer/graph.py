@@ -1,7 +1,7 @@
-"""A graph that was made of a checkpoint: network.onnx with the layers, weights.bin with the parameters, in a folder.
+"""A graph made from a checkpoint: a folder with network.onnx for the layers and weights.bin for the parameters.
 
-The graph takes `data`, float32 1 x 3 x size x size (1 x 1 x ... for a network that takes grey), and gives
-`probabilities` and `scores` (what the softmax or the sigmoids make them of), float32 1 x N each. translate.py makes it.
+The graph takes `data`, float32 1 x 3 x size x size (1 x 1 x ... for a network that takes grey). It gives
+`probabilities` and `scores` (the input of the softmax or the sigmoids), float32 1 x N each. translate.py makes it.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from edge.models.checkpoint import InputSpec
 GRAPH, WEIGHTS = "network.onnx", "weights.bin"
 PROBABILITIES, SCORES = "probabilities", "scores"
 VERSION = 1
-"""Goes up when the same checkpoint becomes another graph."""
+"""Goes up when the importer makes another graph from the same checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Graph:
 
     folder: Path
     input: InputSpec
-    """How a picture becomes `data`: the checkpoint's, without what the first layer does itself."""
+    """How a picture becomes `data`: the checkpoint's, without the part that the first layer does itself."""
     parameters: int
-    """How many numbers the network has learnt."""
+    """Number of learnt parameters."""
     independent: bool = False
-    """Whether each label has a probability of its own; else they come to 1."""
+    """True if each label has a separate probability; otherwise they sum to 1."""
 
     @property
     def file(self) -> Path:
-        """What an engine loads; it finds the weights beside it."""
+        """The file that an engine loads; it finds the weights beside it."""
         return self.folder / GRAPH

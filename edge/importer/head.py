@@ -1,10 +1,10 @@
-"""What a network's outputs are, told from the end of its structure: the same for all engines.
+"""Find out from the end of its structure what a network's outputs are: the same for all engines.
 
     a softmax               probabilities that exclude each other; with its temperature
-    logits                  scores that a softmax is still to be made of, as the Gluon zoo's networks end
-    independent sigmoids    each label has a probability of its own, and several may be near 1
+    logits                  scores that still need a softmax, as the Gluon zoo's networks give
+    independent sigmoids    each label has a separate probability, and several may be near 1
 
-What is none of these is refused, with the reason: of a loss or of estimates nobody can say how sure the network is.
+Any other end is refused, with the reason: a loss or an estimate gives no confidence.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ PASSING = (
     *_LOSSES,
     *_ESTIMATES,
 )
-"""What changes no number when a network is only used: it may stand behind the end."""
+"""Operators that change no number in inference: they may follow the end."""
 _LABELLED = ("SoftmaxOutput", "Softmax", "LogisticRegressionOutput", "SVMOutput", *_ESTIMATES)
 _NEITHER = {
     "SVMOutput": "the margins of a support vector machine",
@@ -46,18 +46,18 @@ _NEITHER = {
 
 @dataclass(frozen=True)
 class Head:
-    """What a network's outputs are."""
+    """The kind of a network's outputs."""
 
     makes_probabilities: bool
-    """False for logits: a softmax of them is to be taken."""
+    """False for logits: they need a softmax."""
     independent: bool
-    """True for sigmoids: the probabilities do not come to 1."""
+    """True for sigmoids: the probabilities do not sum to 1."""
     node: int | None
-    """The node that makes the probabilities; None where none does."""
+    """The node that makes the probabilities; None if none does."""
 
 
 def head_of(symbol: Symbol) -> Head:
-    """Return what the outputs are. Raises ModelError, with the reason, for what is no classifier."""
+    """Return the kind of the outputs. Raises ModelError, with the reason, if they are not a classifier's."""
     index, passed = symbol.head, None
     while True:
         node = symbol.nodes[index]
@@ -82,7 +82,7 @@ def head_of(symbol: Symbol) -> Head:
 
 
 def labels_of(symbol: Symbol) -> frozenset[int]:
-    """Return the variables that are the label of a training head: no file has them, and nothing depends on them."""
+    """Return the variables that are the label of a training head: no file has them, and they change no output."""
     return frozenset(
         node.inputs[1]
         for index in symbol.used
@@ -93,7 +93,7 @@ def labels_of(symbol: Symbol) -> frozenset[int]:
 
 
 def _check_no_second(symbol: Symbol, node: Node) -> None:
-    """A sigmoid of probabilities is between 0.5 and 0.73 for each label: no network was trained so on purpose."""
+    """Raise ModelError for a sigmoid of probabilities: 0.5 to 0.73 for each label, never trained so on purpose."""
     index = node.inputs[0] if node.inputs else symbol.head
     while (before := symbol.nodes[index]).op in PASSING and before.inputs:
         index = before.inputs[0]

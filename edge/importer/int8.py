@@ -1,8 +1,8 @@
-"""A checkpoint becomes a graph in int8, with ranges that were measured elsewhere: no pictures and no tools are needed.
+"""Make an int8 graph from a checkpoint and ranges that were measured elsewhere: it needs no pictures and no tools.
 
-Each value that a layer gives is rounded to 256 steps over its range (QuantizeLinear, DequantizeLinear), weights to 255
-steps of each output channel, biases to steps of both. Engines compute the layer between them in whole numbers. The form
-is that of ONNX Runtime's own tools, which edge/quantizer/ uses. What is known here are the layers of EfficientNet-Lite.
+Each layer's output is rounded to 256 steps over its range (QuantizeLinear, DequantizeLinear), weights to 255 steps for
+each output channel, biases to the product of both steps. Engines compute the layer between them in integers. The form
+is that of ONNX Runtime's tools, which edge/quantizer/ uses. Only the layers of EfficientNet-Lite are supported here.
 """
 
 import dataclasses
@@ -23,21 +23,21 @@ from edge.importer.translate import Layers, translate, write_graph
 from edge.models.checkpoint import Checkpoint
 
 Ranges = Mapping[str, tuple[float, float]]
-"""The least and the largest value of what each layer gives, by the value's name in the graph (`data`, `v17`)."""
+"""The least and the largest value of each layer's output, by the value's name in the graph (`data`, `v17`)."""
 Means = Mapping[str, NDArray[np.float32]]
-"""The mean of each channel of what a layer with weights takes, by the value's name."""
+"""The mean of each channel of the input of a layer with weights, by the value's name."""
 _LEVELS = 255
 _MOST_WEIGHT = 127
 _ROUNDS_AGAIN = ("Add", "GlobalAveragePool")
 
 
 def make_int8_graph(checkpoint: Checkpoint, ranges: Ranges, means: Means, folder: Path) -> Graph:
-    """Write the graph of a checkpoint in int8 into an empty folder, and down to the disk.
+    """Write the int8 graph of a checkpoint into an empty folder, and sync it to the disk.
 
-    Rounding a weight adds to each output what was rounded times what comes in. Of that the mean is taken off the bias;
-    of a layer without `means` it is not.
+    Rounding a weight adds to each output the rounding error times the input. The mean of that is subtracted from the
+    bias, but not in a layer without `means`.
 
-    Raises ModelError for a layer or a range that is not known, OSError when the folder cannot be written to.
+    Raises ModelError for an unknown layer or range, OSError if the folder cannot be written to.
     """
     with tempfile.TemporaryFile(dir=folder) as floats, (folder / WEIGHTS).open("wb") as file:
         layers = translate(checkpoint, floats)
@@ -48,7 +48,7 @@ def make_int8_graph(checkpoint: Checkpoint, ranges: Ranges, means: Means, folder
 
 @dataclasses.dataclass(frozen=True)
 class _Steps:
-    """How numbers are rounded: to zero + n steps, n from 0 to 255."""
+    """How numbers are rounded: to (n - zero) steps, n from 0 to 255."""
 
     step: np.float32
     zero: int
@@ -62,7 +62,7 @@ class _Int8:
         self._made: list[onnx.Layer] = []
         self._constants: dict[str, bytes] = {}
         self._rounded: dict[str, str] = {}
-        """What stands for a value once it is rounded, by the value's name."""
+        """The name of the rounded value, by the name of the value."""
         self._steps: dict[str, _Steps] = {}
         self._readers = Counter(name for layer in layers.layers for name in layer.inputs)
         matrices = [number for number, layer in enumerate(layers.layers) if layer.op == "Gemm"]
@@ -73,7 +73,7 @@ class _Int8:
         for layer in layers.layers[:last]:
             self._rewrite(layer, clips)
         self._weighted(layers.layers[last])
-        # behind the last matrix all is exact
+        # the layers after the last matrix stay exact
         self._made += layers.layers[last + 1 :]
         self.layers = dataclasses.replace(layers, layers=tuple(self._made), initializers=self._constants)
 
@@ -81,7 +81,7 @@ class _Int8:
         if layer.op == "Conv":
             clip = clips.get(layer.output)
             if clip is not None and self._readers[layer.output] == 1 and self._cuts(clip):
-                # what the rounding cuts off need not be cut off before
+                # rounding clips to the same range, so the Clip is not needed
                 layer = dataclasses.replace(layer, output=clip.output)
             self._weighted(layer)
         elif layer.op in _ROUNDS_AGAIN:
@@ -93,13 +93,13 @@ class _Int8:
             raise ModelError(f"{layer.name}: {layer.op} is not known in int8; make it with edge models quantize")
 
     def _cuts(self, clip: onnx.Layer) -> bool:
-        """Whether the range of what it gives lies within its limits, so that rounding does its work."""
+        """Return True if the range of its output lies within its limits, so that rounding does its work."""
         low, high = (float(self._constant(name)) for name in clip.inputs[1:])
         least, most = self._range(clip.output)
         return low == 0 == least and most <= high
 
     def _weighted(self, layer: onnx.Layer) -> None:
-        """A layer with weights, and a bias."""
+        """Add a layer with weights and a bias."""
         source = self._of(layer.inputs[0])
         weights = self._constant(layer.inputs[1])
         outputs = len(weights)
@@ -125,7 +125,7 @@ class _Int8:
         return f"{name}_d"
 
     def _of(self, name: str) -> str:
-        """A value as it is once it is rounded."""
+        """Return the name of the rounded value; add its rounding if it is the first use."""
         if name not in self._rounded:
             steps = self._steps.get(name) or self._steps_of(name)
             self._steps[name] = steps
@@ -142,7 +142,7 @@ class _Int8:
         return _Steps(step, int(np.clip(np.round(-least / step), 0, _LEVELS)))
 
     def _range(self, name: str) -> tuple[float, float]:
-        """The range of a value; zero is in it, for a border of zeros must be exact."""
+        """Return the range of a value. It contains zero, because a border of zeros must be exact."""
         if name not in self._ranges:
             raise ModelError(f"there is no range of {name}; the ranges are of another graph")
         least, most = self._ranges[name]
@@ -164,9 +164,9 @@ class _Int8:
 
 
 def _added(lost: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What each output gets more in the mean, by what was rounded of the weights (outputs x inputs x ...)."""
+    """Return what the rounding errors of the weights (outputs x inputs x ...) add to each output on average."""
     outputs, each = lost.shape[:2]
-    # of each output the inputs of its group; there may be one group only
+    # for each output, the inputs of its group; there may be one group only
     groups = mean.astype(np.float64).reshape(-1, each).repeat(outputs * each // len(mean), axis=0)
     found: NDArray[np.float64] = (lost.reshape(outputs, each, -1).sum(axis=2, dtype=np.float64) * groups).sum(axis=1)
     return found

@@ -1,11 +1,11 @@
-"""The bytes of an ONNX file, and of the file with its weights.
+"""Write the bytes of an ONNX file, and of the file with its weights.
 
-ONNX is protobuf. Of its messages a network needs seven, with a few fields each; writing these takes less than importing
-the packages onnx and protobuf, which would be 30 MiB in the daemon and one more thing to install on a board.
+ONNX is protobuf. A network needs seven of its messages, with a few fields each. Writing these takes less than importing
+the packages onnx and protobuf: they would take 30 MiB in the daemon, and be one more thing to install on a board.
 The numbers of the fields are those of onnx.proto3 in github.com/onnx/onnx.
 
-Weights of some size lie in a file of their own (ONNX calls that external data), so that who runs the graph can map them
-instead of reading them.
+Large weights lie in a separate file (ONNX calls that external data), so that an engine can map them instead of reading
+them.
 """
 
 import struct
@@ -26,7 +26,7 @@ _TYPES |= {np.dtype(np.int64): 7}
 _EXTERNAL = 1
 _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_STRING, _ATTRIBUTE_INTS = 1, 2, 3, 7
 _INLINE = 1024
-"""Bytes. Smaller arrays are in the graph: engines look at some of them while they load it."""
+"""Bytes. Smaller arrays are in the graph: engines read some of them while they load it."""
 _PAGE = 4096
 _CHUNK = 2**20
 
@@ -35,7 +35,7 @@ Attribute = float | int | str | tuple[int, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """An operator of ONNX's, what it takes and what it gives, by name."""
+    """An ONNX operator, with its inputs and its output by name."""
 
     op: str
     name: str
@@ -46,14 +46,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an array is to be found again."""
+    """Where to read an array."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     offset: int = 0
     """In the file of weights."""
     content: bytes = b""
-    """Of a small one, which is not in it."""
+    """The bytes of a small array, which is not in that file."""
 
     def read(self, file: IO[bytes]) -> NDArray[Any]:
         """Return the array."""
@@ -65,10 +65,10 @@ class Place:
 
 
 class Weights:
-    """The file of weights, as it grows."""
+    """The file of weights while it is written."""
 
     def __init__(self, file: IO[bytes], name: str, most_bytes: int, pause: Callable[[], None]) -> None:
-        """`name` is what the graph calls it, `most_bytes` what may be written; `pause` is called every few MiB."""
+        """Take the file, its `name` in the graph and the limit `most_bytes`; `pause` is called every few MiB."""
         self._file = file
         self._pause = pause
         self._name = name
@@ -78,9 +78,9 @@ class Weights:
         """Where each array lies, by name."""
 
     def tensor(self, name: str, array: NDArray[Any]) -> bytes:
-        """Write an array (float32 or whole numbers) and return the TensorProto that stands for it.
+        """Write an array (float32 or integers) and return its TensorProto.
 
-        Raises ValueError for nan and infinity, and when it is too much.
+        Raises ValueError for nan and infinity, and above the limit.
         """
         head = b"".join(_number(1, size) for size in array.shape) + _number(2, _TYPES[array.dtype]) + _text(8, name)
         self._left -= array.nbytes
@@ -90,7 +90,7 @@ class Weights:
             _check_finite(array)
             self.places[name] = Place(array.dtype, array.shape, content=array.tobytes())
             return head + _bytes(9, self.places[name].content)
-        # where a page begins: else they cannot be mapped
+        # at the start of a page: otherwise they cannot be mapped
         padding = -self._offset % _PAGE
         self._file.write(bytes(padding))
         self._offset += padding
@@ -108,7 +108,7 @@ class Weights:
 
 
 def _check_finite(array: NDArray[Any]) -> None:
-    # both are nan when one value is; no array of the same size is needed for it
+    # min and max are nan if one value is; they need no array of the same size
     if not (np.isfinite(np.min(array)) and np.isfinite(np.max(array))):
         raise ValueError("nan or infinity")
 
@@ -143,7 +143,7 @@ def model(
     """Return a ModelProto; inputs and outputs are float32, with their shapes by name."""
     parts = [_bytes(1, _node(one)) for one in layers]
     parts.append(_text(2, "network"))
-    # not among the inputs: else they count as what may change, and nothing is prepared from them
+    # not among the inputs: engines would take them as variable, and prepare nothing from them
     parts += [_bytes(5, one) for one in initializers]
     parts += [_bytes(11, _value(name, shape)) for name, shape in inputs.items()]
     parts += [_bytes(12, _value(name, shape)) for name, shape in outputs.items()]

@@ -1,14 +1,14 @@
-"""The arrays of a .params file, of all releases of MXNet, without copying them; and the file of new ones.
+"""Read the arrays of a .params file of any MXNet release without copying them, and write such files.
 
 The format (what mx.nd.save writes, little-endian): a header of magic, reserved and the number of arrays, 64 bits each;
 the arrays; the number of names, and the names, each a length of 64 bits and UTF-8. An array is a magic and a storage
 type (32 bits each, since MXNet 1.0; before, shape came first), the shape (a number of dimensions, 32 bits, and as many
-sizes), two numbers of a device, the type of its values, and the values. A sparse array has the shape of what is stored
-before its own, and behind the type of its values those of one or two arrays of indices with their shapes; these follow
-the values. (NDArray::Save in MXNet's src/ndarray/ndarray.cc)
+sizes), two numbers of a device, the type of its values, and the values. A sparse array has one more shape before its
+own: that of the stored values. After the type of its values come the types and shapes of one or two arrays of indices;
+these arrays follow the values. (NDArray::Save in MXNet's src/ndarray/ndarray.cc)
 
-A file may hold more than a network uses, of any type. Only what is used has to be dense numbers that a network can
-compute with.
+A file may hold arrays of any type that the network does not use. Only the arrays that it uses must be dense, and of a
+type that a network can compute with.
 """
 
 import mmap
@@ -29,34 +29,34 @@ _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _CPU, _FLOAT32 = 1, 0
 _DENSE = 0
 _STORAGES = {0: (0, ""), 1: (1, "row_sparse"), 2: (2, "csr")}
-"""How many arrays of indices a storage type has, and its name."""
+"""Number of index arrays of each storage type, and its name."""
 _TYPES: dict[int, type[np.generic]] = {0: np.float32, 1: np.float64, 2: np.float16}
 _OTHER_TYPES = {
     **{3: (1, "uint8"), 4: (4, "int32"), 5: (1, "int8"), 6: (8, "int64"), 7: (1, "bool"), 8: (2, "int16")},
     **{9: (2, "uint16"), 10: (4, "uint32"), 11: (8, "uint64"), 12: (2, "bfloat16")},
 }
-"""Bytes of a value and name: what no network here computes with."""
+"""Bytes of a value, and name, of the types that no network here computes with."""
 _MOST_ARRAYS = 20_000
-"""The largest network of the zoo has 1200. An array of Python's takes more memory than a small one has in the file."""
+"""The zoo's largest network has 1200. A small array takes more memory in Python than in the file."""
 _MOST_DIMENSIONS = 8
 _MOST_NAME = 1024
 _NO_NAMES = "its arrays have no names"
 
 
 class Params:
-    """The arrays of a file by name ('arg:conv0_weight'), read-only, mapped: the kernel reads a page when it is used.
+    """The arrays of a file by name ('arg:conv0_weight'), read-only and mapped: the kernel reads a page when it is used.
 
-    The file must not be changed while they are read. It may be removed or replaced.
+    The file must not change while they are read. It may be removed or replaced.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises ValueError when the file is not whole, or holds anything but arrays with names."""
+        """Map the file. Raises ValueError if it is not whole, or holds anything but arrays with names."""
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.arrays: dict[str, NDArray[Any]] = {}
-        """Those that a network can use: dense, of float32, float64 or float16."""
+        """The arrays that a network can use: dense, of float32, float64 or float16."""
         self.unusable: dict[str, str] = {}
-        """What the others are, by name: 'is sparse (row_sparse): ...'."""
+        """The fault of each other array, by name: 'is sparse (row_sparse): ...'."""
         try:
             for name, found in _arrays(self._map):
                 if isinstance(found, str):
@@ -67,12 +67,12 @@ class Params:
             raise ValueError(f"{path}: {error}") from error
 
     def drop(self) -> None:
-        """Take the pages that were read so far out of memory. Safe at any time: who reads again, reads the file."""
+        """Drop the pages read so far from memory. Safe at any time: a later read takes them from the file again."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def open_params(path: Path) -> Params:
-    """The same, but with a ModelError for a file that cannot be read."""
+    """Return the Params of a file. Raises ModelError if it cannot be read."""
     try:
         if what := foreign(path):
             raise ModelError(f"{path}: {what}")
@@ -87,21 +87,21 @@ def open_params(path: Path) -> Params:
 
 
 def check_finite(params: Params, path: Path) -> None:
-    """Raise ModelError, naming the array, when a parameter is nan or infinite. Reads all of them, keeps none."""
+    """Raise ModelError, naming the array, if a parameter is nan or infinite. Reads all of them and keeps none."""
     for name, array in params.arrays.items():
         check_array(name, array, path)
         params.drop()
 
 
 def check_array(name: str, array: NDArray[Any], path: Path) -> None:
-    """The same for one array of the file."""
-    # both are nan when one value is; no array of the same size is needed for it
+    """Raise ModelError, naming the array, if it holds nan or infinity."""
+    # min and max are nan if one value is; they need no array of the same size
     if not (np.isfinite(np.min(array)) and np.isfinite(np.max(array))):
         raise ModelError(f"{path}: {name} holds nan or infinity; it is damaged, copy it again")
 
 
 def _arrays(data: mmap.mmap) -> Iterator[tuple[str, NDArray[Any] | str]]:
-    """Yield each name with its array, or with what is there instead of one that can be used."""
+    """Yield each name with its array, or with the reason why that array cannot be used."""
     offset = 0
 
     def read(layout: str) -> tuple[Any, ...]:
@@ -133,11 +133,11 @@ def _arrays(data: mmap.mmap) -> Iterator[tuple[str, NDArray[Any] | str]]:
             raise ValueError(f"array {number} has the storage type {storage}")
         indices, sparse = _STORAGES[storage]
         if indices:
-            # the shape of what is stored; MXNet may write it before it is known, so it cannot be relied upon
+            # the shape of the stored values; MXNet may write it before it is known, so it cannot be relied upon
             shape(number, *read("I"))
-        # the oldest files have no magic: it is the number of dimensions, and sizes have 32 bits
+        # the oldest files have no magic: in its place is the number of dimensions, and sizes have 32 bits
         sizes = shape(number, *read("I")) if has_magic else shape(number, magic, "I")
-        # where the newest say (1,) to a single number, they may also have no dimension at all; the others mean nothing
+        # in the newest files a single number has the shape (1,) or (); in older files () means an empty array
         if not sizes and magic != _V3:
             return "is empty"
         *_, kind = read("iii")
@@ -146,7 +146,7 @@ def _arrays(data: mmap.mmap) -> Iterator[tuple[str, NDArray[Any] | str]]:
         width, name = _OTHER_TYPES.get(kind, (0, ""))
         if sparse:
             described = [(read("i")[0], shape(number, *read("I"))) for _ in range(indices)]
-            # as many rows (row_sparse) or numbers (csr) as the last array of indices tells places
+            # the last array of indices has one entry for each stored row (row_sparse) or number (csr)
             rows = described[-1][1]
             skip((*rows, *(sizes[1:] if indices == 1 else ())), width or np.dtype(_TYPES[kind]).itemsize)
             for kind_of, size in described:
@@ -157,7 +157,7 @@ def _arrays(data: mmap.mmap) -> Iterator[tuple[str, NDArray[Any] | str]]:
             return f"holds {name} numbers, with which no network computes here: save it as float32"
         if 0 in sizes:
             return "is empty"
-        # numpy compares with what there is before it takes anything
+        # numpy checks the size against the file before it allocates anything
         found = np.frombuffer(data, _TYPES[kind], prod(sizes), offset).reshape(sizes)
         offset += found.nbytes
         return found
@@ -183,7 +183,7 @@ def _arrays(data: mmap.mmap) -> Iterator[tuple[str, NDArray[Any] | str]]:
 
 
 def write_params(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-    """Write arrays by name ('arg:conv0_weight') as MXNet 1.9 does, one after the other. Raises OSError."""
+    """Write arrays by name ('arg:conv0_weight') as MXNet 1.9 does, one at a time. Raises OSError."""
     with path.open("wb") as file:
         file.write(struct.pack("<QQQ", _LIST, 0, len(arrays)))
         for array in arrays.values():

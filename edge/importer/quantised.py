@@ -1,9 +1,9 @@
 """The quantised version of a checkpoint: NAME-0000.int8 beside NAME-0000.params, with a graph and about.json.
 
-It cannot be made again without the pictures that it was calibrated with, so it lies with the checkpoint and not among
-the graphs that can (cache.py). about.json says which checkpoint it was made of (its key: the fingerprint of both files,
-the normalisation and the importer's version): of another it is stale, and nobody uses it. What makes it is
-edge/quantizer/.
+It cannot be made again without the pictures that it was calibrated with, so it lies with the checkpoint and not in the
+cache of graphs (cache.py). about.json has the key of the checkpoint it was made from: the fingerprint of both files,
+the normalisation and the importer's version. If the key differs, the version is stale and is not used.
+edge/quantizer/ makes it.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ from edge.models.manifest import Answer
 
 FLOAT32, INT8 = "float32", "int8"
 OURS = "comes with edge: "
-"""So begins the method of an int8 version that comes with edge, in the package of its model."""
+"""Prefix of the method of an int8 version that comes with edge, in the package of its model."""
 _NEW = ".quantised-"
 
 
@@ -36,17 +36,17 @@ class Figures:
     """How a quantised network compares with the float one, on views that nothing was fitted to."""
 
     agreement: float
-    """The share of the views of which both put the same label first, 0..1."""
+    """The share of the views for which both put the same label first, 0..1."""
     moved: float
     """The median change of the probability of the float network's first label, 0..1."""
     views: int
     pictures: int
-    """How many pictures these are views of."""
+    """Number of pictures that the views show."""
 
 
 @dataclass(frozen=True)
 class QuantisedInfo:
-    """What is known of a quantised version."""
+    """What about.json says about a quantised version."""
 
     made_of: str
     """The key of the checkpoint."""
@@ -55,24 +55,24 @@ class QuantisedInfo:
     kept: tuple[str, ...]
     """The layers that stay in float32."""
     figures: Mapping[str, Figures]
-    """By engine; empty for one that nobody has judged."""
+    """By engine; empty if it was not judged."""
     answer: Answer | None
-    """What it says of the known picture."""
+    """Its answer for the known picture."""
     mark: str = ""
-    """Of two quantised versions of the same checkpoint tells which."""
+    """Tells two quantised versions of the same checkpoint apart."""
 
 
 def quantised_folder(checkpoint: Checkpoint, precision: str = INT8) -> Path:
-    """Return where the quantised version lies, whether it is there or not."""
+    """Return the folder of the quantised version, whether it exists or not."""
     return checkpoint.params.with_suffix(f".{precision}")
 
 
 def about_quantised(
     checkpoint: Checkpoint, precision: str = INT8, digests: Mapping[str, str] | None = None
 ) -> QuantisedInfo | None:
-    """Return what is known of the quantised version; None when there is none.
+    """Return the information about the quantised version; None if there is none.
 
-    Raises ModelError, in one line, for one that was made of other files or cannot be read.
+    Raises ModelError, in one line, if it was made from other files or cannot be read.
     """
     folder = quantised_folder(checkpoint, precision)
     again = f"edge models quantize {checkpoint.name} makes another"
@@ -104,7 +104,7 @@ def about_quantised(
 
 
 def quantised_problem(checkpoint: Checkpoint, precision: str, digests: Mapping[str, str] | None = None) -> str:
-    """Return why there is no such version to be used, for people; empty when there is, or it is float32."""
+    """Return why that version cannot be used, for people; empty if it can, or is float32."""
     if precision == FLOAT32:
         return ""
     try:
@@ -117,7 +117,7 @@ def quantised_problem(checkpoint: Checkpoint, precision: str, digests: Mapping[s
 
 
 def quantised_graph(checkpoint: Checkpoint, precision: str = INT8) -> Graph:
-    """Return the graph of the quantised version. Raises ModelError when there is none, or it is stale or damaged."""
+    """Return the graph of the quantised version. Raises ModelError if there is none, or it is stale or damaged."""
     if problem := quantised_problem(checkpoint, precision):
         raise ModelError(f"model {checkpoint.name}: {problem}")
     folder = quantised_folder(checkpoint, precision)
@@ -130,20 +130,20 @@ def quantised_graph(checkpoint: Checkpoint, precision: str = INT8) -> Graph:
 
 
 def identity_of(checkpoint: Checkpoint, precision: str, digests: Mapping[str, str] | None = None) -> str:
-    """Return the fingerprint of what is measured: the checkpoint's, and which quantised version of it."""
+    """Return the fingerprint that measurements are kept under: the checkpoint's, plus its quantised version's mark."""
     found = fingerprint(checkpoint, digests)
     about = None if precision == FLOAT32 else about_quantised(checkpoint, precision, digests)
     return f"{found} {about.mark}" if about else found
 
 
 def weights_mib(checkpoint: Checkpoint, precision: str) -> float:
-    """Return the size of what an engine loads, MiB. Raises OSError."""
+    """Return the size of the weights that an engine loads, in MiB. Raises OSError."""
     path = checkpoint.params if precision == FLOAT32 else quantised_folder(checkpoint, precision) / WEIGHTS
     return path.stat().st_size / 2**20
 
 
 def to_table(about: QuantisedInfo, graph: Graph) -> dict[str, Any]:
-    """Return the about.json of a quantised graph: what `about_quantised` reads back, with the mark of these files."""
+    """Return the content of about.json for a quantised graph; `about_quantised` reads it and adds the mark."""
     return {
         "made_of": about.made_of,
         "method": about.method,
@@ -155,10 +155,9 @@ def to_table(about: QuantisedInfo, graph: Graph) -> dict[str, Any]:
 
 
 def install_quantised(checkpoint: Checkpoint, made: Path, precision: str = INT8) -> Path:
-    """Copy a quantised version that lies in the folder `made` to its checkpoint, in the place of one that is there.
+    """Copy the quantised version in the folder `made` to its checkpoint, and replace an existing one.
 
-    Return the folder. Nothing half done is ever seen. Raises ModelError, and changes nothing, when it cannot be
-    written.
+    Return the folder. The exchange is atomic. Raises ModelError, and changes nothing, if it cannot be written.
     """
     place = quantised_folder(checkpoint, precision)
     parent = place.parent
@@ -171,7 +170,7 @@ def install_quantised(checkpoint: Checkpoint, made: Path, precision: str = INT8)
                 new.chmod(0o755)
                 for name in (GRAPH, WEIGHTS, ABOUT):
                     shutil.copyfile(made / name, new / name)
-                    (new / name).chmod(0o644)  # the service reads it, whoever made it
+                    (new / name).chmod(0o644)  # the service reads it, even if another user made it
                     to_disk(new / name)
                 to_disk(new)
                 exchange(new, place)
@@ -188,7 +187,7 @@ def install_quantised(checkpoint: Checkpoint, made: Path, precision: str = INT8)
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time; the folder itself is the lock, so that none is left in it."""
+    """Let in one process at a time; the folder itself is the lock, so that no lock file is left in it."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)

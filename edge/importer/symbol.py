@@ -1,10 +1,10 @@
-"""The structure of a network, NAME-symbol.json, as every release of MXNet since 0.8 has written it.
+"""Read the structure of a network, NAME-symbol.json, as every release of MXNet since 0.8 writes it.
 
-A list of nodes, each with an operator, a name, attributes (all of them texts) and the nodes it takes its inputs from. A
-node without operator ("null") is a variable: the picture, or a parameter of that name. What differs:
+It is a list of nodes, each with an operator, a name, attributes (all of them texts) and the nodes that are its inputs.
+A node without operator ("null") is a variable: the picture, or a parameter of that name. The releases differ:
 
     0.8   an operator's attributes are in `param`, other ones in `attr`; inputs are pairs; BatchNorm's mean and variance
-          are no inputs yet, but known by name
+          are not inputs yet, but known by name
     0.9   all attributes are in `attr`; inputs have a version as third number
     1.0   ... in `attrs`
 """
@@ -21,28 +21,28 @@ from edge.errors import ModelError
 from edge.models.foreign import foreign
 
 _MOST_BYTES = 4 * 2**20
-"""The largest of the zoo, DenseNet-201, has half a MiB."""
+"""The largest file of the zoo, DenseNet-201's, has half a MiB."""
 _COSTS = {b"{": 600, b"[": 120, b'"': 40, b",": 40}
-"""Bytes that such a character stands for at most: a node, a list, half a text, a value."""
+"""Most bytes of memory for each such character: a node, a list, half a text, a value."""
 _LEAST_ROOM = 12 * 2**20
 _MOST_INPUTS = 1024
 _MOST_AXES = 32
 _HINTS = re.compile(r"__.*__|(.*_)?(lr_mult|wd_mult)|ctx_group|force_mirroring|mirror_stage")
-"""Attributes that any node may have, and that are about training or where it computes."""
+"""Attributes that any node may have, about training or the device it runs on."""
 _STATES = ("moving_mean", "moving_var")
 _BATCH_NORM_INPUTS = 3
-"""In 0.8, without its states: what it normalises, gamma and beta."""
+"""In 0.8, without its states: x, gamma and beta."""
 
 
 class UnsupportedError(ModelError):
-    """A checkpoint may be sound, but has something that the importer does not know; MXNet may run it."""
+    """The checkpoint has something that the importer does not know; it may be sound, and MXNet may run it."""
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(f"{where}: {what}; onnx and openvino cannot run it: try it with --engine mxnet")
 
 
 class Attributes:
-    """What is set of an operator: each value is looked up once, and one that nobody asked for is an error."""
+    """The attributes of an operator: each value is read once, and an unread value is an error."""
 
     def __init__(self, where: str, values: Mapping[str, str]) -> None:
         self.where = where
@@ -65,7 +65,7 @@ class Attributes:
         return self._matched(key, default, "True|true|1|False|false|0") in ("True", "true", "1")
 
     def tuple(self, key: str, default: tuple[int, ...] | None = None, *, low: int = 0) -> tuple[int, ...]:
-        """Return whole numbers from `low`, as in (3, 3)."""
+        """Return integers of at least `low`, as in (3, 3)."""
         number = r"-?\d{1,9}L?"  # L: from Python 2
         text = self._matched(key, default, rf"[(\[]\s*({number}(\s*,\s*{number})*\s*,?)?\s*[)\]]")
         numbers = tuple(int(one) for one in re.findall(r"-?\d+", text))
@@ -74,11 +74,11 @@ class Attributes:
         return numbers
 
     def integer(self, key: str, default: int | None = None) -> int:
-        """Return a whole number, which may be below 0."""
+        """Return an integer, which may be below 0."""
         return int(self._matched(key, default, r"-?\d{1,9}"))
 
     def axes(self, key: str) -> Sequence[int] | None:
-        """Return one axis or several, as in 1 or (2, -1); None where none is named."""
+        """Return one axis or several, as in 1 or (2, -1); None if none is named."""
         text = self._values.pop(key, "None").strip()
         if text in ("None", "()", "[]"):
             return None
@@ -86,17 +86,17 @@ class Attributes:
         return self.tuple(key, low=-_MOST_AXES)
 
     def limits(self, key: str) -> Sequence[int | None]:
-        """Return whole numbers, of which some may be None, as in (0, None)."""
+        """Return integers; some may be None, as in (0, None)."""
         number = r"(None|-?\d{1,9})"
         text = self._matched(key, None, rf"[(\[]?\s*{number}(\s*,\s*{number})*\s*,?\s*[)\]]?")
         return [None if one == "None" else int(one) for one in re.findall(r"None|-?\d+", text)]
 
     def is_tuple(self, key: str) -> bool:
-        """Return whether it has a value in brackets."""
+        """Return True if its value is in brackets."""
         return self._values.get(key, "").lstrip()[:1] in ("(", "[")
 
     def is_set(self, key: str) -> bool:
-        """Return whether it has a value other than None."""
+        """Return True if it has a value other than None."""
         return self._values.get(key, "None") != "None"
 
     def choice(self, key: str, *choices: str) -> str:
@@ -108,12 +108,12 @@ class Attributes:
         return value
 
     def ignore(self, *keys: str) -> None:
-        """Let these have any value: they change nothing when a network is only used."""
+        """Accept any value of these: they change nothing in inference."""
         for key in keys:
             self._values.pop(key, None)
 
     def end(self) -> None:
-        """Raise UnsupportedError when something was set that nobody has asked for."""
+        """Raise UnsupportedError if a value was never read."""
         for key, value in self._values.items():
             raise UnsupportedError(self.where, f"{key[:60]!r} = {value[:60]!r} is not known")
 
@@ -140,33 +140,33 @@ class Node:
     """Indices of earlier nodes."""
     file: Path
     ports: tuple[int, ...] = ()
-    """Which output of each of them: 0 for what has only one."""
+    """Which output of each input node: 0 if it has only one."""
 
     @property
     def where(self) -> str:
-        """File, operator and name, for people."""
+        """File, operator and name, for messages."""
         return f"{self.file}: {self.op} {self.name[:80]!r}"
 
     @property
     def attributes(self) -> Attributes:
-        """Its attributes, to be looked up."""
+        """The node's attributes, none of them read yet."""
         return Attributes(self.where, self.values)
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A network: nodes, each after those that it takes its inputs from, and the one that is the output."""
+    """A network: its nodes, each after its inputs, and the output node."""
 
     nodes: tuple[Node, ...]
     head: int
     used: frozenset[int]
-    """Indices of what the output depends on."""
+    """Indices of the nodes that the output depends on."""
     port: int = 0
-    """Which output of the head."""
+    """Which output of the head node."""
 
 
 def read_symbol(path: Path) -> Symbol:
-    """Read the structure of a network. Raises ModelError, naming file and node, for what is not one."""
+    """Read the structure of a network. Raises ModelError, naming file and node, if it is none."""
     try:
         if what := foreign(path):
             raise ModelError(f"{path}: {what}")
@@ -186,7 +186,7 @@ def read_symbol(path: Path) -> Symbol:
 
 
 def _check_variables(nodes: Sequence[Node]) -> None:
-    """Raise ValueError where another output of a variable is used than its only one."""
+    """Raise ValueError if a node takes an output of a variable other than its only one."""
     for node in nodes:
         for index, port in zip(node.inputs, node.ports, strict=True):
             if port and nodes[index].op == "null":
@@ -194,9 +194,9 @@ def _check_variables(nodes: Sequence[Node]) -> None:
 
 
 def _text(path: Path) -> str:
-    """The file as text; raises ValueError when Python would need far more memory for it than it has bytes."""
+    """Return the file as text. Raises ValueError if parsing it would take far more memory than it has bytes."""
     with path.open("rb") as file:
-        # no more is asked for than there is: as much memory is taken before anything is read
+        # ask for the file's size at most: Python allocates the buffer before it reads anything
         size = min(os.fstat(file.fileno()).st_size, _MOST_BYTES) + 1
         data = file.read(size)
     if len(data) > _MOST_BYTES:
@@ -204,7 +204,7 @@ def _text(path: Path) -> str:
     # a list of a million empty lists is 3 MB of text, and a hundred in memory
     if sum(cost * data.count(character) for character, cost in _COSTS.items()) > 4 * len(data) + _LEAST_ROOM:
         raise ValueError("too many things for its size")
-    # other encodings, which json knows too, would not have these characters as bytes
+    # json accepts other encodings too, in which these characters are not single bytes
     return data.decode("utf-8-sig")
 
 
@@ -228,7 +228,7 @@ def _node(path: Path, number: int, node: Mapping[str, Any]) -> Node:
 
 
 def _sources(entries: Any, below: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The nodes in a list of [node, output, version], earlier ones, and which output of each."""
+    """Return the nodes in a list of [node, output, version], all below index `below`, and which output of each."""
     found, ports = [], []
     for entry in entries:
         index, output = entry[0], entry[1]
@@ -242,7 +242,7 @@ def _sources(entries: Any, below: int) -> tuple[tuple[int, ...], tuple[int, ...]
 
 
 def _with_states(path: Path, nodes: list[Node], head: int) -> tuple[list[Node], int]:
-    """Give each BatchNorm of MXNet 0.8 the two inputs that it gets by name."""
+    """Add to each BatchNorm of MXNet 0.8 the two inputs that it has by name."""
     result: list[Node] = []
     places: list[int] = []
     for node in nodes:
@@ -258,7 +258,7 @@ def _with_states(path: Path, nodes: list[Node], head: int) -> tuple[list[Node], 
 
 def _ancestors(nodes: list[Node], head: int) -> frozenset[int]:
     used = {head}
-    # whatever feeds a node stands before it
+    # the inputs of a node stand before it
     for index in range(head, -1, -1):
         if index in used:
             used.update(nodes[index].inputs)

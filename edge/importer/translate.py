@@ -1,6 +1,6 @@
-"""A checkpoint becomes a graph (graph.py), layer by layer.
+"""Translate a checkpoint into a graph (graph.py), layer by layer.
 
-Which outputs are probabilities, head.py tells; a network that ends in logits gets a softmax.
+head.py finds out which outputs are probabilities; a network that ends in logits gets a softmax.
 """
 
 import os
@@ -29,27 +29,27 @@ from edge.models.checkpoint import Checkpoint, InputSpec
 
 @dataclass(frozen=True)
 class Layers:
-    """A graph that is not written yet."""
+    """A graph before it is written."""
 
     layers: tuple[onnx.Layer, ...]
     initializers: Mapping[str, bytes]
-    """What stands for each constant, by its name."""
+    """The TensorProto of each constant, by its name."""
     places: Mapping[str, onnx.Place]
-    """Where each of them is to be read."""
+    """Where to read each constant."""
     data: tuple[int, ...]
     """The shape of the input."""
     labels: int
-    """How many numbers it gives."""
+    """Number of outputs."""
     input: InputSpec
-    """As in Graph, and so are those that follow."""
+    """As in Graph, like the following fields."""
     parameters: int
     independent: bool = False
 
 
 def make_graph(checkpoint: Checkpoint, folder: Path) -> Graph:
-    """Write the graph of a checkpoint into an empty folder, and down to the disk.
+    """Write the graph of a checkpoint into an empty folder, and sync it to the disk.
 
-    Raises ModelError for a checkpoint that is damaged or not understood, OSError when the folder cannot be written to.
+    Raises ModelError if the checkpoint is damaged or not supported, OSError if the folder cannot be written to.
     """
     with (folder / WEIGHTS).open("wb") as file:
         layers = translate(checkpoint, file)
@@ -59,18 +59,18 @@ def make_graph(checkpoint: Checkpoint, folder: Path) -> Graph:
 
 
 def translate(checkpoint: Checkpoint, file: IO[bytes]) -> Layers:
-    """Return the layers of a checkpoint; their parameters are written to `file`.
+    """Return the layers of a checkpoint, and write their parameters to `file`.
 
-    Raises ModelError for a checkpoint that is damaged or not understood, OSError when the file cannot be written.
+    Raises ModelError if the checkpoint is damaged or not supported, OSError if the file cannot be written.
     """
     symbol = read_symbol(checkpoint.symbol)
     params = open_params(checkpoint.params)
     description = describe(checkpoint, symbol, params)
-    # of float16 they get twice as large, and one layer's are padded to a page
+    # float16 parameters become twice as large, and the parameters of each layer are padded to a page
     most = 2 * checkpoint.params.stat().st_size + 2**20
     weights = onnx.Weights(file, WEIGHTS, most, params.drop)
     builder = Builder(checkpoint, symbol, params, description, weights=weights, most=most)
-    # a damaged checkpoint gives nan, which is looked for when it is written
+    # a damaged checkpoint gives nan, which is checked for when it is written
     with np.errstate(all="ignore"):
         scores = _translate(symbol, builder, description)
     _end(symbol, builder, scores, description.head)
@@ -87,7 +87,7 @@ def translate(checkpoint: Checkpoint, file: IO[bytes]) -> Layers:
 
 
 def write_graph(folder: Path, layers: Layers) -> Graph:
-    """Write layers, whose parameters are in the folder already, down to the disk. Raises OSError."""
+    """Write layers to the disk; their parameters are in the folder already. Raises OSError."""
     row = (1, layers.labels)
     outputs = {PROBABILITIES: row, SCORES: row}
     data = onnx.model("edge", layers.layers, layers.initializers.values(), {DATA: layers.data}, outputs)
@@ -97,13 +97,13 @@ def write_graph(folder: Path, layers: Layers) -> Graph:
 
 
 def _translate(symbol: Symbol, builder: Builder, description: Description) -> Value:
-    """Add all layers; return what the last softmax or sigmoid takes, or would."""
+    """Add all layers; return the scores: the input of the last softmax or sigmoid, or the output if there is none."""
     for index in sorted(symbol.used):
         node = symbol.nodes[index]
         if node.op == "null":
             continue
         if index == description.head.node:
-            # this one and what is behind it makes the outputs, which have their own names
+            # `_end` adds this layer, because the outputs have names of the graph's
             builder.values[index] = _scores(builder, node)
         else:
             operator = OPERATORS.get(node.op) or unknown(node)
@@ -145,7 +145,7 @@ def _end(symbol: Symbol, builder: Builder, scores: Value, ends: Head) -> None:
 
 
 def _parameters(symbol: Symbol, description: Description, sizes: dict[str, int]) -> int:
-    """The numbers in all parameters that the network uses, BatchNorm's states among them."""
+    """Return how many numbers the parameters that the network uses have, BatchNorm's states included."""
     names = {symbol.nodes[index].name for index in symbol.used if symbol.nodes[index].op == "null"}
     names -= {description.name}
     return sum(sizes.get(f"arg:{name}", sizes.get(f"aux:{name}", 0)) for name in names)

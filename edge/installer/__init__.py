@@ -1,1 +1,1 @@
-"""Brings a model here: it is fetched or converted, checked, and put into the store."""
+"""Install a model: fetch or convert it, check it, and put it into the store."""

@@ -1,7 +1,7 @@
-"""A network comes into the store: fetched and converted where it must be, run once in a child, and measured.
+"""Install a model in the store: fetch and convert it where needed, run it once in a child, and measure it.
 
-The command line and a daemon that runs meanwhile (daemon/upgrade.py) do it alike; the daemon in a child of its own,
-whose driver is at the end.
+The command line and a running daemon (daemon/upgrade.py) both use this; the daemon in a separate child, whose driver is
+at the end.
 """
 
 import json
@@ -31,14 +31,14 @@ from edge.worker import Worker
 
 CONVERT_TIMEOUT_S = 600.0
 _NICE = 10
-"""A daemon that looks meanwhile goes before."""
+"""A running daemon has priority."""
 _SHOW_EVERY_S = 0.5
 Line = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Installation:
-    """A network that is in the store now."""
+    """A model that was just installed in the store."""
 
     name: str
     folder: Path
@@ -47,10 +47,10 @@ class Installation:
 
 
 def fetch(entry: Entry, store: Path, engine: str, *, tell: Line, show: Line, origin: str | None = None) -> Installation:
-    """Download a network of the catalogue and install it.
+    """Download a model of the catalogue and install it.
 
-    `engine` is [model] engine; `tell` hears what a person should read, `show` how far it is; `origin` is as for
-    Fetcher. Raises FetchError when nobody has it, ModelError when it cannot be used; what was installed stays then.
+    `engine` is [model] engine; `tell` gets lines for the user, `show` the progress; `origin` is as for Fetcher. Raises
+    FetchError if no source has it, ModelError if it cannot be used; the installed version then stays.
     """
     fetcher = Fetcher(store, origin, lambda file, done, total: show(_bar(file, done, total)), tell)
     fetched = fetcher.fetch(entry, convert)
@@ -96,7 +96,7 @@ def install(
         agreement = agreement_of(copy, agreements, engines, tell, step=lambda driver: show(f"{name}: asking {driver}"))
         used, why = _able(engines, agreement)
         if why and import_problem(engines[0]):
-            # MXNet may be installed and broken: what serves in its place says so
+            # MXNet may be installed but broken: the fallback engine says so
             used, why = engine_for(engine, tell), ""
         driver = Backend(agreement.driver(used))
         if why:
@@ -117,7 +117,7 @@ def install(
 
 
 def _able(engines: list[str], agreement: Agreement) -> tuple[str, str]:
-    """Return the engine to examine a network with, and why it is another than the wanted ones; empty when it is not."""
+    """Return the engine to examine a model with, and why it is none of the wanted ones; empty if it is one."""
     problems = {**agreement.unable, **agreement.refused}
     able = next((engine for engine in engines if engine not in problems), None)
     if able is not None:
@@ -127,11 +127,11 @@ def _able(engines: list[str], agreement: Agreement) -> tuple[str, str]:
 
 
 def convert(source: Source, weights: Path, prefix: Path) -> None:
-    """Write prefix-symbol.json and prefix-0000.params of a source's weights. Raises ModelError."""
+    """Write prefix-symbol.json and prefix-0000.params from a source's weights. Raises ModelError."""
     if source.kind in CONVERTED:
         convert_weights(source.kind, source.name, weights, prefix)
         return
-    # in a child, for what MXNet takes would stay beside the network that is examined next
+    # in a child: otherwise MXNet's memory would stay allocated while the model is examined
     worker = Worker("edge.engines.gluon", {}, f"the conversion of {source.name}")
     try:
         worker.ask({"name": source.name, "params": str(weights), "prefix": str(prefix)}, CONVERT_TIMEOUT_S)
@@ -152,10 +152,10 @@ def _bar(file: str, done: int, total: int | None) -> str:
 
 
 def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
-    """For a worker (edge/worker.py): a request is {"name", "store", "engine"}; the answer is the name.
+    """Open the driver of a worker (edge/worker.py): a request is {"name", "store", "engine"}; the answer is the name.
 
-    What is told and shown goes as {"tell": line} or {"show": line}, one JSON object a line, into the file descriptor
-    options["lines"].
+    The lines of `tell` and `show` go as {"tell": line} or {"show": line}, one JSON object a line, into the file
+    descriptor options["lines"].
     """
     os.nice(_NICE)
     lines: int = options["lines"]

@@ -1,6 +1,6 @@
-"""What edge's developers have measured of the networks that come as Python packages: data/embedded/NAME.json.
+"""Read the developers' measurements of the models that come as Python packages: data/embedded/NAME.json.
 
-scripts/measure_embedded.py measures it: the known answer, the temperature, and the ranges and the figures of the int8
+scripts/measure_embedded.py writes them: the known answer, the temperature, and the ranges and the figures of the int8
 version.
 """
 
@@ -21,10 +21,10 @@ from edge.models.manifest import Answer
 
 @dataclass(frozen=True)
 class Int8:
-    """What makes an int8 version without pictures, and what it was found to be worth."""
+    """The data to make an int8 version without pictures, and its measured figures."""
 
     made_of: str
-    """The key of the checkpoint (importer/cache.py) that the ranges are of."""
+    """The key (importer/cache.py) of the checkpoint that the ranges were measured on."""
     method: str
     ranges: Ranges
     means: Means
@@ -35,21 +35,21 @@ class Int8:
 
 @dataclass(frozen=True)
 class Measured:
-    """What edge's developers have measured of a network; data/embedded/NAME.json."""
+    """The developers' measurements of a model; data/embedded/NAME.json."""
 
     answer: Answer
-    """What it says of the known picture."""
+    """Its answer for the known picture."""
     temperature: float
     pictures: int
-    """How many the temperature was fitted on."""
+    """Number of pictures that the temperature was fitted on."""
     ece: float
-    """The calibration error that is left, on pictures that it was not fitted on."""
+    """The remaining calibration error, on pictures that the temperature was not fitted on."""
     nll: float
     int8: Int8
 
 
 def measured_of(name: str) -> Measured:
-    """Return what was measured of a network that comes as a package."""
+    """Return the measurements of a model that comes as a package."""
     path = resources.files("edge") / "data" / "embedded" / f"{name}.json"
     table = json.loads(path.read_text(encoding="utf-8"))
     int8 = table["int8"]
@@ -61,14 +61,14 @@ def measured_of(name: str) -> Measured:
 
 
 def means_to_text(means: NDArray[np.floating[Any]], ends: tuple[float, float]) -> str:
-    """Return the means of channels in steps of a 255th of their range, in Base64: a byte each."""
+    """Return the means of channels in steps of 1/255 of their range, in Base64: a byte each."""
     low, high = min(ends[0], 0.0), max(ends[1], 0.0)
     steps = np.clip(np.round((means - low) / (high - low) * 255), 0, 255).astype(np.uint8)
     return base64.b64encode(steps.tobytes()).decode("ascii")
 
 
 def means_from_text(text: str, ends: tuple[float, float]) -> NDArray[np.float32]:
-    """The way back from `means_to_text`."""
+    """Return the means of channels from the text of `means_to_text`."""
     low, high = min(ends[0], 0.0), max(ends[1], 0.0)
     steps = np.frombuffer(base64.b64decode(text), np.uint8)
     found: NDArray[np.float32] = (low + steps.astype(np.float32) * ((high - low) / 255)).astype(np.float32)

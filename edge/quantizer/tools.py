@@ -1,4 +1,4 @@
-"""ONNX Runtime's tools for quantising: the ranges of what layers give, and graphs in int8 made with them."""
+"""ONNX Runtime's tools for quantising: measure the ranges of layers' outputs, and make int8 graphs with them."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ from edge.host.installation import how_to_get
 from edge.importer.graph import GRAPH, SCORES, WEIGHTS, Graph
 
 Ranges = Mapping[str, tuple[float, float]]
-"""The least and the largest value of what each layer gives, by the value's name in the graph."""
+"""The least and the largest value of each layer's output, by the value's name in the graph."""
 MIN_MAX, LEAST_ERROR = "min-max", "least error"
 PERCENTILES = {f"percentile {share}": share for share in (99.99, 99.999)}
 
@@ -29,7 +29,7 @@ _OPERATORS = (
     *_WITH_WEIGHTS,
     *("Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Relu", "Reshape"),
 )
-"""What is computed in int8. Not BatchNormalization and Mul: one range for all channels would lose the small ones."""
+"""Operators computed in int8. Not BatchNormalization and Mul: one range for all channels would lose the small ones."""
 _INLINE = 1024
 _PAGE = 4096
 _LEVELS = 255
@@ -37,7 +37,7 @@ _SHRINK = np.linspace(0.3, 1.0, 57)
 
 
 def import_onnx(part: str = "") -> Any:
-    """Return the module onnx, or a part of it. Raises ModelError, in one line, when it cannot be imported."""
+    """Return the module onnx, or a part of it. Raises ModelError, in one line, if it cannot be imported."""
     try:
         return importlib.import_module(f"onnx.{part}" if part else "onnx")
     except (ImportError, OSError, AttributeError) as error:
@@ -45,7 +45,7 @@ def import_onnx(part: str = "") -> Any:
 
 
 def import_tools() -> Any:
-    """Return the module onnxruntime.quantization. Raises ModelError, in one line, when it or onnx is not installed."""
+    """Return the module onnxruntime.quantization. Raises ModelError, in one line, if it or onnx is not installed."""
     import_onnx()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -53,7 +53,7 @@ def import_tools() -> Any:
 
 
 class Tools:
-    """A float graph and what is made of it. Everything lies in a folder that the caller removes."""
+    """A float graph and the int8 graphs made from it. Working files lie in a folder that the caller removes."""
 
     def __init__(self, graph: Graph, scratch: Path) -> None:
         """Read the graph whole: its weights stay in memory. Raises ModelError without the tools, OSError."""
@@ -62,7 +62,7 @@ class Tools:
         self._onnx = import_onnx()
         self._graph = graph
         self._scratch = scratch
-        # the tools write beside what they read, and take no links
+        # the tools write beside the files they read, and accept no links
         for name in (GRAPH, WEIGHTS):
             shutil.copyfile(graph.folder / name, scratch / name)
         loading = import_onnxruntime("quantization.quant_utils")
@@ -71,18 +71,18 @@ class Tools:
         self._made_by = {output: node for node in self._nodes for output in node.output}
         self._weighted = [node for node in self._nodes if node.op_type in _WITH_WEIGHTS]
         self.means: dict[str, NDArray[np.float64]] = {}
-        """The mean of each channel of what a layer with weights takes, by the value's name, once they are learnt."""
+        """The mean of each channel of the input of a layer with weights, by the value's name, once measured."""
         self.layers = [node.name for node in self._weighted]
-        """Those that may stay in float, as in the graph."""
+        """The layers that may stay in float, in the graph's order."""
         self._tail = self._find_tail()
 
     def min_max(self, inputs: Iterable[NDArray[np.float32]]) -> Ranges:
-        """Return what each layer gives at the least and at the most."""
+        """Return the least and the largest value of each layer's output."""
         calibrator = self._calibrator(self._tools.CalibrationMethod.MinMax, inputs)
         return _plain(calibrator.compute_data())
 
     def histograms(self, inputs: Iterable[NDArray[np.float32]]) -> dict[str, Ranges]:
-        """Return other ranges by the name of the method, from histograms of what each layer gives."""
+        """Return other ranges by the name of the method, from histograms of each layer's output."""
         calibrator = self._calibrator(self._tools.CalibrationMethod.Percentile, inputs, symmetric=False)
         found = {}
         with _silent():
@@ -97,8 +97,8 @@ class Tools:
     def learn_means(self, inputs: Iterable[NDArray[np.float32]]) -> None:
         """Measure the mean of each channel that a layer with weights takes: `write` corrects the biases by it.
 
-        Rounding a weight adds to each output what was rounded times what comes in. Of that the mean, which is the same
-        for all pictures, can be taken off the bias. (Of SqueezeNet's divergence it leaves a fifth.)
+        Rounding a weight adds to each output the rounding error times the input. The mean of that is the same for all
+        pictures, so it can be subtracted from the bias. (This reduces SqueezeNet's divergence to a fifth.)
         """
         model = self._onnx.load(str(self._scratch / GRAPH), load_external_data=False)
         helper = self._onnx.helper
@@ -110,7 +110,7 @@ class Tools:
             else:
                 model.graph.node.append(helper.make_node("Identity", [name], [f"{name}_mean"]))
             model.graph.output.append(helper.make_tensor_value_info(f"{name}_mean", 1, None))
-        # beside the weights, so that it finds them
+        # beside the weights, so that the graph finds them
         path = self._scratch / "means.onnx"
         path.write_bytes(model.SerializeToString())
         runtime = import_onnxruntime()
@@ -127,7 +127,7 @@ class Tools:
         self.means = {name: total / count for name, total in sums.items()}
 
     def write(self, folder: Path, ranges: Ranges, kept: Sequence[str] = (), only: Sequence[str] = ()) -> Graph:
-        """Write the graph in int8 into a folder, without the layers that are kept in float, or with `only` some."""
+        """Write the int8 graph into a folder. Layers in `kept` stay in float; with `only`, all but those do."""
         model = self._onnx.ModelProto()
         model.CopyFrom(self._model)
         float_layers = set(self._float(kept))
@@ -143,7 +143,7 @@ class Tools:
             per_channel=True,
             reduce_range=False,
             weight_qType=types.QInt8,
-            # with signed ones ONNX Runtime is a fifth faster on x86, but OpenVINO computes nonsense of SqueezeNet
+            # signed ones make ONNX Runtime a fifth faster on x86, but OpenVINO then computes nonsense for SqueezeNet
             activation_qType=types.QUInt8,
             tensors_range=tensors,
             nodes_to_quantize=list(only),
@@ -167,13 +167,13 @@ class Tools:
                 use_external_data_format=True,
                 extra_options=options,
             )
-            # one by one: it keeps what all layers give until it is told that there is no more
+            # one at a time: it keeps the outputs of all layers until the reader has no more inputs
             for one in inputs:
                 calibrator.collect_data(_One(one))
         return calibrator
 
     def _find_tail(self) -> list[str]:
-        """The names of the last layers, behind the last weights: they are cheap, and what they give is to be exact."""
+        """Return the names of the layers after the last weights: they are cheap, and their output must be exact."""
         names = []
         node: Any = self._nodes[-1]
         while node is not None and node.op_type not in _WITH_WEIGHTS:
@@ -182,7 +182,7 @@ class Tools:
         return names
 
     def _float(self, kept: Sequence[str]) -> list[str]:
-        """The layers that are kept, and those without weights behind them: they would only round what is exact."""
+        """Return the kept layers, and the layers without weights after them, which would only round exact values."""
         found = set(kept)
         for node in self._nodes:
             makers = [self._made_by[name].name for name in node.input if name in self._made_by]
@@ -191,7 +191,7 @@ class Tools:
         return sorted(found)
 
     def _correct(self, model: Any, layers: set[str]) -> None:
-        """Take off the biases of these layers what rounding their weights adds in the mean."""
+        """Subtract from the biases of these layers the mean error that rounding their weights adds."""
         weights = {one.name: one for one in model.graph.initializer}
         for node in model.graph.node:
             mean = self.means.get(node.input[0]) if node.name in layers and node.input else None
@@ -199,7 +199,7 @@ class Tools:
                 continue
             weight = self._onnx.numpy_helper.to_array(weights[node.input[1]])
             outputs, each = weight.shape[:2]
-            # of each output the inputs of its group; there may be one group only
+            # for each output, the inputs of its group; there may be one group only
             lost = (rounded(weight) - weight).reshape(outputs, each, -1).sum(axis=2, dtype=np.float64)
             groups = mean.reshape(-1, each).repeat(outputs * each // len(mean), axis=0)
             shift = (lost * groups).sum(axis=1)
@@ -223,7 +223,7 @@ class Tools:
                 data = self._onnx.numpy_helper.to_array(one).tobytes()
                 if len(data) < _INLINE:
                     continue
-                # where a page begins, so that engines can map it
+                # at the start of a page, so that engines can map it
                 file.write(bytes(-file.tell() % _PAGE))
                 place = file.tell()
                 file.write(data)
@@ -236,7 +236,7 @@ class Tools:
 
 
 class _One:
-    """A reader of one input, as the tools want it."""
+    """A reader of one input, in the form that the tools take."""
 
     def __init__(self, one: NDArray[np.float32]) -> None:
         self._left = [{"data": one}]
@@ -246,9 +246,9 @@ class _One:
 
 
 def _leave_scores_float(model: Any) -> None:
-    """Let what the last matrix gives go on as it is: its sums are exact, if nobody rounds them.
+    """Remove the rounding after the last matrix: its sums are exact without it.
 
-    A convolution that gives floats is none in int8; what it gives stays rounded.
+    A convolution that gives floats does not run in int8; its output stays rounded.
     """
     made_by = {output: node for node in model.graph.node for output in node.output}
     end: Any = made_by[SCORES]
@@ -264,7 +264,7 @@ def _leave_scores_float(model: Any) -> None:
 
 
 def rounded(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return weights as they are in int8: of each output the largest is 127."""
+    """Return weights as int8 rounds them: the largest of each output becomes 127 steps."""
     most = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     step = np.where(most > 0, most / 127, 1).astype(np.float32)
     result: NDArray[np.float32] = (np.clip(np.round(weight / step), -127, 127) * step).astype(np.float32)
@@ -272,12 +272,12 @@ def rounded(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _plain(data: Any) -> Ranges:
-    """The tools' ranges as numbers; that each has two ends, mypy cannot know."""
+    """Return the tools' ranges as numbers; mypy cannot know that each has two ends."""
     return {name: tuple(float(np.min(end)) for end in one.range_value) for name, one in data.items()}  # type: ignore[misc]
 
 
 def _least_error(counts: NDArray[np.int64], edges: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
-    """Return the range under which rounding and cutting off make the least squared error together."""
+    """Return the range for which rounding and clipping together have the least squared error."""
     there = counts > 0
     middles = ((edges[:-1] + edges[1:]) / 2).astype(np.float64)[there]
     weights = counts[there].astype(np.float64)
@@ -295,7 +295,7 @@ def _least_error(counts: NDArray[np.int64], edges: NDArray[np.float32], low: flo
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """The tools print what they are at, and log advice that nobody can take."""
+    """Silence the tools: they print their progress, and log advice that does not help the user."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,7 +1,7 @@
-"""Pictures in three parts that have none in common, and views of each picture.
+"""Divide pictures into three separate parts, and make views of each picture.
 
 A quantised network's ranges are measured on views of the first part, its layers are chosen on the second, and it is
-judged on the third. Views of one picture are alike: so it is pictures that are divided.
+judged on the third. Views of one picture are alike, so the pictures are divided and not the views.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,22 +13,22 @@ from edge.errors import ModelError
 from edge.stages import Pixels
 
 Picture = Callable[[], Pixels]
-"""Gives the picture, each time anew: a folder of them need not fit the memory."""
+"""Returns the picture, read again at each call: a folder of them need not fit into memory."""
 
 LEAST_PICTURES = 12
-"""Fewer would leave three to judge with, of which one is a third of all that is known."""
+"""With fewer, about three would remain to judge with, and each would be a third of the evidence."""
 LEAST_VIEWS = 200
-"""That a judgement is of: with fewer, one view would be more than half a per cent."""
+"""Least views of a judgement: with fewer, one view would be more than half a per cent."""
 _SHARES = (0.3, 0.4)
-"""Of the pictures for the ranges and for the search; the rest is held out."""
+"""Shares of the pictures for the ranges and for the search; the rest is held out."""
 _LEAST_SIDE = 0.75
-"""A view shows at least so much of a side: half of the picture, as when one steps nearer."""
+"""Least share of a side that a view shows: about half of the picture, as from a step nearer."""
 _BRIGHTNESS = (0.75, 1.25)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The pictures, divided."""
+    """The pictures, divided into three parts."""
 
     calibration: Sequence[Picture]
     search: Sequence[Picture]
@@ -36,9 +36,9 @@ class Parts:
 
 
 def divide(pictures: Sequence[Picture], *, in_order: bool = False) -> Parts:
-    """Divide pictures by lot, always the same; or `in_order`, where neighbours are alike, as with a camera's frames.
+    """Divide pictures at random, always the same way; or `in_order`, if neighbours are alike as in a camera's frames.
 
-    Raises ModelError when they are too few.
+    Raises ModelError if they are too few.
     """
     if len(pictures) < LEAST_PICTURES:
         count = "1 picture is" if len(pictures) == 1 else f"{len(pictures)} different pictures are"
@@ -55,9 +55,9 @@ def divide(pictures: Sequence[Picture], *, in_order: bool = False) -> Parts:
 
 
 def views_of(pictures: Sequence[Picture], count: int, seed: int) -> Iterator[Pixels]:
-    """Yield `count` views of each picture, always the same for the same seed: first the picture as it is, then others.
+    """Yield `count` views of each picture, always the same for the same seed: first the picture itself, then others.
 
-    The others are cut out of it (nearer, and to one side), mirrored or not, darker or brighter.
+    The others are crops (nearer, and to one side), mirrored or not, darker or brighter.
     """
     for number, picture in enumerate(pictures):
         random = np.random.default_rng((seed, number))
@@ -68,7 +68,7 @@ def views_of(pictures: Sequence[Picture], count: int, seed: int) -> Iterator[Pix
 
 
 def views_each(pictures: Sequence[Picture], least: int = LEAST_VIEWS) -> int:
-    """Return how many views of each picture make at least so many views."""
+    """Return how many views of each picture give at least `least` views."""
     return -(-least // len(pictures))
 
 

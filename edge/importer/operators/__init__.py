@@ -1,10 +1,10 @@
-"""What each operator of MXNet means in ONNX when a network is only used: its layers, and the shapes they give.
+"""Each MXNet operator in ONNX, for inference: its layers, and the shapes they give.
 
-layers.py       with weights, pooling, larger and smaller pictures; what is folded into a convolution
-elementwise.py  each number by itself, or two at the same place
-shapes.py       numbers that are moved, left out or repeated
-reductions.py   few numbers of many; softmaxes
-common.py       what all of them need
+layers.py       layers with weights, pooling, resizing; folding into a convolution
+elementwise.py  functions of each number, or of two numbers at the same place
+shapes.py       moving, leaving out and repeating numbers
+reductions.py   sums, means, norms; softmaxes
+common.py       helpers of all operators
 """
 
 from typing import NoReturn
@@ -20,5 +20,5 @@ OPERATORS: dict[str, Layer] = {**LAYERS, **ELEMENTWISE, **SHAPES, **REDUCTIONS}
 
 
 def unknown(node: Node) -> NoReturn:
-    """Raise the UnsupportedError for an operator that is not known."""
+    """Raise UnsupportedError for an unknown operator."""
     raise UnsupportedError(node.where, f"the operator {node.op} is not supported")

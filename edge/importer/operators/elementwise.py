@@ -1,4 +1,4 @@
-"""What is done to each number by itself, or to the numbers of two layers at the same place."""
+"""Operators on each number alone, or on the numbers of two layers at the same place."""
 
 import math
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ _ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softrelu"
 
 
 def activation(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """One of the functions above, of each number."""
-    # without one MXNet refuses it too
+    """Add one of the functions above, of each number."""
+    # MXNet too refuses an Activation without act_type
     kind = attributes.text("act_type", "")
     support(node, kind in _ACTIVATIONS, f"act_type = {kind[:60]!r} is not one of {', '.join(_ACTIVATIONS)}")
     attributes.end()
@@ -23,7 +23,7 @@ def activation(net: Builder, _index: int, node: Node, attributes: Attributes) ->
 
 
 def leaky_relu(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """ReLU with something left below zero."""
+    """Add a ReLU that keeps a part of the numbers below zero."""
     kind = attributes.choice("act_type", "leaky", "elu", "prelu", "selu", "gelu")
     slope = attributes.number("slope", 0.25)
     attributes.ignore("lower_bound", "upper_bound")
@@ -46,7 +46,7 @@ def leaky_relu(net: Builder, _index: int, node: Node, attributes: Attributes) ->
 
 
 def _gelu(net: Builder, node: Node, x: Value) -> Value:
-    """x times the share of a normal distribution below x, which is (1 + erf(x / sqrt 2)) / 2."""
+    """Add x times the share of a normal distribution below x, which is (1 + erf(x / sqrt 2)) / 2."""
     share = net.add("Mul", node, [x, scalar(net, node, math.sqrt(0.5))], x.shape)
     share = net.add("Erf", node, [share], x.shape)
     share = net.add("Add", node, [share, scalar(net, node, 1.0)], x.shape)
@@ -55,7 +55,7 @@ def _gelu(net: Builder, node: Node, x: Value) -> Value:
 
 
 def hard_sigmoid(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """A line from 0 to 1, and nothing beyond."""
+    """Add a straight line that is clipped to 0..1."""
     line = hard_sigmoid_of(attributes)
     takes(node, 1)
     x = net.value(node, 0)
@@ -63,14 +63,14 @@ def hard_sigmoid(net: Builder, _index: int, node: Node, attributes: Attributes) 
 
 
 def hard_sigmoid_of(attributes: Attributes) -> dict[str, Attribute]:
-    """Return how steep it is and where it begins, as ONNX has them."""
+    """Return the line's slope and its value at zero, as ONNX's alpha and beta."""
     line: dict[str, Attribute] = {"alpha": attributes.number("alpha", 0.2), "beta": attributes.number("beta", 0.5)}
     attributes.end()
     return line
 
 
 def clip(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Each number, no smaller and no larger than the limits."""
+    """Add a clip of each number to the limits."""
     low, high = attributes.number("a_min"), attributes.number("a_max")
     attributes.end()
     takes(node, 1)
@@ -80,7 +80,7 @@ def clip(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value
 
 
 def add_all(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """The sum of any number of inputs."""
+    """Add the sum of any number of inputs."""
     count = attributes.whole("num_args", len(node.inputs))
     attributes.end()
     need(node, count == len(node.inputs) > 0, f"num_args = {count}, and it has {len(node.inputs)} inputs")
@@ -103,7 +103,7 @@ def _function(op: str) -> Layer:
 
 
 def square(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Each number times itself."""
+    """Add the square of each number."""
     attributes.end()
     takes(node, 1)
     x = net.value(node, 0)
@@ -111,7 +111,7 @@ def square(net: Builder, _index: int, node: Node, attributes: Attributes) -> Val
 
 
 def rsqrt(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """One over the square root."""
+    """Add one over the square root."""
     attributes.end()
     takes(node, 1)
     x = net.value(node, 0)
@@ -119,7 +119,7 @@ def rsqrt(net: Builder, _index: int, node: Node, attributes: Attributes) -> Valu
 
 
 def _as_large(number: float) -> Layer:
-    """The same number everywhere, in the shape of the input."""
+    """Return the operator that gives the same number everywhere, in the shape of the input."""
 
     def layer(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
         attributes.end()
@@ -160,7 +160,7 @@ def _with_scalar(op: str, *, reverse: bool = False) -> Layer:
 
 
 def _names(op: str, *more: str) -> tuple[str, ...]:
-    """What an operation of two layers is called: in Gluon, and in the oldest symbols."""
+    """Return the names of an operation on two layers: in Gluon, and in the oldest symbols."""
     return (f"elemwise_{op}", f"_{op}", f"_{op.capitalize()}", *more)
 
 

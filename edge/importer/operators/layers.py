@@ -1,9 +1,9 @@
-"""The layers with weights, what pools, and what makes a picture larger or smaller.
+"""Layers with weights, pooling and resizing.
 
 Two things are folded into the weights of a convolution, and only where that changes nothing but the rounding: a
-BatchNorm that follows it, when nothing else reads what the convolution gives; and the normalisation of the picture
-before the first layer. Of that, the division always can be; the mean only where the convolution has no border of zeros,
-for a zero stands for the mean there, and would no longer.
+BatchNorm that follows it, if nothing else reads the convolution's output; and the normalisation of the picture before
+the first layer. The division can always be folded. The mean can be folded only if the convolution has no border of
+zeros: such a zero stands for the mean, and would no longer do so.
 """
 
 import dataclasses
@@ -20,12 +20,12 @@ from edge.importer.symbol import Attributes, Node, UnsupportedError
 
 Doubles = NDArray[np.float64]
 _MOST_WEIGHTS = 2**20
-"""Of a matrix that resizes one side: 1024 pixels that become as many take these."""
+"""In a matrix that resizes one side: enough to make 1024 pixels from 1024."""
 _NO_MEAN, _NO_STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 def convolution(net: Builder, index: int, node: Node, attributes: Attributes) -> Value:
-    """Convolution over two dimensions, with what can be folded into it."""
+    """Add a convolution over two dimensions; fold into it the normalisation and the BatchNorm, where possible."""
     x = net.value(node, 0)
     kernel, stride, pad, dilate = _window(attributes)
     filters, groups, no_bias = _filters(node, attributes, x, no_bias=False)
@@ -43,7 +43,7 @@ def convolution(net: Builder, index: int, node: Node, attributes: Attributes) ->
             inputs.append(net.shared(node, 2, (filters,)))
     else:
         weights = net.parameter(node, 1, shape)
-        if not weights.flags.writeable:  # those of other types are a copy already
+        if not weights.flags.writeable:  # weights of other types are a copy already
             weights = weights.copy()
         net.drop()
         bias = np.zeros(filters) if no_bias else net.parameter(node, 2, (filters,)).astype(np.float64)
@@ -60,7 +60,7 @@ def convolution(net: Builder, index: int, node: Node, attributes: Attributes) ->
 
 
 def _batch_norm_after(net: Builder, index: int, channels: int) -> tuple[Doubles | None, Doubles | None]:
-    """The factor and summand for each channel of the only layer that reads this one, when it is a BatchNorm."""
+    """Return factor and summand of each channel if the only layer that reads this one is a BatchNorm; else None."""
     reader = net.only_reader(index)
     if reader is None or not net.symbol.nodes[reader].op.startswith("BatchNorm"):
         return None, None
@@ -72,7 +72,7 @@ def _batch_norm_after(net: Builder, index: int, channels: int) -> tuple[Doubles 
 def _normalisation_before(
     net: Builder, node: Node, pad: tuple[int, ...], groups: int
 ) -> tuple[Doubles | None, Doubles | None]:
-    """The mean and std of the picture that this layer is to take over, and the picture then does without."""
+    """Return the picture's mean and std that this layer takes over, and take them from the input's specification."""
     if not net.reads_data(node) or groups != 1:
         return None, None
     spec = net.left
@@ -84,7 +84,7 @@ def _normalisation_before(
 
 
 def _batch_norm(net: Builder, node: Node, attributes: Attributes, channels: int) -> tuple[Doubles, Doubles]:
-    """What each channel is multiplied with, and what is added to it then."""
+    """Return the factor and the summand of each channel."""
     epsilon = attributes.number("eps", 1e-3)
     fixed = attributes.flag("fix_gamma", True)
     attributes.choice("axis", "1")
@@ -97,14 +97,14 @@ def _batch_norm(net: Builder, node: Node, attributes: Attributes, channels: int)
     )
     scale = (1.0 if fixed else gamma) / np.sqrt(variance + epsilon)
     shift = beta - mean * scale
-    # what is larger than a float32 holds becomes infinite
+    # numbers too large for float32 become infinite
     usable = np.isfinite(scale.astype(np.float32)).all() and np.isfinite(shift.astype(np.float32)).all()
     need(node, bool(usable), "its mean and variance make no numbers; the parameters are damaged, copy them again")
     return scale, shift
 
 
 def batch_norm(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """BatchNorm with the mean and variance that were learnt; one that is folded into a convolution is no layer."""
+    """Add a BatchNorm with the learnt mean and variance, unless it is folded into a convolution."""
     x = net.value(node, 0)
     if _index in net.folded:
         return x
@@ -122,7 +122,7 @@ def batch_norm(net: Builder, _index: int, node: Node, attributes: Attributes) ->
 
 
 def fully_connected(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """A matrix, of all that the layer before gives."""
+    """Add a matrix that takes all outputs of the layer before."""
     x = net.value(node, 0)
     outputs, no_bias = attributes.whole("num_hidden"), attributes.flag("no_bias", False)
     flatten = attributes.flag("flatten", True)
@@ -139,7 +139,7 @@ def fully_connected(net: Builder, _index: int, node: Node, attributes: Attribute
 
 
 def _filters(node: Node, attributes: Attributes, x: Value, *, no_bias: bool) -> tuple[int, int, bool]:
-    """Return (filters, groups, whether there is no bias) when these fit the input; `no_bias` is the default."""
+    """Return (filters, groups, True if there is no bias), checked against the input; `no_bias` is the default."""
     filters, groups = attributes.whole("num_filter"), attributes.whole("num_group", 1)
     no_bias = attributes.flag("no_bias", no_bias)
     attributes.choice("layout", "NCHW", "None")
@@ -152,11 +152,11 @@ def _filters(node: Node, attributes: Attributes, x: Value, *, no_bias: bool) -> 
 
 
 def deconvolution(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """A convolution the other way round: each number of the input is spread over a window of the output."""
+    """Add a transposed convolution: each number of the input is spread over a window of the output."""
     x = net.value(node, 0)
     kernel, stride, pad, dilate = _window(attributes)
     adjust = attributes.tuple("adj", ()) or (0, 0)
-    # of MXNet with oneDNN this fails too
+    # MXNet with oneDNN fails at this too
     support(node, not any(attributes.tuple("target_shape", ())), "target_shape is not supported")
     filters, groups, no_bias = _filters(node, attributes, x, no_bias=True)
     support(node, len(adjust) == 2, f"adj = {adjust} must have two numbers, as kernel has")
@@ -175,7 +175,7 @@ def deconvolution(net: Builder, _index: int, node: Node, attributes: Attributes)
 
 
 def bilinear_up_sampling(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """What UpSampling does between the numbers: a deconvolution of each channel with the weights that it has."""
+    """Add a bilinear UpSampling: a deconvolution of each channel with the operator's weights."""
     attributes.ignore("sample_type")
     scale = attributes.whole("scale")
     filters = attributes.whole("num_filter", 0)
@@ -195,7 +195,7 @@ def bilinear_up_sampling(net: Builder, _index: int, node: Node, attributes: Attr
 
 
 def adaptive_pooling(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """The mean of each of so many windows that the output gets the wanted size; they may overlap by one."""
+    """Add the mean of windows, as many as the wanted output has numbers; the windows may overlap by one."""
     size = attributes.tuple("output_size", ()) if attributes.is_tuple("output_size") else ()
     one = attributes.whole("output_size", 0) if not size else 0
     attributes.end()
@@ -221,7 +221,7 @@ def adaptive_pooling(net: Builder, _index: int, node: Node, attributes: Attribut
 
 
 def bilinear_resize(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Another size of picture, each number made of the four around it."""
+    """Add a bilinear resize of the picture: each number is made from the four around it."""
     mode = attributes.choice("mode", "size", "like", "odd_scale")
     height, width = attributes.whole("height", 1), attributes.whole("width", 1)
     scales = tuple(
@@ -255,20 +255,20 @@ def bilinear_resize(net: Builder, _index: int, node: Node, attributes: Attribute
 
 
 def _check_matrices(node: Node, sides: Sequence[int], wanted: Sequence[int]) -> None:
-    """Raise UnsupportedError where they would be too large to be made."""
+    """Raise UnsupportedError if the resizing matrices would be too large."""
     small = all(side * count <= _MOST_WEIGHTS for side, count in zip(sides, wanted, strict=True))
     support(node, small, f"{tuple(sides)} cannot become {tuple(wanted)}")
 
 
 def _scaled(side: int, scale: float, *, odd: bool) -> int:
-    """odd_scale: what is between the first and the last of an odd side is scaled, so that it stays odd."""
+    """Return a scaled side; with `odd` (odd_scale), the steps of an odd side are scaled, so that it stays odd."""
     return int((side - 1) * scale) + 1 if odd and side % 2 else int(scale * side)
 
 
 def _between(side: int, count: int, *, corners: bool) -> NDArray[np.float32]:
-    """The matrix (count x side) that makes `count` numbers of `side`, each of the two nearest.
+    """Return the matrix (count x side) that makes `count` numbers from `side`, each from the two nearest.
 
-    With `corners` the first and last stay where they are; else the borders of the first and last do.
+    With `corners` the centres of the first and last stay where they are; otherwise their borders do.
     """
     places: NDArray[np.floating[Any]] = np.zeros(count)
     if count > 1 and corners:
@@ -286,7 +286,7 @@ def _between(side: int, count: int, *, corners: bool) -> NDArray[np.float32]:
 
 
 def _weights_of(windows: list[tuple[int, int]], side: int) -> NDArray[np.float32]:
-    """The matrix (windows x side) that gives the mean of each window."""
+    """Return the matrix (windows x side) that gives the mean of each window."""
     matrix = np.zeros((len(windows), side), np.float32)
     for row, (start, end) in zip(matrix, windows, strict=True):
         row[start:end] = 1 / (end - start)
@@ -294,7 +294,7 @@ def _weights_of(windows: list[tuple[int, int]], side: int) -> NDArray[np.float32
 
 
 def _resampled(net: Builder, node: Node, x: Value, rows: NDArray[np.float32], columns: NDArray[np.float32]) -> Value:
-    """Multiply each picture with a matrix from the left, and with the other's transpose from the right."""
+    """Multiply each picture by `rows` from the left, and by the transpose of `columns` from the right."""
     batch, channels, height, width = x.shape
     if height != 1 or len(rows) != 1:
         x = net.add("MatMul", node, [net.constant(node, rows), x], (batch, channels, len(rows), width))
@@ -305,10 +305,10 @@ def _resampled(net: Builder, node: Node, x: Value, rows: NDArray[np.float32], co
 
 
 def pooling(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """The largest or the mean of each window.
+    """Add the maximum or the mean of each window.
 
-    With pooling_convention "full" the last window may reach beyond the padding. MXNet's mean counts the padding (where
-    it is asked to), but not what lies beyond it.
+    With pooling_convention "full" the last window may reach beyond the padding. MXNet's mean counts the padding (with
+    count_include_pad), but not the part beyond it.
     """
     x = net.value(node, 0)
     kind = attributes.choice("pool_type", "max", "avg")
@@ -352,7 +352,7 @@ def pooling(net: Builder, _index: int, node: Node, attributes: Attributes) -> Va
 
 
 def _window(attributes: Attributes, *, dilates: bool = True) -> tuple[tuple[int, ...], ...]:
-    """kernel, stride, pad, dilate: two numbers each; () stands for the default."""
+    """Return kernel, stride, pad and dilate: two numbers each; () stands for the default."""
     kernel = attributes.tuple("kernel", low=1)
     if len(kernel) != 2:
         raise UnsupportedError(attributes.where, f"kernel = {kernel} is not supported: two dimensions are")
@@ -366,7 +366,7 @@ def _window(attributes: Attributes, *, dilates: bool = True) -> tuple[tuple[int,
 
 
 def local_response_norm(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Each number divided by what its neighbours in other channels come to."""
+    """Add a layer that divides each number by a power of the sum of squares of its neighbours in other channels."""
     size = attributes.whole("nsize")
     alpha, beta, bias = (attributes.number(*one) for one in (("alpha", 1e-4), ("beta", 0.75), ("knorm", 2.0)))
     attributes.end()

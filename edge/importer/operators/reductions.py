@@ -1,4 +1,4 @@
-"""What makes few numbers of many: sums, means, norms; and softmaxes, which divide by such a sum."""
+"""Operators that reduce many numbers to few: sums, means, norms; and softmaxes, which divide by such a sum."""
 
 from math import prod
 
@@ -40,7 +40,7 @@ def _reduced(net: Builder, node: Node, op: str, x: Value, places: tuple[int, ...
 
 
 def l2_normalization(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Divided by the root of the sum of squares."""
+    """Add a division by the root of the sum of squares."""
     mode = attributes.choice("mode", "instance", "channel", "spatial")
     epsilon = attributes.number("eps", 1e-10)
     attributes.end()
@@ -55,7 +55,7 @@ def l2_normalization(net: Builder, _index: int, node: Node, attributes: Attribut
 
 
 def layer_norm(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Mean and variance of an axis taken out, then a factor and a summand for each place on it."""
+    """Add a normalisation by mean and variance along an axis, then a factor and a summand for each place on it."""
     axis, epsilon = attributes.integer("axis", -1), attributes.number("eps", 1e-5)
     attributes.choice("output_mean_var", "False", "0")
     attributes.end()
@@ -75,19 +75,19 @@ def layer_norm(net: Builder, _index: int, node: Node, attributes: Attributes) ->
 
 
 def softmax(net: Builder, _index: int, node: Node, _attributes: Attributes) -> Value:
-    """Numbers that come to 1 along an axis."""
+    """Add a softmax: its numbers sum to 1 along an axis."""
     scores, axis = softmax_input(net, node)
     return net.add("Softmax", node, [scores], scores.shape, axis=axis)
 
 
 def log_softmax(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """The logarithms of the same."""
+    """Add the logarithm of a softmax."""
     scores, axis = _scores(net, node, attributes)
     return net.add("LogSoftmax", node, [scores], scores.shape, axis=axis)
 
 
 def softmax_input(net: Builder, node: Node) -> tuple[Value, int]:
-    """Return what a softmax makes probabilities of, divided by its temperature, and along which axis."""
+    """Return the scores that a softmax takes, divided by its temperature, and its axis."""
     attributes = node.attributes
     if node.op == "softmax":
         return _scores(net, node, attributes)
@@ -106,7 +106,7 @@ def softmax_input(net: Builder, node: Node) -> tuple[Value, int]:
         axis = 1 if channels else len(x.shape) - 1
     attributes.end()
     if flat:
-        # of what has one long side that is the same, and the shape stays
+        # the same as along the only long side, if there is one, and the shape stays
         longest = max(range(1, len(x.shape)), key=lambda place: x.shape[place])
         support(node, x.shape[longest] == prod(x.shape[1:]), f"an input of the shape {x.shape} is not supported")
         axis = longest

@@ -1,4 +1,4 @@
-"""What moves numbers, leaves some out or repeats them, and computes nothing."""
+"""Operators that move numbers, leave some out or repeat them, and compute nothing."""
 
 from collections.abc import Sequence
 from math import prod
@@ -23,17 +23,17 @@ _MOST_PARTS = 256
 
 
 def flatten(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """All of a picture's numbers in a row."""
+    """Add a layer that puts all of a picture's numbers in a row."""
     attributes.end()
     takes(node, 1)
     return flattened(net, node, net.value(node, 0))
 
 
 def reshape(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Another shape, in MXNet's language: 0 stands for the same as before, -1 for what is left, -2 for all that follow,
-    -3 for two that become one, -4 for one that becomes the two behind it. Reversed it counts from the end.
+    """Add a change of shape, in MXNet's codes: 0 keeps a size, -1 takes the rest, -2 copies all sizes that follow,
+    -3 joins two sizes, -4 splits a size into the two numbers after the code. `reverse` counts from the end.
     """
-    # the oldest symbols have these two beside it
+    # the oldest symbols have these two beside `shape`
     target = attributes.tuple("target_shape", ())
     attributes.ignore("keep_highest")
     wanted = attributes.tuple("shape", (), low=-4)
@@ -50,7 +50,7 @@ def reshape(net: Builder, _index: int, node: Node, attributes: Attributes) -> Va
 
 
 def _new_shape(node: Node, shape: tuple[int, ...], wanted: Sequence[int]) -> tuple[int, ...]:
-    """What the language above makes of a shape."""
+    """Return the shape that the codes above make from a shape."""
     too_few = f"shape = {tuple(wanted)} takes more from {shape} than there is"
     left = list(shape)
     codes = list(wanted)
@@ -78,7 +78,7 @@ def _new_shape(node: Node, shape: tuple[int, ...], wanted: Sequence[int]) -> tup
         elif code == 0:
             sizes.append(next_size())
         else:
-            # a number of its own stands for one that was there
+            # a size, or -1, replaces one old size
             del left[:1]
             sizes.append(code)
     known = prod(size for size in sizes if size > 0)
@@ -89,7 +89,7 @@ def _new_shape(node: Node, shape: tuple[int, ...], wanted: Sequence[int]) -> tup
 
 
 def expand_dims(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """One more dimension, of size 1."""
+    """Add one more dimension, of size 1."""
     axis = attributes.integer("axis")
     attributes.end()
     takes(node, 1)
@@ -99,7 +99,7 @@ def expand_dims(net: Builder, _index: int, node: Node, attributes: Attributes) -
 
 
 def squeeze(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Without some dimensions of size 1, or without all of them."""
+    """Remove some dimensions of size 1, or all of them."""
     axes = attributes.axes("axis")
     attributes.end()
     takes(node, 1)
@@ -114,7 +114,7 @@ def squeeze(net: Builder, _index: int, node: Node, attributes: Attributes) -> Va
 
 
 def transpose(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """The dimensions in another order."""
+    """Put the dimensions in another order."""
     order = attributes.tuple("axes", (), low=-8)
     attributes.end()
     takes(node, 1)
@@ -125,7 +125,7 @@ def transpose(net: Builder, _index: int, node: Node, attributes: Attributes) -> 
 
 
 def swap_axes(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Two dimensions change places."""
+    """Exchange two dimensions."""
     one, other = (attributes.integer(key, 0) for key in ("dim1", "dim2"))
     attributes.end()
     takes(node, 1)
@@ -148,7 +148,7 @@ def _all_inputs(net: Builder, node: Node, attributes: Attributes) -> list[Value]
 
 
 def concat(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """All inputs behind each other."""
+    """Join all inputs along an axis."""
     dim = attributes.integer("dim", 1)
     values = _all_inputs(net, node, attributes)
     first = values[0].shape
@@ -157,7 +157,7 @@ def concat(net: Builder, _index: int, node: Node, attributes: Attributes) -> Val
 
 
 def stack(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """All inputs behind each other along a new dimension."""
+    """Join all inputs along a new dimension."""
     axis = attributes.integer("axis", 0)
     values = _all_inputs(net, node, attributes)
     place = axis_of(node, axis, len(values[0].shape) + 1)
@@ -175,7 +175,7 @@ def _joined(net: Builder, node: Node, values: Sequence[Value], axis: int) -> Val
 
 
 def _part(net: Builder, node: Node, x: Value, axis: int, within: tuple[int, int]) -> Value:
-    """The numbers from the first of two places up to, without, the second along an axis."""
+    """Return the numbers between two places along an axis, the second excluded."""
     start, end = within
     need(node, 0 <= start < end <= x.shape[axis], f"{start} to {end} is not within the {x.shape[axis]} there are")
     if (start, end) == (0, x.shape[axis]):
@@ -185,7 +185,7 @@ def _part(net: Builder, node: Node, x: Value, axis: int, within: tuple[int, int]
 
 
 def split(net: Builder, index: int, node: Node, attributes: Attributes) -> tuple[Value, ...]:
-    """Equal parts along an axis."""
+    """Split into equal parts along an axis."""
     count, axis = attributes.whole("num_outputs"), attributes.integer("axis", 1)
     squeezes = attributes.flag("squeeze_axis", False)
     attributes.end()
@@ -199,7 +199,7 @@ def split(net: Builder, index: int, node: Node, attributes: Attributes) -> tuple
     parts = []
     for number in range(count):
         if not net.is_read(index, number):
-            parts.append(x)  # for nobody
+            parts.append(x)  # a placeholder: no node reads this part
             continue
         part = _part(net, node, x, place, (number * each, (number + 1) * each))
         if squeezes:
@@ -209,7 +209,7 @@ def split(net: Builder, index: int, node: Node, attributes: Attributes) -> tuple
 
 
 def slice_axis(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """A part along one axis."""
+    """Cut out a part along one axis."""
     axis, begin = attributes.integer("axis"), attributes.integer("begin", 0)
     ends = attributes.limits("end")
     attributes.end()
@@ -221,7 +221,7 @@ def slice_axis(net: Builder, _index: int, node: Node, attributes: Attributes) ->
 
 
 def slice_all(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """A part along each axis."""
+    """Cut out a part along each axis."""
     begins, ends = attributes.limits("begin"), attributes.limits("end")
     support(node, attributes.text("step", "()") in ("()", "None", "[]"), "a step is not supported")
     attributes.end()
@@ -240,7 +240,7 @@ def _from_the_front(begin: int, end: int | None, size: int) -> tuple[int, int]:
 
 
 def pad(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """A border: of one number, of the outermost ones again, or mirrored."""
+    """Add a border: of one number, of the outermost numbers repeated, or mirrored."""
     mode = attributes.choice("mode", "constant", "edge", "reflect")
     widths = attributes.tuple("pad_width")
     value = attributes.number("constant_value", 0.0)
@@ -260,7 +260,7 @@ def pad(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
 
 
 def up_sampling(net: Builder, index: int, node: Node, attributes: Attributes) -> Value:
-    """Each number `scale` times in both directions, or what lies between (then it is a deconvolution)."""
+    """Repeat each number `scale` times in both directions, or interpolate (then it is a deconvolution)."""
     from edge.importer.operators.layers import bilinear_up_sampling
 
     if attributes.text("sample_type", "nearest") == "bilinear":
@@ -274,7 +274,7 @@ def up_sampling(net: Builder, index: int, node: Node, attributes: Attributes) ->
     support(node, len(x.shape) == 4, f"an input of the shape {x.shape} is not supported: four dimensions are")
     need(node, 0 < scale < 1000, f"scale = {scale} is not supported")
     batch, channels, height, width = x.shape
-    # repeated rather than resized: that is exact everywhere
+    # Expand, not Resize: it is exact in every engine
     x = reshaped(net, node, x, (batch, channels, height, 1, width, 1))
     wide = (batch, channels, height, scale, width, scale)
     x = net.add("Expand", node, [x, whole_numbers(net, node, wide)], wide)
@@ -282,7 +282,7 @@ def up_sampling(net: Builder, index: int, node: Node, attributes: Attributes) ->
 
 
 def broadcast_like(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Repeated to the shape of the second input."""
+    """Repeat the first input to the shape of the second."""
     attributes.choice("lhs_axes", "None", "()")
     attributes.choice("rhs_axes", "None", "()")
     attributes.end()
@@ -294,21 +294,21 @@ def broadcast_like(net: Builder, _index: int, node: Node, attributes: Attributes
 
 
 def dropout(net: Builder, index: int, node: Node, attributes: Attributes) -> Value:
-    """Nothing: it is for training, unless it says otherwise."""
+    """Return the input: dropout is for training, and another mode is refused."""
     attributes.choice("mode", "training")
     attributes.ignore("p", "axes", "cudnn_off")
     return renamed(net, index, node, attributes)
 
 
 def cast(net: Builder, index: int, node: Node, attributes: Attributes) -> Value:
-    """Nothing: all is float32 here."""
+    """Return the input: everything is float32 here."""
     dtype = attributes.text("dtype", "")
     support(node, dtype in ("float32", "float16"), f"dtype = {dtype[:60]!r} is not supported")
     return renamed(net, index, node, attributes)
 
 
 def training_end(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """What comes in: the rest is for training."""
+    """Return the first input: the rest is for training."""
     if not node.inputs:
         raise ModelError(f"{node.where}: has no input")
     attributes.ignore("grad_scale", "valid_thresh", "normalization", "sparseness_target", "penalty", "momentum")

@@ -1,1 +1,1 @@
-"""Makes an MXNet checkpoint of weights as other projects publish them, without MXNet and PyTorch."""
+"""Convert weights that other projects publish into an MXNet checkpoint, without MXNet and PyTorch."""

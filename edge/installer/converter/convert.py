@@ -1,4 +1,4 @@
-"""A file of weights becomes NAME-symbol.json and NAME-0000.params, array by array: it never is in memory as a whole."""
+"""Convert a file of weights into NAME-symbol.json and NAME-0000.params, array by array: it is never whole in memory."""
 
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -15,9 +15,9 @@ from edge.installer.converter.safetensors import Safetensors
 from edge.installer.converter.structure import IMGCLSMOB, TIMM, Array
 
 KINDS = (IMGCLSMOB, TIMM)
-"""What can be converted: imgclsmob's .params of Gluon, and timm's .safetensors of PyTorch."""
+"""The formats that can be converted: imgclsmob's .params of Gluon, and timm's .safetensors of PyTorch."""
 _UNUSED = ("AuxLogits.",)
-"""Layers that a network was only trained with."""
+"""Prefixes of layers that are only for training."""
 
 
 class _Weights(Protocol):
@@ -30,7 +30,7 @@ class _Weights(Protocol):
 def convert(kind: str, network: str, weights: Path, prefix: Path) -> None:
     """Write prefix-symbol.json and prefix-0000.params: a structure of NETWORKS with the numbers in `weights`.
 
-    `kind` is one of KINDS. Raises ModelError when the file is damaged, or not of this network; OSError for the disk.
+    `kind` is one of KINDS. Raises ModelError if the file is damaged or of another network, OSError for the disk.
     """
     structure = NETWORKS[network]()
     source: _Weights = open_params(weights) if kind == IMGCLSMOB else Safetensors(weights)
@@ -49,7 +49,7 @@ def _find(array: Array, kind: str, source: _Weights, weights: Path, network: str
     found = source.arrays.get(name)
     if found is None:
         raise ModelError(f"{weights}: {name} is missing; this is no file of {network}")
-    # a matrix may be a convolution there, over all the pixels that are left: the same numbers in the same order
+    # in the source a matrix may be a convolution over all remaining pixels: the same numbers in the same order
     flat = (found.shape[0], prod(found.shape[1:])) if len(array.shape) == 2 and found.ndim == 4 else found.shape
     if flat != array.shape:
         raise ModelError(f"{weights}: {name} has the shape {found.shape}, and {network} needs {array.shape}")
@@ -57,7 +57,7 @@ def _find(array: Array, kind: str, source: _Weights, weights: Path, network: str
 
 
 class _Arrays(Mapping[str, NDArray[np.float32]]):
-    """What is found of a network's arrays: each is checked when it is looked at, and then let go of."""
+    """The arrays found for a network: each is checked when it is read, and dropped from memory at the next one."""
 
     def __init__(self, found: Mapping[str, NDArray[Any]], arrays: list[Array], source: _Weights, weights: Path) -> None:
         self._found, self._shapes = found, {array.name: array.shape for array in arrays}

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite's weights as PyTorch has them become a checkpoint of MXNet's.
+"""Convert EfficientNet-Lite's PyTorch weights into an MXNet checkpoint.
 
 The structure: Tan and Le 2019 (arXiv:1905.11946), table 1, without squeeze-and-excitation and with ReLU6, as
 TensorFlow's tpu/models/official/efficientnet/lite describes it: stem, head and the number of blocks of the first and
-the last stage are the same in all sizes. The arrays are called as in the package efficientnet_lite_pytorch.
+the last stage are the same in all sizes. The names of the arrays are those of the package efficientnet_lite_pytorch.
 """
 
 import math
@@ -28,7 +28,7 @@ _STEM, _HEAD = 32, 1280
 
 @dataclass(frozen=True)
 class _Stage:
-    """Blocks with the same kernel, one after the other; the first of them has the stride."""
+    """Consecutive blocks with the same kernel; the first of them has the stride."""
 
     blocks: int
     kernel: int
@@ -50,12 +50,12 @@ _STAGES = (
 
 @dataclass(frozen=True)
 class Size:
-    """One of the family."""
+    """A size of the family."""
 
     width: float
-    """How many more filters than the smallest has."""
+    """Number of filters, relative to the smallest size."""
     depth: float
-    """How many more blocks."""
+    """Number of blocks, relative to the smallest size."""
     pixels: int
     """The input is pixels x pixels."""
 
@@ -70,7 +70,7 @@ SIZES = {
 def convert(name: str, weights: Path, prefix: Path) -> None:
     """Write prefix-symbol.json and prefix-0000.params: the network `name` of SIZES with the numbers of a .pth file.
 
-    Raises ModelError when the file is damaged or of another network, OSError when the two cannot be written.
+    Raises ModelError if the file is damaged or of another network, OSError if the two cannot be written.
     """
     arrays = {key: array for key, array in read_pth(weights).items() if array.dtype == np.float32}
     try:
@@ -129,14 +129,14 @@ class _EfficientNet(Symbol):
         groups: int = 1,
         linear: bool = False,
     ) -> int:
-        """A convolution of `sizes` (filters, channels of each), BatchNorm, and ReLU6 where it is not `linear`."""
+        """Add a convolution of `sizes` (filters, channels of each), BatchNorm, and ReLU6 unless it is `linear`."""
         conv, norm = theirs
         filters, channels = sizes
         weight = self._array(f"{conv}.weight", (filters, channels, kernel, kernel))
         pad = kernel // 2
         if stride == 2 and self._side % 2 == 0:
-            # TensorFlow pads the far side only, MXNet both alike. With a row and a column of zeros before it the
-            # kernel sees what it would see there: the sum is the same
+            # TensorFlow pads the far side only, MXNet both sides equally. With a row and a column of zeros in front,
+            # the kernel covers the same pixels as in TensorFlow: the sum is the same
             weight = np.pad(weight, ((0, 0), (0, 0), (1, 0), (1, 0)))
             kernel += 1
         self._side = -(-self._side // stride)
@@ -166,7 +166,7 @@ class _EfficientNet(Symbol):
 
 
 def _blocks(size: Size) -> Iterator[tuple[_Stage, int]]:
-    """Yield (what it is like, its stride) for each block, in order."""
+    """Yield (its stage, its stride) for each block, in order."""
     for place, stage in enumerate(_STAGES):
         count = stage.blocks if place in (0, len(_STAGES) - 1) else math.ceil(stage.blocks * size.depth)
         scaled = _Stage(count, stage.kernel, stage.stride, stage.expand, _filters(stage.filters, size.width))
@@ -175,7 +175,7 @@ def _blocks(size: Size) -> Iterator[tuple[_Stage, int]]:
 
 
 def _filters(filters: int, width: float) -> int:
-    """The nearest multiple of 8 to so many more of them; not less than nine tenths of it."""
+    """Return the multiple of 8 nearest to filters x width; at least nine tenths of it."""
     wanted = filters * width
     found = max(8, int(wanted + 4) // 8 * 8)
     return found + 8 if found < 0.9 * wanted else found

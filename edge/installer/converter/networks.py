@@ -1,8 +1,8 @@
-"""The structures of the networks that can be had of others, and what their layers are called there.
+"""The structures of the networks that other projects publish, with their names for the layers.
 
 Inception v3: Szegedy et al. 2015 (arXiv:1512.00567), figures 5 to 7 and table 1. VGG-16: Simonyan and Zisserman 2014
-(arXiv:1409.1556), configuration D. ResNet-152: He et al. 2015 (arXiv:1512.03385), table 1; v1.5 is what it is called
-where a block halves the picture in its 3 x 3 convolution and not in the 1 x 1 before.
+(arXiv:1409.1556), configuration D. ResNet-152: He et al. 2015 (arXiv:1512.03385), table 1; in v1.5 a block halves the
+picture in its 3 x 3 convolution and not in the 1 x 1 before.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ LABELS = 1000
 
 @dataclass(frozen=True)
 class _Convolution:
-    """With a BatchNorm and a ReLU after it, in Inception v3."""
+    """A convolution of Inception v3, with a BatchNorm and a ReLU after it."""
 
     name: str
-    """timm's."""
+    """timm's name."""
     filters: int
     height: int = 1
     width: int = 1
@@ -27,28 +27,28 @@ class _Convolution:
 
 
 _Step = tuple[_Convolution, ...]
-"""Convolutions that take the same input, and what they give is joined: mostly one."""
+"""Convolutions that take the same input, and whose outputs are joined: mostly one."""
 
 
 @dataclass(frozen=True)
 class _Branch:
-    """One way through a block of Inception v3."""
+    """One branch of a block of Inception v3."""
 
     steps: tuple[_Step, ...] = ()
     pool: str = ""
-    """What comes first: mean, or maximum; empty: nothing."""
+    """The pooling before the steps: mean, or maximum; empty for none."""
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A block of Inception v3: its branches take the same input, and what they give is joined."""
+    """A block of Inception v3: its branches take the same input, and their outputs are joined."""
 
     name: str
-    """timm's."""
+    """timm's name."""
     imgclsmob: str
     branches: tuple[_Branch, ...]
     halving: bool = False
-    """Whether the last layer of each branch halves the picture."""
+    """True if the last layer of each branch halves the picture."""
 
 
 def _chain(*convolutions: _Convolution, pool: str = "") -> _Branch:
@@ -130,7 +130,7 @@ def _inception_blocks() -> list[_Block]:
 
 
 def inception_v3() -> Structure:
-    """Return Inception v3 without the second head that it was trained with. Its input is 299 x 299."""
+    """Return Inception v3, without the second head of its training. Its input is 299 x 299."""
     net = Structure(epsilon=1e-3)
     stem, conv = partial(_inception_unit, net), _Convolution
     x = stem(net.data, "Conv2d_1a_3x3", "features.0.conv1", conv("", 32, 3, 3), stride=2, padded=False)
@@ -188,7 +188,7 @@ def vgg16() -> Structure:
             layer = Layer(f"features.{place}", f"features.{stage}.{number}.conv")
             x = net.convolution(x, layer, filters, (3, 3), pad=(1, 1), bias=True)
             x = net.relu(x, f"{layer.own}_relu")
-            place += 2  # timm counts the ReLU, and below the pooling
+            place += 2  # timm counts the ReLU, and the pooling below
         x = net.maximum(x, f"pool{stage + 1}", 2, 2)
         place += 1
     inputs = 512 * 7 * 7
@@ -201,7 +201,7 @@ def vgg16() -> Structure:
 
 
 def resnet152(*, halved_in_the_middle: bool) -> Structure:
-    """Return ResNet-152: v1.5 where a block halves the picture in its 3 x 3 convolution, v1 where before it."""
+    """Return ResNet-152: v1.5 if a block halves the picture in its 3 x 3 convolution, v1 if before it."""
     net = Structure()
     x = net.convolution(net.data, Layer("conv1", "features.0.conv.conv"), 64, (7, 7), stride=2, pad=(3, 3))
     x = net.relu(net.batch_norm(x, Layer("bn1", "features.0.conv.bn")), "conv1_relu")
@@ -237,4 +237,4 @@ NETWORKS: dict[str, Callable[[], Structure]] = {
     "resnet152_v1": partial(resnet152, halved_in_the_middle=False),
     "resnet152_v1.5": partial(resnet152, halved_in_the_middle=True),
 }
-"""By the name that catalogue.toml has."""
+"""By the name in catalogue.toml."""

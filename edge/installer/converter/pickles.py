@@ -1,7 +1,7 @@
-"""Reads the pickles of PyTorch's files without running anything.
+"""Read the pickles of PyTorch's files without running anything.
 
-A pickle is a program that can call anything. So it is not Python's pickle that reads it, but the small machine below:
-it knows the twenty instructions that occur, and of globals only three kinds, none of which is imported or called.
+A pickle is a program that can call anything. So the small machine below reads it, not Python's pickle module. It knows
+the twenty instructions that occur, and only three kinds of globals; it imports and calls none of them.
 """
 
 import mmap
@@ -13,12 +13,12 @@ from typing import Any, Final
 import numpy as np
 
 _MOST_PICKLE = 2**18
-"""Bytes. EfficientNet-Lite2's has 56 kB; and Python takes a hundred times as much for what is worst in it."""
+"""Bytes. EfficientNet-Lite2's has 56 kB; in the worst case Python takes a hundred times as much memory for it."""
 _MOST_DEEP = 8
-"""Tuples and marks in each other. PyTorch nests three."""
+"""Depth of nested tuples and marks. PyTorch nests three."""
 _MOST_DIMENSIONS = 8
 MOST_NAME = 1024
-"""Letters of a name."""
+"""Characters of a name."""
 
 _DICT, _TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 _STORAGES: dict[str, type[np.generic]] = {"torch FloatStorage": np.float32, "torch LongStorage": np.int64}
@@ -33,7 +33,7 @@ class _Global:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where numbers lie."""
+    """A block of numbers in the file."""
 
     key: str
     kind: type[np.generic]
@@ -42,30 +42,30 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Which of them are an array."""
+    """An array in a storage."""
 
     storage: Storage
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    """In numbers, not bytes. What comes from TensorFlow is not in the order of its shape."""
+    """In numbers, not bytes. Arrays from TensorFlow are not in the order of their shape."""
 
 
 class _Tuple(tuple[Any, ...]):
-    """A tuple that knows how many are in each other."""
+    """A tuple that knows its depth of nesting."""
 
     deep = 1
 
 
 class _Mark:
-    """Where the parts of a tuple, a dict or a list begin."""
+    """The start of the parts of a tuple, a dict or a list."""
 
 
 _MARK: Final = _Mark()
 
 
 class PickleReader:
-    """Runs one pickle after the other. Python's objects that they make are bounded by the bytes that they have."""
+    """A machine that runs the pickles in sequence. Their size in bytes limits the Python objects that they make."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.offset = 0
@@ -133,7 +133,7 @@ class PickleReader:
         self._push(_MARK)
 
     def line(self) -> str:
-        """A text up to the end of the line."""
+        """Return the text up to the end of the line."""
         found = bytearray()
         while (one := self._take(1)) != b"\n":
             found += one
@@ -149,7 +149,7 @@ class PickleReader:
         self._push(_Global(name))
 
     def put(self, layout: str) -> None:
-        """BINPUT: remember what was made last."""
+        """BINPUT: remember the object made last."""
         value = self._pop()
         self._push(value)
         self._memo[self._number(layout)] = value
@@ -162,7 +162,7 @@ class PickleReader:
         self._push(self._memo[number])
 
     def whole(self) -> None:
-        """LONG1: a whole number of any size; the magic number has ten bytes."""
+        """LONG1: an integer of any size; the magic number has ten bytes."""
         count = self._number("B")
         if count > 16:
             raise ValueError(f"a number of {count} bytes")
@@ -177,7 +177,7 @@ class PickleReader:
         self._push(made)
 
     def set_items(self, items: list[Any]) -> None:
-        """SETITEM, SETITEMS: names and what they stand for."""
+        """SETITEM, SETITEMS: names and their values."""
         table = self._pop()
         if not isinstance(table, dict) or len(items) % 2:
             raise ValueError("a pickle fills what is no dictionary")
@@ -222,7 +222,7 @@ class PickleReader:
                 raise ValueError("it calls what belongs to no weights")
 
     def build(self) -> None:
-        """BUILD: which releases the layers are of, which is of no use here."""
+        """BUILD: the versions of the layers, which are not used here."""
         state, table = self._pop(), self._pop()
         if not isinstance(table, dict) or not isinstance(state, dict) or set(state) != {"_metadata"}:
             raise ValueError("it sets attributes that belong to no weights")
@@ -230,7 +230,7 @@ class PickleReader:
 
 
 def _tensor(storage: Storage, offset: int, shape: tuple[Any, ...], strides: tuple[Any, ...]) -> Tensor:
-    """Check that an array lies within its storage, and is no larger."""
+    """Return a tensor, after a check that it lies within its storage and is no larger."""
     if len(shape) != len(strides) or len(shape) > _MOST_DIMENSIONS:
         raise ValueError(f"a tensor of {len(shape)} dimensions has {len(strides)} strides")
     if not all(type(number) is int and number > 0 for number in (*shape, *strides)):
@@ -243,11 +243,11 @@ def _tensor(storage: Storage, offset: int, shape: tuple[Any, ...], strides: tupl
 
 
 def said(value: Any) -> str:
-    """Return a text as it is; of anything else only what it is, for a small tuple may be a long text."""
+    """Return a text's repr, cut to 80 characters; of other objects only the type: a small tuple may be a long text."""
     return repr(value[:80]) if isinstance(value, str) else f"(a {type(value).__name__})"
 
 
-# by the byte that stands for it: Python's pickletools tells what each does
+# by the byte of each instruction: Python's pickletools describes them
 _INSTRUCTIONS = {
     b"\x80": PickleReader.protocol,
     b"(": PickleReader.mark,

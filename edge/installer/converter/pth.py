@@ -1,8 +1,8 @@
-"""The arrays of a .pth file as PyTorch before 1.6 wrote it, without PyTorch, without copying them.
+"""Read the arrays of a .pth file of PyTorch before 1.6, without PyTorch and without copying them.
 
-The format (torch/serialization.py of PyTorch 1.5, _legacy_save): five pickles one after the other, which are a magic
-number, a protocol, how the machine stores numbers, the object, and the keys of its storages; then each storage in that
-order, a count of 64 bits and the numbers. The object is an OrderedDict of tensors by name. A tensor is a call of
+The format (torch/serialization.py of PyTorch 1.5, _legacy_save): five pickles in sequence, which are a magic number, a
+protocol, how the machine stores numbers, the object, and the keys of its storages; then each storage in that order, a
+count of 64 bits and the numbers. The object is an OrderedDict of tensors by name. A tensor is a call of
 torch._utils._rebuild_tensor_v2 with a storage, a place in it, a shape and strides.
 
 The pickles are read by pickles.py, which runs nothing.
@@ -26,7 +26,7 @@ _PROTOCOL = 1001
 def read_pth(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file by name (float32 and int64), read-only and mapped: it must not change meanwhile.
 
-    Nothing in the file is executed. Raises ModelError, in one line, for a file that is damaged or has anything else.
+    Nothing in the file is executed. Raises ModelError, in one line, if the file is damaged or has anything else.
     """
     try:
         with path.open("rb") as file:
@@ -62,7 +62,7 @@ def _arrays(data: mmap.mmap) -> dict[str, NDArray[Any]]:
 
 
 def _places(data: mmap.mmap, offset: int, keys: list[Any], storages: dict[str, Storage]) -> dict[str, int]:
-    """Where the numbers of each storage begin; together they must be the rest of the file."""
+    """Return where the numbers of each storage begin; together they must be the rest of the file."""
     places: dict[str, int] = {}
     for key in keys:
         if not isinstance(key, str) or key not in storages or key in places:

@@ -1,8 +1,8 @@
-"""The arrays of a .safetensors file, without copying them. Nothing in such a file can be executed.
+"""Read the arrays of a .safetensors file without copying them. Nothing in such a file can be executed.
 
 The format (https://huggingface.co/docs/safetensors): the length of the header, 64 bits, little-endian; the header, a
-JSON object with the type, shape and place of each array, and texts in `__metadata__`; the arrays, one after the other,
-with nothing between them and nothing after the last.
+JSON object with the type, shape and place of each array, and texts in `__metadata__`; the arrays in sequence, with
+nothing between them and nothing after the last.
 """
 
 import json
@@ -19,33 +19,33 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 
 _MOST_HEADER = 2**19
-"""Bytes. ResNet-152's has 90 kB; and Python takes a hundred times as much for what is worst in it."""
+"""Bytes. ResNet-152's has 90 kB; in the worst case Python takes a hundred times as much memory for it."""
 _MOST_ARRAYS = 20_000
 _MOST_DIMENSIONS = 8
 _MOST_NAME = 1024
 _FLOATS: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 _OTHERS = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "BF16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}
-"""What is no parameter of ours, with the bytes of a value: training has left its counters there."""
+"""Other types, such as training's counters have, with the bytes of a value: no array that edge uses has them."""
 _SIZES = {**_OTHERS, **{name: np.dtype(kind).itemsize for name, kind in _FLOATS.items()}}
 
 
 class Safetensors:
-    """The arrays of floats in a file, by name, read-only, mapped: the kernel reads a page when it is used."""
+    """The float arrays in a file by name, read-only and mapped: the kernel reads a page when it is used."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ModelError when the file is not whole, or is none."""
+        """Map the file. Raises ModelError if it is not whole, or is no safetensors."""
         self.path = path
         try:
             with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self.arrays, self.others = _arrays(self._map)
-            """The floats; and the names of what is of another type."""
+            """The float arrays, and the names of the arrays of other types."""
         except (OSError, ValueError, struct.error, RecursionError) as error:
             said = " ".join(str(error).split())[:160]
             raise ModelError(f"{path}: truncated, or no safetensors: {said}; fetch it again") from error
 
     def drop(self) -> None:
-        """Take the pages that were read so far out of memory."""
+        """Drop the pages read so far from memory."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
 
@@ -73,7 +73,7 @@ def _arrays(data: mmap.mmap) -> tuple[dict[str, NDArray[Any]], frozenset[str]]:
             arrays[name] = np.frombuffer(data, _FLOATS[kind], prod(shape), start + begin).reshape(shape)
         else:
             others.add(name)
-    # as the format has it: nobody can hide anything between two arrays, or have two share their numbers
+    # as the format demands: nothing is hidden between two arrays, and no two share their numbers
     reached = 0
     for begin, end in sorted(places):
         if begin != reached:
@@ -85,7 +85,7 @@ def _arrays(data: mmap.mmap) -> tuple[dict[str, NDArray[Any]], frozenset[str]]:
 
 
 def _about(name: str, about: Any) -> tuple[str, tuple[int, ...], tuple[int, int]]:
-    """(type, shape, where it begins and ends) of an array, checked against each other."""
+    """Return (type, shape, (begin, end)) of an array, checked against each other."""
     about = _table(name, about)
     if set(about) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name} has not just dtype, shape and data_offsets")
@@ -106,7 +106,7 @@ def _table(name: str, value: Any) -> dict[str, Any]:
 
 
 def _is_sizes(value: Any) -> bool:
-    # True is a whole number to Python
+    # True is an int in Python
     return isinstance(value, list) and all(type(one) is int and 0 <= one < 2**48 for one in value)
 
 
