@@ -1,7 +1,7 @@
-"""The loop: a frame comes in, words go out. READ SECOND.
+"""The main loop: a frame comes in, words go out. READ SECOND.
 
-It pulls: the newest frame is asked for when there is time for it, so nothing queues. It gets everything as arguments
-and knows no vendor, no signal and no settings.
+The loop pulls: it requests the newest frame when it has time for one, so nothing queues. It gets everything as
+arguments and does not depend on vendors, signals or settings.
 """
 
 import contextlib
@@ -34,18 +34,18 @@ from edge.vision.thumbnail import Thumbnail, make_thumbnail
 from edge.vision.visibility import Visibility
 
 TURN_S = 0.05
-"""While it waits for the time of the next frame, outcomes and signals are looked at this often."""
+"""How often outcomes and signals are checked while the loop waits until the next frame is due."""
 LOOK_S = 0.25
-"""A frame that stays in view is believed as if it came this often."""
+"""A frame that stays in view counts as if it came this often."""
 READ_TIMEOUT_S = 0.25
-"""How long the loop waits for a frame before it turns: outcomes and signals are looked at this often while blind."""
+"""How long one turn waits for a frame. If no frame comes, outcomes and signals are checked this often."""
 
 
 class Observer(Protocol):
-    """Is told what happens: the terminal, the events file, systemd."""
+    """Receives the loop's events: the terminal, the events file, systemd."""
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
-        """`predictions` is empty when there was nothing to see, and of an earlier frame when nobody `looked`."""
+        """Handle a frame. `predictions` is empty if nothing could be seen, and an earlier frame's unless `looked`."""
 
     def announced(self, announcement: Announcement, frame: Frame) -> None: ...
     def notified(self, notice: Announcement) -> None: ...
@@ -58,14 +58,14 @@ class Ending(enum.Enum):
     """Why the loop returned."""
 
     STOP = enum.auto()
-    """The frames ended, a limit was reached, or somebody wants to stop."""
+    """The frames ended, a limit was reached, or a stop was requested."""
     REWIRE = enum.auto()
-    """`between_frames` wants other stages; the loop is to be run again with them."""
+    """`between_frames` asks for other stages; run the loop again with them."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When to end by itself; None: never."""
+    """When the loop ends by itself; None: never."""
 
     frames: int | None = None
     seconds: float | None = None
@@ -76,21 +76,21 @@ NO_LIMITS = Limits()
 
 @dataclass
 class Summary:
-    """What a run has done so far, and how it stands: whoever counts or shows something has it from here."""
+    """Counters and current state of a run, for everything that counts or shows them."""
 
     frames: int = 0
     looks: int = 0
-    """How many of them were classified: the others showed the same as the one before."""
+    """Number of frames that were classified; the others were unchanged, or showed nothing."""
     started_s: float | None = None
-    """time.monotonic() at the first turn of the loop."""
+    """Time of the first turn of the loop, by time.monotonic()."""
     seconds: float = 0.0
-    """From then to the end of the last turn."""
+    """Seconds from then to the end of the last turn."""
     said: Counter[str] = field(default_factory=Counter)
-    """How often each label was announced. Counts, for a list would grow for months."""
+    """How often each label was announced. Counts, because a list would grow for months."""
     last_words: str = ""
-    """What was said last; empty: nothing yet."""
+    """The last sentence that was said; empty: none yet."""
     in_the_air: int = 0
-    """Announcements whose outcome is not known yet."""
+    """Number of announcements whose outcome is not known yet."""
     speech_problem: str = ""
     """Why nothing can be heard for now."""
     sight_fault: Condition | None = None
@@ -100,7 +100,7 @@ class Summary:
 
     @property
     def frames_per_second(self) -> float:
-        """0 before the first frame."""
+        """Return the mean frame rate so far; 0 before the first frame."""
         return self.frames / self.seconds if self.seconds else 0.0
 
     def elapsed_s(self) -> float:
@@ -110,7 +110,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Stages:
-    """What a frame passes, in its order."""
+    """The stages that a frame passes, in order."""
 
     camera: Camera
     visibility: Visibility
@@ -120,7 +120,7 @@ class Stages:
     speaker: Speaker
     observer: Observer
     notices: Notices
-    """What the daemon has to say of itself; it goes before labels."""
+    """Sentences about the daemon itself; they come before labels."""
 
 
 def run(
@@ -133,11 +133,11 @@ def run(
     media_clock: bool = False,
     interval_s: Callable[[], float] = lambda: 0.0,
 ) -> Ending:
-    """Run until the frames end, a limit is reached, or `stopping()`; `summary` is kept up to date all the while.
+    """Run until the frames end, a limit is reached, or `stopping()` is true; keep `summary` up to date meanwhile.
 
-    `between_frames` is called in each turn with time.monotonic() and the frame, if one came; True asks for other
-    stages. `media_clock` counts time as the frames do, for a file that is not played at its own pace. Frames are asked
-    for no sooner than `interval_s()` after the one before.
+    `between_frames` is called in each turn with time.monotonic() and the frame, if one came; if it returns True, the
+    loop ends with REWIRE. `media_clock` uses the frames' own time, for a file that is not played at its own pace. A
+    frame is requested no sooner than `interval_s()` after the one before.
     """
     turn, pace = _Turn(stages, summary, media_clock=media_clock), _Pace(interval_s)
     if summary.started_s is None:
@@ -152,7 +152,7 @@ def run(
                     break
                 if between_frames(time.monotonic(), frame):
                     return Ending.REWIRE
-        # the last words may end, unless somebody wants to stop; the speaker's own deadline bounds this
+        # let the last announcement end, unless a stop is requested; the speaker's own deadline limits the wait
         while summary.in_the_air and not stopping():
             hear(stages, summary)
             time.sleep(0.01)
@@ -162,14 +162,14 @@ def run(
 
 
 class _Pace:
-    """Keeps frames apart, and lets the loop turn meanwhile."""
+    """Keeps the interval between frames, and lets the loop turn meanwhile."""
 
     def __init__(self, interval_s: Callable[[], float]) -> None:
         self._interval_s = interval_s
         self._next_s = 0.0
 
     def wait(self) -> bool:
-        """Return True when it is time for the next frame; else wait for that, at most TURN_S, and return False."""
+        """Return True if the next frame is due; else wait for it, at most TURN_S, and return False."""
         now_s = time.monotonic()
         if now_s < self._next_s:
             time.sleep(min(self._next_s - now_s, TURN_S))
@@ -179,15 +179,15 @@ class _Pace:
 
 
 class _Turn:
-    """The way of one frame, from the camera to the speaker."""
+    """One turn of the loop: takes a frame from the camera to the speaker."""
 
     def __init__(self, stages: Stages, summary: Summary, *, media_clock: bool) -> None:
         self._stages, self._summary, self._media_clock = stages, summary, media_clock
         self._known: list[Prediction] | None = None
-        """What the classifier said last."""
+        """The classifier's last predictions."""
 
     def take_frame(self) -> Frame | None:
-        """Return the newest frame after all has been done with it; None when none came in time.
+        """Process the newest frame and return it; None if none came in time.
 
         Raises EndOfFrames after the last one.
         """
@@ -211,7 +211,7 @@ class _Turn:
         return frame
 
     def _see(self, thumbnail: Thumbnail | None) -> bool:
-        """Return whether there is anything in the frame; tell when what keeps it from seeing begins or ends."""
+        """Return True if the frame shows anything; report when a condition that hinders seeing begins or ends."""
         visibility, summary = self._stages.visibility, self._summary
         visible = visibility.update(thumbnail, time.monotonic())
         fault, note = visibility.fault, visibility.note
@@ -222,9 +222,9 @@ class _Turn:
         return visible
 
     def _notify(self) -> None:
-        """Say what the daemon has to say of itself, if anything."""
+        """Say the sentence about the daemon itself that is due, if any."""
         if self._media_clock:
-            return  # a file that is not played at its own pace has another time: its order would be disturbed
+            return  # a notice has another clock than a file not played at its own pace: it would disturb the order
         stages, now = self._stages, moment()
         sentence = stages.notices.due(now.s)
         notice = stages.announcer.notice(sentence, now) if sentence else None
@@ -238,7 +238,7 @@ class _Turn:
         return self._stages.motion.worth_a_look(thumbnail, seen_s) or self._known is None
 
     def _announce(self, frame: Frame, predictions: Sequence[Prediction], *, visible: bool) -> None:
-        """Say what is worth saying of the frame, if anything."""
+        """Say the frame's announcement, if there is one."""
         stages, summary = self._stages, self._summary
         for media_s in self._times_in_view(frame):
             seen_s = frame.captured_s if media_s is None else media_s
@@ -247,17 +247,17 @@ class _Turn:
             if announcement is None:
                 continue
             if media_s is not None:
-                announcement = replace(announcement, expires_s=math.inf)  # it counts by another clock
-            # refused when busy: then the next frame's is offered, so that nothing said is about the past
+                announcement = replace(announcement, expires_s=math.inf)  # its expiry is on the file's clock
+            # refused if the speaker is busy: then the next frame's is offered, so that no words are outdated
             if say(stages, summary, announcement, seen_s, now):
                 summary.said[announcement.label] += 1
                 stages.observer.announced(announcement, frame)
                 hear(stages, summary)
 
     def _times_in_view(self, frame: Frame) -> Iterator[float | None]:
-        """Yield when the frame is seen by the clock of its file; None, once, where that clock does not count.
+        """Yield the times at which the frame is in view, on its file's clock; one None if that clock is not used.
 
-        One that stays in view for long is seen as often as at its own pace: no single look is believed.
+        A frame that stays in view counts as often as at its own pace, because no single look is believed.
         """
         if not self._media_clock or frame.media_s is None:
             yield None
@@ -268,7 +268,7 @@ class _Turn:
 
 
 def say(stages: Stages, summary: Summary, announcement: Announcement, seen_s: float, now: Moment) -> bool:
-    """Hand it to the speaker; False when it is busy. What is being said is broken off where that is wanted."""
+    """Pass it to the speaker, after interrupting the current one if it `interrupts`; return False if busy."""
     if announcement.interrupts:
         stages.speaker.interrupt()
         hear(stages, summary)
@@ -281,11 +281,11 @@ def say(stages: Stages, summary: Summary, announcement: Announcement, seen_s: fl
 
 
 def hear(stages: Stages, summary: Summary) -> None:
-    """Take what became of the words that were said, and whether any can be heard at all."""
+    """Process the outcomes of announcements, and changes of the speaker's problem."""
     for outcome in stages.speaker.poll():
         summary.in_the_air -= 1
         stages.announcer.finished(outcome)
-        if not outcome.announcement.id:  # who breaks it off has listened
+        if not outcome.announcement.id:  # a person who interrupts a notice has heard it
             heard = outcome.delivered or outcome.reason == INTERRUPTED
             stages.notices.ended(heard=heard, lasting=outcome.lasting)
         stages.observer.spoken(outcome)
@@ -299,5 +299,5 @@ def hear(stages: Stages, summary: Summary) -> None:
 
 
 def moment(media_s: float | None = None) -> Moment:
-    """Now, by both clocks; for a file that is not played at its own pace the first is the file's."""
+    """Return the current time on both clocks; for a file not played at its own pace, the first is the file's."""
     return Moment(time.monotonic() if media_s is None else media_s, datetime.now().time())

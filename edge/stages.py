@@ -1,7 +1,8 @@
-"""What travels through the house, and the three stages it passes. READ FIRST.
+"""The data that passes through edge, and the interfaces of camera, classifier and speaker. READ FIRST.
 
-A camera makes a `Frame`, a classifier makes `Prediction`s of it. Now and then the announcer (announce/announcer.py)
-makes an `Announcement` of those. A speaker says it and tells the `Outcome` later. The loop in pipeline.py joins them.
+A camera makes a `Frame`. A classifier turns it into `Prediction`s. Now and then the announcer (announce/announcer.py)
+turns those into an `Announcement`. A speaker says it and reports the `Outcome` later. The loop in pipeline.py connects
+them.
 """
 
 import enum
@@ -16,7 +17,7 @@ Pixels = NDArray[np.uint8]
 """A picture: uint8 H x W x 3, in the order red, green, blue, each 0..255."""
 
 INTERRUPTED, TOO_LATE = "interrupted", "too late"
-"""Reasons of an outcome that are no fault: other words were more urgent, or these were about the past."""
+"""Reasons of an outcome that are no fault: another announcement was more urgent, or this one was outdated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,17 +26,17 @@ class Frame:
 
     pixels: Pixels
     sequence: int
-    """Counts the camera's frames from 0. A gap is a frame that nobody had time for."""
+    """Number of the camera's frame, from 0. A gap means frames that were dropped because the loop was busy."""
     captured_s: float
-    """When the sensor had it, in seconds of `time.monotonic()`."""
+    """When the sensor captured it, in seconds of `time.monotonic()`."""
     media_s: float | None = None
-    """Its own time in the file or clip it comes from, in seconds from the beginning; None for a live source."""
+    """Its time in its file or clip, in seconds from the beginning; None for a live source."""
     shown_s: float = 0.0
-    """How long it stays in view there, where it comes only once: an image of a folder. 0: the next frame tells."""
+    """How long it stays in view, for a frame that comes only once: an image of a folder. 0: until the next frame."""
 
 
 class Condition(enum.Enum):
-    """What keeps the camera from seeing anything; the last one only from seeing it well."""
+    """Reason why the camera sees nothing; BLURRED only makes seeing hard."""
 
     DARK = enum.auto()
     BRIGHT = enum.auto()
@@ -47,7 +48,7 @@ class Condition(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One label and how probable the network finds it, 0..1."""
+    """One label and the probability that the model gives it, 0..1."""
 
     id: str
     label: str
@@ -56,22 +57,22 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Labels that people have one word for: the breeds of dogs."""
+    """Labels that share one common word, such as the breeds of dogs."""
 
     id: str
     name: str
     members: frozenset[str]
-    """The labels' ids."""
+    """Ids of the labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A label or a group, to be put into words."""
+    """A label or a group that is to be named in a sentence."""
 
     label: str
-    """As the network has it, or the group's name."""
+    """The model's label, or the group's name."""
     id: str = ""
-    """Empty: nothing but its label is known."""
+    """Its id; empty if only the label is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,97 +83,97 @@ class Announcement:
     label: str
     probability: float
     text: str
-    """What is said, word for word."""
+    """The exact sentence to say."""
     expires_s: float = math.inf
-    """In seconds of time.monotonic(): when it has not begun by then, it is not said."""
+    """Time, in seconds of time.monotonic(), after which it is not begun any more."""
     interrupts: bool = False
-    """Whether what is being said is to be broken off for it."""
+    """True if it interrupts the announcement being spoken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an announcement that a speaker took."""
+    """Result of an announcement that a speaker accepted."""
 
     announcement: Announcement
     heard: bool
-    """True only when the sound was played to its end. Print is not sound."""
+    """True only if the sound was played to its end. Printing does not count."""
     reason: str = ""
-    """Why it was not heard, in a few words for a person; empty when it was."""
+    """Why it was not heard, in a few words for a person; empty if it was."""
     printed: bool = False
-    """True when it was put in writing on purpose, instead of sound."""
+    """True if it was printed on purpose instead of spoken."""
     lasting: bool = False
-    """True when nothing can be heard until the speaker's `problem` is gone: trying again is no use."""
+    """True if nothing can be heard until the speaker's `problem` is gone: trying again is useless."""
 
     @property
     def delivered(self) -> bool:
-        """Whether it reached a person in the way that was asked for."""
+        """Return True if it was heard, or printed on purpose."""
         return self.heard or self.printed
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long the last `classify` took, in seconds; `inference_s` ends when the result was copied out."""
+    """Latency of the last `classify`, in seconds. `inference_s` includes copying out the result."""
 
     preprocess_s: float
     inference_s: float
 
 
 class EndOfFrames(Exception):  # noqa: N818 - like StopIteration it is no error
-    """A file, folder or clip has been played to its end."""
+    """Raised when a file, folder or clip has been played to its end."""
 
 
 class Camera(Protocol):
-    """A source of frames. Made open; `close` may be called twice."""
+    """A source of frames. It is open when created; `close` may be called twice."""
 
     description: str
-    """For people: 'the demo clip', 'USB camera 0 (/dev/video0)'."""
+    """Name for people: 'the demo clip', 'USB camera 0 (/dev/video0)'."""
     live: bool
-    """True when it shows the world now, False for a file, a folder or a clip."""
+    """True if it shows the world now, False for a file, a folder or a clip."""
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the newest frame that has not been returned yet, or None when none came within `timeout_s`.
+        """Return the newest frame that has not been returned yet, or None if none came within `timeout_s`.
 
-        Raises EndOfFrames after the last frame of a file or folder, CameraError when the source is lost.
+        Raises EndOfFrames after the last frame of a file or folder, CameraError if the source is lost.
         """
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
 
 
 class Classifier(Protocol):
-    """A network with its labels."""
+    """A model with its labels."""
 
     name: str
     engine: str
-    """What computes, as in 'mxnet' or 'onnx int8'."""
+    """Inference engine, such as 'mxnet' or 'onnx int8'."""
     timing: Timing
     calibrated: bool
-    """Whether its probabilities were fitted so that 0.9 means right nine times in ten."""
+    """True if its probabilities were fitted so that 0.9 means right nine times in ten."""
     independent: bool
-    """Whether each label has a probability of its own; else they exclude each other, and come to 1."""
+    """True if each label has an independent probability; else the labels exclude each other and add up to 1."""
 
     def classify(self, frame: Frame) -> list[Prediction]:
         """Return the most probable labels, best first (how many is set at opening)."""
 
     def close(self) -> None:
-        """Free the network's memory."""
+        """Free the model's memory."""
 
 
 class Speaker(Protocol):
-    """Says one thing at a time."""
+    """Says one announcement at a time."""
 
     description: str
     problem: str
-    """Why nothing can be heard for now, in a few words; empty when words may be tried."""
+    """Why nothing can be heard for now, in a few words; empty if there is no known problem."""
 
     def say(self, announcement: Announcement) -> bool:
-        """Begin to say it and return True at once; False when busy. Nothing is queued: late words are wrong words."""
+        """Begin to say it and return True at once; False if busy. Nothing is queued: late words are wrong words."""
 
     def poll(self) -> list[Outcome]:
-        """Return, without waiting, the outcomes that have become known since the last call."""
+        """Return, without waiting, the outcomes that became known since the last call."""
 
     def interrupt(self) -> None:
-        """Break off what is being said, if anything; its outcome is 'interrupted', and `say` is taken at once."""
+        """Stop the current announcement, if any. Its outcome is 'interrupted'; the next `say` is accepted at once."""
 
     def close(self) -> None:
-        """Stop at once, also in the middle of a word."""
+        """Stop at once, even in the middle of a word."""

@@ -1,1 +1,1 @@
-"""Decides what is worth saying now, and in which words."""
+"""What is worth saying now, and in which words."""

@@ -1,15 +1,15 @@
-"""What is worth saying now? Pure: no clock, no I/O; time comes as an argument, so a test can live through a day.
+"""Decide what is worth saying now. Pure: no clock, no I/O; time is an argument, so a test can simulate a whole day.
 
 Six questions between a frame's predictions and words:
 1. What can be claimed? Probabilities are smoothed over frames. 'I see a violin' needs a label above a floor and clearly
-   ahead; else 'I see a musical instrument' needs a group whose labels come to that together; else, from a calibrated
-   network, 'maybe a violin or a cello', and 'I'm not sure' where that is asked for.
-2. Does it last? The weaker the claim the longer, and for at least two frames; the newest frame must still show it.
-3. Is it news? What was said is not said again until it has left the view or the cooldown has passed; nor is the group
-   of what was said, nor a label of the group that was.
-4. Has it left? Only when it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
-5. May one speak now? (announce/schedule.py) What there was to say in quiet hours is kept as missed.
-6. Was it heard? Only that counts as said. What nobody could hear is tried again after `retry_s`.
+   ahead. Else 'I see a musical instrument' needs a group whose labels reach that together. Else a calibrated model
+   allows 'maybe a violin or a cello', and 'I'm not sure' if the settings ask for it.
+2. Does it last? A weaker claim must last longer, and each at least two frames. The newest frame must still show it.
+3. Is it news? A claim is not repeated until it has left the view or the cooldown has passed. Nor does edge then say
+   the group of a label it announced, or a label of a group it announced.
+4. Has it left? Only if it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
+5. Is speaking allowed now? (announce/schedule.py) Announcements held back in quiet hours are kept as missed.
+6. Was it heard? Only then does it count as said. An announcement that was not heard is tried again after `retry_s`.
 """
 
 import enum
@@ -25,11 +25,11 @@ from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Group, Outcome, Prediction, Term
 
 NOT_SURE = "not sure"
-"""The id of the announcement that something is there."""
+"""The id of the announcement that something unknown is there."""
 
 
 class Wording(Protocol):
-    """What the announcer needs of wording.Words."""
+    """The part of wording.Words that the announcer uses."""
 
     def sure(self, term: Term, *, spoken: bool = True) -> str: ...
     def maybe(self, term: Term, other: Term | None = None, *, spoken: bool = True) -> str: ...
@@ -41,7 +41,7 @@ class Wording(Protocol):
 
 
 class Kind(enum.IntEnum):
-    """How strong a claim is; its value is how many times `persistence_s` it must last."""
+    """Strength of a claim. It must last its value times `persistence_s`."""
 
     LABEL = 1
     GROUP = 2
@@ -51,29 +51,29 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True)
 class _Claim:
-    """Something that could be said of the present view."""
+    """Something that could be said about the current view."""
 
     kind: Kind
     id: str
     label: str
     probability: float
     members: frozenset[str]
-    """The ids of the labels it speaks of."""
+    """Ids of the labels that it covers."""
     other: str = ""
-    """The second label of a 'maybe'."""
+    """Second label of a 'maybe'."""
     ids: tuple[str, ...] = ()
-    """Of a 'maybe' the ids of its labels, in their order."""
+    """Ids of the labels of a 'maybe', in the same order."""
 
     @property
     def terms(self) -> list[Term]:
-        """What it names, one or two."""
+        """Return the one or two terms that it names."""
         labels = [self.label, self.other] if self.other else [self.label]
         return [Term(*both) for both in zip(labels, self.ids or (self.id,), strict=True)]
 
 
 @dataclass
 class _Told:
-    """A claim that was handed to the speaker, or would have been but for the quiet."""
+    """A claim that was handed to the speaker, or was held back by quiet hours or snooze."""
 
     claim: _Claim
     at_s: float
@@ -82,49 +82,49 @@ class _Told:
     delivered: bool | None = None
     """None until the outcome is known."""
     lasting: bool = False
-    """Not delivered, and trying again is no use for now."""
+    """True if it was not delivered and trying again is useless for now."""
     silent: bool = False
-    """Kept back for the quiet."""
+    """True if quiet hours or snooze held it back."""
     implied: bool = False
-    """The group of a label that was told: it says nothing of the group's other labels, but for the same words."""
+    """True for the group of an announced label: it makes the group's other labels old only if their words are equal."""
     text: str = ""
-    """What was said; of an implied group, what was said of the label."""
+    """The sentence that was said; for an implied group, the sentence of the label."""
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What the announcer must know of the network that looks."""
+    """What the announcer must know about the model in use."""
 
     background: frozenset[str] = frozenset()
-    """Ids that say nothing but hold the others off."""
+    """Ids that are never announced; while one is best, nothing else is announced either."""
     groups: Sequence[Group] = ()
-    """The smallest first."""
+    """Groups, the smallest first."""
     calibrated: bool = False
-    """Whether its probabilities mean what they say."""
+    """True if its probabilities are calibrated."""
     independent: bool = False
-    """Whether each label has a probability of its own: another that is as likely is no reason for doubt."""
+    """True if each label has its own independent probability: an equally likely other label is no reason for doubt."""
 
 
 @dataclass(frozen=True)
 class Missed:
-    """What would have been said but for the quiet."""
+    """An announcement that quiet hours or snooze held back."""
 
     label: str
     probability: float
     why: str
     text: str = ""
-    """What would have been said."""
+    """The sentence that would have been said."""
 
 
 @dataclass
 class _View:
-    """What is smoothed from frame to frame."""
+    """State that is smoothed from frame to frame."""
 
     smoothed: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
-    """The label of each id in `smoothed`."""
+    """Label of each id in `smoothed`."""
     best_now: str = ""
-    """The best id of the newest frame."""
+    """Best id of the newest frame."""
 
     def total(self, members: Iterable[str]) -> float:
         return sum(self.smoothed.get(identity, 0.0) for identity in members)
@@ -134,7 +134,7 @@ class _View:
 
 
 class Announcer:
-    """Turns the predictions of frame after frame into announcements."""
+    """Turns the predictions of successive frames into announcements."""
 
     def __init__(
         self,
@@ -144,22 +144,22 @@ class Announcer:
         missed: Callable[[Missed], object] = lambda _missed: None,
         knowledge: Knowledge | None = None,
     ) -> None:
-        """`missed` is told of what the quiet kept back."""
+        """Start with an empty view. `missed` is called for each announcement that quiet hours or snooze hold back."""
         self._schedule = schedule
         self._missed = missed
         self.knowledge = knowledge or Knowledge()
         self.muted: frozenset[str] = frozenset()
-        """Labels and names of groups that are never said, beside those of the settings."""
+        """Labels and group names that are never said, in addition to those in the settings."""
         self.configure(settings, words)
         self._view = _View()
         self._last_s = -math.inf
         self._since: dict[str, float] = {}
-        """By its id, since when each claim has held."""
+        """Since when each claim has held, by its id."""
         self._told: dict[str, _Told] = {}
-        """By the claim's id."""
+        """Announced claims, by their id."""
 
     def configure(self, settings: AnnounceSettings, words: Wording) -> None:
-        """Take other settings and words; what is in view and was told is no news for that."""
+        """Use other settings and words. Claims that were announced and are still in view do not become news by this."""
         self._settings = settings
         self._words = words
         self._muted_always = frozenset(map(plain, settings.muted))
@@ -167,35 +167,35 @@ class Announcer:
     def update(
         self, predictions: Sequence[Prediction], seen_s: float, now: Moment, *, something: bool = True
     ) -> Announcement | None:
-        """Take the predictions (best first) of the frame of time `seen_s`; return what is worth saying, if anything.
+        """Process the predictions (best first) of the frame at time `seen_s`; return the announcement to make, or None.
 
-        An empty list: nothing can be seen. `something` is whether there is anything in the frame at all. The same
-        announcement is returned with the next frame too until `taken` is called: a busy speaker loses nothing.
+        An empty list means that nothing can be seen. `something` tells whether the frame shows anything at all. The
+        same announcement is returned for the following frames until `taken` is called: a busy speaker loses nothing.
         """
         self._smooth(predictions, seen_s)
         self._forget_what_left(seen_s)
         if not self._schedule.silence(now):
-            # what the quiet kept back and is still there is news now
+            # a claim that was held back in the quiet hours and is still in view is news now
             self._told = {identity: told for identity, told in self._told.items() if not told.silent}
         claims = list(self._claims(something=something))
         first_seen = {claim.id for claim in claims} - set(self._since)
         self._since = {claim.id: self._since.get(claim.id, seen_s) for claim in claims}
         for claim in claims:
             if not self._is_news(claim, seen_s):
-                # told already: nothing weaker is to be said of the same view
+                # said already: nothing weaker is to be said about the same view
                 return None
             persists = seen_s - self._since[claim.id] >= claim.kind * self._settings.persistence_s
             if claim.id not in first_seen and persists and self._shows_now(claim):
                 return self._offer(claim, seen_s, now)
             if claim.kind is Kind.LABEL:
-                # it may yet last: that is worth waiting for
+                # it may still last long enough: wait for that
                 return None
         return None
 
     def look(self, now: Moment, fault: str = "") -> Announcement:
-        """What is said when somebody asks what is in view now, whether it is news or not.
+        """Return the answer for a user who asks what is in view now, whether it is news or not.
 
-        `fault` is why nothing can be seen, as edge says it; empty when something can. May be called from any thread.
+        `fault` is edge's sentence for why nothing can be seen; empty if something can. May be called from any thread.
         """
         if fault:
             return Announcement("", "", 0.0, self._words.notice(fault, spoken=False), interrupts=True)
@@ -206,21 +206,21 @@ class Announcer:
         return Announcement(NOT_SURE, "", 0.0, self._words.not_sure(spoken=False), interrupts=True)
 
     def notice(self, sentence: str, now: Moment) -> Announcement | None:
-        """A sentence that edge says of itself, if one may speak."""
+        """Return a sentence about edge itself as an announcement; None if speaking is not allowed now."""
         wait = self._schedule.in_the_air is not None or self._schedule.must_wait(now)
         if wait or self._schedule.silence(now):
             return None
         return Announcement("", "", 1.0, self._words.notice(sentence))
 
     def taken(self, announcement: Announcement, seen_s: float, now: Moment) -> None:
-        """The speaker has begun to say it."""
+        """Record that the speaker has begun to say it."""
         self._schedule.began(announcement, now)
         claim = next((one for one in self._claims(something=True) if one.id == announcement.id), None)
         if claim is not None:
             self._remember(claim, seen_s)
 
     def finished(self, outcome: Outcome) -> None:
-        """It is known whether it reached anybody."""
+        """Record whether it reached a person."""
         self._schedule.ended(outcome.announcement)
         for told in self._told.values():
             if told.claim.id == outcome.announcement.id or (
@@ -229,21 +229,21 @@ class Announcer:
                 told.delivered, told.lasting = outcome.delivered, outcome.lasting
 
     def forget(self) -> None:
-        """Nobody has looked for a while: what is in view now is news, and must be seen anew to be believed."""
+        """Start over after a time without frames: what is in view now is news, and must persist again to count."""
         self._view = _View()
         self._since = {}
         self._told = {identity: told for identity, told in self._told.items() if told.delivered is None}
 
     def audible_again(self) -> None:
-        """The speaker's lasting problem is gone: what is in view and was not heard is news."""
+        """Record that the speaker's lasting problem is gone: claims in view that were not heard are news."""
         self._told = {
             identity: told for identity, told in self._told.items() if told.delivered or told.delivered is None
         }
 
     def names(self, labels: Mapping[str, str]) -> Iterator[tuple[str, frozenset[str]]]:
-        """Yield how each of these labels (by id), and each group, is kept as a mute, and all plain words for it.
+        """Yield, for each of these labels (by id) and each group, the name a mute is stored under and its plain words.
 
-        That is its label; where two have the same (a crane and a crane) the words that tell it apart.
+        The name is the label. If two have the same label (a crane and a crane), it is the words that tell them apart.
         """
         terms = [Term(label, identity) for identity, label in labels.items()]
         terms += [Term(group.name, group.id) for group in self.knowledge.groups]
@@ -259,8 +259,8 @@ class Announcer:
     # ---- what can be claimed?
 
     def _claims(self, *, something: bool) -> Iterator[_Claim]:
-        """What the smoothed view allows to say, the strongest first."""
-        # taken once: another thread may ask while the next frame makes another view
+        """Yield the claims that the smoothed view allows, the strongest first."""
+        # read once: another thread may ask while the next frame replaces the view
         view, settings = self._view, self._settings
         ranked = view.ranked()
         if not ranked or ranked[0] in self.knowledge.background:
@@ -269,7 +269,7 @@ class Announcer:
         second = ranked[1] if len(ranked) > 1 else ""
         label = _Claim(Kind.LABEL, best, view.labels[best], value, frozenset({best}))
         if self._is_muted(label):
-            return  # it is what is there, and it is not to be spoken of
+            return  # this is what the view shows, and the user does not want to hear about it
         if self._is_clear(value, view.smoothed.get(second, 0.0)):
             yield label
         if settings.groups:
@@ -297,13 +297,13 @@ class Announcer:
         return value >= self._settings.floor and ahead
 
     def _maybe(self, view: _View, best: str, second: str) -> _Claim | None:
-        """One label that is likely, or two that are so together."""
+        """Return a 'maybe' claim: one label that is likely, or two that are likely together. None if there is none."""
         settings = self._settings
         value, next_value = view.smoothed[best], view.smoothed.get(second, 0.0)
         two = value + next_value
         if settings.maybe >= 1:
             return None
-        # the second is worth a word when it is at least a third of the first
+        # the second is worth naming if it is at least a third of the first
         if second and 3 * next_value >= value and two >= settings.maybe:
             if second in self.knowledge.background:
                 return None
@@ -328,7 +328,7 @@ class Announcer:
             return False
         if any(plain(identity) in muted for identity in (*claim.members, claim.id)):
             return True
-        # whoever mutes dogs means each of them
+        # a user who mutes dogs means every breed
         groups = [Term(group.name, group.id) for group in self.knowledge.groups if claim.members & group.members]
         return any(self._words.names(term) & muted for term in (*claim.terms, *groups))
 
@@ -337,12 +337,12 @@ class Announcer:
         return announcement.text if announcement else ""
 
     def _ways_to_call(self, term: Term) -> Iterator[Term]:
-        """The label itself, then its groups, the smallest first."""
+        """Yield the label itself, then its groups, the smallest first."""
         yield term
         yield from (Term(group.name, group.id) for group in self.knowledge.groups if term.id in group.members)
 
     def _shows_now(self, claim: _Claim) -> bool:
-        """What has just left is not described."""
+        """Return True if the newest frame still shows it: what has just left is not announced."""
         return claim.kind is Kind.NOT_SURE or self._view.best_now in claim.members
 
     # ---- is it news?
@@ -351,7 +351,7 @@ class Announcer:
         return not any(self._covers(told, claim, seen_s) for told in self._told.values())
 
     def _covers(self, told: _Told, claim: _Claim, seen_s: float) -> bool:
-        """Whether what was told makes the claim old."""
+        """Return True if an earlier announcement makes the claim old."""
         if told.claim.id == claim.id:
             age_s = seen_s - told.at_s
             if told.delivered is False and not told.lasting:
@@ -360,10 +360,10 @@ class Announcer:
         if told.delivered is False and not told.lasting and seen_s - told.at_s >= self._settings.retry_s:
             return False
         if claim.kind is Kind.NOT_SURE:
-            return True  # what there is to say of the view has been said
+            return True  # something stronger was said about this view
         if claim.kind is Kind.LABEL:
             if told.claim.kind is Kind.LABEL:
-                # another breed of what is still there, as far as anybody can tell
+                # probably the model's second guess about what is still there: another breed
                 return any({claim.id, told.claim.id} <= group.members for group in self.knowledge.groups)
             if claim.id not in told.claim.members:
                 return False
@@ -382,7 +382,7 @@ class Announcer:
                     )
 
     def _offer(self, claim: _Claim, seen_s: float, now: Moment) -> Announcement | None:
-        """The claim as an announcement, if one may speak."""
+        """Return the claim as an announcement; None if speaking is not allowed now."""
         if silence := self._schedule.silence(now):
             self._remember(claim, seen_s, silent=True)
             said = f"{claim.label} or {claim.other}" if claim.other else claim.label
@@ -394,7 +394,7 @@ class Announcer:
             return None
         interrupts = False
         if (spoken := self._schedule.in_the_air) is not None:
-            # what edge says of itself is not broken off
+            # sentences about edge itself are not interrupted
             surer = claim.probability > spoken.probability
             wanted = {"never": False, "when-surer": surer, "always": True}[self._settings.interrupt]
             if not spoken.id or not wanted:
@@ -404,7 +404,7 @@ class Announcer:
         return replace(announcement, interrupts=interrupts) if announcement else None
 
     def _announcement(self, claim: _Claim, seen_s: float, *, spoken: bool = True) -> Announcement | None:
-        """The claim in words; None when the language that is spoken has none for it."""
+        """Return the claim in words; None if the spoken language has no words for it."""
         if claim.kind is Kind.NOT_SURE:
             text = self._words.not_sure(spoken=spoken)
         else:
@@ -424,11 +424,11 @@ class Announcer:
     # ---- the view
 
     def _smooth(self, predictions: Sequence[Prediction], seen_s: float) -> None:
-        """An exponential moving average whose time constant is in seconds, whatever the frame rate."""
+        """Apply an exponential moving average. Its time constant is in seconds, independent of the frame rate."""
         elapsed_s = seen_s - self._last_s
         self._last_s = seen_s
         if elapsed_s < 0:
-            # a clip that begins again: nothing before it counts
+            # a clip has begun again: nothing before it counts
             self._view, self._since, self._told = _View(), {}, {}
         if elapsed_s < 0 or self._settings.smoothing_s == 0:
             share = 1.0
@@ -441,7 +441,7 @@ class Announcer:
             identity: (1.0 - share) * view.smoothed.get(identity, 0.0) + share * new.get(identity, 0.0)
             for identity in {*view.smoothed, *new}
         }
-        # what has faded is dropped, or a network of a thousand labels would be carried along for months
+        # faded labels are dropped: else all thousand labels of a network would be kept for months
         kept = {identity: value for identity, value in smoothed.items() if value > 1e-4}
         self._view = _View(
             kept, {identity: labels[identity] for identity in kept}, predictions[0].id if predictions else ""
@@ -453,7 +453,7 @@ class Announcer:
                 told.last_in_view_s, told.frames_out_of_view = seen_s, 0
                 continue
             told.frames_out_of_view += 1
-            # one bad frame is no departure, however long it stands for
+            # one bad frame does not count as leaving, even if it covers a long time
             left = told.frames_out_of_view >= 2 and seen_s - told.last_in_view_s >= self._settings.leave_s
             unheard = told.delivered is False and seen_s - told.at_s < self._settings.retry_s
             if left and not unheard:
@@ -465,7 +465,7 @@ class Announcer:
         return self._together(self._view, claim.members) >= self._settings.hold
 
     def _together(self, view: _View, members: Iterable[str]) -> float:
-        """How likely it is that one of these labels is right."""
+        """Return the probability that one of these labels is right."""
         if not self.knowledge.independent:
             return view.total(members)
         return max((view.smoothed.get(identity, 0.0) for identity in members), default=0.0)

@@ -1,4 +1,4 @@
-"""What people say: a label with its article. That goes by sound: an hour, a unicorn.
+"""A label with its English article, which depends on the sound: an hour, a unicorn.
 
 Labels are nouns as data sets write them: 'electric_guitar', 'European fire salamander', 'sunglasses', 'X-ray'.
 """
@@ -12,10 +12,10 @@ def _words(text: str) -> frozenset[str]:
 
 
 _COMPLETE = _words("a an the my your some")
-"""A label that begins with one of these words needs no article."""
+"""First words of a label that needs no article."""
 
 _RENAMED = {"jean": "jeans", "pajama": "pajamas", "sunglass": "sunglasses"}
-"""Singulars that data sets use and nobody says."""
+"""Singulars that data sets use but people do not say."""
 
 _UNCOUNTED = _words(
     "bread broccoli butter carbonara cheese chocolate clothing consomme corn cutlery dough eggnog fire flour food "
@@ -23,20 +23,20 @@ _UNCOUNTED = _words(
     "luggage mail meat milk money mud paint pasta perfume popcorn powder rain rapeseed rice salt sand sauce smoke "
     "snow soup spaghetti spray sugar sunscreen tea thatch tissue traffic velvet water wine wood wool"
 ) | {"mashed potato"}
-"""Nouns, and whole labels, that have no plural, and so no article."""
+"""Nouns and whole labels without a plural; they take no article."""
 
 _PLURAL = _words("bikinis cattle children emus feet geese men menus mice people police skis taxis teeth women")
-"""Plurals that do not look like one."""
+"""Plurals that do not look like plurals."""
 
 _SINGULAR = _words(
     "atlas biceps canvas flandres gas lens pancreas patas pyrenees rhinoceros series species thermos triceratops"
 )
-"""Nouns that only look like a plural."""
+"""Singular nouns that look like plurals."""
 
 _LOOKS_PLURAL = re.compile(r"[^isu']s$")
 
-# The next two are tried in this order at the beginning of the noun, before its first letter decides. Capitals are
-# abbreviations, said letter by letter: an F is 'eff' and a U is 'you'.
+# These two are tried in this order at the beginning of the noun. If neither matches, its first letter decides.
+# Capitals are abbreviations, spoken letter by letter: an F is 'eff' and a U is 'you'.
 _WITH_AN = re.compile(
     r"[FHLMNRSX][B-DF-HJ-NP-TV-XZ]*(?![A-Za-z])|[HLMNX][B-DF-HJ-NP-TV-XZ]|R[B-DF-GJ-NP-TV-XZ]"
     r"|F[B-DF-HJKMNPQS-TVWXZ]|S[BDFGRSVXZ]|(?:EU|HIV|LED|SUV)\b"
@@ -53,7 +53,7 @@ def with_article(label: str) -> str:
     words = label.replace("_", " ").split() or ["something"]
     words[-1] = _RENAMED.get(words[-1].lower(), words[-1])
     noun = " ".join(words)
-    # a hen of the woods is a hen
+    # the head noun decides: a hen of the woods is a hen
     head = (re.split(r"[ -](?:of|with|in|on|for)[ -]", noun.lower())[0].split() or words)[-1]
     looks_plural = _LOOKS_PLURAL.search(head) and head not in _SINGULAR
     if words[0].lower() in _COMPLETE or looks_plural or head in _PLURAL or {head, noun.lower()} & _UNCOUNTED:

@@ -1,4 +1,4 @@
-"""What is missing or malformed in a file of translations: for whoever writes one (docs/translating.md)."""
+"""Check a translation file for missing or malformed lines, for its author (docs/translating.md)."""
 
 import os
 import re
@@ -18,18 +18,18 @@ ESPEAK_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Report:
-    """What a check has found."""
+    """Result of a check."""
 
     faults: tuple[str, ...]
-    """What is wrong, a line each."""
+    """Faults, one line each."""
     wanted_sentences: int
-    """How many sentences edge has."""
+    """Number of sentences that edge has."""
     missing_sentences: tuple[str, ...]
-    """In English."""
+    """Missing sentences, in English."""
     missing_words: tuple[str, ...]
-    """The ids, in the order of the English list."""
+    """Missing ids, in the order of the English list."""
     unchecked: str
-    """What could not be checked, and why; empty: all was."""
+    """What could not be checked, and why; empty if everything was checked."""
 
 
 def check(
@@ -38,10 +38,10 @@ def check(
     groups: Mapping[str, Collection[str]],
     voices: Collection[str] | None,
 ) -> Report:
-    """Return what is wrong with a translation.
+    """Return a report on a translation.
 
-    `sentences` are those that edge says of itself; `groups` has the members of each group by its id; `voices` are the
-    languages that the synthesiser speaks, None where it is not installed.
+    `sentences` are those that edge says about itself. `groups` maps the id of each group to its members. `voices` are
+    the languages that the synthesiser speaks; None if it is not installed.
     """
     english = load_english()
     wanted = [*(getattr(AnnounceSettings(), key) for key in TEMPLATES), *sentences]
@@ -72,7 +72,7 @@ def check(
 
 
 def _wrong_articles(translation: Translation) -> Iterator[str]:
-    """Words that do not begin as their kind does, or that lack a form."""
+    """Yield a fault for each word that does not begin as its kind does, or that lacks a form."""
     articles = {one for kind in translation.kinds.values() for form in kind for one in form if one}
     for identity, kind in translation.kind_of.items():
         forms, begins = translation.words[identity], translation.kinds[kind]
@@ -93,7 +93,7 @@ def _begins(text: str, article: str) -> bool:
 
 
 def _duplicates(translation: Translation, groups: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """The same words for two things that a listener would tell apart: that no group has both."""
+    """Yield a fault for each pair of things with the same words that no group contains both of."""
     english = load_english()
     same: defaultdict[str, list[str]] = defaultdict(list)
     for identity, forms in translation.words.items():
@@ -108,7 +108,7 @@ def _duplicates(translation: Translation, groups: Mapping[str, Collection[str]])
 
 
 def same_to_a_listener(first: str, second: str, groups: Mapping[str, Collection[str]]) -> bool:
-    """Return whether two ids may share their words: English calls them the same, or one group has both."""
+    """Return True if two ids may share their words: they have the same English words, or one group contains both."""
     english = load_english()
     if english[first].said == english[second].said:
         return True
@@ -116,7 +116,7 @@ def same_to_a_listener(first: str, second: str, groups: Mapping[str, Collection[
 
 
 def _unsayable(translation: Translation) -> Iterator[str]:
-    """Letters of which the voice says the name, or another alphabet's, instead of the sound."""
+    """Yield a fault for each letter that the voice cannot pronounce: it spells the letter out instead."""
     places: dict[str, str] = {}
     for identity, forms in translation.words.items():
         for letter in {letter for text in forms.values() for letter in text}:
@@ -136,16 +136,16 @@ def _texts(translation: Translation) -> Iterator[str]:
 
 
 def _sayable(letters: Sequence[str], code: str) -> set[str]:
-    """The letters that have a sound in a language: no name is spelt out, and no other language called in."""
+    """Return the letters that have a sound in a language: espeak-ng neither spells them out nor switches language."""
     espeak = shutil.which("espeak-ng")
     if espeak is None or not letters:
         return set(letters)
-    # among vowels, among consonants, and among their like, for other alphabets; a full stop ends the clause
+    # tried between vowels, between consonants, and doubled for other alphabets; a full stop ends the clause
     tried = [(letter, text) for letter in letters for text in (f"a{letter}a", f"l{letter}l", letter * 2)]
     done = subprocess.run(
         [espeak, "-q", "--ipa", "-v", code, "--stdin"],
         input="".join(f"{text.lower()}.\n" for _, text in tried),
-        # it opens libpulse for nothing, which without a session would make a folder in the person's home
+        # espeak-ng opens libpulse needlessly; without a session, libpulse would create a folder in the user's home
         env={"PULSE_RUNTIME_PATH": os.devnull} | os.environ,
         capture_output=True,
         text=True,
@@ -154,7 +154,7 @@ def _sayable(letters: Sequence[str], code: str) -> set[str]:
     )
     sounds = done.stdout.splitlines()
     if len(sounds) != len(tried):
-        return set(letters)  # it makes something else of the lines: rather nothing than what is wrong
+        return set(letters)  # the output does not match the lines: report no fault rather than a wrong one
     return {
         letter for (letter, _), sound in zip(tried, sounds, strict=True) if re.fullmatch(r"[^\s(]{1,9}", sound.strip())
     }

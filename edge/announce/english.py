@@ -1,4 +1,4 @@
-"""What edge says in English of the labels it knows: data/words-en.txt, by id."""
+"""The English words for the labels that edge knows: data/words-en.txt, by id."""
 
 import functools
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ class Entry(NamedTuple):
     """A line of the list."""
 
     label: str
-    """The name in the network's labels, or the group's name."""
+    """Name in the model's labels, or the group's name."""
     said: str
-    """With its article, if it has one: 'a crane, the bird', 'clogs'."""
+    """Spoken words, with the article if there is one: 'a crane, the bird', 'clogs'."""
 
 
 @functools.cache
 def load_english() -> Mapping[str, Entry]:
-    """Return the entries by id. Read once, in some 2 ms."""
+    """Return the entries by id. The file is read once, in about 2 ms."""
     text = (resources.files("edge") / "data" / "words-en.txt").read_text(encoding="utf-8")
     entries = {}
     for line in text.splitlines():
@@ -32,12 +32,12 @@ def load_english() -> Mapping[str, Entry]:
 
 @functools.cache
 def said_by_name() -> Mapping[str, str]:
-    """Return what is said, by the plain words without their article: what such a word means to a listener."""
+    """Return the spoken words by their plain form without the article: what such a word means to a listener."""
     return {plain(bare(entry.said)): entry.said for entry in load_english().values()}
 
 
 def plain(text: str) -> str:
-    """Return words as people compare them: 'Web_site' and 'web site' are one."""
+    """Return words in a form for comparison: 'Web_site' and 'web site' are equal."""
     return " ".join(text.replace("_", " ").casefold().split())
 
 

@@ -1,8 +1,8 @@
-"""What edge says of itself: pure, with its clock as argument.
+"""Sentences that edge says about itself. Pure: time comes as an argument.
 
-A topic has a state, not a history: what is said is how things are now. So nothing is said of what was over before one
-may speak, and what lasts through quiet hours is said at their end. A state that nobody could hear of does not count as
-said.
+A topic has a state, not a history: a notice describes the current state. So a state that ended before speaking was
+allowed is not announced. A state that lasts through quiet hours is announced at their end. A state whose notice was
+not heard does not count as said.
 """
 
 import math
@@ -57,30 +57,30 @@ _SWITCHES = {
     "heat": "hot",
     "model": "smaller_model",
 }
-"""The setting of each topic."""
+"""Setting that switches each topic."""
 
 
 def sentence_of(condition: Condition | None) -> str:
-    """Return what edge says of it; '' of None."""
+    """Return edge's sentence for a condition; '' for None."""
     return _OF_CONDITIONS[condition] if condition else ""
 
 
 @dataclass
 class _Topic:
     well: str = ""
-    """What is said when all is well again; empty: nothing."""
+    """Sentence for when all is well again; empty: none."""
     now: str = ""
-    """What there is to say at present; empty: all is well."""
+    """Sentence for the current state; empty: all is well."""
     said: str = ""
-    """What was said last of it; empty: nothing, or that all is well."""
+    """`now` as it was when edge last spoke about the topic; empty: never spoken, or all was well."""
     heard: str = ""
-    """The same of what somebody could hear."""
+    """The same, of the last notice that was heard."""
     at_s: dict[str, float] = field(default_factory=dict)
-    """When each sentence was said."""
+    """Time at which each sentence was said."""
 
 
 class Notices:
-    """Keeps what there is to say; what is switched off is not said, and nothing twice within `repeat_s`."""
+    """Pending notices. Topics that are switched off are not said, and no sentence is said twice within `repeat_s`."""
 
     def __init__(self, settings: AloudSettings) -> None:
         self._topics: dict[str, _Topic] = {}
@@ -88,30 +88,30 @@ class Notices:
         self.configure(settings)
 
     def configure(self, settings: AloudSettings) -> None:
-        """Take other settings; what was said stays said."""
+        """Use other settings. Notices that were said still count as said."""
         self._repeat_s = settings.repeat_s
         self._off = {topic for topic, key in _SWITCHES.items() if not getattr(settings, key)}
 
     def set(self, topic: str, sentence: str, well: str = "") -> None:
-        """How the topic stands now: the sentence to say of it, empty when all is well; then `well` is said."""
+        """Set a topic's sentence for its current state. Empty means that all is well: then `well` is said."""
         one = self._topics.setdefault(topic, _Topic(well))
         one.now = sentence
-        if not sentence and not one.well:  # nothing to say of it: the next time is a new one
+        if not sentence and not one.well:  # its end is not announced: the next occurrence is news
             one.said = one.heard = ""
 
     def see(self, fault: Condition | None, note: Condition | None) -> None:
-        """How seeing stands now: why nothing can be seen, and what makes it hard; None: nothing."""
+        """Set the camera's condition: why nothing can be seen, and what makes seeing hard. None: no such problem."""
         self.set("sight", sentence_of(fault), SIGHT_AGAIN)
         self.set("focus", sentence_of(note))
 
     def once(self, topic: str, sentence: str) -> None:
-        """Something to be said one time, again if it was said before."""
+        """Queue a sentence to be said one time, even if it was said before."""
         one = self._topics.setdefault(topic, _Topic())
-        # an event, not a state: who could not hear it hears nothing of it later
+        # an event, not a state: if it is not heard, it is not repeated later
         one.now, one.said, one.heard = sentence, "", sentence
 
     def due(self, now_s: float) -> str:
-        """The sentence to say now, or ''. The same until `told` is called."""
+        """Return the sentence to say now, or ''. It stays the same until `told` is called."""
         for name, topic in self._topics.items():
             sentence = self._sentence(topic)
             if name not in self._off and sentence and now_s - topic.at_s.get(sentence, -math.inf) >= self._repeat_s:
@@ -119,7 +119,7 @@ class Notices:
         return ""
 
     def told(self, sentence: str, now_s: float) -> None:
-        """The speaker has begun to say it."""
+        """Record that the speaker has begun to say it."""
         for topic in self._topics.values():
             if self._sentence(topic) == sentence:
                 topic.said = topic.now
@@ -127,7 +127,7 @@ class Notices:
                 self._in_the_air.append(topic)
 
     def ended(self, *, heard: bool, lasting: bool) -> None:
-        """What was told last is over. Unheard it is said again after `repeat_s`, or when what is `lasting` is gone."""
+        """Record the end of the last notice. If unheard, it is said again after `repeat_s` or a `lasting` fault."""
         for topic in self._in_the_air:
             if heard:
                 topic.heard = topic.said
@@ -136,7 +136,7 @@ class Notices:
         self._in_the_air = []
 
     def audible_again(self) -> None:
-        """What kept everything from being heard is gone: a state that nobody has heard of is news."""
+        """Record that the speaker's lasting problem is gone: a state whose notice was not heard is news."""
         for topic in self._topics.values():
             if topic.said != topic.heard and topic not in self._in_the_air:
                 topic.said = topic.heard

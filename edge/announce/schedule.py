@@ -1,7 +1,7 @@
-"""When may edge speak at all? Pure: time comes as an argument, the local one too, so a test can live through a year.
+"""When edge may speak. Pure: time and local time come as arguments, so a test can simulate a year.
 
-Three answers: now; not now, but what there was to say may be asked for later (quiet hours, snooze); or in a moment (it
-speaks already, or has spoken too often in the last minute).
+There are three answers. Now. Not now, but missed announcements can be asked for later (quiet hours, snooze). Or in a
+moment (it is speaking already, or has spoken too often in the last minute).
 """
 
 import datetime
@@ -17,16 +17,16 @@ MINUTE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One and the same time by two clocks."""
+    """The same point in time on two clocks."""
 
     s: float
-    """time.monotonic(): never jumps."""
+    """Seconds of time.monotonic(), which never jumps."""
     local: datetime.time
-    """What a clock on the wall shows: jumps twice a year, and when the Pi hears of the time."""
+    """Local time of day. It jumps twice a year, and when the Pi gets the time from the net."""
 
 
 class Schedule:
-    """Quiet hours, snooze, at most so many utterances a minute, and never two at once."""
+    """Rules for speaking: quiet hours, snooze, a limit of utterances per minute, and never two at once."""
 
     def __init__(self, settings: AnnounceSettings) -> None:
         self._spoke_s: deque[float] = deque()
@@ -34,16 +34,16 @@ class Schedule:
         self.snoozed_until_s = -math.inf
         """In seconds of time.monotonic()."""
         self.in_the_air: Announcement | None = None
-        """What is being said."""
+        """The announcement being spoken."""
 
     def configure(self, settings: AnnounceSettings) -> None:
-        """Take other settings; what was said in the last minute still counts."""
+        """Use other settings. Utterances of the last minute still count."""
         self._per_minute = settings.per_minute
         self._quiet = _times(settings.quiet_hours)
         self._spoke_s = deque(self._spoke_s, maxlen=settings.per_minute)
 
     def silence(self, now: Moment) -> str:
-        """Return why nothing at all is said now: 'quiet hours', 'snoozed', or '' when something may be.
+        """Return why edge must be silent now: 'quiet hours' or 'snoozed'; '' if it may speak.
 
         May be called from any thread.
         """
@@ -52,31 +52,31 @@ class Schedule:
         if (quiet := self._quiet) is not None:
             start, end = quiet
             minute = (now.local.hour, now.local.minute)
-            # 22:00-07:00 goes over midnight; 07:00-07:00 is all day
+            # 22:00-07:00 spans midnight; 07:00-07:00 is all day
             inside = start <= minute < end if start < end else minute >= start or minute < end
             if inside:
                 return "quiet hours"
         return ""
 
     def must_wait(self, now: Moment) -> bool:
-        """Whether it has spoken so often in the last minute that it must wait."""
+        """Return True if edge has spoken so often in the last minute that it must wait."""
         return len(self._spoke_s) == self._per_minute and 0 <= now.s - self._spoke_s[0] < MINUTE_S
 
     def began(self, announcement: Announcement, now: Moment) -> None:
-        """The speaker has begun to say it."""
+        """Record that the speaker has begun to say it."""
         if self._spoke_s and now.s < self._spoke_s[-1]:
-            self._spoke_s.clear()  # the clock of a clip that begins again
+            self._spoke_s.clear()  # a clip has begun again, and its clock with it
         self._spoke_s.append(now.s)
         self.in_the_air = announcement
 
     def ended(self, announcement: Announcement) -> None:
-        """It is over, or was broken off."""
+        """Record that it is over, or was interrupted."""
         if self.in_the_air is announcement:
             self.in_the_air = None
 
 
 def _times(quiet_hours: str) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """'22:00-07:00' as ((22, 0), (7, 0))."""
+    """Return '22:00-07:00' as ((22, 0), (7, 0))."""
     if not quiet_hours:
         return None
     start, end = (tuple(map(int, part.split(":"))) for part in quiet_hours.split("-"))

@@ -1,4 +1,4 @@
-"""A file of translations: what is said in another language, with the forms that its sentences need.
+"""Translation files: the sentences and words of another language, with the forms that its sentences need.
 
 The file is TOML (docs/translating.md):
 
@@ -18,7 +18,7 @@ The file is TOML (docs/translating.md):
     [labels]                                      # for labels without an id of ImageNet: the label, and what is said
     "garden gnome" = "ein Gartenzwerg | einen Gartenzwerg"
 
-[language], [kinds] and [words] may be missing: then each text is said as it stands.
+[language], [kinds] and [words] may be missing: then each text is said unchanged.
 """
 
 import string
@@ -33,47 +33,47 @@ from edge.announce.english import plain
 from edge.errors import ConfigError
 
 LARGEST = 2**20
-"""Bytes of a translation file: a thousand words take a tenth of it."""
+"""Largest translation file, in bytes; a thousand words take a tenth of it."""
 ONE_FORM = ("",)
 
 
 class Forms(dict[str, str]):
-    """The words of one thing by the form's name, to be put into a sentence: '{label:accusative}'."""
+    """The words for one thing by the form's name, for use in a sentence: '{label:accusative}'."""
 
     def __format__(self, form: str) -> str:
-        """Return the words in this form; the first where there is no such form."""
+        """Return the words in this form; the first form if this one is missing."""
         return self.get(form) or next(iter(self.values()))
 
 
 @dataclass(frozen=True)
 class Translation:
-    """What a file says."""
+    """The contents of a translation file."""
 
     path: Path
     name: str = ""
-    """The language, as English calls it."""
+    """English name of the language."""
     code: str = ""
     forms: tuple[str, ...] = ONE_FORM
     kinds: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
-    """For each kind of word and each form, how it may begin: with one of these articles, or none ('')."""
+    """For each kind of word and each form, the articles it may begin with; '' means no article."""
     sentences: Mapping[str, str] = field(default_factory=dict)
-    """By the English one."""
+    """Sentences, by the English one."""
     words: Mapping[str, Forms] = field(default_factory=dict)
-    """By id."""
+    """Words, by id."""
     labels: Mapping[str, Forms] = field(default_factory=dict)
-    """By the plain English label."""
+    """Words, by the plain English label."""
     kind_of: Mapping[str, str] = field(default_factory=dict)
-    """The kind of each id's words."""
+    """Kind of each id's words."""
     line_of: Mapping[str, int] = field(default_factory=dict)
-    """The line of each id, for a person to find it."""
+    """Line number of each id, so that a person can find it."""
 
     @property
     def articles(self) -> tuple[str, ...]:
-        """All articles, as people write them before a word."""
+        """Return all articles, as people write them before a word."""
         return tuple({one.casefold() for kind in self.kinds.values() for form in kind for one in form if one})
 
     def form_of(self, sentence: str, place: str) -> str:
-        """Return the form in which a place ('label', 'other') of an English sentence is translated, or ''."""
+        """Return the form that the translation of an English sentence uses for a field ('label', 'other'), or ''."""
         for _, name, form, _ in string.Formatter().parse(self.sentences.get(sentence, "")):
             if name == place and form:
                 return form
@@ -81,7 +81,7 @@ class Translation:
 
 
 def our_translation(language: str) -> Path | None:
-    """Return the file that edge has for a language such as 'de', 'de-AT' or 'DE_de', or None."""
+    """Return edge's own translation file for a language such as 'de', 'de-AT' or 'DE_de', or None."""
     code = language.replace("_", "-").partition("-")[0].lower()
     if not code.isalpha():
         return None
@@ -90,7 +90,7 @@ def our_translation(language: str) -> Path | None:
 
 
 def read_translation(path: Path) -> Translation:
-    """Read a file. Raises ConfigError with every fault that it cannot be used with, a line each."""
+    """Return the translation in a file. Raises ConfigError that lists every fault, one line each."""
     text, table = _read(path)
     reader = _Reader(path, text)
     found = reader.read(table)
@@ -112,7 +112,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 class _Reader:
-    """Takes a file apart and collects its faults."""
+    """Parses a file and collects its faults."""
 
     TABLES = ("language", "kinds", "sentences", "words", "labels")
 
@@ -199,7 +199,7 @@ class _Reader:
             if not isinstance(block, str):
                 self._fault(f"[words] {name} must be lines between ''' and '''")
                 continue
-            # the number of its first line, for a person to find it
+            # the number of its first line, so that a person can find it
             start = self._text.count("\n", 0, max(self._text.find(block.replace("\r\n", "\n")), 0))
             for number, line in enumerate(block.splitlines(), start + 1):
                 if content := line.partition("#")[0].strip():
@@ -224,7 +224,7 @@ class _Reader:
 
 
 def forms_of(text: str, names: tuple[str, ...]) -> Forms | None:
-    """Return the forms that stand in a text with | between; one form stands for all. None when there are too many."""
+    """Return the forms in a text, separated by |. A single one stands for all. None if one is empty or too many."""
     texts = [one.strip() for one in text.split("|")]
     if len(texts) == 1:
         texts *= len(names)

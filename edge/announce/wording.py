@@ -1,7 +1,7 @@
-"""What edge says, word for word: in English, in another language, in the user's own words.
+"""The sentences that edge says: in English, in another language, or in the user's own words.
 
-No sentence mixes languages. A thing that the language has no words for is named by its group, or not at all; a sentence
-that it lacks is said in English, with its words.
+No sentence mixes languages. A thing without words in the language is named by its group, or not at all. A sentence
+without a translation is said in English, with English words.
 """
 
 import string
@@ -16,11 +16,11 @@ from edge.settings import AnnounceSettings, SpeechSettings
 from edge.stages import Term
 
 TOLD = 20
-"""So many missing lines are told one by one."""
+"""Number of missing lines that are reported one by one."""
 
 
 class Words:
-    """Makes the sentences."""
+    """Builds the sentences."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class Words:
         speech: SpeechSettings | None = None,
         tell: Callable[[str], object] = lambda _line: None,
     ) -> None:
-        """`tell` hears, once each, of lines that the translation lacks. Raises ConfigError for a file with faults."""
+        """Call `tell` once for each line that the translation lacks. Raises ConfigError for a file with faults."""
         self._announce = announce
         self._tell = tell
-        # what the user has put into words needs no translation
+        # the user's own sentences need no translation
         self._own_sentences = {
             getattr(announce, key)
             for key in ("template", "maybe_template", "maybe_or_template", "not_sure_text")
@@ -52,28 +52,28 @@ class Words:
                 "[speech] translations names a file of them."
             )
 
-    # what is not `spoken`, but only would be, is no reason to tell of a missing line
+    # a missing line is reported only if the sentence is really `spoken`
 
     def sure(self, term: Term, *, spoken: bool = True) -> str:
-        """What is said of a thing that is clearly there."""
+        """Return the sentence for a thing that is clearly there."""
         return self._sentence("template", spoken, label=term)
 
     def maybe(self, term: Term, other: Term | None = None, *, spoken: bool = True) -> str:
-        """What is said of one that is likely, or of two of which it is one."""
+        """Return the sentence for a thing that is likely, or for two things if it is likely one of them."""
         if other is None or self._forms(other) == self._forms(term):
             return self._sentence("maybe_template", spoken, label=term)
         return self._sentence("maybe_or_template", spoken, label=term, other=other)
 
     def not_sure(self, *, spoken: bool = True) -> str:
-        """What is said when something is there."""
+        """Return the sentence for something unknown."""
         return self._sentence("not_sure_text", spoken)
 
     def notice(self, text: str, *, spoken: bool = True) -> str:
-        """A sentence that edge says of itself."""
+        """Return the translation of a sentence about edge itself; the English one if there is none."""
         return self._translated(text, spoken) or text
 
     def sayable(self, terms: Iterable[Term], *, spoken: bool = True) -> Term | None:
-        """The first of these for which the language has words: a label, then the groups it is in. None: none has."""
+        """Return the first term that the language has words for: a label, then its groups. None if there is none."""
         asked = ""
         for term in terms:
             asked = asked or term.label
@@ -86,7 +86,7 @@ class Words:
         return None
 
     def names(self, term: Term) -> frozenset[str]:
-        """All that a person may call it, in plain words: to mute it, to rename it."""
+        """Return all plain names that a person may use for it, to mute or rename it."""
         said = [term.label, bare(term.label)]
         if entry := self._entry(term):
             said += [entry.said, bare(entry.said)]
@@ -96,21 +96,21 @@ class Words:
         return frozenset(map(plain, said))
 
     def english(self, term: Term) -> str:
-        """What is said of it in English, with its article."""
+        """Return its English words, with the article."""
         entry = self._entry(term)
         return entry.said if entry else with_article(term.label)
 
     # ---- words
 
     def _forms(self, term: Term) -> Forms | None:
-        """The words of a thing in the language that is spoken; None when it has none."""
+        """Return the words for a thing in the spoken language; None if there are none."""
         own = next((self._rename[name] for name in self._ways(term) if name in self._rename), None)
         if own is not None:
             return self._renamed(own)
         return self._translation(term) if self._layers else _one(self.english(term))
 
     def _ways(self, term: Term) -> Iterable[str]:
-        """Plain names by which the settings may rename it, its own first; nothing when they rename nothing."""
+        """Return the plain names by which the settings may rename it, its own first; none if nothing is renamed."""
         return (plain(term.label), *sorted(self.names(term))) if self._rename else ()
 
     def _renamed(self, own: str) -> Forms:
@@ -124,7 +124,7 @@ class Words:
     def _translation(self, term: Term) -> Forms | None:
         entry = self._entry(term)
         names = [entry.said, bare(entry.said)] if entry else []
-        # a word that means another thing to people is none for this one: a Cardigan is a dog, a cardigan is not
+        # skip the label if people use the word for another thing: a Cardigan is a dog, a cardigan is not
         if entry is None or said_by_name().get(plain(term.label), entry.said) == entry.said:
             names.append(term.label)
         for layer in self._layers:
@@ -136,13 +136,13 @@ class Words:
         return None if entry else self._by_label(term.label)
 
     def _by_label(self, label: str) -> Forms | None:
-        """The words of a label without an id, if it can mean one thing only."""
+        """Return the words for a label without an id, if it can mean one thing only; else None."""
         name = plain(label)
         for layer in self._layers:
             if forms := layer.labels.get(name):
                 return forms
         if self._ids_by_name is None:
-            # whole before another thread sees it
+            # complete before another thread sees it
             self._ids_by_name = _ids_by_name()
         ids = self._ids_by_name.get(name, set())
         for layer in self._layers:
@@ -153,7 +153,7 @@ class Words:
 
     @staticmethod
     def _entry(term: Term) -> Entry | None:
-        """What the English list has of the id, unless the network calls it otherwise: then its own words hold."""
+        """Return the English list's entry for the id; None if the model's label differs: then that label is used."""
         entry = load_english().get(term.id)
         if entry and plain(term.label) in (plain(entry.label), plain(bare(entry.said))):
             return entry
@@ -168,7 +168,7 @@ class Words:
         in_english = translated is None and mine == default
         said = last = ""
         for text, place, form, _ in string.Formatter().parse(mine if translated is None else translated):
-            # what stands between commas ends with one: "maybe a crane, the bird, or a stork"
+            # words that contain a comma are followed by one: "maybe a crane, the bird, or a stork"
             said += "," * (", " in last and text[:1] == " ")
             last = ""
             if place is not None:
@@ -179,7 +179,7 @@ class Words:
         return said
 
     def _usual_form(self, sentence: str, place: str) -> str:
-        """The form for a place of which the user's own template does not say it: as in the sentence it stands for."""
+        """Return the form for a field if the user's template names none: the one in the sentence it replaces."""
         return next((form for layer in self._layers if (form := layer.form_of(sentence, place))), "")
 
     def _translated(self, english: str, spoken: bool) -> str | None:
@@ -202,7 +202,7 @@ class Words:
 
 
 def translation_files(speech: SpeechSettings) -> list[Path]:
-    """The file that the settings name, then the one that edge has for the language; none: English."""
+    """Return the file that the settings name, then edge's own file for the language. An empty list means English."""
     files = [Path(speech.translations)] if speech.translations else []
     ours = our_translation(speech.language)
     return files if ours is None else [*files, ours]

@@ -1,8 +1,8 @@
-"""Where frames come from: one driver a file, and the process that hosts a live one.
+"""Cameras, the sources of frames: one driver per file, and the process that hosts a live one.
 
-`open_lasting` opens what the daemon looks with, `open_camera` any source; sources.py knows which driver a source asks
-for. Live ones: picamera2.py (CSI cameras) and opencv.py (USB cameras, streams), which process.py hosts in a child,
-whose side is child.py. Played ones: files.py (videos, images, folders) and demo.py (the clip), at the pace of
+`open_lasting` opens the daemon's camera, `open_camera` any source. sources.py selects the driver for a source. Live
+drivers are picamera2.py (CSI cameras) and opencv.py (USB cameras, streams); process.py hosts them in a child process,
+which runs child.py. Played sources are files.py (videos, images, folders) and demo.py (the clip), at the pace of
 player.py.
 """
 
@@ -31,9 +31,10 @@ __all__ = [
 
 DEMO_CLIP = demo.DESCRIPTION
 
-# Read by OpenCV when it is first loaded, whoever loads it (mxnet does too): so they stand here, where no vendor library
-# has been imported yet. Its complaints and FFMPEG's would bury our one line. A picture of more than 64 million pixels
-# would take the memory of a small Pi. A USB camera that hangs is held for as long as OpenCV waits for it (seconds).
+# OpenCV reads these when it is first loaded, also if another library loads it (mxnet does). So they are set here,
+# before any vendor library is imported. The messages of OpenCV and FFMPEG would bury our one line. A picture of more
+# than 64 million pixels would use up the memory of a small Pi. A USB camera that hangs is held for as long as OpenCV
+# waits for it (seconds).
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
@@ -48,10 +49,10 @@ def open_lasting(
     *,
     paused: bool = False,
 ) -> PausableCamera:
-    """The same for a daemon: a live camera's driver runs in a process of its own, and one that gets lost comes back.
+    """Open a camera for the daemon. A live camera's driver runs in its own process; a lost camera is reopened.
 
-    `lost` is told why each time, `back` which camera. A live camera that is `paused` is not opened yet. To be called in
-    the main thread, as the camera's `read`.
+    `lost` is called with the reason each time, `back` with the camera. A live camera that is `paused` is not opened
+    yet. Call this, and the camera's `read`, in the main thread.
     """
     preload("cv2", "**/cv2*.so")  # nearly every driver imports it, and so does MXNet
     settings = find_settings(settings)
@@ -63,19 +64,19 @@ def open_lasting(
 
 
 def find_settings(settings: CameraSettings) -> CameraSettings:
-    """Return the settings with the source that `auto` stands for now; `auto` stays where any camera is waited for."""
+    """Return the settings with `auto` replaced by the source found now; `wait` keeps `auto`, for any camera to come."""
     if settings.source != "auto" or settings.wait:
         return settings
     return dataclasses.replace(settings, source=_find_aside())
 
 
 def live_camera_is_present(settings: CameraSettings) -> bool:
-    """Whether `open_lasting` would open something that shows the world now; `auto` looks what is plugged in."""
+    """Return True if `open_lasting` would open a live source; for `auto`, look for the cameras that are plugged in."""
     return is_live(settings.source if settings.source != "auto" else _find_aside())
 
 
 def _find_aside() -> str:
-    """The same, with libcamera, which may hang, in another process."""
+    """Return what `find_source` finds, but with libcamera, which may hang, in another process."""
     if importlib.util.find_spec("picamera2") is None:
         return find_source()
     try:

@@ -1,4 +1,4 @@
-"""Who uses a camera: a busy one is named together with the program that has it."""
+"""Find the process that uses a camera, so that an error about a busy camera can name it."""
 
 import contextlib
 import os
@@ -9,9 +9,9 @@ ROOT = Path("/")
 
 
 def usb_user(node: Path, root: Path = ROOT) -> str:
-    """Return 'it is used by NAME (process PID)' for another process that has the node open; '' where none is seen.
+    """Return 'it is used by NAME (process PID)' for another process that has the node open; '' if none is found.
 
-    Only root may look into the processes of other users.
+    Only root can inspect the processes of other users.
     """
     for process in sorted(root.glob("proc/[0-9]*")):
         with contextlib.suppress(OSError):
@@ -21,7 +21,7 @@ def usb_user(node: Path, root: Path = ROOT) -> str:
 
 
 def csi_user(root: Path = ROOT) -> str:
-    """The same for libcamera, which locks (lockf) the media device of a camera that it uses."""
+    """Return the same for a CSI camera: libcamera locks (lockf) the media device of a camera that it uses."""
     locked = _locks(root)
     for file in _files(root.glob("dev/media*")):
         if (pid := locked.get(file)) and pid != os.getpid():
@@ -30,7 +30,7 @@ def csi_user(root: Path = ROOT) -> str:
 
 
 def _files(nodes: Iterable[Path]) -> list[str]:
-    """As /proc/locks names them. The file system belongs to it: others have files of the same number."""
+    """Return the names of the nodes in /proc/locks. They include the file system: inode numbers repeat across them."""
     files = []
     for node in sorted(nodes):
         with contextlib.suppress(OSError):
@@ -40,7 +40,7 @@ def _files(nodes: Iterable[Path]) -> list[str]:
 
 
 def _locks(root: Path) -> dict[str, int]:
-    """Of each locked file, the process: '1: POSIX  ADVISORY  WRITE 1234 00:06:520 0 EOF' (proc_locks(5))."""
+    """Return the process of each locked file, from '1: POSIX  ADVISORY  WRITE 1234 00:06:520 0 EOF' (proc_locks(5))."""
     locks: dict[str, int] = {}
     with contextlib.suppress(OSError, ValueError):
         for line in (root / "proc" / "locks").read_text().splitlines():

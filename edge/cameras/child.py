@@ -1,7 +1,8 @@
-"""The far side of process.py: a driver in a process of its own (edge/worker.py), whose frames go into shared memory.
+"""The child process of process.py (edge/worker.py): it runs a driver and puts its frames into shared memory.
 
-It answers three requests: {"find": true} with the source that `auto` stands for, {"open": true} with what the camera
-is and how long that took, and {"read": SECONDS} with the newest frame's place and times, or null when none came.
+It answers three requests: {"find": true} with the source that `auto` stands for, {"open": true} with the camera's
+description and how long opening took, and {"read": SECONDS} with the newest frame's slot and times, or null if none
+came.
 """
 
 import ctypes
@@ -25,9 +26,9 @@ from edge.stages import Camera, EndOfFrames, Frame, Pixels
 from edge.vision.images import Place, turn
 
 LARGEST = 2**28
-"""Bytes of a frame; a camera of 64 million pixels has 192 MiB."""
+"""Largest frame, in bytes; a camera of 64 million pixels gives 192 MiB."""
 WARM_UP_S, WARM_UP_FRAMES = 0.5, 10
-"""What a camera gives before its exposure has settled is dropped: so long, or so many frames, whichever is less."""
+"""Frames before the exposure has settled are dropped: for this time or this many frames, whichever ends first."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -39,7 +40,7 @@ class Slot:
         self._map: mmap.mmap | None = None
 
     def write(self, pixels: Pixels, rotation: int, *, mirror: bool) -> tuple[int, ...]:
-        """Put the pixels there, turned clockwise and then mirrored; return the shape that they have there."""
+        """Write the pixels, turned clockwise and then mirrored; return their shape after that."""
         height, width, depth = pixels.shape
         shape = (width, height, depth) if rotation in (90, 270) else pixels.shape
         there = self.array(shape)
@@ -50,7 +51,7 @@ class Slot:
         return shape
 
     def array(self, shape: tuple[int, ...]) -> Pixels:
-        """The memory, as a picture of that shape."""
+        """Return the memory as a picture of that shape."""
         size = math.prod(shape)
         if self._map is None or len(self._map) < size:
             os.ftruncate(self._fd, size)
@@ -60,13 +61,13 @@ class Slot:
 
 @runtime_checkable
 class Placing(Protocol):
-    """A driver that puts a frame's pixels where it is told to, so that they need not be copied there."""
+    """A driver that writes a frame's pixels into memory given to it, which saves a copy."""
 
     place: Place
 
 
 class Host:
-    """Has the driver, and answers for it."""
+    """Owns the driver and answers requests for it."""
 
     def __init__(self, settings: CameraSettings, slots: Sequence[Slot], driver: str) -> None:
         self._settings = settings
@@ -76,10 +77,10 @@ class Host:
         self._camera: Camera | None = None
         self._written = 0
         self._placed: Pixels | None = None
-        """The memory that the driver was given last."""
+        """The memory given to the driver last."""
 
     def answer(self, request: dict[str, Any]) -> Any:
-        """Do what is asked. Raises CameraError, which names the camera."""
+        """Return the answer to a request. Raises CameraError, which names the camera."""
         try:
             return self._answer(request)
         except CameraError:
@@ -141,9 +142,12 @@ class Host:
 
 
 def open_driver(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
-    """See edge/worker.py. Only what every driver needs is loaded here: opening the camera has a deadline of its own."""
+    """Return the function that answers requests; see edge/worker.py.
+
+    It loads libraries but does not open the camera: opening has its own deadline.
+    """
     die_with(options["daemon"])
-    # a driver's crash must not leave on the disk what the camera saw
+    # a driver's crash must not leave a frame on the disk, in a core dump
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if options["settings"]["source"].startswith("csi"):
         picamera2.load()
@@ -154,7 +158,7 @@ def open_driver(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
 
 
 def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies: a driver may hold Python's lock for ever."""
+    """Let the kernel kill this process when its parent dies: a driver may hold Python's lock forever."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it has died already
+    if os.getppid() != parent:  # the parent has died already
         os.kill(os.getpid(), signal.SIGKILL)

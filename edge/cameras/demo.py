@@ -1,4 +1,4 @@
-"""The bundled clip: what edge sees when there is no camera."""
+"""The bundled demo clip, which edge plays when there is no camera."""
 
 from importlib import resources
 from pathlib import Path
@@ -13,7 +13,7 @@ _FOLDER = Path(str(resources.files("edge"))) / "data" / "demo"
 
 
 def open_clip(settings: CameraSettings, every_frame: bool = False, folder: Path = _FOLDER) -> Player:
-    """Open the demo clip; raises CameraError when the installation lacks it."""
+    """Open the demo clip. Raises CameraError if the installation lacks it."""
     clips = [path for path in (folder / "clip.mp4", folder / "clip.webm") if path.is_file()]
     if not clips:
         raise CameraError(f"camera demo: {folder} has no clip.mp4 or clip.webm; install edge again")

@@ -1,4 +1,4 @@
-"""Video files, images and folders of images, as a camera that is played."""
+"""Video files, images and folders of images, played as a camera."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +13,17 @@ from edge.vision.images import ImageReel, images_in, os_errors_told
 if TYPE_CHECKING:
     import cv2
 
-# How many grabs may fail in a row before a file counts as ended where its header promises no more frames.
+# How many grabs may fail in a row before a file counts as ended, if its header promises no more frames.
 _FAILED_GRABS = 3
 _MAX_FAILED_GRABS = 100_000
-# What FFMPEG makes of a text file: a film of a terminal.
+# FFMPEG's codec for a text file, which it plays as a film of a terminal.
 _TEXT_CODEC = int.from_bytes(b"ansi", "little")
 
 
 def open_path(settings: CameraSettings, every_frame: bool = False) -> Camera:
     """Open a video file, an image, a folder of images, or the device node of a camera (/dev/v4l/by-id/...).
 
-    Raises CameraError for everything else, such as a FIFO, an empty file or a text.
+    Raises CameraError for everything else, such as a FIFO, an empty file or a text file.
     """
     import cv2
 
@@ -35,7 +35,7 @@ def open_path(settings: CameraSettings, every_frame: bool = False) -> Camera:
             reel = ImageReel(path, images_in(path), settings.image_s, once=every_frame)
             return Player(reel, f"folder {path}", loop=settings.loop, every_frame=every_frame)
         if not path.is_file():
-            # a FIFO would block for ever
+            # a FIFO would block forever
             what = "this is neither a file nor a folder" if path.exists() else "there is no such file or folder"
             raise CameraError(
                 f"camera {settings.source}: {what}; choose auto, csi[:N], usb[:N], demo, a file, a folder or a URL"
@@ -51,20 +51,20 @@ def open_path(settings: CameraSettings, every_frame: bool = False) -> Camera:
 
 
 class VideoReel:
-    """A video file as a reel. Raises CameraError when there is no frame in it."""
+    """A video file as a reel. Raises CameraError if it has no frame."""
 
     _capture: "cv2.VideoCapture"
     interval_s: float
     shown_s = 0.0
     _frames: int
-    """How many the header promises; negative or far too many in a damaged file."""
+    """Number of frames that the header promises; negative or far too large in a damaged file."""
     _grabbed: int
     _first_stamp_s: float | None
-    """What the file counts its times from."""
+    """Time stamp of the first frame, from which the others are counted."""
     _media_s: float
 
     def __init__(self, path: Path) -> None:
-        # absolute, so that FFMPEG takes no part of the name for a protocol
+        # absolute, so that FFMPEG does not mistake part of the name for a protocol
         self._path = path.absolute()
         self._open()
         if self.advance() is None:
@@ -73,11 +73,11 @@ class VideoReel:
         self.rewind()
 
     def advance(self) -> float | None:
-        """Grab the next frame, which costs less than `picture`, and return its own time in seconds."""
+        """Grab the next frame, which costs less than `picture`, and return its time in seconds; None after the last."""
         import cv2
 
-        # A damaged stretch gives one failure for each frame in it, and then goes on: the header tells how many there
-        # could be. It promises too much when the file is cut off, but failures at the end cost a microsecond each.
+        # A damaged stretch gives one failure per frame and then continues. The header tells how many failures are
+        # possible. It promises too many if the file is cut off, but failures at the end cost a microsecond each.
         missing = min(self._frames - self._grabbed, _MAX_FAILED_GRABS)
         for _ in range(max(_FAILED_GRABS, missing)):
             if self._capture.grab():
@@ -91,17 +91,17 @@ class VideoReel:
             self._media_s = 0.0
         else:
             media_s = stamp_s - self._first_stamp_s
-            # streams without a container have no times, and damaged ones wrong ones: count on
+            # streams without a container have no times, damaged ones have wrong times: add an interval instead
             self._media_s = media_s if media_s > self._media_s else self._media_s + self.interval_s
         return self._media_s
 
     def picture(self) -> Pixels | None:
-        """Decode the grabbed frame."""
+        """Return the grabbed frame, decoded; None if it cannot be decoded."""
         decoded, bgr = self._capture.retrieve()
         return rgb(bgr) if decoded else None
 
     def rewind(self) -> None:
-        """Open it anew: seeking is inexact in some files, and impossible in damaged ones."""
+        """Open the file again: seeking is inexact in some files, and impossible in damaged ones."""
         self.close()
         self._open()
 

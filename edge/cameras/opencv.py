@@ -1,4 +1,4 @@
-"""USB cameras and network streams, through OpenCV. CSI cameras it cannot read: see picamera2.py."""
+"""USB cameras and network streams, through OpenCV. It cannot read CSI cameras: see picamera2.py."""
 
 import os
 import threading
@@ -31,7 +31,7 @@ def usb_nodes(sysfs: Path = SYSFS) -> list[Path]:
     cameras = []
     for entry in (sysfs / "class" / "video4linux").glob("video*"):
         try:
-            # index 0: a camera has more nodes, for metadata. usb: a Pi has nodes for its codecs too.
+            # index 0: a camera has further nodes, for metadata. usb: a Pi also has nodes for its codecs.
             is_camera = (entry / "index").read_text().strip() == "0"
             is_usb = (entry / "device" / "subsystem").resolve().name == "usb"
         except OSError:
@@ -42,7 +42,7 @@ def usb_nodes(sysfs: Path = SYSFS) -> list[Path]:
 
 
 def open_usb(settings: CameraSettings, number: int = 0, sysfs: Path = SYSFS) -> Camera:
-    """Open the USB camera of that number in `usb_nodes`; raises CameraError when there is none or it gives nothing."""
+    """Open the USB camera with that number in `usb_nodes`. Raises CameraError if it is missing or gives no frame."""
     nodes = usb_nodes(sysfs)
     if number >= len(nodes):
         found = ", ".join(f"usb:{i} ({node})" for i, node in enumerate(nodes)) or "none"
@@ -53,7 +53,7 @@ def open_usb(settings: CameraSettings, number: int = 0, sysfs: Path = SYSFS) -> 
 
 
 def open_node(settings: CameraSettings, node: Path, description: str) -> Camera:
-    """Open a V4L2 device node; raises CameraError when it may not be opened or gives nothing."""
+    """Open a V4L2 device node. Raises CameraError if access is denied or it gives no frame."""
     if not os.access(node, os.R_OK | os.W_OK):
         raise CameraError(f"{description}: no access to it; add the user to the group video (usermod -aG video USER)")
 
@@ -71,10 +71,10 @@ def open_node(settings: CameraSettings, node: Path, description: str) -> Camera:
 
 
 def configure(capture: "cv2.VideoCapture", settings: CameraSettings) -> None:
-    """Ask an opened USB camera for what the settings want; it takes what comes nearest.
+    """Ask an open USB camera for the format in the settings; it uses the nearest that it supports.
 
-    Not at opening, which fails where the camera has no such size. MJPG first, for it decides which sizes and rates
-    there are: raw pictures of two cameras, or of a large size, are more than USB 2 can carry.
+    This is not done at opening, which fails if the camera lacks the size. MJPG comes first, because it decides which
+    sizes and rates are available: USB 2 cannot carry the raw pictures of two cameras, or of a large size.
     """
     import cv2
 
@@ -86,9 +86,9 @@ def configure(capture: "cv2.VideoCapture", settings: CameraSettings) -> None:
 
 
 def open_stream(settings: CameraSettings) -> Camera:
-    """Open an http(s) MJPEG or rtsp URL; raises CameraError when it gives no picture within `open_timeout_s`.
+    """Open an http(s) MJPEG or rtsp URL. Raises CameraError if it gives no picture within `open_timeout_s`.
 
-    Any URL counts as live: one that ends is a camera that was lost.
+    Every URL counts as live: a stream that ends is a lost camera.
     """
     scheme = settings.source.partition("://")[0].lower()
     shown = hide_secrets(settings.source)
@@ -109,7 +109,7 @@ def open_stream(settings: CameraSettings) -> Camera:
 
 
 def check_name(name: str) -> None:
-    """Raise CameraError for a path or URL that is not UTF-8: OpenCV does not refuse it, it crashes the process."""
+    """Raise CameraError for a path or URL that is not UTF-8: instead of refusing it, OpenCV crashes the process."""
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -117,11 +117,11 @@ def check_name(name: str) -> None:
 
 
 class LiveCapture:
-    """A USB camera or a stream: a thread takes every frame, a reader gets the newest.
+    """A USB camera or a stream: a thread grabs every frame, a reader gets the newest.
 
-    From when a reader asks until one is served each frame is decoded; the others are taken and dropped.
-    Everything that may block happens in that thread, opening and releasing too, so neither `read` nor `close` waits for
-    a camera that hangs. It is a daemon thread: one that never comes back does not keep the process alive.
+    Frames are decoded only while a reader waits for one; the others are grabbed and dropped.
+    Everything that may block runs in that thread, including opening and releasing. So neither `read` nor `close` waits
+    for a camera that hangs. It is a daemon thread, so a hanging one does not keep the process alive.
     """
 
     live = True
@@ -143,12 +143,12 @@ class LiveCapture:
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._newest: tuple[NDArray[np.uint8], int, float] | None = None
-        """BGR pixels, sequence, captured_s of the frame that has not been returned yet."""
+        """BGR pixels, sequence and captured_s of the frame that has not been returned yet."""
         self._wanted = True
-        """Whether a reader waits for a frame, or had to go without one."""
+        """True while a reader waits for a frame, or after it got none."""
         self._failure = ""
         self._last_s = 0.0
-        """When the last frame came."""
+        """Time at which the last frame came."""
         self._thread = threading.Thread(target=self._run, name=f"grabber of {description}", daemon=True)
         self._thread.start()
         with self._changed:
@@ -160,9 +160,9 @@ class LiveCapture:
         raise CameraError(f"{description}: {why}; {advice()}")
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the newest frame not returned yet, waiting at most `timeout_s` for it.
+        """Return the newest frame not returned yet, waiting at most `timeout_s` for it; None if none came.
 
-        Raises CameraError when no frame came for `read_timeout_s`, and after `close`.
+        Raises CameraError if no frame came for `read_timeout_s`, and after `close`.
         """
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
@@ -185,7 +185,7 @@ class LiveCapture:
         return Frame(rgb(bgr, self.place), sequence, captured_s)
 
     def close(self) -> None:
-        """Give the device back; when it hangs, the thread does so as soon as it can."""
+        """Release the device; if it hangs, the thread releases it as soon as it can."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -202,14 +202,15 @@ class LiveCapture:
             finally:
                 capture.release()
         except Exception as error:
-            # A thread that dies in silence would look like a camera that is slow. What OpenCV says may hold the URL.
+            # A thread that dies silently would look like a slow camera. OpenCV's message is left out: it may contain
+            # the URL.
             self._fail(f"{type(error).__name__} in OpenCV")
 
     def _grab(self, capture: "cv2.VideoCapture") -> None:
         sequence = 0
         while not self._closing.is_set():
             if not self._is_present():
-                # the kernel's driver may go on giving the last frame
+                # the kernel's driver may keep giving the last frame
                 self._fail("lost, it was unplugged")
                 return
             grabbed = capture.grab()
@@ -220,12 +221,12 @@ class LiveCapture:
                 continue
             decoded, bgr = capture.retrieve() if grabbed else (False, None)
             if not decoded:
-                # a damaged frame, or the end: `read` knows after a while. Do not spin until then.
+                # a damaged frame, or the end: `read` notices by its timeout. Do not spin until then.
                 self._closing.wait(0.01)
                 continue
             with self._changed:
                 self._last_s = captured_s
-                # else a reader was served meanwhile: this one would be old when the next asks
+                # else a reader was served meanwhile: this frame would be old at the next request
                 if self._wanted:
                     self._newest = (np.asarray(bgr, np.uint8), sequence, captured_s)
                     self._changed.notify_all()
@@ -238,7 +239,7 @@ class LiveCapture:
 
 
 def rgb(bgr: object, place: Place = new_place) -> Pixels:
-    """Return what OpenCV decoded with red first, in the memory that `place` gives."""
+    """Return OpenCV's decoded picture with red first, in the memory that `place` gives."""
     import cv2
 
     decoded = np.asarray(bgr)

@@ -1,4 +1,4 @@
-"""A camera that can be told not to look."""
+"""A camera that can be paused."""
 
 import time
 
@@ -7,7 +7,7 @@ from edge.stages import Camera, Frame
 
 
 class PausableCamera:
-    """Gives a camera's frames, and none while it is shut: then a live camera is closed, not just ignored."""
+    """Gives a camera's frames, and none while paused. A paused live camera is closed, not just ignored."""
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
@@ -17,7 +17,7 @@ class PausableCamera:
 
     @property
     def waits(self) -> bool:
-        """Whether no frame is to be expected now: shut, being opened, lost and tried again, or played at a pace."""
+        """Return True if missing frames are normal now: it is paused, being opened, lost and retried, or not live."""
         camera = self._camera
         return (
             self.paused or not self.live or (isinstance(camera, ProcessCamera) and (camera.missing or camera.opening))
@@ -28,7 +28,7 @@ class PausableCamera:
             time.sleep(timeout_s)
             return None
         frame = self._camera.read(timeout_s)
-        self.description = self._camera.description  # known only when it is open
+        self.description = self._camera.description  # known only once it is open
         return frame
 
     def set_shut(self, paused: bool) -> None:
@@ -43,7 +43,7 @@ class PausableCamera:
                 self._camera.resume()
 
     def reopen(self, why: str) -> None:
-        """Take a live camera for lost."""
+        """Treat a live camera as lost, for the reason `why`, and reopen it."""
         if isinstance(self._camera, ProcessCamera):
             self._camera.reopen(why)
 

@@ -1,7 +1,7 @@
-"""CSI cameras, through picamera2 (from apt: PyPI has libcamera's bindings nowhere).
+"""CSI cameras, through picamera2 (from apt: PyPI does not have libcamera's bindings).
 
-libcamera holds the interpreter's lock while it waits. A pipeline that stalls can freeze this whole process, and then no
-timeout in here helps: only another process can end it (process.py).
+libcamera holds the interpreter's lock while it waits. A stalled pipeline can freeze this whole process. Then no timeout
+in this module helps: only another process can end it (process.py).
 """
 
 import logging
@@ -20,21 +20,21 @@ from edge.settings import CameraSettings
 from edge.stages import Frame, Pixels
 from edge.vision.images import Place, new_place
 
-# Buffers come from the contiguous memory that the whole board shares.
+# Few, because buffers use the contiguous memory that the whole board shares.
 _BUFFERS = 4
-# libcamera names the order of a little-endian number: this is red, green, blue in memory
+# libcamera names the byte order of a little-endian number: this is red, green, blue in memory
 _RGB = "BGR888"
 # libcamera's numbers (its control_ids): AeExposureMode, and AfMode, where 0 is manual.
 _EXPOSURES = {"normal": 0, "short": 1, "long": 2}
 _FOCUSES = {"manual": 0, "once": 1, "continuous": 2}
-# What some pipelines give instead, whatever was asked for, and OpenCV's name for the way back.
+# Formats that some pipelines give instead of the requested one, and OpenCV's names for their conversion.
 _YUV = {"NV12": "COLOR_YUV2RGB_NV12", "YUV420": "COLOR_YUV2RGB_I420"}
 
 _log = logging.getLogger(__name__)
 
 
 def is_present(library: Any = None) -> bool:
-    """Whether picamera2 is installed and sees a CSI camera."""
+    """Return True if picamera2 is installed and finds a CSI camera."""
     try:
         return bool(_csi_cameras(library or load()))
     except CameraError:
@@ -42,16 +42,16 @@ def is_present(library: Any = None) -> bool:
 
 
 class PiCamera:
-    """The CSI camera of that number. `library` is the module picamera2, or a double of it.
+    """The CSI camera with that number. `library` is the module picamera2, or a test double of it.
 
-    Raises CameraError when picamera2 is missing, or the camera is missing, busy or broken.
+    Raises CameraError if picamera2 is missing, or the camera is missing, busy or broken.
     """
 
     live = True
 
     def __init__(self, settings: CameraSettings, number: int = 0, library: Any = None) -> None:
         library = library or load()
-        # look before opening: every attempt that fails leaks a file descriptor, so none is made in vain
+        # list the cameras before opening one: every failed attempt to open leaks a file descriptor
         cameras = _csi_cameras(library)
         if number >= len(cameras):
             found = ", ".join(f"csi:{i} ({info['Model']})" for i, (_, info) in enumerate(cameras)) or "none"
@@ -66,7 +66,7 @@ class PiCamera:
         self._closed = False
         self._sequence = 0
         self._job: Any = None
-        """The capture that was asked for and has not been fetched."""
+        """The requested capture that has not been fetched."""
         self._asked_s = 0.0
         self._silence_s = settings.open_timeout_s
         self._read_timeout_s = settings.read_timeout_s
@@ -83,23 +83,23 @@ class PiCamera:
             raise self._failed("cannot be started", error, "try another width and height") from error
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return a frame taken after it was asked for, waiting at most `timeout_s`.
+        """Return a frame taken after it was requested, waiting at most `timeout_s`; None if none came.
 
-        Raises CameraError when none comes for `read_timeout_s` (the first one: `open_timeout_s`), and after `close`.
+        Raises CameraError if none comes for `read_timeout_s` (the first one: `open_timeout_s`), and after `close`.
         """
         if self._closed:
             raise CameraError(f"{self.description}: it was closed, open it again")
         try:
             if self._job is None:
-                # A capture with a timeout of its own would stay queued after it and swallow a later frame; one that
-                # we keep is fetched by the next read.
+                # A capture with its own timeout would stay queued after it and swallow a later frame. This job is
+                # kept, and the next read fetches it.
                 self._job = self._camera.capture_request(wait=False)
                 self._asked_s = time.monotonic()
             request = self._job.get_result(timeout=timeout_s)
         except TimeoutError as error:
             if time.monotonic() - self._asked_s < self._silence_s:
                 return None
-            # Not to be mended from here: picamera2 stays stuck until its process ends.
+            # This process cannot recover: picamera2 stays stuck until its process ends.
             raise CameraError(
                 f"{self.description}: lost, no frame came for {self._silence_s:g} s; check its cable"
             ) from error
@@ -108,7 +108,7 @@ class PiCamera:
         self._job = None
         self._silence_s = self._read_timeout_s
         try:
-            # make_array would copy it once more
+            # make_array would copy it one more time
             with self._library.MappedArray(request, "main", write=False) as mapped:
                 pixels = self._rgb(mapped.array)
             captured_s = request.get_metadata()["SensorTimestamp"] / 1e9
@@ -121,7 +121,7 @@ class PiCamera:
         return frame
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Release the camera."""
         if self._closed:
             return
         self._closed = True
@@ -133,13 +133,13 @@ class PiCamera:
             _log.warning("%s", self._failed("was not closed cleanly", error, "a restart helps"))
 
     def _configure(self, settings: CameraSettings) -> None:
-        # Once and for all: configuring again would exhaust the memory of the buffers. No lores stream beside it: main
-        # is as small as the networks need, and lores would be YUV on most boards.
+        # Only once: configuring again would exhaust the memory of the buffers. No lores stream: main is as small as
+        # the models need, and lores would be YUV on most boards.
         self._camera.configure(
             self._camera.create_video_configuration(
                 main={"size": (settings.width, settings.height), "format": _RGB},
                 buffer_count=_BUFFERS,
-                # no frame that waited in a queue: each is newer than the asking for it
+                # no frame from a queue: each is newer than its request
                 queue=False,
                 controls=self._controls(settings),
             )
@@ -151,7 +151,7 @@ class PiCamera:
             raise CameraError(f"it gives {self._format}, not one of {', '.join((_RGB, *_YUV))}")
 
     def _controls(self, settings: CameraSettings) -> dict[str, Any]:
-        """What the settings ask for and this camera has; what it has not is told, if somebody asked for it."""
+        """Return the controls to set. Unsupported ones are left out, with a log line if the settings ask for one."""
         wanted: dict[str, Any] = {"AfMode": _FOCUSES[settings.focus]}
         if settings.focus == "manual":
             wanted["LensPosition"] = 1 / settings.focus_m  # in dioptres
@@ -171,7 +171,7 @@ class PiCamera:
         return {control: value for control, value in wanted.items() if control in has}
 
     def _rgb(self, array: NDArray[np.uint8]) -> Pixels:
-        """Copy the picture out of the camera's buffer, which goes back to it."""
+        """Return a copy of the picture in the camera's buffer, which goes back to the camera."""
         if self._format != _RGB:
             import cv2
 
@@ -185,21 +185,21 @@ class PiCamera:
         try:
             self._job.get_result(timeout=0).release()
         except TimeoutError:
-            # else the stop would queue up behind a capture that may never end
+            # else the stop would queue behind a capture that may never end
             self._camera.cancel_all_and_flush()
 
     def _failed(self, what: str, error: Exception, advice: str) -> CameraError:
-        # the cause says why: 'Device or resource busy' where the error has 'sequence did not complete'
+        # the cause says more: 'Device or resource busy', while the error says 'sequence did not complete'
         return CameraError(f"{self.description}: {what}: {one_line(error.__cause__ or error)}; {advice}")
 
 
 def load() -> Any:
-    """Return the module picamera2. Raises CameraError, which says what to install, when it cannot be imported."""
-    # libcamera would write a page about itself to the terminal
+    """Return the module picamera2. Raises CameraError, which says what to install, if it cannot be imported."""
+    # else libcamera would write a page of messages to the terminal
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     try:
         import picamera2
-    except Exception as error:  # not only ImportError: a numpy that does not fit gives ValueError
+    except Exception as error:  # not only ImportError: an incompatible numpy gives ValueError
         raise CameraError(
             f"camera csi: picamera2 cannot be imported ({one_line(error)}); {how_to_get_picamera2()}"
         ) from error
@@ -207,7 +207,7 @@ def load() -> Any:
 
 
 def _csi_cameras(library: Any) -> list[tuple[int, Mapping[str, Any]]]:
-    """Return (picamera2's number, description) of the CSI cameras: libcamera lists USB cameras too."""
+    """Return (picamera2's number, description) of the CSI cameras only: libcamera lists USB cameras too."""
     try:
         cameras = library.Picamera2.global_camera_info()
     except Exception as error:

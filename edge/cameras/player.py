@@ -1,4 +1,4 @@
-"""Plays what is no live source: pictures that each have a time, shown when it comes."""
+"""Play sources that are not live: each picture has a time and is shown at that time."""
 
 import time
 from collections.abc import Callable
@@ -7,37 +7,37 @@ from typing import Protocol
 from edge.errors import CameraError
 from edge.stages import EndOfFrames, Frame, Pixels
 
-# Skipping costs time too. When it takes longer than this (and than the caller's timeout), the film goes on from where
-# it is: a decoder that is slower than the film would otherwise never show anything.
+# Skipping costs time too. If it takes longer than this (and than the caller's timeout), the film continues from the
+# current picture: a decoder slower than the film would otherwise never show anything.
 _CATCH_UP_S = 0.1
 
 
 class Reel(Protocol):
-    """Pictures in a row. It stands before the first one when made."""
+    """A sequence of pictures. It starts before the first one."""
 
     interval_s: float
     """How long one picture usually stays, in seconds."""
     shown_s: float
-    """The same where the picture is known to stay as it is, else 0."""
+    """The same if the picture comes only once and stays for that time; else 0."""
 
     def advance(self) -> float | None:
         """Go to the next picture and return its time in seconds from the beginning, or None after the last."""
 
     def picture(self) -> Pixels | None:
-        """Return the picture it stands at, or None when it cannot be decoded."""
+        """Return the current picture, or None if it cannot be decoded."""
 
     def rewind(self) -> None:
-        """Stand before the first picture again."""
+        """Go back to before the first picture."""
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
 
 
 class Player:
     """A camera that plays a reel: at its own pace, or with `every_frame` each picture once, as fast as it is read.
 
-    The clock starts at the first `read`. At its own pace a picture is returned only while it is on show: what a slow
-    reader missed is skipped, so no frame is older than one interval.
+    The clock starts at the first `read`. At its own pace a picture is returned only while it is on show. Pictures that
+    a slow reader missed are skipped, so no frame is older than one interval.
     """
 
     live = False
@@ -60,19 +60,19 @@ class Player:
         self._sleep = sleep
         self._closed = False
         self._began_s: float | None = None
-        """When this round began, on the clock."""
+        """Time at which this round began, on the clock."""
         self._sequence = -1
-        # what the reel stands at: a picture, or its end, which has a time too
+        # the reel's position: a picture, or the end, which has a time too
         self._media_s = -reel.interval_s
         self._interval_s = reel.interval_s
         self._at_end = False
         self._done = True
-        """Whether what the reel stands at was returned or skipped."""
+        """True if the current picture was returned or skipped."""
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the picture that is due, waiting at most `timeout_s` for it; None when none became due.
+        """Return the picture that is due, waiting at most `timeout_s` for it; None if none became due.
 
-        Raises EndOfFrames when the last one has had its time, CameraError when the file is gone or after `close`.
+        Raises EndOfFrames after the last one's time is over, CameraError if the file is gone and after `close`.
         """
         if self._closed:
             raise CameraError(f"{self.description}: it was closed, open it again")
@@ -125,7 +125,7 @@ class Player:
             self._media_s += self._interval_s
         else:
             self._sequence += 1
-            # a film of slides has long gaps: each of its pictures stays for as long as the one before
+            # a film of slides has long gaps: assume that each picture stays for as long as the one before
             self._interval_s = max(self._reel.interval_s, media_s - self._media_s)
             self._media_s = media_s
 

@@ -1,8 +1,8 @@
-"""A live camera that cannot take the daemon with it, and comes back: its driver runs in a child (child.py).
+"""A live camera whose driver runs in a child process (child.py), so that a crash spares the daemon.
 
-A vendor's library may hold Python's lock, hang, crash or leak with each try; only the end of its process helps. So a
-child that does not answer in time is killed with all it has started, without a tidy close that might hang too, and
-another one is started: after 0.5 s, and ever later up to 5 s while that fails.
+A vendor's library may hold Python's lock, hang, crash or leak with each try; only ending its process helps. So a child
+that does not answer in time is killed with all its processes, without an orderly close, which might hang too. Another
+child is started after 0.5 s; while that fails, the delay grows up to 5 s.
 """
 
 import dataclasses
@@ -23,35 +23,36 @@ from edge.stages import Frame, Pixels
 from edge.worker import Worker, WorkerError
 
 SLOTS = 2
-"""A frame is not written over before the one after it has been asked for and the next but one."""
+"""Number of slots. A frame is overwritten only after the next one and then the next but one were requested."""
 HEARTBEAT_S = 3.0
-"""How long the child may leave a request without an answer, be it only that there is no frame."""
+"""How long the child may take to answer a request; within this time it must also report that no frame came."""
 START_S = 30.0
-"""How long the child may take until it has loaded its libraries; a Pi Zero 2 takes ten seconds for OpenCV."""
+"""How long the child may take to load its libraries; a Pi Zero 2 takes ten seconds for OpenCV."""
 REOPEN_FACTOR, WHOLE_EVERY = 4.0, 4
-"""A camera that has worked may take so many times as long to open again as before, and at least HEARTBEAT_S: one that
-hangs then would be waited for long after its fault has ended. Each fourth try in a row has the time of the first."""
+"""A camera that has worked may take this many times as long to open again as before, and at least HEARTBEAT_S. With a
+longer limit, edge would wait for a hanging try long after the fault has ended. Every fourth try in a row gets the full
+time."""
 FIND_S = 10.0
 """How long looking for cameras may take."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
-"""Between two tries: the first, and what it doubles up to."""
+"""First pause between two tries, and the longest one that it doubles up to."""
 GOOD_S = 10.0
-"""So long a camera must have worked for the pause to be the first again."""
+"""How long a camera must have worked before the pause is reset to the first one."""
 FRESH_S = 0.1
-"""A frame that waited longer for the daemon is about the past, and another is asked for."""
+"""A frame that waited longer than this for the daemon is stale, and another is requested."""
 
 
 _WHAT = "the camera"
 
 
 def ignore(_text: str) -> None:
-    """What is told to nobody."""
+    """Do nothing: the default callback."""
 
 
 class ProcessCamera:
     """Gives the newest frames of a live camera, and none while it is lost or paused.
 
-    A frame's pixels are those of the shared memory, valid until the next but one is read.
+    A frame's pixels are in the shared memory; they are valid until the next but one is read.
     """
 
     live = True
@@ -65,12 +66,12 @@ class ProcessCamera:
         *,
         paused: bool = False,
     ) -> None:
-        """Open it and wait until it is, unless it is to be `paused`. `lost` and `back` are told each time, with the
-        reason and with the camera.
+        """Open the camera and wait until it is open, unless `paused`.
 
-        `driver` is 'module:function' of what opens it in the child. Raises CameraError when that fails: only what has
-        worked is waited for, unless `settings.wait` says otherwise. To be made and read in the main thread: the child
-        dies with the thread that starts it.
+        `lost` is called with the reason each time, `back` with the camera. `driver` is the 'module:function' that
+        opens it in the child. Raises CameraError if opening fails: edge waits only for a camera that has worked,
+        unless `settings.wait` is set. Create and read it in the main thread: the child dies with the thread that
+        starts it.
         """
         self._settings, self._driver = settings, driver
         self._tell_lost, self._tell_back = lost, back
@@ -80,13 +81,13 @@ class ProcessCamera:
         self._opened = self._asked = self._closed = False
         self.paused = paused
         self.missing = False
-        """Whether it is lost, and `lost` has been told so."""
+        """True if it is lost and `lost` has been called."""
         self._retry_s = 0.0
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._took_s: float | None = None
-        """How long opening took, the last time that it went well."""
+        """How long the last successful opening took."""
         self._tries = 0
-        """How often it was opened since it last gave a frame."""
+        """How often it was opened since its last frame."""
         self._good_since_s: float | None = None
         self._empty_since_s = math.inf
         self._next_sequence = self._first_sequence = 0
@@ -106,7 +107,7 @@ class ProcessCamera:
 
     @property
     def opening(self) -> bool:
-        """Whether it is just being opened, which has a deadline of its own."""
+        """Return True while it is being opened, which has its own deadline."""
         return self._worker is not None and not self._opened
 
     def _wait_until_opened(self) -> None:
@@ -115,7 +116,7 @@ class ProcessCamera:
                 raise CameraError(fault)
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the newest frame, waiting at most `timeout_s`; None when there is none, also while it is lost."""
+        """Return the newest frame, waiting at most `timeout_s`; None if there is none, also while it is lost."""
         until_s = time.monotonic() + timeout_s
         while True:
             now_s = time.monotonic()
@@ -134,7 +135,7 @@ class ProcessCamera:
                 return frame
 
     def pause(self) -> None:
-        """Close the camera itself: nobody looks until `resume`."""
+        """Close the camera itself until `resume`."""
         self.paused = True
         self._drop()
 
@@ -144,7 +145,7 @@ class ProcessCamera:
         self._retry_s = 0.0
 
     def reopen(self, why: str) -> None:
-        """Take it for lost: its picture does not move."""
+        """Treat it as lost for the reason `why`, such as a frozen picture."""
         if self._worker is not None:
             self._lose(f"{self.description}: {why}")
 
@@ -181,7 +182,7 @@ class ProcessCamera:
         self._worker.ask({"open": True}, patience_s(self._settings.open_timeout_s, self._took_s, self._tries))
 
     def _look(self, timeout_s: float) -> tuple[Frame | None, str]:
-        """Wait for what the child says; return a frame, or what is wrong, or neither."""
+        """Wait for the child's reply; return a frame, or the fault, or neither."""
         worker = self._worker
         assert worker
         if self._opened and not self._asked:
@@ -204,7 +205,7 @@ class ProcessCamera:
         return self._frame(reply.value), ""
 
     def _emptiness(self) -> str:
-        """What is wrong when the driver, which should say so itself, has had nothing for too long."""
+        """Return the fault if no frame has come for too long; the driver should report that first."""
         now_s = time.monotonic()
         self._empty_since_s = min(self._empty_since_s, now_s)
         longest_s = self._settings.read_timeout_s + FIRST_PAUSE_S
@@ -228,7 +229,7 @@ class ProcessCamera:
         return Frame(self._slots[told["slot"]].pixels(tuple(told["shape"])), sequence, told["captured_s"])
 
     def _named(self, error: str) -> str:
-        """A driver names the camera itself."""
+        """Return the error with the camera's name; a driver's own error has it already."""
         ours = error.startswith(f"{_WHAT} ")
         return f"{self.description}: {error.removeprefix(f'{_WHAT} ')}" if ours else error
 
@@ -248,8 +249,8 @@ class ProcessCamera:
 
 
 def patience_s(open_timeout_s: float, took_s: float | None, tries: int) -> float:
-    """How long a camera may take to open that took `took_s` before (None: never opened), at which try in a row."""
-    # the driver's own deadline comes first, and says more
+    """Return how long a camera may take to open at this try in a row; it took `took_s` before (None: never opened)."""
+    # longer than the driver's own deadline, whose error says more
     whole_s = open_timeout_s + 2 * FIRST_PAUSE_S
     if took_s is None or tries % WHOLE_EVERY == 0:
         return whole_s
@@ -257,7 +258,7 @@ def patience_s(open_timeout_s: float, took_s: float | None, tries: int) -> float
 
 
 def find_in_child() -> str:
-    """Return the source that `auto` stands for, as a child finds it. Raises CameraError when it does not answer."""
+    """Return the source that `auto` stands for, as a child finds it. Raises CameraError if it does not answer."""
     options = {
         "settings": {"source": "csi"},
         "slots": [],
@@ -277,11 +278,11 @@ def find_in_child() -> str:
 
 
 class _Slot:
-    """Memory for one frame that the child writes and we read; it has no name, so nothing is left of it."""
+    """Memory for one frame that the child writes and we read. It has no file name, so it leaves nothing behind."""
 
     def __init__(self) -> None:
         self.fd = os.memfd_create("edge-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        # what we have mapped stays there, whatever the child does
+        # the child cannot shrink the memory that we have mapped
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         self._map: mmap.mmap | None = None
 

@@ -1,4 +1,4 @@
-"""What a source stands for, and the driver that opens it: picamera2.py, opencv.py, files.py or demo.py."""
+"""Select the driver for a source: picamera2.py, opencv.py, files.py or demo.py."""
 
 import dataclasses
 import re
@@ -11,11 +11,11 @@ from edge.stages import Camera
 
 
 def open_camera(settings: CameraSettings, every_frame: bool = False, sysfs: Path = opencv.SYSFS) -> Camera:
-    """Open what `settings.source` names: auto | csi[:N] | usb[:N] | demo | a URL | a file, folder or device.
+    """Open the source in `settings.source`: auto | csi[:N] | usb[:N] | demo | a URL | a file, folder or device.
 
-    `auto` takes the first CSI camera, else the first USB camera, else the demo clip. N counts from 0; the order of USB
-    cameras is that of their sockets, so it survives a reboot. A file that is called like a camera is reached as ./demo.
-    `every_frame` plays files, folders and the demo without pace and without skipping; live sources don't know it.
+    `auto` takes the first CSI camera, else the first USB camera, else the demo clip. N counts from 0. USB cameras are
+    ordered by their sockets, so the order survives a reboot. Write ./demo for a file that is named like a camera.
+    `every_frame` plays files, folders and the demo without pace and without skipping; live sources ignore it.
     Raises CameraError with one line that says what to do.
     """
     source = settings.source
@@ -32,7 +32,7 @@ def open_camera(settings: CameraSettings, every_frame: bool = False, sysfs: Path
 
 
 def open_found(settings: CameraSettings) -> Camera:
-    """Open the live camera that `auto` stands for now. Raises CameraError when there is none."""
+    """Open the live camera that `auto` stands for now. Raises CameraError if there is none."""
     source = find_source()
     if source == "demo":
         raise CameraError("no camera was found: plug in a CSI or USB camera")
@@ -47,7 +47,7 @@ def find_source(sysfs: Path = opencv.SYSFS) -> str:
 
 
 def is_live(source: str) -> bool:
-    """Whether a source other than auto shows the world now."""
+    """Return True if a source other than auto is live."""
     if re.fullmatch(r"(?:csi|usb)(?::\d+)?", source) or "://" in source:
         return True
     try:

@@ -1,4 +1,4 @@
-"""How words are said: one driver a file, and the process that hosts it."""
+"""Speech output: one driver per file, and the process that hosts it."""
 
 import time
 from collections.abc import Callable
@@ -9,14 +9,14 @@ if TYPE_CHECKING:  # this package is loaded in the speech process too, which can
     from edge.stages import Announcement, Outcome, Speaker
 
 DRIVERS = {"pyttsx3": "edge.speech.pyttsx3", "espeak": "edge.speech.espeak"}
-"""The drivers that make sound, each in a module of its own that a speech process imports."""
+"""Modules of the drivers that make sound; a speech process imports one of them."""
 
 
 def open_speaker(settings: "SpeechSettings", printed: Callable[[str], object] = print) -> "Speaker":
-    """Return the speaker that the settings ask for; the `log` speaker hands its words to `printed`.
+    """Return the speaker that the settings select. The `log` speaker passes its words to `printed`.
 
-    Waits until the synthesiser is ready (0.1 s, on a Pi more). Raises SpeechError when it cannot be started, or does
-    not know the voice. The sound card isn't tried: what is wrong with it is told by the first outcome.
+    This waits until the synthesiser is ready (0.1 s, longer on a Pi). Raises SpeechError if it cannot be started or
+    does not know the voice. It does not wait for the sound card: the first outcome reports a fault of the card.
     """
     if settings.driver == "log":
         from edge.speech.log import LogSpeaker
@@ -28,8 +28,8 @@ def open_speaker(settings: "SpeechSettings", printed: Callable[[str], object] = 
 
 
 def say_and_wait(speaker: "Speaker", announcement: "Announcement") -> "Outcome":
-    """Say it as soon as the speaker is free, and return what became of it; the speaker's own deadline bounds this."""
-    # it is busy for a moment, while it tries the card
+    """Say it as soon as the speaker is free, and return the outcome. The speaker's own deadline limits the wait."""
+    # the speaker is busy for a moment while it tries the card
     while not speaker.say(announcement):
         speaker.poll()
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What the drivers that make sound share, in the speech process."""
+"""Code shared by the drivers that make sound, in the speech process."""
 
 import re
 import time
@@ -11,13 +11,13 @@ from edge.stages import TOO_LATE
 
 
 def answering(say: Callable[[str], None], aplay: str, device: str) -> Callable[[dict[str, Any]], None]:
-    """Return the function that answers a request of speech/process.py: to try the card, or to say something."""
+    """Return the function that answers requests of speech/process.py: to try the card, or to say something."""
 
     def answer(request: dict[str, Any]) -> None:
         if "probe" in request:
             probe(aplay, device)
             return
-        # the clock is the same in all processes; this one may have been started only for these words
+        # all processes share this clock; this process may have been started only for this text
         if time.monotonic() > request["expires_s"]:
             raise SpeechError(TOO_LATE)
         if not any(character.isalnum() for character in request["text"]):
@@ -28,10 +28,10 @@ def answering(say: Callable[[str], None], aplay: str, device: str) -> Callable[[
 
 
 def clean(text: str) -> str:
-    """Return the text without what a synthesiser would take for an order: control characters and [[phonemes]].
+    """Return the text without anything a synthesiser would take for a command: control characters and [[phonemes]].
 
-    SSML is read as any text is, for neither driver asks for it. A lone surrogate is no character at all, and a NUL
-    would end the text.
+    SSML is read aloud like other text, because neither driver enables it. A lone surrogate is not a valid character,
+    and a NUL would end the text.
     """
     text = text.encode("utf-8", "replace").decode("utf-8")
     text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]", " ", text)

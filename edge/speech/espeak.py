@@ -1,4 +1,4 @@
-"""The driver for espeak-ng without pyttsx3: a pipe of two programs, each with an exit status that means something."""
+"""The driver for espeak-ng without pyttsx3: a pipe of two programs, each with a reliable exit status."""
 
 import contextlib
 import shutil
@@ -10,27 +10,27 @@ from edge.speech.driver import answering, clean
 from edge.speech.sound import check_aplay, find_aplay, player
 
 _HEADER = 44
-"""Bytes of a WAV file before its samples."""
+"""Size of a WAV file's header, in bytes."""
 
 
 class Espeak:
-    """espeak-ng | aplay"""
+    """Speaks through the pipe `espeak-ng | aplay`."""
 
     def __init__(self, voice: str, rate_wpm: int, volume: float, device: str = "", lead_in_ms: int = 0) -> None:
-        """Raises SpeechError when a program is missing or the voice is unknown."""
+        """Check the programs and the voice. Raises SpeechError if a program is missing or the voice is unknown."""
         espeak = shutil.which("espeak-ng")
         if espeak is None:
             raise SpeechError("espeak-ng is not installed: sudo apt install espeak-ng")
         self.aplay = find_aplay()
         self._device, self._lead_in_ms = device, lead_in_ms
         self._synthesiser = [espeak, "-v", voice or "en", "-s", str(rate_wpm), "-a", str(round(100 * volume))]
-        self._synthesiser += ["-b", "1", "--stdin"]  # text as UTF-8, and no text can be taken for an option
+        self._synthesiser += ["-b", "1", "--stdin"]  # text as UTF-8, and none of it is taken for an option
         trial = subprocess.run([*self._synthesiser, "-q"], input=b"", capture_output=True, check=False)
         if trial.returncode:
             raise SpeechError(f"espeak-ng has no voice {voice!r}: see espeak-ng --voices")
 
     def say(self, text: str) -> None:
-        """Return when the text was heard. Raises SpeechError when it wasn't."""
+        """Say the text, and return after it was heard. Raises SpeechError if it was not."""
         pipe = subprocess.PIPE
         with subprocess.Popen([*self._synthesiser, "--stdout"], stdin=pipe, stdout=pipe, stderr=pipe) as synthesiser:
             assert synthesiser.stdin
@@ -43,7 +43,7 @@ class Espeak:
             with subprocess.Popen(command, stdin=source, stderr=pipe) as playing:
                 if self._lead_in_ms:
                     self._lead_in(synthesiser.stdout, playing.stdin)
-                # now it's the player's alone: the synthesiser ends if the player does
+                # only the player reads it now, so the synthesiser ends when the player does
                 synthesiser.stdout.close()
                 assert playing.stderr
                 player_said = playing.stderr.read()
@@ -53,9 +53,9 @@ class Espeak:
             raise SpeechError(f"espeak-ng failed: {_last_line(synthesiser_said)}")
 
     def _lead_in(self, synthesised: IO[bytes], playing: IO[bytes] | None) -> None:
-        """Hand the sound on with silence before the samples."""
+        """Pass the sound on, with silence before the samples."""
         assert playing
-        with contextlib.suppress(BrokenPipeError):  # aplay says why
+        with contextlib.suppress(BrokenPipeError):  # aplay reports the reason
             header = synthesised.read(_HEADER)
             rate = int.from_bytes(header[24:28], "little")
             playing.write(header + bytes(2 * (rate * self._lead_in_ms // 1000)))
@@ -65,7 +65,7 @@ class Espeak:
 
 
 def open_driver(settings: dict[str, Any]) -> Any:
-    """See edge/worker.py."""
+    """Return the function that answers requests; see edge/worker.py."""
     keys = ("voice", "rate_wpm", "volume", "device", "lead_in_ms")
     espeak = Espeak(**{key: settings[key] for key in keys})
     return answering(espeak.say, espeak.aplay, settings["device"])

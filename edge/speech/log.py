@@ -1,4 +1,4 @@
-"""The speaker for a board without a sound card: it puts the words in writing."""
+"""The speaker for a board without a sound card: it prints the words."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from edge.stages import Announcement, Outcome
 
 
 class LogSpeaker:
-    """Hands each announcement's text to a function; never busy."""
+    """Passes each announcement's text to a function; it is never busy."""
 
     description = "print (no sound)"
     problem = ""
@@ -25,7 +25,7 @@ class LogSpeaker:
         return outcomes
 
     def interrupt(self) -> None:
-        """Nothing to do."""
+        """Do nothing: a text is printed at once."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing: no device is open."""

@@ -1,7 +1,7 @@
-"""The speaker that makes sound: a synthesiser's driver in a process of its own, and a deadline for every utterance.
+"""The speaker that makes sound: a synthesiser's driver in a separate process, and a deadline for every utterance.
 
-It knows whether it can be heard. A card that is missing or busy is a `problem`: it is tried again, ever more seldom,
-until it can be opened; what is to be said meanwhile is refused at once, so that nothing old is ever spoken.
+It knows whether it can be heard. A missing or busy card is a `problem`: it is retried with growing delays until it can
+be opened. Until then announcements are refused at once, so that nothing outdated is spoken.
 """
 
 import dataclasses
@@ -15,24 +15,24 @@ from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Outcome
 from edge.worker import Worker, WorkerError
 
 GRACE_S = 2.0
-"""For the card to wake up and to play its buffer to the end."""
+"""Time for the card to wake up and to play its buffer to the end."""
 CHARACTER_S = 0.15
 """A generous time for one character at 200 words a minute; ordinary speech needs a third of it."""
 LONGEST = 2000
-"""Characters of one announcement: minutes of speech, and far less than the pipe to the process takes at once."""
+"""Most characters in one announcement: minutes of speech, yet far less than the pipe to the process takes at once."""
 START_S = 30.0
-"""How long the synthesiser may take to start: a small board that has just booted is busy."""
+"""How long the synthesiser may take to start; a small board is busy just after booting."""
 PROBE_S = 3.0
 """How long opening the card may take."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
-"""Between two tries of a card that cannot be opened: the first, and what it doubles up to."""
+"""First pause between two tries of a card that cannot be opened, and the longest one that it doubles up to."""
 
 
 class ProcessSpeaker:
     """Says one announcement at a time through the driver in `module`."""
 
     def __init__(self, module: str, settings: SpeechSettings) -> None:
-        """Start the process. Raises SpeechError when the driver cannot be opened with these settings."""
+        """Start the process. Raises SpeechError if the driver cannot be opened with these settings."""
         self.description = settings.driver + (f", voice {settings.spoken_voice}" if settings.spoken_voice else "")
         self.problem = ""
         self._character_s = CHARACTER_S * 200 / settings.rate_wpm
@@ -42,7 +42,7 @@ class ProcessSpeaker:
         self._probing = False
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._probe_s = 0.0
-        """time.monotonic() of the next try of the card; inf: none is needed."""
+        """Time of the next try of the card, by time.monotonic(); inf: none is needed."""
         options = dataclasses.asdict(settings) | {"voice": settings.spoken_voice}
         try:
             self._worker = Worker(module, options, "the voice", START_S)
@@ -82,7 +82,7 @@ class ProcessSpeaker:
         self._worker.close()
 
     def _refusal(self, announcement: Announcement) -> str:
-        """Why it is not worth trying; '' when it is."""
+        """Return why the announcement is refused; '' if it may be tried."""
         if len(announcement.text) > LONGEST:
             return f"a text of {len(announcement.text)} characters is too long"
         if time.monotonic() > announcement.expires_s:
@@ -93,13 +93,13 @@ class ProcessSpeaker:
         self._probing = self._worker.ask({"probe": True}, PROBE_S)
 
     def _look(self) -> None:
-        """See whether the worker has answered."""
+        """Process the worker's answer, if there is one."""
         reply = self._worker.poll()
         if reply is not None:
             self._take(reply.error)
 
     def _take(self, error: str) -> None:
-        """The worker has answered."""
+        """Process an answer of the worker: its error, or ''."""
         lasting = error.startswith(CARD_FAULTS)
         if self._saying is not None:
             said, self._saying = self._saying, None
@@ -111,6 +111,6 @@ class ProcessSpeaker:
             self.problem = error
             self._probe_s = time.monotonic() + self._backoff.double()
         else:
-            # whatever else is wrong, the next words will show it
+            # the next announcement will show any other fault
             self.problem, self._probe_s = "", float("inf")
             self._backoff.reset()

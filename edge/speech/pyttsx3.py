@@ -1,7 +1,7 @@
 """The driver for pyttsx3, which speaks through the eSpeak library and plays a file with `aplay FILE -q`.
 
-pyttsx3 does not look at how aplay ends. So an aplay of our own comes first in the PATH of this process: it runs the
-real one, on the right card, and leaves its exit status and its words where we look. stop() waits instead of stopping,
+pyttsx3 ignores aplay's exit status. So our own aplay script comes first in the PATH of this process. It runs the real
+one on the right card, and saves its exit status and its messages for us. pyttsx3's stop() waits instead of stopping,
 and save_to_file() makes the engine mute for good: neither is used here.
 """
 
@@ -31,34 +31,34 @@ _PLAY_AFTER_SILENCE = """\
 rate=$(od -An -tu4 -j24 -N4 "$1" | tr -d ' ')
 {{ head -c $((rate * {lead_in_ms} / 1000 * 2)) /dev/zero; tail -c +45 "$1"; }} |
     {player} -t raw -f S16_LE -c 1 -r "$rate" -"""
-"""A WAV file has its rate at byte 24, and its samples from byte 44 on."""
+"""Plays silence and then the file. A WAV file has its rate at byte 24, and its samples from byte 44 on."""
 _TRIES = 20
-"""So often a setting is set that the library has lost."""
+"""How often a setting is set again if the library has lost it."""
 _LONGEST_ERROR = 4096
-"""Bytes; a pipe takes so many at once."""
+"""Longest error text, in bytes: a pipe takes this many at once."""
 
 
 class Pyttsx3:
-    """Speaks each text with an engine of its own, in a fork of this process that has never begun to speak.
+    """Speaks each text with a new engine, in a fork of this process, which itself never speaks.
 
-    The eSpeak library keeps something from one utterance for the next, so that only the first sounds as it should (the
-    others are shifted by some samples); a fork and a new engine take 10 ms, and whatever goes wrong in it is gone.
+    The eSpeak library keeps state from one utterance to the next, so only the first sounds right (the others are
+    shifted by some samples). A fork and a new engine take 10 ms, and any fault ends with the fork.
     """
 
     def __init__(self, voice: str, rate_wpm: int, volume: float, device: str = "", lead_in_ms: int = 0) -> None:
-        """Raises SpeechError when pyttsx3, its library or aplay is missing, or the voice is unknown."""
+        """Check that it can speak. Raises SpeechError if pyttsx3, its library, aplay or the voice is missing."""
         self._voice, self._rate_wpm, self._volume = voice, rate_wpm, volume
         self._device, self._lead_in_ms = device, lead_in_ms
-        self.aplay = find_aplay()  # before ours comes first in the PATH
+        self.aplay = find_aplay()  # before our script comes first in the PATH
         self._folder = _folder_for_aplay()
-        with contextlib.suppress(ImportError, RuntimeError, OSError):  # the first fork says what is wrong
-            importlib.import_module("pyttsx3.drivers.espeak")  # once, and not in each fork
+        with contextlib.suppress(ImportError, RuntimeError, OSError):  # the first fork reports the fault
+            importlib.import_module("pyttsx3.drivers.espeak")  # once here, instead of in each fork
         _in_fork(self._open)
 
     def say(self, text: str) -> None:
-        """Return when the text was heard. Raises SpeechError when it wasn't."""
+        """Say the text, and return after it was heard. Raises SpeechError if it was not."""
         if not text.strip():
-            raise SpeechError("nothing to say")  # pyttsx3 would say nothing, and never end
+            raise SpeechError("nothing to say")  # pyttsx3 would never return
         self._write_aplay()
         status, stderr = self._folder / "status", self._folder / "stderr"
         status.unlink(missing_ok=True)
@@ -81,23 +81,23 @@ class Pyttsx3:
         engine.connect("error", lambda name, exception: faults.append(exception))
         if self._voice:
             engine.setProperty("voice", self._voice)
-        engine.proxy.setBusy(False)  # else it would be applied at the first utterance, too late to complain
+        engine.proxy.setBusy(False)  # else the voice would be applied at the first utterance, too late to report
         if faults:
             raise SpeechError(f"pyttsx3 has no voice {self._voice!r}: see edge voices") from faults[0]
         self._set_rate_and_volume(engine)
         return engine
 
     def _set_rate_and_volume(self, engine: Any) -> None:
-        """Set both until they are set.
+        """Set both repeatedly until the library has them.
 
-        The eSpeak library queues them for a thread of its own, and on a busy machine one was lost now and then (with
-        four engines on two cores, one utterance of seventy had another rate). So each waits until the queue is empty,
-        and is looked at then: not with getProperty(), which calls the library with an argument too few.
+        The eSpeak library queues them for its own thread, and on a busy machine one was lost now and then (with four
+        engines on two cores, one utterance in seventy had another rate). So wait until the queue is empty, then check
+        the values. Not with getProperty(), which calls the library with an argument too few.
         """
         from pyttsx3.drivers import _espeak
 
         def is_set() -> bool:
-            _espeak.Synchronize()  # until the queue is empty
+            _espeak.Synchronize()  # waits until the queue is empty
             current = [_espeak.dll.espeak_GetParameter(key, 1) for key in (_espeak.RATE, _espeak.VOLUME)]
             return current == [self._rate_wpm, int(round(100 * self._volume, 2))]
 
@@ -120,7 +120,7 @@ class Pyttsx3:
             raise SpeechError("pyttsx3 broke off")
 
     def _write_aplay(self) -> None:
-        """Put our aplay in front of the real one; anew each time, for cards come and go."""
+        """Write our aplay script; again for each text, because cards come and go."""
         form = _PLAY_AFTER_SILENCE if self._lead_in_ms else _PLAY
         play = form.format(player=shlex.join(player(self.aplay, self._device)), lead_in_ms=self._lead_in_ms)
         script = self._folder / "aplay"
@@ -129,14 +129,14 @@ class Pyttsx3:
 
 
 def open_driver(settings: dict[str, Any]) -> Any:
-    """See edge/worker.py."""
+    """Return the function that answers requests; see edge/worker.py."""
     keys = ("voice", "rate_wpm", "volume", "device", "lead_in_ms")
     voice = Pyttsx3(**{key: settings[key] for key in keys})
     return answering(voice.say, voice.aplay, settings["device"])
 
 
 def _in_fork(do: Callable[[], object]) -> None:
-    """Do it in a fork of this process, and wait. Raises SpeechError: its own, or that it died."""
+    """Call `do` in a fork of this process, and wait. Raises the fork's SpeechError, or one that says that it died."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -159,7 +159,7 @@ def _in_fork(do: Callable[[], object]) -> None:
 
 
 def _folder_for_aplay() -> Path:
-    """Return the folder of our aplay, which is the first of the PATH from now on."""
+    """Create the folder for our aplay script, put it first in the PATH, and return it."""
     folder = Path(tempfile.mkdtemp())
     trial = folder / "trial"
     trial.touch(0o700)

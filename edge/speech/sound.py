@@ -1,4 +1,4 @@
-"""The sound card, seen from aplay: which are there, does one open, and what do aplay's complaints mean?"""
+"""Sound cards, through aplay: list them, try to open one, and translate aplay's errors."""
 
 import re
 import shutil
@@ -13,11 +13,11 @@ NO_APLAY = "aplay is not installed: sudo apt install alsa-utils"
 NO_CARD, BUSY = "no sound card", "another program is using the sound card"
 FORBIDDEN = "no permission to use the sound card: sudo usermod -aG audio USER"
 CARD_FAULTS = (NO_CARD, BUSY, FORBIDDEN)
-"""How the reasons begin for which it is worth waiting that the card comes back; others are another fault."""
+"""Beginnings of the errors for which it is worth waiting until the card comes back; others are different faults."""
 CARDS = Path("/proc/asound/cards")
 
 _MEANINGS = {
-    # what aplay ends with: what it means
+    # end of aplay's message: its meaning
     "open error: No such file or directory": f"{NO_CARD}: connect one, or name it in [speech] device",
     "open error: No such device": f"{NO_CARD}: it has been unplugged",
     "No such device": f"{NO_CARD}: it has been unplugged",
@@ -32,13 +32,13 @@ class Card:
     """A sound card as the kernel lists it."""
 
     id: str
-    """'Headphones': what ALSA calls it, and what stays the same from start to start."""
+    """ALSA's id, which stays the same across restarts: 'Headphones'."""
     name: str
-    """'bcm2835 Headphones'"""
+    """Full name: 'bcm2835 Headphones'."""
 
 
 def find_cards(listed: Path = CARDS) -> list[Card]:
-    """Return the machine's sound cards; none where the kernel has no ALSA."""
+    """Return the machine's sound cards; none if the kernel has no ALSA."""
     try:
         text = listed.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -49,7 +49,7 @@ def find_cards(listed: Path = CARDS) -> list[Card]:
 def player(aplay: str, device: str, cards: Sequence[Card] | None = None) -> list[str]:
     """Return the command that plays to a device: a card's name or part of it, any ALSA device, '' for ALSA's default.
 
-    Made anew each time, for cards come and go.
+    Call it again each time, because cards come and go.
     """
     command = [aplay, "-q"]
     if not device:
@@ -63,7 +63,7 @@ def player(aplay: str, device: str, cards: Sequence[Card] | None = None) -> list
 
 
 def find_aplay() -> str:
-    """Return the path of aplay. Raises SpeechError when it is not installed."""
+    """Return the path of aplay. Raises SpeechError if it is not installed."""
     path = shutil.which("aplay")
     if path is None:
         raise SpeechError(NO_APLAY)
@@ -71,7 +71,7 @@ def find_aplay() -> str:
 
 
 def probe(aplay: str, device: str) -> None:
-    """Open the device and play nothing to it. Raises SpeechError, in a person's words, when it cannot be opened."""
+    """Open the device without playing anything. Raises SpeechError, worded for a person, if it cannot be opened."""
     raw = ["-t", "raw", "-f", "S16_LE", "-r", "22050", "-c", "1"]
     done = subprocess.run(
         [*player(aplay, device), *raw],
@@ -84,7 +84,7 @@ def probe(aplay: str, device: str) -> None:
 
 
 def check_aplay(status: int, stderr: str, device: str = "") -> None:
-    """Raise SpeechError, in a person's words, unless aplay's exit status (as subprocess has it) says that it played."""
+    """Raise SpeechError, worded for a person, unless aplay's exit status (as subprocess gives it) is 0."""
     if status == 0:
         return
     last = (stderr.strip().splitlines() or [f"exit status {status}"])[-1]

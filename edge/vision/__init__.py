@@ -1,1 +1,1 @@
-"""What a frame shows before any network looks at it: dark, covered, frozen, blurred or unchanged."""
+"""Checks of a frame before inference: dark, covered, frozen, blurred or unchanged."""

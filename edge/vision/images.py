@@ -1,4 +1,4 @@
-"""Pictures in files: one for `edge classify`, or a folder of them as a camera."""
+"""Image files: one for `edge classify`, or a folder of them as a camera."""
 
 import logging
 import os
@@ -13,13 +13,13 @@ from edge.errors import CameraError
 from edge.stages import Pixels
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""What counts as an image in a folder, where other files may lie too."""
+"""Suffixes that mark an image in a folder, which may contain other files too."""
 
 Place = Callable[[tuple[int, ...]], Pixels]
-"""Gives the memory for a picture of that shape."""
+"""A function that returns the memory for a picture of that shape."""
 
-# How often a camera would see a picture that is held before it. The announcer believes no single frame, so showing
-# each image only once would leave it silent.
+# How often a camera would see a picture held in front of it. The announcer believes no single frame, so it would stay
+# silent if each image were shown only once.
 _LOOK_S = 0.25
 
 _MAX_BYTES = 2**28
@@ -32,7 +32,7 @@ def read_image(path: Path) -> Pixels:
     """Return the picture in a BMP, JPEG, PNG, PNM, TIFF or WebP file: uint8 H x W x 3, red first, upright as EXIF says.
 
     Grey, 16-bit and palette images become 8-bit colour; transparency is dropped.
-    Raises CameraError when it is missing, no image, damaged, or larger than 64 million pixels.
+    Raises CameraError if it is missing, not an image, damaged, or larger than 64 million pixels.
     """
     import cv2
 
@@ -44,12 +44,12 @@ def read_image(path: Path) -> Pixels:
         data = path.read_bytes()
     if not data:
         raise CameraError(f"{path}: the file is empty; give the path of an image")
-    # libpng prints its complaints whatever the log level is, so it only gets what is whole
+    # libpng prints its errors at any log level, so it gets only complete files
     if data.startswith(b"\x89PNG") and not _is_whole_png(data):
         raise CameraError(f"{path}: the PNG is damaged or cut off")
     try:
-        # reading the bytes ourselves: imread has one answer, None, for a missing, a forbidden and a broken file,
-        # and shows the upper half of a JPEG that is cut off as if it were the picture
+        # we read the bytes ourselves: imread returns None alike for a missing, a forbidden and a broken file, and
+        # returns the upper half of a JPEG that is cut off as if it were the whole picture
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, MemoryError) as error:
         raise CameraError(f"{path}: too large (more than 64 million pixels) or damaged") from error
@@ -59,11 +59,11 @@ def read_image(path: Path) -> Pixels:
 
 
 class ImageReel:
-    """Images as a reel: each is on show for `image_s`. Unreadable ones are left out.
+    """Images as a reel: each is shown for `image_s`. Unreadable ones are left out.
 
-    Unless `once`, an image is several equal frames, as a camera would see one that is held before it; else it is one
-    frame that says how long it is on show.
-    Raises CameraError when none of them can be read.
+    With `once`, an image is one frame that says how long it is shown. Otherwise it is several equal frames, as if it
+    were held in front of a camera.
+    Raises CameraError if none of them can be read.
     """
 
     def __init__(self, where: Path, images: list[Path], image_s: float, *, once: bool) -> None:
@@ -77,7 +77,7 @@ class ImageReel:
         self._load(0)
 
     def advance(self) -> float | None:
-        """Go on by one look, to the next image when this one was looked at often enough."""
+        """Advance one frame, to the next image if this one was shown often enough; return its time, None at the end."""
         self._index += 1
         number, look = divmod(self._index, self._looks)
         if look == 0 and number < len(self._images):
@@ -85,26 +85,26 @@ class ImageReel:
         return self._index * self.interval_s if number < len(self._images) else None
 
     def picture(self) -> Pixels | None:
-        """Return the image on show."""
+        """Return the current image."""
         return self._shown
 
     def rewind(self) -> None:
-        """Begin again with the first image."""
+        """Go back to before the first image."""
         self._index = -1
 
     def close(self) -> None:
-        """Forget the image on show; no file is open."""
+        """Free the current image; no file is open."""
         self._shown = None
 
     def _load(self, number: int) -> None:
-        """Load the image of that number, dropping those that turn out to be unreadable."""
+        """Load the image with that number; drop images that turn out to be unreadable."""
         while number < len(self._images):
             try:
                 self._shown = read_image(self._images[number])
             except CameraError as error:
                 if self._where == self._images[number]:
                     raise
-                # dropped, so that it is told once and not in every round
+                # dropped, so that the log reports it once and not in every round
                 _log.warning("left out: %s", error)
                 del self._images[number]
             else:
@@ -114,7 +114,7 @@ class ImageReel:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder, by name; raises CameraError when there is none."""
+    """Return the image files of a folder, sorted by name. Raises CameraError if there is none."""
     with os_errors_told(folder):
         if not folder.is_dir():
             what = "this is no folder" if os.path.lexists(folder) else "there is no such folder"
@@ -127,7 +127,7 @@ def images_in(folder: Path) -> list[Path]:
 
 @contextmanager
 def os_errors_told(path: Path) -> Iterator[None]:
-    """Turn what the system says about a path into a CameraError that names it."""
+    """Turn an OSError about a path into a CameraError that names it."""
     try:
         yield
     except CameraError:
@@ -143,7 +143,7 @@ def _what_it_is(path: Path) -> str:
 
 
 def _is_whole_png(data: bytes) -> bool:
-    """Whether all chunks up to the last one, IEND, are there with the right checksums."""
+    """Return True if all chunks up to the last one, IEND, are present with correct checksums."""
     at = 8
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
@@ -156,7 +156,7 @@ def _is_whole_png(data: bytes) -> bool:
 
 
 def new_place(shape: tuple[int, ...]) -> Pixels:
-    """A `Place`: memory of its own for each picture."""
+    """Return new memory for a picture: the default `Place`."""
     return np.empty(shape, np.uint8)
 
 
@@ -170,7 +170,7 @@ def jpeg(pixels: Pixels) -> bytes:
 
 def turn(pixels: Pixels, rotation: int, mirror: bool, out: Pixels) -> None:
     """Write a picture to `out`, turned clockwise by `rotation` degrees and then mirrored."""
-    # NumPy would take fifty times as long
+    # OpenCV, because NumPy would take fifty times as long
     import cv2
 
     pixels = np.ascontiguousarray(pixels)

@@ -1,4 +1,4 @@
-"""Is a frame worth a look? A still scene costs no forward. Pure: the time comes with the frame."""
+"""Decide whether a frame needs inference; a still scene does not. Pure: the time comes with the frame."""
 
 import math
 
@@ -8,27 +8,27 @@ from numpy.typing import NDArray
 from edge.vision.thumbnail import Thumbnail
 
 CHANGED, CHANGED_CELLS = 10.0, 3
-"""Something has moved when so many cells differ by more than this (of 255): ten times what a sensor's noise makes, with
-a standard deviation of 6 in each pixel."""
+"""Something has moved if at least this many cells differ by more than this value (of 255). That is ten times the effect
+of a sensor's noise with a standard deviation of 6 in each pixel."""
 BRIGHTER = 3.0
-"""Or when the cells differ by more than this on average: the light has changed."""
+"""The light has changed if the cells differ by more than this on average."""
 SETTLE_S, SETTLE_FRAMES = 1.0, 3
-"""After a change every frame is looked at for so long, and at least so many."""
+"""After a change every frame is classified for at least this time and at least this many frames."""
 
 
 class MotionDetector:
-    """Compares each frame with the last one that was looked at."""
+    """Compares each frame with the last one that was classified."""
 
     def __init__(self, longest_s: float) -> None:
-        """A still scene is looked at again after `longest_s` seconds; 0: every frame is worth a look."""
+        """Classify a still scene again after `longest_s` seconds; 0: classify every frame."""
         self.longest_s = longest_s
         self._reference: NDArray[np.float32] | None = None
         self._looked_s = self._changed_s = -math.inf
         self._looks = 0
-        """Since the last change."""
+        """Number of classified frames since the last change."""
 
     def worth_a_look(self, seen: Thumbnail, seen_s: float) -> bool:
-        """Whether the frame of time `seen_s` is to be classified; if not, it shows what was classified last."""
+        """Return True if the frame at time `seen_s` must be classified; else the last predictions still hold."""
         if self._has_changed(seen.grey):
             self._changed_s, self._looks = seen_s, 0
             self._reference = seen.grey
@@ -41,7 +41,7 @@ class MotionDetector:
         return True
 
     def reset(self) -> None:
-        """Look at the next frame, whatever it shows."""
+        """Have the next frame classified in any case."""
         self._reference = None
 
     def _has_changed(self, grey: NDArray[np.float32]) -> bool:

@@ -1,4 +1,4 @@
-"""A small grey copy of a frame, by which visibility.py and motion.py judge it in a fraction of a millisecond."""
+"""A small grey copy of a frame. visibility.py and motion.py judge the frame by it in a fraction of a millisecond."""
 
 from dataclasses import dataclass
 
@@ -8,38 +8,38 @@ from numpy.typing import NDArray
 from edge.stages import Pixels
 
 CELLS = 32
-"""The picture is judged by the means of some CELLS x CELLS cells, in which a sensor's noise is nearly lost."""
+"""The picture is judged by the means of about CELLS x CELLS cells, in which a sensor's noise nearly vanishes."""
 SAMPLES = 4
-"""Of so many pixels across and down in each cell."""
+"""Each cell is the mean of about this many pixels across and down."""
 BOX = 4
-"""Sharpness is judged by the means of BOX x BOX pixels, in which a sensor's noise counts less."""
+"""Sharpness is judged by the means of BOX x BOX pixels, which reduces a sensor's noise."""
 FAR = 8
-"""Boxes, between which the difference is eightfold that of neighbours where nothing is sharp."""
+"""Distance in boxes; if nothing is sharp, boxes this far apart differ eight times as much as neighbours."""
 
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """What a frame looks like from afar."""
+    """Small copy of a frame, with its sharpness and contrast."""
 
     grey: NDArray[np.float32]
     """Mean brightness of the cells, 0..255; about CELLS x CELLS, fewer for a tiny picture."""
     samples: bytes
-    """Some of the pixels themselves: two frames of a sensor never have the same."""
+    """Some of the original pixels: they are never equal in two frames of a sensor."""
     sharpness: float
-    """How much neighbouring boxes differ at the steepest edges, over boxes FAR apart: about 1/8 where all is soft."""
+    """Difference of neighbouring boxes at the steepest edges, over that of boxes FAR apart; about 1/8 if blurred."""
     contrast: float
-    """How much boxes FAR apart differ at the most, 0..255."""
+    """Largest difference of boxes FAR apart, 0..255."""
 
 
 def make_thumbnail(pixels: Pixels) -> Thumbnail:
-    """Look at uint8 H x W x 3 pixels."""
+    """Return the thumbnail of uint8 H x W x 3 pixels."""
     height, width = pixels.shape[:2]
     rows, columns = max(1, height // (SAMPLES * CELLS)), max(1, width // (SAMPLES * CELLS))
     few = pixels[::rows, ::columns]
-    # red, green and blue weigh the same: it is compared with itself only
+    # red, green and blue weigh the same: thumbnails are compared only with each other
     high, wide = max(1, few.shape[0] // CELLS), max(1, few.shape[1] // CELLS)
     down, across = few.shape[0] // high, few.shape[1] // wide
-    # colours first, then rows, then columns: so each step has less left to add
+    # colours first, then rows, then columns: so each step has fewer numbers to add
     colours = np.add(few[: down * high, :, 0], few[: down * high, :, 1], dtype=np.uint16)
     colours += few[: down * high, :, 2]
     lines = np.zeros((down, few.shape[1]), np.uint16)
@@ -54,7 +54,7 @@ def make_thumbnail(pixels: Pixels) -> Thumbnail:
 
 
 def _differences(pixels: Pixels) -> tuple[float, float]:
-    """How much the most different ones of neighbouring and of FAR boxes along some rows differ, 0..255."""
+    """Return the largest differences, 0..255, of neighbouring boxes and of boxes FAR apart, along some rows."""
     height, width = pixels.shape[0] // BOX, pixels.shape[1] // BOX
     if not height or width <= FAR:
         return 0.0, 0.0
@@ -69,7 +69,7 @@ def _differences(pixels: Pixels) -> tuple[float, float]:
 
 
 def _steepest(differences: NDArray[np.int32]) -> float:
-    """The mean of the largest hundredth: a wall has few edges, but a sharp one is sharp."""
+    """Return the mean of the largest hundredth: a wall has few edges, but these can be sharp."""
     sizes = np.abs(differences).ravel()
     count = max(1, sizes.size // 100)
     return float(np.partition(sizes, -count)[-count:].mean())

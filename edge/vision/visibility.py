@@ -1,6 +1,6 @@
-"""Is there anything to see? Judged by each frame's thumbnail. Pure: the time comes as an argument.
+"""Judge by each frame's thumbnail whether anything can be seen. Pure: the time comes as an argument.
 
-It tells which condition holds. What is said of it is the business of announce/notices.py.
+This module finds the condition; announce/notices.py has the sentences about it.
 """
 
 import math
@@ -11,26 +11,28 @@ from edge.stages import Condition
 from edge.vision.thumbnail import Thumbnail
 
 DARKEST = 24.0
-"""A picture whose brightest cell is below this (of 255) shows nothing."""
+"""A picture is too dark if its brightest cell is below this (of 255)."""
 BRIGHTEST = 248.0
-"""Nor does one that is above this nearly everywhere."""
+"""A picture is too bright if BRIGHT_SHARE of its cells are above this."""
 BRIGHT_SHARE = 0.95
 FLATTEST = 2.5
-"""A picture whose cells differ by less than this (their standard deviation, of 255) shows nothing: a hand, a cloth, a
-wall from too near. A clear sky has more, for it is brighter towards the sun and darker at the lens's edges."""
+"""The camera is covered if the standard deviation of the cells (of 255) is below this: a hand, a cloth, a wall too
+near. A clear sky has more, because it is brighter towards the sun and darker at the lens's edges."""
 BLUR, BLUR_CONTRAST = 0.2, 30.0
-"""A picture whose sharpest edges are so soft, where there are any, is blurred. Of twenty photos, 640 pixels wide, the
-least sharp has 0.35; blurred by a standard deviation of 10 pixels they have 0.15 to 0.22."""
+"""A picture with edges (contrast of at least BLUR_CONTRAST) is blurred if its sharpness is below BLUR. Of twenty
+photos, 640 pixels wide, the least sharp has 0.35; blurred by a standard deviation of 10 pixels they have 0.15 to 0.22.
+"""
 PERSIST_S = 3.0
-"""For so long, or it was only somebody who passed by; and no frame for so long is a lost camera."""
+"""How long a fault must last: else a person may just have passed by. A camera without a frame for this long is lost."""
 BLUR_S, FROZEN_S = 10.0, 15.0
-"""Autofocus may take a while. Some streams repeat a still picture exactly, until they send the next whole one."""
+"""How long blur and a frozen picture must last. Autofocus may take a while. Some streams repeat a still picture exactly
+until they send the next whole one."""
 AGAIN_S = 1.0
-"""For so long something must be seen again."""
+"""How long something must be visible again before a fault ends."""
 
 
 def fault(seen: Thumbnail) -> Condition | None:
-    """Return why nothing can be seen in this picture; None when something can."""
+    """Return why nothing can be seen in this picture; None if something can."""
     if float(np.max(seen.grey)) < DARKEST:
         return Condition.DARK
     if float(np.mean(seen.grey > BRIGHTEST)) >= BRIGHT_SHARE:
@@ -39,16 +41,16 @@ def fault(seen: Thumbnail) -> Condition | None:
 
 
 class Visibility:
-    """Whether the camera sees anything, from frame to frame."""
+    """Tracks from frame to frame whether the camera sees anything."""
 
     def __init__(self, *, live: bool, fault: Condition | None = None) -> None:
-        """Only a live camera can be lost or freeze: the next image of a folder may take an hour to come.
+        """Start without frames. `fault` is why nothing could be seen before.
 
-        `fault` is why nothing could be seen before.
+        Only a `live` camera can be lost or freeze: the next image of a folder may take an hour to come.
         """
         self._live = live
         self.fault = fault
-        """Why it cannot see, once that has lasted."""
+        """Why nothing can be seen, once that has lasted."""
         self.note: Condition | None = None
         """What makes seeing hard, once that has lasted."""
         self._candidate: Condition | None = None
@@ -58,13 +60,13 @@ class Visibility:
         self._moved_s = self._sharp_s = -math.inf
 
     def update(self, seen: Thumbnail | None, now_s: float) -> bool:
-        """Take a frame's thumbnail, or None when none came; return whether there is something in it to look at."""
+        """Process a frame's thumbnail, or None if no frame came; return True if the frame shows anything."""
         if self._last_frame_s is None:
             self._last_frame_s = self._sharp_s = now_s
         if seen is None:
             if self._live and now_s - self._last_frame_s >= PERSIST_S:
                 self.fault = self._candidate = Condition.LOST
-                # what was seen before is no measure for what comes after
+                # do not compare later frames with those before the loss
                 self._samples, self._sharp_s = b"", now_s
             return False
         self._last_frame_s = now_s
@@ -79,7 +81,7 @@ class Visibility:
         return now is None
 
     def begin_anew(self) -> None:
-        """The camera was closed on purpose: what it showed is no measure, nor that it shows nothing."""
+        """Reset after the camera was closed on purpose: neither its old frames nor their absence count."""
         self._last_frame_s = None
         self._samples = b""
         self.fault = self._candidate = self.note = None
@@ -92,10 +94,10 @@ class Visibility:
 
 
 def _persist_s(condition: Condition | None) -> float:
-    """How long a condition, or that something can be seen, must last to be believed."""
+    """Return how long a condition must last to be believed; None is the condition that something can be seen."""
     if condition is None:
         return AGAIN_S
-    # a frozen picture has been the same for FROZEN_S already
+    # a frozen picture has already been the same for FROZEN_S
     return 0.0 if condition is Condition.FROZEN else PERSIST_S
 
 
