@@ -1,7 +1,7 @@
-"""How the settings (settings.py) are read from edge.toml, the environment and flags.
+"""Reads the settings (settings.py) from edge.toml, the environment and flags.
 
-Defaults < file < environment (EDGE_TABLE_KEY) < flags. Each layer is a nested dict {table: {key: value}}; every fault
-of every layer is told at once, with its file, key and value.
+Defaults < file < environment (EDGE_TABLE_KEY) < flags. Each layer is a nested dict {table: {key: value}}. All faults of
+all layers are reported at once, each with its file, key and value.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ def load(
 ) -> Settings:
     """Return the effective settings.
 
-    `path` None means /etc/edge/edge.toml where it exists. `flags` has the shape {table: {key: value}}.
+    `path` None means /etc/edge/edge.toml if it exists. `flags` has the shape {table: {key: value}}.
     Raises ConfigError with every fault found.
     """
     faults: list[str] = []
@@ -74,7 +74,7 @@ def load(
 
 
 def to_toml(settings: Settings) -> str:
-    """Return the settings as a TOML text that `load` reads back to the same."""
+    """Return the settings as TOML; `load` reads the same settings from it."""
     lines: list[str] = []
     for table in TABLES:
         lines += [f"[{table}]"]
@@ -87,7 +87,7 @@ def to_toml(settings: Settings) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + "}"
-    # JSON's strings, numbers, booleans and lists of them are TOML's too, but for one character
+    # strings, numbers, booleans and lists of them are the same in JSON and TOML, except for one character
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -97,7 +97,7 @@ def _read_file(path: Path | None) -> tuple[str, Mapping[str, Any]]:
             return "defaults", {}
         path = DEFAULT_PATH
     try:
-        # editors of other systems put a byte order mark first
+        # editors on other systems put a byte order mark first
         return str(path), tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give the path of a settings file (TOML)") from error
@@ -106,7 +106,7 @@ def _read_file(path: Path | None) -> tuple[str, Mapping[str, Any]]:
 
 
 def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict[str, dict[str, Any]]:
-    """EDGE_CAMERA_SOURCE=usb becomes {'camera': {'source': 'usb'}}; other EDGE_ variables are left alone."""
+    """Return {'camera': {'source': 'usb'}} for EDGE_CAMERA_SOURCE=usb; other EDGE_ variables are ignored."""
     layer: dict[str, dict[str, Any]] = {}
     for name, text in environment.items():
         table, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
@@ -144,7 +144,7 @@ def _merge(values: dict[str, dict[str, Any]], layer: Mapping[str, Any], where: s
 
 
 def _check(value: Any, kind: Any, limits: Mapping[str, Any]) -> tuple[str, Any]:
-    """Return (fault, value): the fault is empty when the value is good."""
+    """Return (fault, value); the fault is empty if the value is valid."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if kind == tuple[str, ...] and isinstance(value, list):
@@ -152,7 +152,7 @@ def _check(value: Any, kind: Any, limits: Mapping[str, Any]) -> tuple[str, Any]:
     if not _is_of(kind, value):
         return f"must be {_kind_name(kind)}", None
     low, high, choices = limits["low"], limits["high"], limits["choices"]
-    # written so that nan is refused too
+    # written so that NaN is refused too
     if low is not None and not low <= value <= high:
         return f"must be between {low} and {high}", None
     if choices and value not in choices:

@@ -1,6 +1,6 @@
-"""The daemon from its start to its end: settings become parts, constructor by constructor. READ THIRD.
+"""The daemon from start to end: it builds its parts from the settings, constructor by constructor. READ THIRD.
 
-How the parts are joined to stages, and joined anew while it runs, is daemon/wiring.py.
+daemon/wiring.py joins the parts to stages, and joins them again when one is swapped.
 """
 
 import logging
@@ -31,7 +31,7 @@ from edge.stages import Frame
 from edge.vision.motion import MotionDetector
 
 _log = logging.getLogger("edge.daemon")
-"""The lines of the daemon: of this, and of what is in edge/daemon."""
+"""Logger of the daemon: of this module, and of those in edge/daemon."""
 
 
 def run(
@@ -45,12 +45,12 @@ def run(
     machine: Machine | None = None,
     fetch: bool = False,
 ) -> int:
-    """Be the daemon until the frames end, a limit is reached or a signal comes; return the exit code.
+    """Run the daemon until the frames end, a limit is reached or a signal comes; return the exit code.
 
-    `reread` returns the settings as they are now, when a signal asks for that. `overrides` and `synset` are for
-    models.checkpoint.find_checkpoint; `machine` is another one's /proc and /sys, for tests. With `fetch`, and where the
-    settings allow it, a Raspberry Pi with a camera fetches the best model for it meanwhile. Raises EdgeError for what
-    cannot be opened.
+    `reread` returns the current settings when a signal asks to reread them. `overrides` and `synset` are for
+    models.checkpoint.find_checkpoint. `machine` reads another /proc and /sys, for tests. With `fetch`, and if the
+    settings allow it, a Raspberry Pi with a camera fetches the best model for it meanwhile. Raises EdgeError if
+    something cannot be opened.
     """
     summary = pipeline.Summary()
     with ExitStack() as closing:
@@ -81,7 +81,7 @@ def run(
         except StopRequested:
             reporter.stopped()
             return EX_OK
-        # an error before this line is one line; from here on there is something to sum up too
+        # an error before this point is one line; from here on there is a summary too
         closing.callback(reporter.stopped)
         wiring = Wiring(parts, every_frame=every_frame, fetch=fetch)
         signals.on_force(wiring.end_children)
@@ -89,7 +89,7 @@ def run(
 
         def between_frames(now_s: float, frame: Frame | None) -> bool:
             other_model = wiring.between_frames(now_s, frame)
-            # words that are being said may end: another voice would not know what became of them
+            # let words end that are being spoken: a new voice would not know their outcome
             return other_model or (signals.reload_is_wanted and not summary.in_the_air)
 
         ending = pipeline.Ending.REWIRE
@@ -109,7 +109,7 @@ def run(
 
 
 def _rewire(wiring: Wiring, signals: Signals, reporter: Reporter, reread: Callable[[], Settings] | None) -> bool:
-    """Exchange what is to be exchanged; return False when a signal came meanwhile."""
+    """Swap the model, or reread the settings; return False if a signal came meanwhile."""
     try:
         with signals.at_once(), wiring.watchdog.patience():
             if wiring.wants_other_model:
@@ -133,7 +133,7 @@ def _make_parts(
     overrides: Mapping[str, Any] | None,
     synset: Path | None,
 ) -> Parts:
-    """Make what needs no device and no model yet: the equipment is still closed. Raises ConfigError."""
+    """Make the parts without opening a device or a model: the equipment is still closed. Raises ConfigError."""
     words = Words(settings.announce, settings.speech, _log.info)
     control_state = ControlState(state_file())
 
@@ -162,7 +162,7 @@ def _make_parts(
 
 
 def _open_control(settings: Settings, control_state: ControlState, signals: Signals, closing: ExitStack) -> None:
-    """Let it be spoken to, from the start: a model may take long to load."""
+    """Open the control socket, before the model: that may take long to load."""
     starting = {"version": __version__, "pid": os.getpid(), "starting": True}
     control_state.show(lambda: starting, lambda: {"text": "I'm starting."})
     path = control_path(settings.service.control, runtime_folder())

@@ -1,4 +1,4 @@
-"""The settings: one frozen dataclass for each table of edge.toml. How they are read is in config.py."""
+"""The settings: one frozen dataclass for each table of edge.toml. config.py reads them."""
 
 import re
 import string
@@ -15,15 +15,15 @@ def _setting(
     choices: tuple[str | int, ...] = (),
     fault: Callable[[Any], str] = lambda _value: "",
 ) -> Any:
-    """A dataclass field with what `load` checks: limits (both ends included), choices, or any other fault."""
+    """Return a dataclass field with the checks of `load`: limits (both ends included), choices, or any other fault."""
     kept = {"default_factory": lambda: default} if isinstance(default, dict) else {"default": default}
     return field(**kept, metadata={"low": low, "high": high, "choices": choices, "fault": fault})
 
 
 def template_fault(template: str, fields: tuple[str, ...] = ("label",), example: str = "I see {label}") -> str:
-    """Return what is wrong with a template of [announce], or nothing: it has all of these fields, and no other.
+    """Return what is wrong with a template of [announce], or '': it must have all of these fields, and no other.
 
-    A field may name a form of the language that is spoken: {label:accusative}.
+    A field may name a form of the spoken language: {label:accusative}.
     """
     try:
         found = [field for field in string.Formatter().parse(template) if field[1] is not None]
@@ -44,7 +44,7 @@ def _two_labels_fault(template: str) -> str:
 
 
 def quiet_hours_fault(text: str) -> str:
-    """Return what is wrong with quiet hours, or nothing: empty, or two times of a day, as in 22:00-07:00."""
+    """Return what is wrong with quiet hours, or '': they are empty, or two times of a day, as in 22:00-07:00."""
     if not text or re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", text):
         return ""
     return "are no quiet hours; write them as '22:00-07:00', or leave them empty for none"
@@ -52,119 +52,122 @@ def quiet_hours_fault(text: str) -> str:
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """[camera]: where the frames come from."""
+    """[camera]: the source of the frames."""
 
     source: str = _setting("auto")
-    """auto | csi[:N] | usb[:N] | a video file | a folder of images | an http(s) or rtsp URL | demo"""
+    """Where frames come from: auto, csi[:N], usb[:N], a video file, a folder of images, an http(s) or rtsp URL, or
+    demo."""
     loop: bool = _setting(False)
-    """Play a file, folder or the demo clip again and again."""
+    """Play a file, a folder or the demo clip in a loop."""
     width: int = _setting(640, low=32, high=8192)
-    """Pixels asked of a camera; it may give what comes nearest."""
+    """Width in pixels that edge asks the camera for. The camera delivers the nearest size it has."""
     height: int = _setting(480, low=32, high=8192)
-    """Pixels asked of a camera."""
+    """Height in pixels that edge asks the camera for."""
     frame_rate: float = _setting(0.0, low=0, high=1000)
-    """Frames a second asked of a CSI or USB camera; 0: as it likes. Fewer let it expose for longer in the dark."""
+    """Frames per second that edge asks a CSI or USB camera for. 0: the camera decides. A lower rate allows a longer
+    exposure in the dark."""
     rotation: int = _setting(0, choices=(0, 90, 180, 270))
-    """Degrees by which a live camera's picture is turned clockwise, to stand upright."""
+    """Rotate the image of a live camera clockwise by 0, 90, 180 or 270 degrees."""
     mirror: bool = _setting(False)
-    """Then left and right of a live camera's picture change places."""
+    """Mirror the image of a live camera (left and right), after the rotation."""
     exposure: str = _setting("normal", choices=("normal", "short", "long"))
-    """How a CSI camera shares brightness out between exposure time and gain: short freezes motion."""
+    """Exposure of a CSI camera: normal, short (freezes motion) or long (less noise in the dark)."""
     focus: str = _setting("continuous", choices=("continuous", "once", "manual"))
-    """A CSI camera whose lens moves follows what it sees, or focuses at the start, or stays at focus_m."""
+    """Focus of a CSI camera whose lens can move: continuous, once (at the start) or manual (at focus_m)."""
     focus_m: float = _setting(1.0, low=0.05, high=1000)
-    """Metres to what is to be sharp, where focus is manual."""
+    """Distance in metres of the manual focus."""
     image_s: float = _setting(2.0, low=0.01, high=3600)
-    """How long each image of a folder is shown, in seconds."""
+    """Seconds that each image of a folder is shown."""
     open_timeout_s: float = _setting(10.0, low=0.1, high=120)
-    """How long a camera or stream may take to open and to give its first frame."""
+    """Seconds that a camera or stream may take to open and to deliver its first frame."""
     read_timeout_s: float = _setting(3.0, low=0.1, high=120)
-    """How long a camera or stream may give no frame before it counts as lost."""
+    """Seconds without a frame after which a camera or stream counts as lost."""
     wait: bool = _setting(False)
-    """Wait for a live camera that is not there at the start, and with auto for any, instead of ending or playing the
-    demo: for the service, which nobody watches."""
+    """Wait for a live camera that is missing at the start (with auto: for any camera), instead of exiting or playing
+    the demo clip. For the service, which runs unattended."""
     max_fps: float = _setting(10.0, low=0.01, high=1000)
-    """How many frames a second are looked at, at most."""
+    """The most frames per second that edge looks at."""
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """[model]: which network looks at the frames."""
+    """[model]: the model that classifies the frames."""
 
     name: str = _setting("auto")
-    """auto (the most accurate installed model that fits the memory budget; the demo where none is installed), the name
-    of an installed model, or a checkpoint: DIR/NAME for epoch 0, DIR/NAME-0126.params for another."""
+    """Which model runs: auto (the most accurate installed model that fits the memory budget; `edge models choose`
+    explains the choice; the demo if no model is installed), the name of an installed model, or a checkpoint: "DIR/NAME"
+    for epoch 0, "DIR/NAME-0126.params" for another epoch."""
     engine: str = _setting("mxnet", choices=("mxnet", "onnx", "openvino", "auto"))
-    """What computes: mxnet (where it cannot be imported, another that is installed), onnx (ONNX Runtime), openvino, or
-    auto (of those that are installed and fit the budget, the one that was measured to be fastest on this machine)."""
+    """The inference engine: mxnet (if it cannot be imported, another installed engine), onnx (ONNX Runtime), openvino,
+    or auto (the fastest engine measured on this machine, of those that are installed and fit the budget)."""
     precision: str = _setting("float32", choices=("float32", "int8"))
-    """What it computes with: float32 as trained, or int8, which `edge models quantize NAME` makes of a model and which
-    onnx and openvino can run."""
+    """The precision of the inference: float32 as trained, or int8. `edge models quantize NAME` makes the int8 version
+    of a model. The engines onnx and openvino can run it."""
     memory_budget_mib: int = _setting(0, low=0, high=1_000_000)
-    """What the daemon and all its processes may take together, in MiB. 0: 640 for a model that edge chooses, and no
-    bound but the machine's own for one that is named. A cgroup's limit and the available memory bound it too."""
+    """The memory limit in MiB for the daemon and all its processes together. 0: 640 for a model that edge chooses, and
+    no such limit for a model that you name. The cgroup limit and the available memory apply as well."""
     max_latency_ms: float = _setting(0.0, low=0, high=600_000)
-    """The slowest that a chosen model may be, in milliseconds a frame (median); 0: no bound."""
+    """The longest median time per frame, in milliseconds, that edge accepts when it chooses a model. 0: no limit."""
     step_down: bool = _setting(True)
-    """Change to a smaller installed model while the machine's memory is tight, and back after a long calm."""
+    """Switch to a smaller installed model while the machine's memory is tight, and back after a long calm."""
     fetch: bool = _setting(True)
-    """Let ./scripts/run fetch a better model than those that are installed while edge runs, on a Raspberry Pi with a
-    camera, and change over to it. Any other start fetches nothing."""
+    """Let ./scripts/run download a better model while edge runs on a Raspberry Pi with a camera, and switch to it. Any
+    other start downloads nothing."""
     still_s: float = _setting(5.0, low=0, high=3600)
-    """A scene in which nothing moves is classified again after so many seconds; 0: every frame is classified."""
+    """Seconds after which a scene without motion is classified again. 0: classify every frame."""
     top: int = _setting(20, low=2, high=1000)
-    """How many of the best labels the announcer gets to see; what a group of them comes to is summed over these."""
+    """How many of the best labels the announcer receives. The probability of a group is the sum over these."""
 
 
 @dataclass(frozen=True)
 class AnnounceSettings:
-    """[announce]: what is worth saying, and when."""
+    """[announce]: what is announced, and when."""
 
     floor: float = _setting(0.6, low=0, high=1)
-    """The smoothed probability a label of an uncalibrated network needs to be announced."""
+    """The smoothed probability, 0 to 1, that a label of an uncalibrated model needs before it is announced."""
     margin: float = _setting(0.2, low=0, high=1)
-    """How far it must be ahead of the second label; a calibrated network needs no margin."""
+    """How far that label must be ahead of the second one. A label of a calibrated model needs no margin."""
     sure: float = _setting(0.8, low=0, high=1)
-    """The smoothed probability that a calibrated network needs for 'I see'."""
+    """The smoothed probability that a label of a calibrated model needs for "I see"."""
     maybe: float = _setting(0.4, low=0, high=1)
-    """And for 'maybe', on one label or on the best two together; 1: never say maybe."""
+    """The same for "maybe": for one label, or for the best two together. 1: never say "maybe"."""
     not_sure: bool = _setting(False)
-    """Say that something is there when a calibrated network is not even that sure what it is."""
+    """Say "I'm not sure" when something is in view but no label reaches `maybe`. For calibrated models."""
     hold: float = _setting(0.35, low=0, high=1)
-    """An announced label stays in view while its smoothed probability is above this (hysteresis; at most floor)."""
+    """An announced label stays in view while its smoothed probability is above this value (at most floor)."""
     smoothing_s: float = _setting(0.3, low=0, high=60)
-    """Time constant of the smoothing over frames, in seconds; 0 switches it off."""
+    """Time constant, in seconds, of the smoothing over frames. 0: no smoothing."""
     persistence_s: float = _setting(0.5, low=0, high=60)
-    """How long, and for at least two frames, a label must be the best before it is announced."""
+    """Seconds (and at least two frames) that a label must be the best before it is announced."""
     leave_s: float = _setting(1.5, low=0, high=3600)
-    """A label below `hold` for this long has left the view, and is news when it comes back."""
+    """Seconds below `hold` after which a label has left the view. It is announced again when it comes back."""
     cooldown_s: float = _setting(300.0, low=0, high=86400)
-    """A label that stays in view is said again after this long; 0: never."""
+    """Seconds after which a label that stays in view is announced again. 0: never."""
     retry_s: float = _setting(10.0, low=0.1, high=3600)
-    """After words that nobody could hear, the same label is tried again no sooner than this."""
+    """Seconds before a label is tried again after its announcement could not be heard."""
     interrupt: str = _setting("never", choices=("never", "when-surer", "always"))
-    """Whether words that are being said are broken off when something else has come into view: never, when it is the
-    more probable of the two, or always."""
+    """Interrupt the current announcement when something else comes into view: never, when-surer (if the new label is
+    more probable) or always."""
     expiry_s: float = _setting(5.0, low=0.1, high=60)
-    """What could not begin to be said so long after its frame was taken is not said."""
+    """An announcement is dropped if it could not start this many seconds after its frame was captured."""
     per_minute: int = _setting(12, low=1, high=60)
-    """How many times a minute edge speaks at most."""
+    """The most announcements per minute."""
     quiet_hours: str = _setting("", fault=quiet_hours_fault)
-    """From when to when nothing at all is said, in local time, as in 22:00-07:00; empty: never quiet."""
+    """Quiet hours in local time, as in "22:00-07:00": edge says nothing at all. Empty: none."""
     groups: bool = _setting(True)
-    """Say 'a dog' where it is clearly a dog but not which breed; for networks with the labels of ImageNet."""
+    """Say "a dog" when it is clearly a dog but the breed is uncertain. For models with ImageNet labels."""
     muted: tuple[str, ...] = _setting(())
-    """Labels (or names of groups) that are never said."""
+    """Labels, or names of groups, that are never announced."""
     rename: Mapping[str, str] = _setting({})
-    """What is said instead of a label: {"notebook" = "a laptop"}. With its article, or as a plain noun."""
+    """Words that replace a label, with an article or as a plain noun: {"notebook" = "a laptop"}."""
     template: str = _setting("I see {label}", fault=template_fault)
-    """What is said: {label} becomes the label with its article ('a guitar')."""
+    """The announcement of a certain label. {label} stands for the label with its article ('a guitar')."""
     maybe_template: str = _setting("maybe {label}", fault=template_fault)
-    """What is said when it is probable but not sure."""
+    """The announcement of a probable label."""
     maybe_or_template: str = _setting("maybe {label} or {other}", fault=_two_labels_fault)
-    """What is said when it is one of two."""
+    """The announcement when two labels are probable. {other} stands for the second one."""
     not_sure_text: str = _setting("I'm not sure")
-    """What is said when something is there, and [announce] not_sure asks for it."""
+    """The announcement when no label is probable (see not_sure)."""
 
 
 @dataclass(frozen=True)
@@ -172,47 +175,48 @@ class SpeechSettings:
     """[speech]: the voice."""
 
     driver: str = _setting("pyttsx3", choices=("pyttsx3", "espeak", "log"))
-    """pyttsx3, espeak (espeak-ng piped to aplay), or log (print only)."""
+    """The speech driver: pyttsx3, espeak (espeak-ng piped to aplay) or log (print only)."""
     voice: str = _setting("")
-    """The synthesiser's name of a voice, such as en-us; empty for its own default."""
+    """The voice, by the synthesiser's own name, such as en-us. Empty: the voice of the language, or the default."""
     rate_wpm: int = _setting(200, low=80, high=450)
-    """Words a minute."""
+    """Speaking rate in words per minute."""
     volume: float = _setting(1.0, low=0, high=1)
-    """0 (silent) to 1."""
+    """Volume, from 0 (silent) to 1."""
     device: str = _setting("")
-    """The sound card by its name, or any ALSA device (`edge say --list-devices` shows them); empty: ALSA's default."""
+    """The sound card by its name, or any ALSA device (`edge say --list-devices` lists them). Empty: the ALSA
+    default."""
     lead_in_ms: int = _setting(0, low=0, high=5000)
-    """Silence before the words, in milliseconds: Bluetooth speakers swallow the first half second."""
+    """Milliseconds of silence before the words. Bluetooth speakers cut off the first half second."""
     language: str = _setting("")
-    """The language that is spoken, as in de: it chooses the voice, unless that is set; empty: English."""
+    """The language, such as "de". It also selects the voice, unless `voice` is set. Empty: English."""
     translations: str = _setting("")
-    """A TOML file with what is said in that language instead of each label and sentence; empty: the one that edge has
-    for the language, else English words."""
+    """A TOML file with the labels and sentences in that language. Empty: the built-in file for the language, else
+    English words."""
 
     @property
     def spoken_voice(self) -> str:
-        """The voice, or the language's; empty: the synthesiser's own default."""
+        """The voice, else that of the language. Empty: the synthesiser's default."""
         return self.voice or self.language
 
 
 @dataclass(frozen=True)
 class AloudSettings:
-    """[aloud]: what edge says of itself. Quiet hours and per_minute hold for this too."""
+    """[aloud]: what edge says about itself. Quiet hours and per_minute apply to this too."""
 
     ready: bool = _setting(True)
-    """That it is ready, after the start."""
+    """Say that it is ready, after the start."""
     blind: bool = _setting(True)
-    """That it cannot see (the camera is lost, covered or frozen, it is too dark or bright), and that it can again."""
+    """Say that it cannot see (camera lost, covered or frozen; too dark or too bright), and that it can see again."""
     blurred: bool = _setting(True)
-    """That what it sees is blurred."""
+    """Say that the image is blurred."""
     paused: bool = _setting(True)
-    """That the camera is closed (`edge pause`), and that it looks again."""
+    """Say that the camera is closed (`edge pause`), and that it is open again."""
     hot: bool = _setting(True)
-    """That the board is too hot and slows down."""
+    """Say that the board is too hot and edge slows down."""
     smaller_model: bool = _setting(True)
-    """That another network looks: a smaller one, because the memory is tight, or a better one."""
+    """Say that another model runs: a smaller one because memory is tight, or a better one."""
     repeat_s: float = _setting(60.0, low=1, high=86400)
-    """The same sentence is said again no sooner than this."""
+    """Seconds before the same sentence about itself is repeated."""
 
 
 @dataclass(frozen=True)
@@ -220,12 +224,12 @@ class ServiceSettings:
     """[service]: the daemon itself."""
 
     events: str = _setting("")
-    """A file that gets one JSON object a line for what happens, or - for standard output; empty for none."""
+    """A file to which edge appends one JSON object per event and line, or "-" for standard output. Empty: none."""
     events_frames: bool = _setting(False)
-    """One event for every frame too."""
+    """Write an event for every frame too."""
     control: str = _setting("auto")
-    """The socket for `edge status`, `edge snooze` and so on: a path, auto (in RUNTIME_DIRECTORY or XDG_RUNTIME_DIR), or
-    empty for none."""
+    """The control socket for `edge status`, `edge snooze` and so on: a path, "auto" (in RUNTIME_DIRECTORY or
+    XDG_RUNTIME_DIR), or empty for none."""
 
 
 @dataclass(frozen=True)

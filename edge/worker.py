@@ -1,15 +1,15 @@
-"""One supervised child process: ask it one thing at a time, kill its whole group when it is late, start another.
+"""One supervised child process: it gets one request at a time; if it is late, its process group is killed and replaced.
 
-Vendor libraries that may block for ever, and cannot be stopped from inside, live in such a child. The daemon's side is
+Vendor libraries that may block forever, and cannot be stopped from inside, run in such a child. The daemon's side is
 `Worker`; the child's side is `main`, started by exec (`python -m edge.worker MODULE FOLDER`), never by a fork of a
-process with vendor libraries in it. They speak JSON, one line a message: the options first, then one request at a
-time, and the child answers each with one line, the fields of a `Reply`.
+process with vendor libraries in it. They exchange JSON, one line a message: the options first, then one request at a
+time. The child answers each with one line, the fields of a `Reply`.
 
 A driver module has a function `open_driver(options)`, which returns the function that answers one request. An EdgeError
 from either is an answer; any other exception is a bug: it is reported, and the child is replaced.
 
-The child never outlives the daemon, not even kill -9: the requests' pipe ends then, and a thread of the child clears up
-and kills the group. (PR_SET_PDEATHSIG would kill the child alone, and leave what it has started.)
+The child never outlives the daemon, even after kill -9: the requests' pipe ends then, and a thread of the child cleans
+up and kills the group. (PR_SET_PDEATHSIG would kill the child alone, and leave the processes that it has started.)
 """
 
 import contextlib
@@ -35,27 +35,27 @@ from typing import Any
 from edge.errors import EdgeError, one_line
 
 REAP_S = 0.5
-"""How long a killed child may take to be gone. More can only be a device driver that hangs; then we leave it."""
+"""How long a killed child may take to end. If it takes longer, a device driver hangs; then it is left alone."""
 
 
 class WorkerError(Exception):
-    """The child could not start; the text says why, in one line."""
+    """The child could not start; the text gives the reason in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one request: a JSON value, or the reason why there is none (empty when all is well)."""
+    """The answer to one request: a JSON value, or the error (empty if there is none)."""
 
     value: Any = None
     error: str = ""
     died_of: str = ""
-    """'SIGKILL' or 'exit status 1' when the child died by itself, without a word; empty when it lives or was killed."""
+    """'SIGKILL' or 'exit status 1' if the child died by itself without a reply; empty if it lives or we killed it."""
 
 
 class Worker:
     """A child process with a driver in it, replaced when it dies or is late.
 
-    No method but the constructor waits, except for the death of a killed child (milliseconds, at most `reap_s`).
+    Only the constructor waits; other methods wait only for a killed child to end (milliseconds, at most `reap_s`).
     `close` may be called from any thread.
     """
 
@@ -71,12 +71,12 @@ class Worker:
         pass_fds: Sequence[int] = (),
         reap_s: float = REAP_S,
     ) -> None:
-        """Start the child. `what` people call it ('the voice') is for messages.
+        """Start the child. `what` is its name in messages ('the voice').
 
-        With `wait`, returns when its driver is open and raises WorkerError when that fails or takes longer than
-        `start_timeout_s`; without, the reply to the first request tells. The child gets a folder of its own for
-        temporary files, unless it writes none, and inherits the file descriptors `pass_fds` under their numbers.
-        `reap_s` is how long a killed child may take to be gone: one that has much memory takes longer.
+        With `wait`, return when its driver is open; raises WorkerError if that fails or takes longer than
+        `start_timeout_s`. Without `wait`, the reply to the first request has that error. The child gets its own folder
+        for temporary files if `private_folder`, and inherits the file descriptors `pass_fds` under their numbers.
+        `reap_s` is how long a killed child may take to end: one with much memory takes longer.
         """
         self._module, self._options, self._start_timeout_s = module, options, start_timeout_s
         self._what = what
@@ -85,7 +85,7 @@ class Worker:
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._ready = self._busy = self._closed = False
-        self._timeout_s = math.inf  # what the request may take
+        self._timeout_s = math.inf  # longest time for the request
         self._deadline_s = math.inf  # time.monotonic() at which the child must have answered
         self._fault = ""  # why there is no child
         self._start()
@@ -99,15 +99,15 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id, which is its group's and session's too; None while there is none."""
+        """Process id of the child, and of its group and session; None while there is no child."""
         child = self._child
         return child.pid if child else None
 
     def ask(self, request: object, timeout_s: float) -> bool:
-        """Send a request (what JSON can hold); False when one is being answered, or after `close`.
+        """Send a request (a JSON value); return False while another is being answered, or after `close`.
 
-        A child that has not answered `timeout_s` seconds after it was asked, and was ready, is killed with all it has
-        started, and replaced.
+        If a ready child has not answered after `timeout_s` seconds, it is killed with all processes it has started, and
+        replaced.
         """
         with self._lock:
             if self._busy or self._closed:
@@ -123,7 +123,7 @@ class Worker:
             return True
 
     def poll(self) -> Reply | None:
-        """Return the reply to the last request if it is there, and see to the child. To be called often."""
+        """Return the reply to the last request if it has come, and supervise the child. Call it often."""
         with self._lock:
             reply = None if self._closed else self._look()
             if not self._busy:  # a fault that concerns no request: the next one shows whether it lasts
@@ -132,7 +132,7 @@ class Worker:
             return reply
 
     def wait(self, timeout_s: float) -> None:
-        """Return when `poll` may have something to tell, at the latest after `timeout_s`."""
+        """Wait until `poll` may have a reply, at most `timeout_s`."""
         child = self._child
         until_s = min(timeout_s, max(0.0, self._deadline_s - time.monotonic()))
         if child is None:
@@ -141,7 +141,7 @@ class Worker:
             child.wait(until_s)
 
     def interrupt(self) -> None:
-        """Kill what answers a request, if any does, and start another child. There will be no reply."""
+        """Kill the child if it is answering a request, and start another. There will be no reply."""
         with self._lock:
             if self._busy and not self._closed:
                 if self._child:
@@ -151,7 +151,7 @@ class Worker:
                 self._start()
 
     def close(self) -> None:
-        """Kill the child and all it has started, at once. May be called twice."""
+        """Kill the child and all processes it has started, at once. May be called twice."""
         with self._lock:
             self._closed = True
             if self._child:
@@ -198,7 +198,7 @@ class Worker:
         return None
 
     def _replace(self, fault: str) -> Reply:
-        """Kill the child. A new one is started when it's likely to be of use: no crash is repeated unasked."""
+        """Kill the child. Start a new one only if the old one was ready and had a request: no crash loops."""
         assert self._child
         status = self._child.kill()
         self._child = None
@@ -225,12 +225,12 @@ class _Child:
         self._reap_s = reap_s
         self._folder = _temporary_folder() if private_folder else None
         self._unread = b""
-        # the child finds the same modules as we do, and with -P none in the current directory
+        # let the child find the same modules as this process, and with -P none in the current directory
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
         if self._folder:
             environment["TMPDIR"] = str(self._folder)
             if "XDG_RUNTIME_DIR" not in environment:
-                # without a session, libpulse, which espeak-ng brings along, would make a folder in the person's home
+                # without a session, libpulse, which comes with espeak-ng, would make a folder in the user's home
                 environment.setdefault("PULSE_RUNTIME_PATH", str(self._folder))
         try:
             self._process = subprocess.Popen(
@@ -254,12 +254,12 @@ class _Child:
         self.send(options)
 
     def send(self, message: object) -> None:
-        # what the pipe (64 KiB) cannot take, or nobody is there to read, is not answered: the deadline's business
+        # a message that the pipe (64 KiB) cannot take, or without a reader, gets no answer: the deadline handles that
         with contextlib.suppress(BrokenPipeError):
             self._requests.write(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> list[Reply]:
-        """Return what has come. Raises EOFError when the child is dead, and all that it said was returned."""
+        """Return the replies that have come. Raises EOFError if the child is dead and all its replies were returned."""
         while chunk := self._replies.read(65536):  # None: nothing yet; b"": the other end is closed
             self._unread += chunk
         *lines, self._unread = self._unread.split(b"\n")
@@ -268,7 +268,7 @@ class _Child:
         return [Reply(**json.loads(line)) for line in lines]
 
     def wait(self, timeout_s: float) -> bool:
-        """Return whether it has said something, or died; wait for that at most `timeout_s`."""
+        """Return True if the child has written something or died; wait for that at most `timeout_s`."""
         try:
             poll = select.poll()
             poll.register(self._replies, select.POLLIN)
@@ -278,7 +278,7 @@ class _Child:
 
     def kill(self) -> int | None:
         """Kill the group, reap the child and remove the folder. Return the child's exit status as Popen has it."""
-        # the child has not been reaped yet, so that its id can't be another group's
+        # the child has not been reaped yet, so its id cannot belong to another group
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._requests.close()
@@ -290,8 +290,8 @@ class _Child:
 
 
 def _temporary_folder() -> Path:
-    """Make a folder where temporary files don't wear the SD card, and programs may run. Raises OSError."""
-    # systemd empties the first two of them after us (the second with RemoveIPC=yes)
+    """Make a folder in which temporary files do not wear the SD card, and programs may run. Raises OSError."""
+    # systemd empties the first two of these after us (the second with RemoveIPC=yes)
     for parent in (
         os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0],
         "/dev/shm",
@@ -305,7 +305,7 @@ def _temporary_folder() -> Path:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what is left of daemons that were killed together with their children."""
+    """Remove the folders of daemons that were killed together with their children."""
     for folder in parent.glob("edge-*-*"):
         pid = folder.name.split("-")[1]
         with contextlib.suppress(OSError):
@@ -316,7 +316,7 @@ def _sweep(parent: Path) -> None:
 def _remove(folder: Path | None) -> None:
     if folder is None:
         return
-    for _ in range(10):  # again when somebody was just writing there
+    for _ in range(10):  # again, if a process was just writing there
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return
@@ -329,13 +329,13 @@ def _ending(status: int | None) -> str:
 
 
 def main() -> None:
-    """The child: open the driver, answer requests, and end with the daemon."""
+    """Run as the child: open the driver, answer requests, and end with the daemon."""
     module, folder = sys.argv[1], Path(sys.argv[2]) if sys.argv[2] else None
-    os.environ.pop("PYTHONPATH", None)  # no concern of the programs that a driver starts
-    # Ctrl-C and systemd's SIGTERM reach the whole group or unit: the daemon decides what becomes of us
+    os.environ.pop("PYTHONPATH", None)  # not for the programs that a driver starts
+    # Ctrl-C and systemd's SIGTERM reach the whole group or unit: the daemon decides when this child ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # a vendor's print must not be taken for a reply, and what it starts must not eat our requests
+    # a vendor's print must not be taken for a reply, and processes that it starts must not read our requests
     requests, replies = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)

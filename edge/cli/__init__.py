@@ -1,6 +1,6 @@
 """The command `edge`: one module for each group of subcommands.
 
-What goes wrong leaves as one line and an exit code.
+An error ends as one line and an exit code.
 """
 
 import argparse
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 EX_BROKEN_PIPE = 141
 _IN_EFFECT = Path()
-"""What `edge config --check` checks if no file is given: the settings in effect."""
+"""Value of `edge config --check` without a file: check the settings in effect."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,7 +88,7 @@ def _tell_failure(text: str, code: int, *, is_run: bool) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """edge run"""
+    """edge run: the daemon."""
     from edge import service
     from edge.pipeline import Limits
 

@@ -1,4 +1,4 @@
-"""What the commands make of their flags."""
+"""Settings and overrides from the flags of a command."""
 
 import argparse
 from typing import Any
@@ -8,7 +8,7 @@ from edge.settings import Settings
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """The flags are the last layer over file and environment; a flag that was not given is None."""
+    """Return the settings, with the flags as the last layer over file and environment; a flag not given is None."""
     flags: dict[str, dict[str, Any]] = {}
     for name, value in vars(options).items():
         table, dot, key = name.partition(".")
@@ -18,6 +18,6 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 def overrides_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The flags that go before model.toml."""
+    """Return the flags that take precedence over model.toml."""
     names = ("size", "channels", "mean", "std", "resize", "short_side")
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}

@@ -1,4 +1,4 @@
-"""`edge compare` and `edge bench`: the tutorials' comparisons, with times that are true."""
+"""`edge compare` and `edge bench`: the tutorials' comparisons, with correct times."""
 
 import argparse
 import functools
@@ -25,7 +25,7 @@ TOP = 5
 
 
 def checkpoints(names: str | None) -> list[Checkpoint]:
-    """Those of a list with commas (names in the store, or prefixes); None: all that are installed, else the demo."""
+    """Return the models of a list with commas (names in the store, or prefixes); None: all installed, else the demo."""
     from edge.models.store import installed
 
     if names is None:
@@ -37,7 +37,7 @@ def checkpoints(names: str | None) -> list[Checkpoint]:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """edge compare: what several networks say of the same pictures, one after the other in memory."""
+    """edge compare: print the labels of several models for the same images; only one model is in memory at a time."""
     from edge.engines import engine_for, open_classifier
     from edge.engines.agreement import driver_of
     from edge.engines.backend import Backend
@@ -64,7 +64,7 @@ def compare(options: argparse.Namespace) -> int:
         classifier = open_classifier(checkpoint, driver, TOP)
         name = checkpoint.name if len(precisions) == 1 else _name_in(checkpoint.name, precision)
         for image, frame in frames.items():
-            classifier.classify(frame)  # the first of its size is slower
+            classifier.classify(frame)  # the first frame of a size is slower
             predictions = classifier.classify(frame)
             found[image][name] = {
                 "engine": classifier.engine,
@@ -94,7 +94,7 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def _precisions(names: str) -> list[str]:
-    """Those of a list with commas. Raises ModelError for what is none."""
+    """Return the precisions of a list with commas. Raises ModelError for an unknown one."""
     from edge.importer.quantised import FLOAT32, INT8
 
     found = [name.strip() for name in names.split(",")]
@@ -104,20 +104,20 @@ def _precisions(names: str) -> list[str]:
 
 
 def _name_in(name: str, precision: str) -> str:
-    """Return what a model is called where it is shown in several precisions: 'demo int8', and in float32 'demo'."""
+    """Return the name of a model among several precisions: 'demo int8', and in float32 'demo'."""
     from edge.importer.quantised import FLOAT32
 
     return name if precision == FLOAT32 else f"{name} {precision}"
 
 
 def uncalibrated(names: Sequence[str]) -> str:
-    """What to think of the confidence of networks that nobody has calibrated, in 80 columns."""
+    """Return a warning about the confidence of uncalibrated models, in 80 columns."""
     text = f"Uncalibrated, so 90 % need not mean right nine times in ten: {', '.join(names)} (edge models calibrate)."
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
 def _agreement(by_model: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Which label most networks put first, and how many of them do."""
+    """Return the label that most models put first, and how many do."""
     firsts = Counter(one["predictions"][0]["id"] for one in by_model.values())
     if not firsts:
         return {"id": None, "models": 0, "of": 0}
@@ -126,7 +126,7 @@ def _agreement(by_model: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _side_by_side(result: dict[str, Any]) -> str:
-    """A block of at most three networks in 80 columns, and more blocks below for more of them."""
+    """Return blocks of at most three models each, one below the other, in 80 columns."""
     by_model: dict[str, dict[str, Any]] = result["models"]
     agreement = result["agreement"]
     lines = [result["image"]]
@@ -166,7 +166,7 @@ def _cell(prediction: dict[str, Any], width: int) -> str:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """edge bench: each network with each engine in a child of its own, in one run, side by side."""
+    """edge bench: measure each model with each engine, each in its own child process, in one run, side by side."""
     from edge.engines import engine_problem, engines_for, precision_problem
     from edge.engines.backend import Backend
     from edge.engines.measure import measure_side_by_side
@@ -230,7 +230,7 @@ def bench(options: argparse.Namespace) -> int:
 def _drivers(
     checkpoint: Checkpoint, backends: Sequence["Backend"], progress: Progress
 ) -> dict["Backend", "Backend | ModelError"]:
-    """Return what is to be opened for each, or why it is not used for this model."""
+    """Return for each backend the one to open, or the reason why it is not used for this model."""
     from edge.engines.agreement import driver_of
     from edge.host.machine import Machine
 
@@ -244,7 +244,7 @@ def _drivers(
 
 
 def _file_mib(checkpoint: Checkpoint, precision: str) -> float:
-    """Return the size of the weights in MiB; 0 for an int8 version that is not there."""
+    """Return the size of the weights in MiB; 0 for an int8 version that does not exist."""
     from edge.importer.quantised import weights_mib
 
     try:

@@ -1,4 +1,4 @@
-"""edge status, look, missed, snooze, wake, mute, unmute, pause, resume, snapshot: what one says while it runs."""
+"""Commands for the running edge: status, look, missed, snooze, wake, mute, unmute, pause, resume, snapshot."""
 
 import argparse
 import base64
@@ -18,12 +18,12 @@ from edge.errors import EX_OK, ControlError
 from edge.models.crash_marker import runtime_folder
 
 SNAPSHOT_S = 5.0
-"""How long a picture may take to come: a large network looks at one for a second."""
+"""How long a snapshot may take: a large model needs a second for a frame."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(text: str) -> float:
-    """'90s', '30m', '1h30m', '2d'; a plain number is minutes. Raises ValueError."""
+    """Return the seconds of '90s', '30m', '1h30m' or '2d'; a plain number is minutes. Raises ValueError."""
     if re.fullmatch(r"\d{1,6}", text):
         return 60.0 * int(text)
     if not re.fullmatch(r"(?:\d{1,6}[smhd])+", text):
@@ -32,7 +32,7 @@ def seconds(text: str) -> float:
 
 
 def duration(text: str) -> float:
-    """For argparse."""
+    """Return the seconds of a duration, for argparse."""
     try:
         return seconds(text)
     except ValueError:
@@ -47,13 +47,13 @@ def snooze(options: argparse.Namespace) -> int:
 
 
 def wake(options: argparse.Namespace) -> int:
-    """edge wake: the end of a snooze."""
+    """edge wake: end a snooze."""
     print("Awake." if _ask(options, command="wake")["snoozed"] else "It was awake already.")
     return EX_OK
 
 
 def mute(options: argparse.Namespace) -> int:
-    """edge mute: never say this label, or which are muted."""
+    """edge mute: never say this label; without a label, list the muted ones."""
     label = " ".join(options.label)
     if not label:
         mutes = _ask(options, command="mutes")["mutes"]
@@ -74,7 +74,7 @@ def unmute(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """edge status: how it is doing."""
+    """edge status: show the state of the running edge."""
     answer = _ask(options, command="status")
     if options.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -103,7 +103,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def missed(options: argparse.Namespace) -> int:
-    """edge missed: what was recognised in the quiet."""
+    """edge missed: list what was recognised during silence."""
     found = _ask(options, command="missed")["missed"]
     if options.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
@@ -119,7 +119,7 @@ def missed(options: argparse.Namespace) -> int:
 
 
 def look(options: argparse.Namespace) -> int:
-    """edge look: what is in view now; it is said aloud too."""
+    """edge look: print and say what is in view now."""
     answer = _ask(options, command="look")
     if options.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -138,7 +138,7 @@ def pause(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """edge resume: open it again."""
+    """edge resume: open the camera again."""
     answer = _ask(options, command="resume")
     print("It looks again." if answer["was"] else "It looked already.")
     _warn(answer)
@@ -146,7 +146,7 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def snapshot(options: argparse.Namespace) -> int:
-    """edge snapshot: what the camera sees, as a file."""
+    """edge snapshot: save the current frame to a file."""
     until_s = time.monotonic() + SNAPSHOT_S
     while not (jpeg := _ask(options, command="snapshot")["jpeg"]):
         if time.monotonic() > until_s:
@@ -165,7 +165,7 @@ def snapshot(options: argparse.Namespace) -> int:
 
 
 def jpeg_file(text: str) -> Path:
-    """For argparse."""
+    """Return the path of a JPEG file, for argparse."""
     path = Path(text)
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         raise argparse.ArgumentTypeError(f"{text!r}: a snapshot is a JPEG; name it FILE.jpg")
@@ -173,7 +173,7 @@ def jpeg_file(text: str) -> Path:
 
 
 def add_commands(command: Any) -> None:
-    """Add them; `command` makes a parser of a function and its help."""
+    """Add these commands; `command` makes a parser from a function and its help text."""
     for function, text in (
         (status, "show the state of the running edge"),
         (missed, "list what edge would have said while it was silent"),
@@ -204,12 +204,12 @@ def add_commands(command: Any) -> None:
 
 
 def add_socket(parser: argparse.ArgumentParser) -> None:
-    """Let it be said which edge is meant."""
+    """Add the flag --socket, which chooses the edge to ask."""
     parser.add_argument("--socket", type=Path, metavar="PATH", help="control socket of the edge to ask, if several run")
 
 
 def socket_paths(options: argparse.Namespace) -> list[Path]:
-    """Where an edge may answer: the socket that is named, else that of the settings, else the service's."""
+    """Return the sockets to try: the one that the flag names, else that of the settings, then the service's."""
     if options.socket is not None:
         return [options.socket]
     own = control_path(settings_of(options).service.control, runtime_folder())

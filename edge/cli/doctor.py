@@ -1,4 +1,4 @@
-"""edge doctor: look at everything that edge depends on, and say what to do."""
+"""`edge doctor`: check everything that edge depends on, and advise what to do."""
 
 import argparse
 import dataclasses
@@ -23,7 +23,7 @@ _CHECK_WIDTH = 14
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """edge doctor: a line for each thing looked at, and an exit code."""
+    """edge doctor: print a line for each check, and return the exit code."""
     if options.unit and not options.service:
         raise ConfigError("--unit: goes with --service")
     if options.service:
@@ -64,7 +64,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _running(options: argparse.Namespace) -> Mapping[str, Any] | None:
-    """What an edge that runs here says of itself; None: none runs, or it may not be asked."""
+    """Return the status of the edge that runs here; None: none runs, it is starting, or it refuses to answer."""
     try:
         status = ask(socket_paths(options), {"command": "status"})
     except ControlError:
@@ -73,7 +73,7 @@ def _running(options: argparse.Namespace) -> Mapping[str, Any] | None:
 
 
 def _lines(finding: Finding) -> str:
-    """A finding, and below it what to do."""
+    """Return the lines of a finding, with its advice below."""
     encoding = sys.stdout.encoding or "ascii"
     try:
         mark = _MARKS[finding.grade]
@@ -95,10 +95,10 @@ def _lines(finding: Finding) -> str:
             WIDTH,
             initial_indent=f"{indent}-> ",
             subsequent_indent=f"{indent}   ",
-            break_long_words=False,  # a path that is in two cannot be copied
+            break_long_words=False,  # a path that is broken in two cannot be copied
             break_on_hyphens=False,
         )
-    # what the terminal has no letter for (°) must not end the list
+    # a character that the terminal cannot show (°) must not end the list
     return text.encode(encoding, "replace").decode(encoding)
 
 

@@ -1,4 +1,4 @@
-"""How long work shows that it goes on: one line that is overwritten on a terminal, a line now and then elsewhere."""
+"""Progress output of long-running commands: one line that is overwritten on a terminal, else a line every 10 s."""
 
 import sys
 import time
@@ -7,16 +7,16 @@ from typing import Self, TextIO
 
 
 def bar(name: str, done: int, total: int, what: str) -> str:
-    """Return a line: the name, a bar that fills, and `what`."""
+    """Return a line with the name, a progress bar, and `what`."""
     filled = round(24 * done / total) if total else 0
     return f"{name}  {'#' * filled}{'.' * (24 - filled)}  {what}"
 
 
 class Progress:
-    """Writes to stderr, so that what a program reads from stdout stays clean."""
+    """Progress output on stderr, so that stdout has only the result."""
 
     EVERY_S = 10.0
-    """How often there is a line where lines cannot be overwritten, in a log for instance."""
+    """Time between lines if they cannot be overwritten, for example in a log."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -35,7 +35,7 @@ class Progress:
             self._shown = False
 
     def show(self, line: str) -> None:
-        """Say how far it is."""
+        """Show the current progress."""
         if self._overwrites:
             self._write(f"\r\033[K{line[:79]}")
             self._shown = True
@@ -44,16 +44,16 @@ class Progress:
             self._write(f"{line}\n")
 
     def step(self, what: str, step: str) -> None:
-        """Say which step of what it is at."""
+        """Show the current step of `what`."""
         self.show(f"{what}: {step}")
 
     def line(self, line: str) -> None:
-        """Say something that stays."""
+        """Print a line that stays."""
         self._write(f"\r\033[K{line}\n" if self._shown else f"{line}\n")
         self._shown = False
 
     def _write(self, text: str) -> None:
-        # progress that nobody can read any more is no reason to stop
+        # progress output without a reader is no reason to stop
         try:
             self._stream.write(text)
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""edge say, edge voices: the voice and the sound card, tried by hand."""
+"""`edge say` and `edge voices`: try the voice and the sound card."""
 
 import argparse
 import os
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 IMAGENET = Path(str(resources.files("edge") / "data" / "imagenet.txt"))
 MISSING_SHOWN = 20
-"""So many missing lines are shown, unless all are asked for."""
+"""Number of missing lines that are shown without --all."""
 
 
 def say(options: argparse.Namespace) -> int:
-    """edge say: the way of every announcement, for one text; or what can be played on."""
+    """edge say: speak one text as an announcement is spoken; or list the sound cards."""
     from edge.speech import open_speaker, say_and_wait
     from edge.stages import Announcement
 
@@ -62,7 +62,7 @@ def _list_devices() -> int:
 
 
 def voices(options: argparse.Namespace) -> int:
-    """edge voices: what [speech] voice may be; or what is wrong with a file of translations."""
+    """edge voices: list the values of [speech] voice; or check a translation file."""
     if options.check:
         return _check(options.check, every=options.all)
     rows = []
@@ -78,11 +78,11 @@ def voices(options: argparse.Namespace) -> int:
 
 
 def _voices() -> list[tuple[str, str, str]]:
-    """The synthesiser's voices: code, gender, name."""
+    """Return (code, gender, name) of each voice of the synthesiser."""
     espeak = shutil.which("espeak-ng")
     if espeak is None:
         raise SpeechError("espeak-ng is not installed: sudo apt install espeak-ng")
-    # it opens libpulse for nothing, which without a session would make a folder in the person's home
+    # it opens libpulse needlessly, which without a session would make a folder in the user's home
     quiet = {"PULSE_RUNTIME_PATH": os.devnull} | os.environ
     listed = subprocess.run([espeak, "--voices"], env=quiet, capture_output=True, text=True, check=True).stdout
     # Pty Language Age/Gender VoiceName File Other Languages
@@ -91,7 +91,7 @@ def _voices() -> list[tuple[str, str, str]]:
 
 
 def _check(file: Path, *, every: bool) -> int:
-    """edge voices --check: tell a translator what is missing and what is wrong."""
+    """edge voices --check: print for a translator the missing entries and the errors."""
     from edge.announce.check import check
     from edge.announce.english import load_english
     from edge.announce.notices import SENTENCES
@@ -127,7 +127,7 @@ def _check(file: Path, *, every: bool) -> int:
 
 
 def print_how_labels_are_said(labels: Sequence["Label"], settings: Settings) -> None:
-    """Print the sentence for each of these labels of a network."""
+    """Print the sentence for each of these labels of a model."""
     from edge.announce.wording import Words
     from edge.stages import Term
 

@@ -7,10 +7,10 @@ WIDTH = 80
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """Return lines of aligned columns; those in `numbers` (from 0) to the right.
+    """Return lines of aligned columns; those in `numbers` (from 0) are aligned to the right.
 
-    Two spaces are between them, or one where the last column would not get so much as its head into WIDTH. That one is
-    cut where it must be.
+    Columns are two spaces apart, or one if the header of the last column would not fit into WIDTH otherwise. The last
+    column is cut if it is too long.
     """
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
@@ -27,15 +27,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
 
 
 def mib(size: float) -> str:
-    """'91 MiB' of a number of MiB; one digit more below 10."""
+    """Return '91 MiB' for a number of MiB; one digit more below 10."""
     return f"{size:.1f} MiB" if size < 9.95 else f"{size:.0f} MiB"
 
 
 def milliseconds(value: float) -> str:
-    """'55 ms', one digit more below 10."""
+    """Return '55 ms' for a number of milliseconds; one digit more below 10."""
     return f"{value:.1f} ms" if value < 9.95 else f"{value:.0f} ms"
 
 
 def wrapped(text: str) -> str:
-    """Return a text in lines of at most WIDTH letters."""
+    """Return a text in lines of at most WIDTH characters."""
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)

@@ -1,1 +1,1 @@
-"""What runs beside the loop: devices, requests, health, events and signals."""
+"""The parts of the daemon around the loop: devices, requests, health, events and signals."""

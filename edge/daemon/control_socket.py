@@ -1,7 +1,7 @@
-"""The local socket by which people speak to the running daemon: one JSON object a line, one answer a line.
+"""The local control socket of the running daemon: each request is a line with a JSON object, and so is each answer.
 
-One thread serves all clients, and waits for none of them: whoever says nothing, or too much, is dropped. Who may
-connect is the socket file's permissions' business, and is looked at once more here.
+One thread serves all clients, and waits for none of them: a client that sends nothing, or too much, is dropped. The
+permissions of the socket file decide who may connect; the server checks this again.
 """
 
 import contextlib
@@ -22,23 +22,23 @@ from typing import Any
 from edge.errors import ControlError
 
 SERVICE_SOCKET = Path("/run/edge/control.sock")
-"""The systemd service's."""
+"""The socket of the systemd service."""
 LONGEST_LINE = 4096
-"""Bytes of a request; an answer may have many."""
+"""Longest request in bytes; an answer may be longer."""
 CLIENT_S = 2.0
-"""How long a client may take for everything."""
+"""Longest time for a client from connection to last answer."""
 MOST_CLIENTS = 32
 
 
 def control_path(setting: str, runtime_folder: Path) -> Path | None:
-    """Where [service] control puts the socket; None: nowhere."""
+    """Return the path of the socket by [service] control; None: no socket."""
     if setting == "auto":
         return runtime_folder / "control.sock"
     return Path(setting) if setting else None
 
 
 def may_connect(uid: int, gid: int, group: int) -> bool:
-    """Whether a process of this user and group may ask: root, our own user, or a member of the socket's group."""
+    """Return True for a process of root, of the daemon's user, or of a member of the socket's group."""
     if uid in (0, os.geteuid()) or gid == group:
         return True
     with contextlib.suppress(KeyError):
@@ -54,10 +54,10 @@ class _Client:
 
 
 class ControlServer:
-    """Answers requests in a thread of its own."""
+    """Server of the control socket, in its own thread."""
 
     def __init__(self, path: Path, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Make the socket; `answer` must be quick. Raises ControlError when that fails, or another edge has it."""
+        """Create the socket. `answer` must be quick. Raises ControlError if that fails or another edge has it."""
         self._path = path
         self._made_folder = not path.parent.exists()
         self._answer = answer
@@ -73,7 +73,7 @@ class ControlServer:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread and remove the socket, unless it has become somebody else's."""
+        """End the thread and remove the socket file, unless another process has replaced it."""
         with contextlib.suppress(OSError):
             self._waker.send(b"x")
         self._thread.join(1.0)
@@ -110,7 +110,7 @@ class ControlServer:
         try:
             sock, _ = self._server.accept()
         except OSError:
-            return  # it has gone again, or there are no file descriptors left
+            return  # the client has gone again, or there are no file descriptors left
         sock.setblocking(False)
         _pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if not may_connect(uid, gid, self._group):
@@ -118,7 +118,7 @@ class ControlServer:
                 sock.send(_line({"error": "you may not speak to this edge"}))
             sock.close()
             return
-        if len(self._clients) >= MOST_CLIENTS:  # the oldest has had its time
+        if len(self._clients) >= MOST_CLIENTS:  # the oldest has had the most time
             self._drop(next(iter(self._clients)))
         self._clients[sock] = _Client(time.monotonic() + CLIENT_S)
         self._selector.register(sock, selectors.EVENT_READ)
@@ -153,7 +153,7 @@ class ControlServer:
     def _answer_to(self, line: bytes) -> Mapping[str, Any]:
         try:
             request = json.loads(line) if len(line) <= LONGEST_LINE else None
-            json.dumps(request, ensure_ascii=False).encode()  # half a character (\ud800) could not be written down
+            json.dumps(request, ensure_ascii=False).encode()  # half a character (\ud800) cannot be encoded
         except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
@@ -167,7 +167,10 @@ class ControlServer:
 
 
 def ask(paths: list[Path], request: Mapping[str, Any], timeout_s: float = CLIENT_S) -> dict[str, Any]:
-    """Ask the daemon at the first of these sockets that has one. Raises ControlError when none answers."""
+    """Send a request to the daemon at the first socket that has one, and return its answer.
+
+    Raises ControlError if none answers.
+    """
     for path in paths:
         try:
             with socket.socket(socket.AF_UNIX) as sock:
@@ -194,7 +197,7 @@ def _connect(sock: socket.socket, path: Path, timeout_s: float) -> None:
     while True:
         try:
             sock.connect(str(path))
-        except BlockingIOError:  # too many want to connect at this moment
+        except BlockingIOError:  # too many clients are connecting at this moment
             if time.monotonic() > until_s:
                 raise
             time.sleep(0.01)
@@ -235,7 +238,7 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _take_over(path: Path) -> None:
-    """Remove a dead daemon's socket. Raises ControlError when somebody answers there."""
+    """Remove the socket of a dead daemon. Raises ControlError if a daemon answers on it."""
     with socket.socket(socket.AF_UNIX) as trial:
         trial.settimeout(1.0)
         try:

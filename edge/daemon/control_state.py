@@ -1,7 +1,7 @@
-"""What people ask of the running daemon, and what it may be told: shared by the loop and the control socket.
+"""The state behind the control commands, shared by the loop and the control socket.
 
-The socket's thread answers from here at once, whatever the loop is doing; the loop looks in once a turn. Only the mutes
-and a pause survive a restart: they are on disk before they are answered, and nothing else ever is.
+The socket's thread answers from here at once, even while the loop is busy; the loop reads the state once a turn. Only
+the mutes and a pause survive a restart: they are on disk before the answer is sent. Nothing else is ever written.
 """
 
 import base64
@@ -25,66 +25,66 @@ from edge.host.atomic import to_disk, write_text
 _log = logging.getLogger(__name__)
 LONGEST_SNOOZE_S = 7 * 86400.0
 MOST_MISSED = 200
-"""So many things that were not said are kept, in memory."""
+"""Number of missed announcements that are kept, in memory."""
 LONGEST_LABEL = 200
 SNAPSHOT_S = 1.0
-"""How long a picture waits to be fetched."""
+"""How long a snapshot waits to be fetched."""
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer
-    """Why a request cannot be met, for a person."""
+    """A request that cannot be met; the text gives the reason."""
 
 
 class ControlState:
-    """Safe from both threads."""
+    """The state; both threads may use it."""
 
     def __init__(self, mutes_file: Path | None) -> None:
-        """Read the mutes. A damaged file is set aside."""
+        """Read the mutes. A damaged file is renamed."""
         self._file = mutes_file
         self._lock = threading.Lock()
         self._mutes = self._read()
         self._names: Callable[[], Iterable[tuple[str, Iterable[str]]]] = tuple
         self._labels: dict[str, str] = {}
-        """How each thing is kept that can be muted, by each plain word for it; empty until it is needed."""
+        """Stored name of each thing that can be muted, by each plain word for it; empty until it is needed."""
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._missed: deque[dict[str, Any]] = deque(maxlen=MOST_MISSED)
         self._present: Callable[[], Mapping[str, Any]] = dict
         self._look = False
         self._paused_mark = mutes_file.with_name("paused") if mutes_file else None
         self.paused = self._paused_mark is not None and self._paused_mark.exists()
-        """Whether the camera is to be closed; survives a restart, as the mutes do."""
+        """True while the camera should be closed; survives a restart, as the mutes do."""
         self._snapshot_wanted = False
         self._snapshot: tuple[float, bytes] | None = None
-        """A picture as JPEG, and since when (time.monotonic()) it waits to be fetched."""
+        """A snapshot as JPEG, and the time (time.monotonic()) since which it waits to be fetched."""
         self.snoozed_until_s = 0.0
-        """time.monotonic()"""
+        """End of the snooze, by time.monotonic()."""
 
     # ---- the loop's side
 
     @property
     def muted(self) -> frozenset[str]:
-        """As announcer.plain has them."""
+        """The muted labels, in the form of announcer.plain."""
         with self._lock:
             return frozenset(map(plain, self._mutes))
 
     def know(self, names: Callable[[], Iterable[tuple[str, Iterable[str]]]]) -> None:
-        """What can be muted from now on: `names` gives how each is kept, and all plain words that people have for it.
+        """Set what can be muted from now on: `names` returns the stored name of each thing and all plain words for it.
 
-        It is asked when somebody mutes something, not before.
+        It is called when a client mutes something, not before.
         """
         with self._lock:
             self._names, self._labels = names, {}
 
     def show(self, status: Callable[[], Mapping[str, Any]], present: Callable[[], Mapping[str, Any]]) -> None:
-        """Whom to ask from now on how things are, and what would be said of what is in view.
+        """Set the functions that return the status, and what would be said about the current view.
 
-        They are asked when somebody wants to know, by the socket's thread.
+        The socket's thread calls them when a client asks.
         """
         with self._lock:
             self._status, self._present = status, present
 
     def miss(self, missed: Missed) -> None:
-        """Something was recognised in the quiet."""
+        """Keep a thing that was recognised during silence."""
         when = datetime.now().astimezone().isoformat(timespec="seconds")
         with self._lock:
             self._missed.append(
@@ -98,23 +98,23 @@ class ControlState:
             )
 
     def take_look(self) -> bool:
-        """Whether somebody has asked, since the last call, what is in view."""
+        """Return True if a client has asked since the last call what is in view."""
         with self._lock:
             look, self._look = self._look, False
             return look
 
     def wants_snapshot(self) -> bool:
-        """Whether somebody has asked for a picture that has not been given."""
+        """Return True if a client waits for a snapshot."""
         with self._lock:
             return self._snapshot_wanted
 
     def give_snapshot(self, jpeg: bytes) -> None:
-        """The picture that was asked for."""
+        """Provide the requested snapshot."""
         with self._lock:
             self._snapshot_wanted, self._snapshot = False, (time.monotonic(), jpeg)
 
     def tidy(self) -> None:
-        """Forget a picture that nobody has fetched."""
+        """Drop a snapshot that was not fetched within SNAPSHOT_S."""
         with self._lock:
             if self._snapshot and time.monotonic() - self._snapshot[0] > SNAPSHOT_S:
                 self._snapshot = None
@@ -122,7 +122,7 @@ class ControlState:
     # ---- the socket's side
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what a request {"command": ...} asks for and return the answer; {"error": ...} when it cannot be."""
+        """Carry out a request {"command": ...} and return the answer; {"error": ...} if that is impossible."""
         command = request.get("command")
         do = _COMMANDS.get(command) if isinstance(command, str) else None
         if do is None:
@@ -209,7 +209,7 @@ class ControlState:
                 self._labels[plain(kept)] = kept
                 for way in ways:
                     words.setdefault(way, kept)
-            self._labels = words | self._labels  # a label goes before another's spoken words
+            self._labels = words | self._labels  # a label takes precedence over the spoken words of another
         return self._labels
 
     def _without(self, label: str) -> list[str]:
@@ -243,7 +243,7 @@ class ControlState:
             return []
 
     def _mark(self) -> bool:
-        """Whether it will be remembered after a restart that the camera is closed, or not."""
+        """Write to disk whether the camera is closed; return True if that will survive a restart."""
         if self._paused_mark is None:
             return False
         try:
@@ -258,7 +258,7 @@ class ControlState:
         return True
 
     def _write(self) -> bool:
-        """Whether it will be remembered after a restart."""
+        """Write the mutes to disk; return True if they will survive a restart."""
         if self._file is None:
             return False
         try:
@@ -291,7 +291,7 @@ _COMMANDS: dict[str, Callable[[ControlState, Mapping[str, Any]], dict[str, Any]]
 
 
 def state_file() -> Path:
-    """Where the mutes are kept: systemd's STATE_DIRECTORY, or the user's own."""
+    """Return the path of the file of mutes: in systemd's STATE_DIRECTORY, or in the user's state folder."""
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0]) / "mutes.json"
     home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())

@@ -1,4 +1,4 @@
-"""What the settings open: the camera, the network and the voice; exchanged one by one when the settings change."""
+"""The camera, model and voice that the settings choose; each is swapped by itself when its settings change."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Equipment:
-    """Opens and closes all that is slow, big or noisy."""
+    """Opens and closes the parts that are slow, big or noisy."""
 
     camera: PausableCamera
     classifier: Classifier
@@ -37,7 +37,7 @@ class Equipment:
         overrides: Mapping[str, Any] | None = None,
         synset: Path | None = None,
     ) -> None:
-        """`lost` and `back` are for cameras.open_lasting. Opens nothing yet."""
+        """Keep the arguments; nothing is opened yet. `lost` and `back` are for cameras.open_lasting."""
         self.settings = settings
         self._lost, self._back = lost, back
         self._every_frame = every_frame
@@ -45,30 +45,30 @@ class Equipment:
             ModelSelector, machine=machine, overrides=overrides, synset=synset, tell=_log.info, bring=True
         )
         self._strict = False
-        """Whether a voice that cannot be opened is an error, and not only a silence that is told."""
+        """True if a voice that cannot be opened is an error, not only a logged silence."""
         self._children: dict[str, PausableCamera | Speaker] = {}
-        """What has processes, by what it is."""
+        """The parts that have processes: 'camera' and 'speaker'."""
         self._selector: ModelSelector | None = None
 
     @property
     def selector(self) -> ModelSelector:
-        """Which model runs, and which else could."""
+        """The selector: it knows which model runs, and which others could."""
         assert self._selector, "it is closed"
         return self._selector
 
     def open(self, *, paused: bool) -> None:
-        """Open everything; a live camera not yet while `paused`. Raises EdgeError for what cannot be opened."""
+        """Open everything, except a live camera while `paused`. Raises EdgeError if something cannot be opened."""
         self._found = find_settings(self.settings.camera)
-        # looks into the store only: what is wrong there is told before a camera is opened
+        # this reads the store only: an error there is raised before a camera is opened
         self._selector = self._make_selector()
         self._open_camera(paused)
         self._open_network()
         self._open_speaker()
 
     def change(self, settings: Settings, *, paused: bool) -> str:
-        """Open anew what other settings change; `paused` as for `open`. Return why they cannot be used, or ''.
+        """Reopen what the new settings change; return why they cannot be used, or ''. `paused` as for `open`.
 
-        When they cannot, everything is as it was before. Raises EdgeError when that cannot be had back either.
+        If they cannot be used, the old state is restored. Raises EdgeError if that fails too.
         """
         before, self.settings = self.settings, settings
         exchanged: list[Callable[[bool], None]] = []
@@ -87,13 +87,13 @@ class Equipment:
         return ""
 
     def take_network(self, take: Callable[[], None]) -> None:
-        """Let `take` exchange the selector's model for another that is open, and go on with that."""
+        """Let `take` swap the selector's model for another open one, and use that."""
         before = self.classifier.name
         take()
         self.classifier = self.selector.classifier
         _log.info(self._model_line())
         if before == DEMO:
-            # what is recognised is worth a voice now
+            # after the demo, the results are worth speaking
             self._exchange_speaker(False)
 
     def close(self) -> None:
@@ -103,9 +103,9 @@ class Equipment:
             self._selector.end()
 
     def end_children(self) -> None:
-        """End the processes, at once and from any thread, for an end by force."""
+        """End the processes at once, before a forced exit; may be called from any thread."""
         if self._selector is not None:
-            # a forced end while a model loads is no sign of a model that kills
+            # a forced exit while a model loads does not mean that the model crashes
             self._selector.crash_marker.clear()
         for child in list(self._children.values()):
             child.close()
@@ -117,7 +117,7 @@ class Equipment:
             affected.append(self._exchange_camera)
         if _decides_the_model(new) != _decides_the_model(old):
             affected.append(self._exchange_network)
-        # whether to speak at all depends on camera and network
+        # whether to speak at all depends on camera and model
         if affected or new.speech != old.speech:
             affected.append(self._exchange_speaker)
         return affected
@@ -144,7 +144,7 @@ class Equipment:
         self.camera = open_lasting(self._found, self._lost, self._back, self._every_frame, paused=paused)
         self._children["camera"] = self.camera
         if self.camera.live and self.camera.waits:
-            pass  # that it is lost, or paused, is told
+            pass  # the loss or the pause is logged elsewhere
         elif settings.source == "auto" and not self.camera.live:
             _log.info(f"No camera found: playing {self.camera.description}.")
         else:
@@ -166,7 +166,10 @@ class Equipment:
         self._children["speaker"] = self.speaker
 
     def _find_speaker(self) -> Speaker:
-        """The speaker of the settings, or the one that prints where sound is impossible or would promise too much."""
+        """Return the speaker of the settings.
+
+        Return one that only prints if sound is impossible, or if the demo model runs by default on a live camera.
+        """
         settings = self.settings.speech
         silent = dataclasses.replace(settings, driver="log")
         if self.camera.live and self.settings.model.name == "auto" and self.classifier.name == DEMO:
@@ -186,6 +189,6 @@ class Equipment:
 
 
 def _decides_the_model(settings: Settings) -> tuple[ModelSettings, str, str]:
-    """Return what decides which model runs: which one fits depends on what else takes memory."""
+    """Return the settings that decide which model runs. Camera and voice count: they take memory too."""
     model = dataclasses.replace(settings.model, still_s=0.0, step_down=True, fetch=True)
     return model, settings.camera.source, settings.speech.driver

@@ -1,4 +1,4 @@
-"""What happened, as one JSON object a line, for programs that listen."""
+"""Events for other programs: one JSON object a line."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from edge.errors import ConfigError
 
 
 class Events:
-    """Writes {event, time (ISO 8601), elapsed_s, ...}. Safe from several threads. Without a target it does nothing."""
+    """Writes {event, time (ISO 8601), elapsed_s, ...}. Several threads may use it. Without a target it does nothing."""
 
     def __init__(self, target: str = "") -> None:
-        """`target` is a file that is appended to, '-' for standard output, or empty for nowhere.
+        """Open `target`: a file to append to, '-' for standard output, or empty for none.
 
-        Raises ConfigError when the file cannot be opened.
+        Raises ConfigError if the file cannot be opened.
         """
         self._start_s = time.monotonic()
         self._lock = threading.Lock()
@@ -27,13 +27,13 @@ class Events:
         self._write: Callable[[str], None] | None = None
         self._torn = False
         self.lost = 0
-        """How many events could not be written, to a full disk for instance."""
+        """Number of events that could not be written, for example because the disk was full."""
         if target == "-":
             self._write = _print
         elif target:
             try:
-                # unbuffered: what a full disk refuses must not come back with a later line. Not blocking: nobody may be
-                # at the other end of a FIFO
+                # unbuffered: what a full disk refuses must not come back with a later line. Non-blocking: a FIFO may
+                # have no reader
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
                 self._file = FileIO(os.open(target, flags, 0o666), "ab")
             except OSError as error:
@@ -41,7 +41,7 @@ class Events:
             self._write = self._append
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Write one event at once. Raises BrokenPipeError when the reader of standard output is gone."""
+        """Write one event at once. Raises BrokenPipeError if the reader of standard output is gone."""
         if self._write is None:
             return
         line = {
@@ -60,7 +60,7 @@ class Events:
             self._write = None
             raise
         except OSError:
-            # a full disk must not end what the daemon is for
+            # a full disk must not stop the daemon
             self.lost += 1
         finally:
             self._lock.release()
@@ -73,10 +73,10 @@ class Events:
 
     def _append(self, line: str) -> None:
         assert self._file is not None
-        # where a disk was full in the middle of a line, the next one begins anew
+        # if the disk became full in the middle of a line, start the next event on a new line
         data = ("\n" + line if self._torn else line).encode()
         try:
-            written = self._file.write(data) or 0  # None: a FIFO that is full
+            written = self._file.write(data) or 0  # None: the FIFO is full
         except BrokenPipeError as error:
             # the reader of a FIFO may come back
             raise OSError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Is the memory tight? Pure: readings and the time come as arguments, so a test can live through a day."""
+"""Decisions about tight memory and heat. Pure: readings and time are arguments, so a test can simulate a day."""
 
 from dataclasses import dataclass
 
@@ -6,40 +6,39 @@ from edge.host.backoff import Backoff
 from edge.host.machine import MemoryReading
 
 LOW_SHARE, LEAST_MIB, MOST_MIB = 0.05, 48.0, 200.0
-"""Tight is less than this share of the machine's memory, but at least and at most so much (MiB)."""
+"""Memory is tight below this share of the machine's memory, bounded by a lower and an upper limit (MiB)."""
 GROUP_SHARE, GROUP_LEAST_MIB = 0.05, 16.0
-"""The same for what a control group's limit leaves."""
+"""The same for the memory that a control group's limit leaves."""
 PRESSURE = 20.0
-"""Percent of the time in which something waits for memory (PSI some avg10). A healthy machine has 0."""
+"""Percent of the time in which a process waits for memory (PSI some avg10). A healthy machine has 0."""
 PRESSURE_FADES_S = 20.0
-"""It is a mean over the last ten seconds, so for so long after a change it may still be that of before: a machine that
-did nothing but wait takes 16 s to fall below."""
-
+"""For this time after a change of model the pressure is ignored. It is a mean over the last ten seconds and may still
+come from before: a machine that did nothing but wait takes 16 s to fall below PRESSURE."""
 LONGEST_CALM_S = 6 * 3600.0
-"""How long it must be calm at most, however often a larger network was too much."""
+"""Longest calm that is required before a larger model, even if it was too large many times."""
 HOT_C, COOL_C = 78.0, 72.0
 """A Raspberry Pi's firmware slows the processor down from 80 degrees on (raspberrypi.com, "Frequency management and
-thermal control"): edge rests before, and until it is clearly cooler."""
+thermal control"): edge starts to rest at HOT_C, and stops below COOL_C."""
 MOST_REST = 8.0
-"""At a ninth of its pace a board does nearly nothing."""
+"""Longest rest, as a multiple of the frame's time: at a ninth of its pace a board does nearly nothing."""
 
 
 @dataclass(frozen=True)
 class _Need:
     tight: bool
     very: bool
-    """So tight that waiting for a second look may be too late."""
+    """So tight that waiting for a second reading may be too late."""
 
 
 class HeatWatch:
-    """How much rest a board needs: more with each reading while it is hot, less with each while it is cool."""
+    """Rest that a board needs: more with each reading while it is hot, less with each while it is cool."""
 
     def __init__(self) -> None:
         self.rest = 0.0
-        """How long to rest after each frame, as a multiple of the time that the frame took."""
+        """Rest after each frame, as a multiple of the time that the frame took."""
 
     def update(self, temperature_c: float | None, *, throttled: bool = False) -> bool:
-        """Take a reading (None: none is to be had), and whether the firmware throttles; return whether it is hot."""
+        """Take a reading (None: not available) and whether the firmware throttles; return True while it is hot."""
         if throttled or (temperature_c is not None and temperature_c >= HOT_C):
             self.rest = min(MOST_REST, 2 * self.rest or 1.0)
         elif temperature_c is None or temperature_c < COOL_C:
@@ -48,28 +47,28 @@ class HeatWatch:
 
 
 class MemoryWatch:
-    """Says when to change to a smaller network, and when there is room for the larger one again."""
+    """Decides when to change to a smaller model, and when there is room for the larger one again."""
 
     def __init__(self, calm_s: float = 600.0, persist_s: float = 2.0, settle_s: float = 10.0) -> None:
-        """How long it must be tight, how long a change takes to show, and how long it must be calm to go back."""
+        """Set how long memory must be calm to go up, how long it must be tight, and how long a change takes to show."""
         self._calm = Backoff(calm_s, LONGEST_CALM_S)
         self._persist_s = persist_s
         self._settle_s = settle_s
         self._tight_since_s: float | None = None
         self._calm_since_s: float | None = None
         self._last = ""
-        """down or up: the last change, since when it is done, and whether it is just being done."""
+        """The last change ('down' or 'up'); below: the time at which it was done, and True while it is being done."""
         self._changed_s = float("-inf")
         self._changing = False
         self._last_up_s: float | None = None
 
     def update(self, reading: MemoryReading, now_s: float, growth_mib: float | None) -> str:
-        """Return 'down', 'up' or '' for one reading; `growth_mib` is what going up would take, None: nowhere to go.
+        """Return 'down', 'up' or '' for one reading. `growth_mib` is the memory for going up; None: no larger model.
 
-        To be called about once a second. After 'down' and 'up' the caller has changed the network.
+        Call it about once a second. After 'down' and 'up' the caller has changed the model by the next call.
         """
         if self._changing:
-            # opening a network takes seconds, in which nobody looked
+            # opening a model takes seconds without a reading
             self._changing, self._changed_s = False, now_s
         old_s = now_s - self._changed_s
         need = _need(reading, pressure_counts=old_s >= PRESSURE_FADES_S)
@@ -77,7 +76,7 @@ class MemoryWatch:
             self._calm_since_s = None
             if self._tight_since_s is None:
                 self._tight_since_s = now_s
-            # after a step up nothing more is given back: what is tight then stays so
+            # after a step up no more memory is freed: there is nothing to wait for
             settled = self._last == "up" or old_s >= self._settle_s
             if settled and (need.very or now_s - self._tight_since_s >= self._persist_s):
                 return self._down(now_s)
@@ -94,7 +93,7 @@ class MemoryWatch:
     def _down(self, now_s: float) -> str:
         if self._last_up_s is not None:
             if now_s - self._last_up_s < self._calm.wait_s:
-                # going up was too soon: wait twice as long before it is tried again
+                # going up was too soon: wait twice as long before the next try
                 self._calm.double()
             else:
                 self._calm.reset()
@@ -127,7 +126,7 @@ def _need(reading: MemoryReading, *, pressure_counts: bool) -> _Need:
 
 
 def _has_room(reading: MemoryReading, growth_mib: float) -> bool:
-    """Whether the larger network would leave twice as much as counts as tight."""
+    """Return True if the larger model would leave at least twice the limit for tight memory."""
     available, headroom = reading.available_mib, reading.cgroup_headroom_mib
     return (available is None or available - growth_mib >= 2 * _floor_mib(reading)) and (
         headroom is None or headroom - growth_mib >= 2 * _group_floor_mib(reading)

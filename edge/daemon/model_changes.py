@@ -1,4 +1,4 @@
-"""Another model while it runs: a smaller or a larger one by the memory, or a better one that was fetched."""
+"""Change of the model while edge runs: to a smaller or larger one by the memory, or to a better fetched one."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ModelChanges:
-    """Tells once a turn whether another model is to run, and brings it in."""
+    """Decides once a turn whether another model should run, and swaps it in."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class ModelChanges:
         *,
         fetch: bool,
     ) -> None:
-        """With `fetch`, and where the settings allow it, a Raspberry Pi with a camera fetches the best model for it."""
+        """Start to watch. With `fetch`, and if the settings allow it, a Pi with a camera fetches its best model."""
         self._equipment = equipment
         self._reporter = reporter
         self._notices = notices
@@ -34,12 +34,12 @@ class ModelChanges:
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew with what is open now; a better model is looked for again where the selector is another."""
+        """Start again with the equipment that is open now; a new selector starts a new search for a better model."""
         equipment = self._equipment
         selector, settings = equipment.selector, equipment.settings.model
         self._memory = MemoryMonitor(selector, enabled=settings.step_down)
         self.wanted = False
-        """Whether another model is to run: then `change` is to be called."""
+        """True if another model should run: then call `change`."""
         fetch = self._fetch and settings.fetch and selector.machine.is_raspberry_pi and equipment.camera.live
         if self._upgrade is not None and (not fetch or self._upgrade.selector is not selector):
             self._upgrade.close()
@@ -51,38 +51,38 @@ class ModelChanges:
             self._upgrade = Upgrade(selector, settings.engine)
 
     def look(self, now_s: float) -> None:
-        """See whether another model is `wanted`; to be called in each turn of the loop."""
+        """Update `wanted`; call it in each turn of the loop."""
         self.wanted = self._memory.look(now_s)
-        if self._upgrade is not None and self._summary.frames > 1:  # first it is ready
+        if self._upgrade is not None and self._summary.frames > 1:  # READY comes first
             self._upgrade.look(now_s)
             self.wanted |= self._ready_upgrade() is not None
 
     def change(self) -> bool:
-        """Take the better model, or what the memory allows; return whether it was the better one.
+        """Take the better model, or the one that the memory allows; return True if it was the better one.
 
-        Raises NoModelFits when there is none any more.
+        Raises NoModelFits if no model fits any more.
         """
         self.wanted = False
         if upgrade := self._ready_upgrade():
             self._take(upgrade)
             return True
         if self._upgrade is not None:
-            self._upgrade.close()  # the memory is not for two
+            self._upgrade.close()  # the memory does not hold two models
         self._step(down=self._memory.wanted == "down")
         return False
 
     def close(self) -> None:
-        """Give up what is being fetched or loaded. May be called twice."""
+        """Stop fetching or loading. May be called twice."""
         if self._upgrade is not None:
             self._upgrade.close()
 
     def end_children(self) -> None:
-        """End the processes, at once and from any thread."""
+        """End the processes at once; may be called from any thread."""
         if self._upgrade is not None:
             self._upgrade.end_child()
 
     def _ready_upgrade(self) -> "Upgrade | None":
-        # words that are being said may end: another voice would not know what became of them
+        # let words end that are being spoken: a new voice would not know their outcome
         if self._memory.wanted == "down" or self._summary.in_the_air:
             return None
         return self._upgrade if self._upgrade is not None and self._upgrade.is_ready else None

@@ -1,4 +1,4 @@
-"""What the daemon watches over beside its work: memory, heat, a picture that stands still. Each looks once a turn."""
+"""Monitors of memory, heat and a frozen picture. The loop calls each once a turn."""
 
 from edge.announce.notices import HOT, Notices
 from edge.cameras import PausableCamera
@@ -11,7 +11,7 @@ from edge.vision.visibility import Visibility
 
 
 class MemoryMonitor:
-    """Looks once a second whether memory is tight, and asks the loop for another network."""
+    """Checks once a second whether memory is tight, and asks the loop for another model."""
 
     EVERY_S = 1.0
 
@@ -21,11 +21,11 @@ class MemoryMonitor:
         self._watch = MemoryWatch()
         self._last_s = 0.0
         self.wanted = ""
-        """down or up, once `look` has returned True."""
+        """'down' or 'up', after `look` has returned True."""
         self.reason = ""
 
     def look(self, now_s: float) -> bool:
-        """Whether another network should look from now on; to be called in each turn of the loop."""
+        """Return True if another model should run from now on; call it in each turn of the loop."""
         if not self._enabled or now_s - self._last_s < self.EVERY_S:
             return False
         self._last_s = now_s
@@ -36,7 +36,7 @@ class MemoryMonitor:
 
 
 class HeatMonitor:
-    """Looks now and then whether the board is hot; frames then come ever more seldom until it is cool again."""
+    """Checks every 5 s whether the board is hot. While it is, the time between frames grows until it is cool again."""
 
     EVERY_S = 5.0
 
@@ -47,7 +47,7 @@ class HeatMonitor:
         self._last_s = 0.0
 
     def look(self, now_s: float) -> None:
-        """To be called in each turn of the loop."""
+        """Take a reading if one is due; call it in each turn of the loop."""
         if now_s - self._last_s < self.EVERY_S:
             return
         self._last_s = now_s
@@ -56,12 +56,12 @@ class HeatMonitor:
             self._notices.set("heat", HOT if hot else "")
 
     def interval_s(self, timing: Timing) -> float:
-        """How far frames that take so long are to be apart, so that the board rests."""
+        """Return the time between frames of this duration that gives the board its rest; 0.0 while it is cool."""
         return (1 + self._watch.rest) * (timing.preprocess_s + timing.inference_s) if self._watch.rest else 0.0
 
 
 class FreezeMonitor:
-    """Opens a camera anew whose picture does not move any more: at once, and then ever more seldom."""
+    """Reopens a camera whose picture is frozen: at once, then with growing delays."""
 
     FIRST_S, LONGEST_S = 60.0, 3600.0
 
@@ -72,7 +72,7 @@ class FreezeMonitor:
         self._backoff = Backoff(self.FIRST_S, self.LONGEST_S)
 
     def look(self, now_s: float) -> None:
-        """To be called in each turn of the loop."""
+        """Reopen the camera if it is frozen and a try is due; call it in each turn of the loop."""
         if now_s < self._next_s:
             return
         if self._visibility.fault is Condition.FROZEN:

@@ -1,4 +1,4 @@
-"""Telling people (lines), programs (events) and systemd (status) what happens."""
+"""Reports for people (log lines), programs (events) and systemd (status)."""
 
 import logging
 import time
@@ -34,12 +34,12 @@ class _Counts(NamedTuple):
 
 
 class Reporter:
-    """Tells people (lines), programs (events) and systemd (status) what happens; changes, not iterations."""
+    """Reports to people (log lines), programs (events) and systemd (status): changes, not iterations."""
 
     STATUS_EVERY_S, SUMMARY_EVERY_S = 10.0, 600.0
 
     def __init__(self, events: Events, summary: pipeline.Summary, *, frame_events: bool) -> None:
-        """`summary` is the loop's: it has all counts. With `frame_events` each frame is an event."""
+        """Report with the loop's `summary`, which has all counts. With `frame_events` each frame is an event."""
         self._events = events
         self._summary = summary
         self._frame_events = frame_events
@@ -48,21 +48,21 @@ class Reporter:
         self._ready = self._told_ready = False
         self._stopped = False
         self._problem = ""
-        """Of the sound, as it was told last."""
+        """The problem with the sound that was reported last."""
         self._fault: Condition | None = None
-        """Why nothing can be seen, as it was told last."""
+        """The visibility fault that was reported last."""
         self._status = self._rate = ""
         self._rated_s, self._frames_rated = 0.0, 0
-        """When the frames' rate was found last, and after how many of them."""
+        """Time of the last frame rate, and the number of frames then."""
         self._counted_s, self._counts = 0.0, _Counts()
-        """When the counts were told last, and what they were."""
+        """Time at which the counts were reported last, and the counts then."""
 
     def ready_with(self, classifier: Classifier, speaker: Speaker) -> None:
-        """The stages are open, or opened anew; the first classified frame of all makes it ready."""
+        """Take the stages that are open now. The daemon is ready with its first classified frame."""
         self._classifier, self._speaker = classifier, speaker
 
     def model_changed(self, before: tuple[str, str], now: tuple[str, str], why: str) -> None:
-        """Another network looks from here on, or the same with another engine: each with what runs it."""
+        """Report that another model runs now, or the same with another engine: `before`, `now` are (model, engine)."""
         if before[0] == now[0]:
             line = f"Now {now[1]} runs {now[0]} instead of {before[1]}: {why}."
         else:
@@ -71,19 +71,19 @@ class Reporter:
         self._events.emit("model_changed", before=before[0], model=now[0], engine=now[1], reason=why)
 
     def camera_lost(self, why: str) -> None:
-        """A live camera gives nothing any more; it is opened again and again."""
+        """Report that a live camera gives no frames any more; it is reopened again and again."""
         line = f"{why} (it is tried again until it works)"
         _log.warning(line, extra={"event": "camera_lost", "reason": why})
         self._events.emit("camera_lost", reason=why)
 
     def camera_back(self, description: str) -> None:
-        """It gives frames again."""
+        """Report that the camera gives frames again."""
         _log.info(f"Camera: {description} is back.", extra={"event": "camera_back", "camera": description})
         self._events.emit("camera_back", camera=description)
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Meanwhile the settings are read anew (sd_notify(3), RELOADING)."""
+        """Tell systemd that the settings are being reread inside the block (sd_notify(3), RELOADING)."""
         if not self._told_ready:
             yield
             return
@@ -94,36 +94,36 @@ class Reporter:
             notify("READY=1")
 
     def reloaded(self, *, restart_needed: bool) -> None:
-        """Other settings hold."""
+        """Report that the new settings are in effect."""
         later = " What changed in [service] holds from the next start on." if restart_needed else ""
         _log.info(f"The settings were read anew.{later}", extra={"event": "reloaded"})
         self._events.emit("reloaded")
 
     def reload_refused(self, faults: str) -> None:
-        """The settings, read anew, cannot be used; a line for each fault."""
+        """Report that the reread settings cannot be used, with a line for each fault."""
         for fault in faults.splitlines():
             _log.error(f"The settings stay as they were: {fault}", extra={"event": "reload_refused", "reason": fault})
         self._events.emit("reload_refused", reason=faults)
 
     def paused(self, paused: bool) -> None:
-        """The camera was closed or opened on request."""
+        """Report that the camera was closed or opened on request."""
         name = "paused" if paused else "resumed"
         line = "The camera is closed, as was asked for." if paused else "The camera is open again."
         _log.info(line, extra={"event": name})
         self._events.emit(name)
 
     def snapshot_taken(self) -> None:
-        """Somebody has asked for a picture, and gets it."""
+        """Report that a snapshot was requested and given."""
         _log.info("A snapshot was asked for, and given.", extra={"event": "snapshot"})
         self._events.emit("snapshot")
 
     def notified(self, notice: Announcement) -> None:
-        """The daemon has begun to say something of itself."""
+        """Report that the daemon has begun to say something about itself."""
         _log.info(notice.text, extra={"event": "notice"})
         self._events.emit("notice", text=notice.text)
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
-        """Each frame: an event if asked for; READY with the first; systemd's status now and then."""
+        """Report a frame: READY with the first; an event for each if the settings ask for it."""
         assert self._classifier
         assert self._speaker
         if not self._ready:
@@ -153,12 +153,12 @@ class Reporter:
             )
 
     def turn(self, camera: str, *, paused: bool, now_s: float) -> None:
-        """Once a turn of the loop: systemd's status when it has changed or grown old; now and then the counts."""
+        """Update systemd's status if it has changed or is old, and log the counts now and then; call it once a turn."""
         fault = sentence_of(self._summary.sight_fault)
         state = "paused, the camera is closed" if paused else fault.rstrip(".") or f"looks through {camera}"
         self._tell_status(state, now_s)
         if paused:
-            self._tell_ready()  # as it was told to be
+            self._tell_ready()  # paused on request: this is the wanted state
         if now_s - self._counted_s >= self.SUMMARY_EVERY_S:
             self._tell_counts(state, now_s)
 
@@ -194,7 +194,7 @@ class Reporter:
             notify("READY=1")
 
     def announced(self, announcement: Announcement, frame: Frame) -> None:
-        """The line for each thing recognised."""
+        """Report a recognised thing, with a log line and an event."""
         assert self._classifier
         what = {
             "label": announcement.label,
@@ -214,14 +214,14 @@ class Reporter:
         )
 
     def spoken(self, outcome: Outcome) -> None:
-        """What became of it; a person reads of a problem once, and of its end."""
+        """Report the result of an announcement: an event for each, a log line only when a problem begins or ends."""
         self._events.emit("spoken", text=outcome.announcement.text, heard=outcome.heard, reason=outcome.reason or None)
         if outcome.reason in (INTERRUPTED, TOO_LATE):
-            return  # as was wanted
+            return  # this is intended
         self._hear(self._summary.speech_problem or ("" if outcome.delivered else outcome.reason))
 
     def audible(self, problem: str) -> None:
-        """Nothing can be heard for now, for this reason; or, when it is empty, something can again."""
+        """Report why there is no sound now; an empty `problem`: there is sound again."""
         self._events.emit("sound", problem=problem or None)
         self._hear(problem)
 
@@ -233,7 +233,7 @@ class Reporter:
             self._problem = problem
 
     def sees(self, fault: Condition | None, note: Condition | None) -> None:
-        """Nothing can be seen for now, for this reason; or, when it is None, something can again, but with a note."""
+        """Report why the camera sees nothing now; `fault` None: it sees again, perhaps with a `note`."""
         problem, hint = sentence_of(fault), sentence_of(note)
         self._events.emit("sight", problem=problem or None, note=hint or None)
         if fault == self._fault:
@@ -246,10 +246,10 @@ class Reporter:
         level = logging.WARNING if fault or note else logging.INFO
         _log.log(level, line, extra={"event": "sight", "problem": problem or None, "note": hint or None})
         if fault:
-            self._tell_ready()  # the wait for a camera is announced: more cannot be done
+            self._tell_ready()  # the wait for a camera is announced: nothing more can be done
 
     def missed(self, missed: Missed) -> None:
-        """Something was recognised in the quiet."""
+        """Report a thing that was recognised during silence."""
         self._events.emit(
             "missed",
             label=missed.label,
@@ -259,7 +259,7 @@ class Reporter:
         )
 
     def stopped(self) -> None:
-        """The end, told once, whether it was reached in peace or by force."""
+        """Report the end once, whether it is orderly or forced."""
         if self._stopped:
             return
         self._stopped = True

@@ -1,4 +1,4 @@
-"""Carries between the control state, where people ask, and the loop, where it is done."""
+"""The link between the control state, which holds the requests, and the loop, which carries them out."""
 
 import os
 from typing import Any
@@ -17,7 +17,7 @@ from edge.vision.visibility import Visibility
 
 
 class RequestHandler:
-    """Does once a turn of the loop what was asked for, and answers how things are."""
+    """Carries out the requests once a turn of the loop, and answers with the status."""
 
     def __init__(
         self,
@@ -33,16 +33,16 @@ class RequestHandler:
         self._reporter = reporter
         self._summary = summary
         self._looked = ""
-        """What was said last of what is in view."""
+        """The last answer to `edge look` that was spoken."""
 
     def know(self, stages: pipeline.Stages, selector: ModelSelector) -> None:
-        """Take other stages, and what their model can name."""
+        """Take other stages, and the labels of their model."""
         labels = selector.labels
         self._control_state.know(lambda: self._announcer.names(labels))
         self._control_state.show(lambda: self._status(stages), self._present)
 
     def attend(self, stages: pipeline.Stages, frame: Frame | None) -> None:
-        """Do what was asked for."""
+        """Carry out the requests; call it once a turn."""
         self._control_state.tidy()
         if frame is not None and self._control_state.wants_snapshot():
             self._control_state.give_snapshot(jpeg(frame.pixels))
@@ -53,7 +53,7 @@ class RequestHandler:
             self._say_what_is_in_view(stages)
 
     def shut_or_open(self, camera: PausableCamera, visibility: Visibility, notices: Notices) -> bool:
-        """Close the camera while that is wanted, and return whether that has changed. To be called once a turn, too."""
+        """Close the camera while that is requested; return True if that has changed. Call it once a turn, too."""
         paused = self._control_state.paused
         changed = paused != camera.paused
         if changed:
@@ -61,13 +61,13 @@ class RequestHandler:
             self._reporter.paused(paused)
         notices.set("shutter", PAUSED if paused else "", RESUMED)
         if paused:
-            visibility.begin_anew()  # that nothing is seen is no fault now
+            visibility.begin_anew()  # seeing nothing is no fault now
         return changed
 
     def _say_what_is_in_view(self, stages: pipeline.Stages) -> None:
         now = pipeline.moment()
         looked = self._look()
-        # who asks again while it is being said hears it anyway
+        # if it is being said already, a second request needs no second answer
         if self._summary.in_the_air and looked.text == self._looked:
             return
         if pipeline.say(stages, self._summary, looked, now.s, now):
@@ -77,10 +77,10 @@ class RequestHandler:
     def _look(self) -> Announcement:
         return self._announcer.look(pipeline.moment(), sentence_of(self._summary.sight_fault))
 
-    # asked for by the socket's thread, while the loop goes on: each reads what is replaced as a whole
+    # called by the socket's thread while the loop runs: they read only values that are replaced as a whole
 
     def _status(self, stages: pipeline.Stages) -> dict[str, Any]:
-        """How things are now."""
+        """Return the current status."""
         summary, looked = self._summary, self._look()
         return {
             "version": __version__,
@@ -102,6 +102,6 @@ class RequestHandler:
         }
 
     def _present(self) -> dict[str, Any]:
-        """What would be said of what is in view."""
+        """Return what would be said about the current view."""
         looked = self._look()
         return {"text": looked.text, "label": looked.label or None, "probability": round(looked.probability, 4)}

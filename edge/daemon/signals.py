@@ -1,6 +1,6 @@
-"""Signals become an end: at once while things are opened, tidily from the loop, by force where nothing answers.
+"""Signal handling: a signal ends edge at once during startup, in order from the loop, by force if that hangs.
 
-Or, of SIGHUP to a daemon, a wish to read the settings anew.
+SIGHUP makes a daemon without a terminal reread its settings.
 """
 
 import os
@@ -16,17 +16,17 @@ from edge.errors import EX_OK
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 TIDY_S = 1.2
-"""How long a signal leaves the loop to end by itself."""
+"""How long the loop may take to end by itself after a signal."""
 FAREWELL_S = 0.5
-"""And then for killing children and last words: together less than the 2 s that are promised."""
+"""Time after that for killing children and the last report: together less than the 2 s that are promised."""
 
 
 class StopRequested(BaseException):
-    """A signal came while the stages were being opened. Like KeyboardInterrupt it is no error."""
+    """A signal during the opening of the stages. Like KeyboardInterrupt it is no error."""
 
 
 def has_terminal() -> bool:
-    """Whether this process would be told by SIGHUP that its terminal is gone."""
+    """Return True if this process has a terminal: SIGHUP then means that the terminal is gone."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -35,35 +35,35 @@ def has_terminal() -> bool:
 
 
 class Signals:
-    """Turns SIGTERM and SIGINT into an end within 2 s, also while a C call runs; and SIGHUP where there is a terminal.
+    """Turns SIGTERM, SIGINT and, with a terminal, SIGHUP into an end within 2 s, even while a C call runs.
 
-    Without one nobody is gone: then SIGHUP means, as for any daemon, that the settings are to be read anew. Where it
-    was ignored from the start (nohup) it stays so.
+    Without a terminal SIGHUP means, as for any daemon, that the settings should be read again. If it was ignored from
+    the start (nohup), it stays ignored.
 
-    Python runs signal handlers between two of its own instructions, so a long C call would hold them up. The wakeup
-    file descriptor is written at once, and a thread of ours reads it: if the loop does not end in time, the thread
-    closes what has children and leaves.
+    Python runs signal handlers between two Python instructions, so a long C call would delay them. The wakeup file
+    descriptor is written at once, and a thread reads it: if the loop does not end in time, the thread closes the parts
+    that have children and exits.
     """
 
     def __init__(self, last_words: Callable[[], None]) -> None:
-        """`last_words` is called before leaving by force."""
+        """Prepare. `last_words` is called before a forced exit."""
         self._last_words = last_words
         self._forced: list[Callable[[], None]] = []
         self._at_once = False
-        # no Event: its lock is no place for a handler, which may interrupt itself
+        # not an Event: a handler may interrupt itself, and would then wait for the Event's lock
         self._stopping = False
         self._finished = threading.Event()
         self.reload_is_wanted = False
-        """Whether somebody has asked to read the settings anew; whoever does it sets it back before."""
+        """True if a signal has asked to reread the settings; the caller resets it before it does so."""
         self._stop_signals = (*STOP_SIGNALS, signal.SIGHUP) if has_terminal() else STOP_SIGNALS
 
     def stopping(self) -> bool:
-        """Whether somebody wants the daemon to end."""
+        """Return True if a signal has asked the daemon to end."""
         return self._stopping
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let a signal raise StopRequested: opening the stages takes seconds, and none of it is worth finishing."""
+        """Let a signal raise StopRequested in the block: opening the stages takes seconds and need not be finished."""
         self._at_once = True
         try:
             yield
@@ -73,7 +73,7 @@ class Signals:
             raise StopRequested
 
     def on_force(self, close: Callable[[], None]) -> None:
-        """Have `close` called before leaving by force, from another thread."""
+        """Register `close` to be called from another thread before a forced exit."""
         self._forced.append(close)
 
     def __enter__(self) -> Self:
@@ -98,13 +98,13 @@ class Signals:
         self._reader.close()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        """The thread does the rest, or sees to it that it is done."""
+        """Note the signal; the thread makes sure that the process ends."""
         if number not in self._stop_signals:
             self.reload_is_wanted = True
             return
         self._stopping = True
-        # whoever asks again while it ends already must not kill it after all; and while another thread keeps this one
-        # waiting, a signal that is sent again and again would interrupt its own handler until there is no stack left
+        # a second signal during the end must not kill the process; and while another thread keeps this one waiting, a
+        # signal that is sent again and again would interrupt its own handler until the stack is full
         for one in self._stop_signals:
             signal.signal(one, signal.SIG_IGN)
         if number == signal.SIGINT and os.isatty(2):
@@ -122,7 +122,7 @@ class Signals:
         self._stopping = True
         if self._finished.wait(TIDY_S):
             return
-        # in a thread again: whoever reads what we print may be stuck too
+        # in another thread: the reader of our output may hang too
         farewell = threading.Thread(target=self._farewell, daemon=True)
         farewell.start()
         farewell.join(FAREWELL_S)

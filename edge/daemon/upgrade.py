@@ -1,7 +1,7 @@
-"""A better network is fetched, and opened, while edge looks with what is there.
+"""Fetching and opening a better model while the current one keeps running.
 
-It is fetched, converted and tried in a child of its own; opened beside the one that runs, in a thread; and handed over
-between two frames. Whatever goes wrong on the way is told once, and what runs goes on.
+It is fetched, converted and tried in its own child process. A thread opens it beside the running one, and the loop
+takes it between two frames. A failure on the way is logged once, and the current model goes on.
 """
 
 import contextlib
@@ -22,27 +22,27 @@ from edge.worker import Reply, Worker, WorkerError
 _log = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 86400.0
-"""A day, over a line on which one network takes so long."""
+"""A day: on a slow line one model may take that long."""
 
 
 class Job(Protocol):
-    """What installs a network meanwhile."""
+    """The installation of a model in the background."""
 
     def poll(self) -> Reply | None:
-        """Return its end, once it has come."""
+        """Return its final reply; None until then."""
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield what it has had to say since the last call: ("tell" or "show", line)."""
+        """Yield its messages since the last call: ("tell" or "show", line)."""
 
     def close(self) -> None:
-        """End it, at once. May be called twice, and from any thread."""
+        """End it at once. May be called twice, and from any thread."""
 
 
 class FetchJob:
-    """A child that fetches a network of the catalogue into the user's store (installer/install.py)."""
+    """A child that fetches a model of the catalogue into the user's store (installer/install.py)."""
 
     def __init__(self, name: str, engine: str) -> None:
-        """Start it. Raises WorkerError."""
+        """Start the child. Raises WorkerError."""
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
         self._unread = b""
@@ -60,11 +60,11 @@ class FetchJob:
         self._worker.ask({"name": name, "store": str(default_store()), "engine": engine}, TIMEOUT_S)
 
     def poll(self) -> Reply | None:
-        """Return its end, once it has come."""
+        """Return its final reply; None until then."""
         return self._worker.poll()
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield what it has had to say since the last call: ("tell" or "show", line)."""
+        """Yield its messages since the last call: ("tell" or "show", line)."""
         with contextlib.suppress(OSError):  # nothing new, or closed
             while chunk := os.read(self._read, 65536):
                 self._unread += chunk
@@ -74,7 +74,7 @@ class FetchJob:
                 yield from json.loads(line).items()
 
     def close(self) -> None:
-        """End it, at once; what has come so far is gone on with the next time."""
+        """End it at once; the next fetch continues from the bytes that have arrived."""
         self._worker.close()
         with contextlib.suppress(OSError):
             os.close(self._read)
@@ -82,7 +82,7 @@ class FetchJob:
 
 
 class Upgrade:
-    """Brings the network that would be the best here, one time. To be looked at once a turn of the loop."""
+    """Fetches the best model for this machine, once. Call `look` in each turn of the loop."""
 
     SHOW_EVERY_S = 10.0
 
@@ -92,7 +92,7 @@ class Upgrade:
         engine: str,
         start: Callable[[str, str], Job] = FetchJob,
     ) -> None:
-        """`engine` is [model] engine; `start` begins to install the network of that name."""
+        """Prepare. `engine` is [model] engine; `start` begins to install the model with the given name."""
         self.selector = selector
         self._engine = engine
         self._start = start
@@ -106,11 +106,11 @@ class Upgrade:
 
     @property
     def is_ready(self) -> bool:
-        """Whether `take` may be called."""
+        """True if `take` may be called."""
         return self._opened is not None and not self._closed
 
     def look(self, now_s: float) -> None:
-        """Do what can be done without waiting."""
+        """Do the next step, without waiting."""
         if self._closed:
             return
         if not self._begun:
@@ -123,16 +123,16 @@ class Upgrade:
                 _log.info(f"{self._fault}. {self.selector.name} goes on.")
 
     def take(self) -> None:
-        """Go over to the network that is ready."""
+        """Switch to the model that is ready."""
         assert self._opened
         self.selector.take(*self._opened)
         self._opened = None
 
     def close(self) -> None:
-        """Give up what is not ready yet, and wait until that is done. May be called twice."""
+        """Cancel the upgrade, and wait until it has ended. May be called twice."""
         self._closed = True
         self.end_child()
-        # in the middle of a vendor's call nobody can break it off, nor may the process end
+        # a vendor's call cannot be interrupted, and the process must not end in the middle of it
         if self._thread is not None:
             self._thread.join()
         if self._opened is not None:
@@ -140,7 +140,7 @@ class Upgrade:
             self._opened = None
 
     def end_child(self) -> None:
-        """End the child, from any thread."""
+        """End the child; may be called from any thread."""
         if self._job is not None:
             self._job.close()
 
@@ -184,5 +184,5 @@ class Upgrade:
         except ModelError as error:
             self._fault = str(error)
         except Exception as error:
-            # a bug here must not end what runs
+            # a bug here must not stop the running model
             self._fault = f"a bug: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""How the daemon's parts are joined to the stages of the loop, and joined anew while it runs."""
+"""Joins the daemon's parts to the stages of the loop, and joins them again when one is swapped."""
 
 import dataclasses
 import logging
@@ -31,7 +31,7 @@ _FALLBACK_SENTENCES = {Fallback.ANOTHER: ANOTHER, Fallback.SMALLER: SMALLER}
 
 @dataclass(frozen=True)
 class Parts:
-    """What lives as long as the daemon, whatever is exchanged in it."""
+    """The parts that live as long as the daemon, even when their contents are swapped."""
 
     reporter: Reporter
     summary: pipeline.Summary
@@ -43,10 +43,10 @@ class Parts:
 
 
 class Wiring:
-    """The stages as they are joined now, and whoever is asked between two frames."""
+    """The stages as they are joined now, and the parts that run between two frames."""
 
     def __init__(self, parts: Parts, *, every_frame: bool, fetch: bool) -> None:
-        """The equipment is open."""
+        """Join the parts; their equipment must be open."""
         equipment = parts.equipment
         self._parts = parts
         self._equipment = equipment
@@ -54,7 +54,7 @@ class Wiring:
         self._every_frame = every_frame
         self.watchdog = Watchdog()
         self._notices = Notices(equipment.settings.aloud)
-        self._notices.see(None, None)  # the first topic goes before the others
+        self._notices.see(None, None)  # the first topic takes precedence over the others
         self._heat = HeatMonitor(equipment.selector.machine, self._notices)
         self._requests = RequestHandler(
             parts.control_state, parts.announcer, parts.schedule, parts.reporter, parts.summary
@@ -64,9 +64,9 @@ class Wiring:
         self._join()
 
     def _join(self) -> None:
-        """Join what is open now."""
+        """Join the parts that are open now."""
         equipment = self._equipment
-        # with --every-frame each is classified indeed
+        # with --every-frame every frame is classified, even in a still scene
         self._parts.motion.longest_s = 0.0 if self._every_frame else equipment.settings.model.still_s
         self._parts.motion.reset()
         self._freeze = FreezeMonitor(equipment.camera, self._visibility)
@@ -83,7 +83,7 @@ class Wiring:
         self._know_the_model()
 
     def _know_the_model(self) -> None:
-        """Tell whoever must know which model looks now."""
+        """Pass the current model to the announcer, the reporter and the request handler."""
         equipment = self._equipment
         self._parts.announcer.knowledge = Knowledge(
             equipment.selector.background,
@@ -95,15 +95,15 @@ class Wiring:
         self._requests.know(self.stages, equipment.selector)
 
     def close(self) -> None:
-        """Give up what is being fetched or loaded."""
+        """Stop fetching or loading a model."""
         self._models.close()
 
     def end_children(self) -> None:
-        """End the processes, at once and from any thread."""
+        """End the processes at once; may be called from any thread."""
         self._models.end_children()
 
     def between_frames(self, now_s: float, frame: Frame | None) -> bool:
-        """Control, health and watchdog, once a turn of the loop; True asks for another model."""
+        """Run control, health and watchdog, once a turn of the loop; return True if another model should run."""
         camera = self._equipment.camera
         if frame is not None and self._parts.summary.frames == 1:
             self._notices.once("ready", READY)
@@ -120,7 +120,7 @@ class Wiring:
         return self._models.wanted
 
     def interval_s(self) -> float:
-        """How far frames are to be apart."""
+        """Return the shortest time between two frames."""
         if self._every_frame:
             return 0.0
         most_hz = self._equipment.settings.camera.max_fps
@@ -128,11 +128,11 @@ class Wiring:
 
     @property
     def wants_other_model(self) -> bool:
-        """Whether another model is to run: then `change_model` is to be called."""
+        """True if another model should run: then call `change_model`."""
         return self._models.wanted
 
     def change_model(self) -> None:
-        """Take the better model, or what the memory allows. Raises NoModelFits when there is none any more."""
+        """Take the better model, or the one that the memory allows. Raises NoModelFits if none fits any more."""
         if self._models.change():
             self._models.renew()
             self._join()
@@ -141,9 +141,9 @@ class Wiring:
             self._know_the_model()
 
     def reload(self, reread: Callable[[], Settings] | None) -> None:
-        """Read the settings anew and live by them; bad ones change nothing, and are told.
+        """Reread the settings and apply them; bad ones change nothing, and are reported.
 
-        Raises EdgeError when they could not be used, and what was used before cannot be had back either.
+        Raises EdgeError if they cannot be used and the old state cannot be restored either.
         """
         equipment, reporter = self._equipment, self._reporter
         old, camera, selector = equipment.settings, equipment.camera, equipment.selector
@@ -172,12 +172,12 @@ class Wiring:
         self._join()
 
     def _announce_fallback(self) -> None:
-        """Have it said where another model runs than would be wanted."""
+        """Announce a fallback model, if one runs."""
         if fallback := self._equipment.selector.fallback:
             self._notices.once("model", _FALLBACK_SENTENCES[fallback])
 
 
 def look_anew(announcer: Announcer, motion: MotionDetector) -> None:
-    """Believe nothing of before: nobody knows what went by while nobody looked."""
+    """Forget what was seen before: the scene may have changed while the camera was away."""
     announcer.forget()
     motion.reset()

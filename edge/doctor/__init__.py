@@ -19,7 +19,7 @@ __all__ = ["Finding", "Grade", "examine", "examine_before_use", "examine_system"
 
 
 def examine_system(machine: Machine | None = None) -> Iterator[Finding]:
-    """What can be looked at without settings."""
+    """Yield the findings of the checks that need no settings."""
     machine = machine or Machine()
     yield from _bounded("packages", check_packages(on_a_pi=machine.is_raspberry_pi))
     yield from _bounded("service", check_service())
@@ -28,7 +28,10 @@ def examine_system(machine: Machine | None = None) -> Iterator[Finding]:
 
 
 def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: bool) -> Iterator[Finding]:
-    """What depends on the settings. `running` is the status of an edge that runs here; `speak`: be audible."""
+    """Yield the findings that depend on the settings.
+
+    `running` is the status of an edge that runs here. With `speak` a sentence is spoken.
+    """
     stores = store_folders()
     yield from _bounded("disk", check_disk([state_file().parent, *stores]))
     yield check_clock(settings.announce.quiet_hours)
@@ -38,9 +41,9 @@ def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: boo
 
 
 def examine_before_use(settings: Settings) -> Iterator[Finding]:
-    """What can be told of an edge that is to take another's place, while that one has camera, card and memory.
+    """Yield the findings about a release that will replace a running one, which still has camera, card and memory.
 
-    The demo network is small, and tells whether the engine computes here at all.
+    The demo model is small, and shows whether the engine computes here at all.
     """
     stores = store_folders()
     yield from _bounded("packages", check_packages(on_a_pi=Machine().is_raspberry_pi))
@@ -50,7 +53,7 @@ def examine_before_use(settings: Settings) -> Iterator[Finding]:
 
 
 def _bounded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """A check that goes wrong itself is a finding, and no end of the others."""
+    """Yield the findings of a check; if the check itself fails, yield that as a finding, so that the others go on."""
     try:
         yield from findings
     except Exception as error:

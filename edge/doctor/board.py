@@ -1,4 +1,4 @@
-"""The board: power, heat, memory's control group, disk and clock."""
+"""Checks of the board: power, heat, memory control group, disk and clock."""
 
 import os
 import shutil
@@ -12,18 +12,18 @@ from edge.host.installation import edge_command
 from edge.host.machine import Machine
 
 LITTLE_MIB = 200
-"""A disk with less is nearly full: no network fits any more."""
+"""A disk with less free space (MiB) is nearly full: no model fits any more."""
 _NOW = {
     0: ("the voltage is too low", "use the power supply that is made for this board, and a short cable"),
     1: ("the processor's frequency is capped", "see to the power supply and the cooling"),
     2: ("the processor is throttled", "see to the power supply and the cooling"),
     3: ("the soft limit of the temperature is reached", "give it air, or a heat sink"),
 }
-"""Bits of get_throttled; 16 higher is the same since the board was started (raspberrypi.com, "vcgencmd")."""
+"""Bits of get_throttled; 16 bits higher means the same since the board was started (raspberrypi.com, "vcgencmd")."""
 
 
 def check_power(machine: Machine) -> Iterator[Finding]:
-    """Throttling, voltage and temperature."""
+    """Check throttling, voltage and temperature."""
     temperature = machine.temperature_c()
     heat = "" if temperature is None else f"{temperature:.0f} °C"
     if temperature is not None and temperature >= HOT_C:
@@ -36,7 +36,7 @@ def check_power(machine: Machine) -> Iterator[Finding]:
     if flags is None and told is None:
         yield warning("power", "the firmware does not tell whether the voltage is too low")
         return
-    # the two may differ, and each may have seen what the other has not (raspberrypi/linux issue 2367)
+    # the two may differ, and each may have seen something that the other has not (raspberrypi/linux issue 2367)
     both = (flags or 0) | (told or 0)
     fine = True
     for bit, (what, advice) in _NOW.items():
@@ -51,7 +51,7 @@ def check_power(machine: Machine) -> Iterator[Finding]:
 
 
 def check_memory_group(root: Path = Path("/"), *, on_a_pi: bool) -> Finding:
-    """Whether systemd can bound the service's memory."""
+    """Check whether systemd can limit the service's memory."""
     try:
         controllers = (root / "sys/fs/cgroup/cgroup.controllers").read_text().split()
     except OSError:
@@ -68,7 +68,7 @@ def check_memory_group(root: Path = Path("/"), *, on_a_pi: bool) -> Finding:
 
 
 def check_disk(folders: Iterable[Path]) -> Iterator[Finding]:
-    """Whether there is room where edge keeps what it keeps, and whether it may write there."""
+    """Check whether the folders have free space, and whether edge may write there."""
     seen: set[int] = set()
     for folder in folders:
         place = next((one for one in (folder, *folder.parents) if one.exists()), Path("/"))
@@ -91,7 +91,7 @@ def check_disk(folders: Iterable[Path]) -> Iterator[Finding]:
 
 
 def check_clock(quiet_hours: str, root: Path = Path("/")) -> Finding:
-    """Whether the clock was set by the network: a Pi has none that runs while it is off."""
+    """Check whether the clock was set over the internet (NTP): a Pi has no clock that runs while it is off."""
     if (root / "run/systemd/timesync/synchronized").exists() or _is_synchronized():
         return good("clock", "set by the network")
     text = "not known to be set by the network"

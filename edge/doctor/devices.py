@@ -1,4 +1,4 @@
-"""The camera and the sound card, tried as the daemon would use them."""
+"""Checks of the camera and the sound card, used as the daemon uses them."""
 
 import dataclasses
 import re
@@ -23,19 +23,19 @@ from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import fault as why_nothing_is_seen
 
 LOOK_S = 3.0
-"""For how long frames are counted."""
+"""How long frames are counted."""
 SENTENCE = "This is edge. If you hear this, the sound works."
 _COLOURED = 20.0
-"""A mean that is so far (of 255) from grey has a colour."""
+"""Least difference between the channels' means (of 255) for a colour; below it is grey."""
 
 
 def check_camera(settings: CameraSettings, running: Mapping[str, Any] | None) -> Iterator[Finding]:
-    """Frames, how many, how bright, and in which colours; or what the `running` edge, which has the camera, says."""
+    """Check frames, frame rate, brightness and colour; if an edge is `running`, it has the camera: use its status."""
     if running is not None:
         yield _of_the_running(running)
         return
     try:
-        # whoever asks now wants to know now
+        # the user waits for an answer: do not wait for a camera
         camera = open_lasting(dataclasses.replace(settings, wait=False))
     except CameraError as error:
         yield fault("camera", str(error))
@@ -54,7 +54,7 @@ def check_camera(settings: CameraSettings, running: Mapping[str, Any] | None) ->
     finally:
         camera.close()
     if not camera.live and settings.source == "auto":
-        # the service waits for one, and says nothing until then
+        # the service waits for a camera, and says nothing until then
         found = fault if settings.wait else warning
         yield found("camera", "no camera was found", "plug in a CSI or USB camera; or choose [camera] source")
         if settings.wait:
@@ -99,7 +99,7 @@ def _judge(frames: list[Frame], description: str, *, live: bool) -> Iterator[Fin
 
 
 def _colour(pixels: Pixels) -> str:
-    """What colour the middle of a picture has, roughly."""
+    """Return the rough colour of the middle of a picture."""
     height, width = pixels.shape[:2]
     middle = pixels[height * 3 // 8 : height * 5 // 8 + 1, width * 3 // 8 : width * 5 // 8 + 1]
     means = middle.reshape(-1, 3).mean(axis=0)
@@ -114,7 +114,7 @@ def _colour(pixels: Pixels) -> str:
 
 
 def check_sound(settings: SpeechSettings, *, speak: bool) -> Iterator[Finding]:
-    """The voice, the card, its volume; and whether it can be heard, where one wants to hear it."""
+    """Check the voice, the card and its volume; with `speak`, speak a test sentence too."""
     if settings.driver == "log":
         yield good("sound", 'what would be said is printed: [speech] driver = "log"')
         return
@@ -144,7 +144,7 @@ def check_sound(settings: SpeechSettings, *, speak: bool) -> Iterator[Finding]:
 
 
 def _volume(settings: SpeechSettings) -> Iterator[Finding]:
-    """The mixer's controls of the card that is used."""
+    """Check the mixer controls of the card in use."""
     amixer = shutil.which("amixer")
     device = re.search(r"CARD=([^,]+)", " ".join(player("aplay", settings.device)))
     if amixer is None or not find_cards():
@@ -159,7 +159,7 @@ def _volume(settings: SpeechSettings) -> Iterator[Finding]:
 
 
 def quiet_controls(scontents: str) -> list[str]:
-    """The playback controls, as `amixer scontents` lists them, by which nothing can be heard."""
+    """Return the playback controls in the output of `amixer scontents` that are off or at 0 %."""
     quiet = []
     for block in re.split(r"(?m)^(?=Simple mixer control )", scontents):
         name = re.match(r"Simple mixer control '([^']*)'", block)

@@ -1,30 +1,30 @@
-"""What a check finds."""
+"""The finding of a check."""
 
 import enum
 from dataclasses import dataclass
 
 
 class Grade(enum.Enum):
-    """How bad it is."""
+    """The grade of a finding."""
 
     GOOD = "good"
     WARNING = "warning"
-    """edge works, but not as one might expect."""
+    """edge works, but not as you might expect."""
     FAULT = "fault"
-    """edge does not work, or not for long."""
+    """edge does not work, or will fail soon."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
-    """What was looked at: 'camera'."""
+    """The thing that was checked, such as 'camera'."""
     grade: Grade
     text: str
-    """What was found, in a line."""
+    """The result, in one line."""
     advice: str = ""
-    """What to do about it, its commands in `...`; empty where there is nothing to do."""
+    """What to do about it, with commands in `...`; empty if there is nothing to do."""
 
 
 def good(check: str, text: str) -> Finding:

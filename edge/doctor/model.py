@@ -1,4 +1,4 @@
-"""The network: does it fit, are its files whole, and does it give its known answer?"""
+"""Check of the model: does it fit, are its files whole, and does it give its known answer?"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from edge.settings import Settings
 
 
 def check_model(settings: Settings, stores: list[Path], running: Mapping[str, Any] | None) -> Iterator[Finding]:
-    """What is installed, and the network that would run: it is loaded, unless an edge is `running` with one."""
+    """Check the installed models, and load the one that would run, unless an edge is `running`."""
     damaged = False
     stored = installed(stores)
     for one in stored:

@@ -1,4 +1,4 @@
-"""Is what edge needs installed, and does it load? Each library is loaded in a process of its own: it may crash."""
+"""Check of the packages: are they installed, do they load? Each loads in a separate process, because it may crash."""
 
 import json
 import platform
@@ -21,24 +21,24 @@ _ENGINES = {
     "onnxruntime": "from edge.engines.onnx import import_onnxruntime; import_onnxruntime()",
     "openvino": "from edge.engines.openvino import import_openvino; import_openvino()",
 }
-"""What runs networks; one of them is enough."""
+"""The code that loads each inference engine; one of them is enough."""
 _LOAD = {
     "numpy": "import numpy",
     "opencv-python": "import cv2",
     "pyttsx3": "import pyttsx3",
 }
-"""How each is loaded, by the name that it is installed under."""
+"""The code that loads each package, by the name under which it is installed."""
 _WANTED = {
     "systemd-python": ("import systemd.journal", "the journal has lines without fields", how_to_get_systemd),
 }
 _ON_A_PI = {
     "picamera2": ("import picamera2", "a camera on the ribbon cable cannot be used", how_to_get_picamera2),
 }
-"""How each is loaded, what follows where it is missing, and what brings it."""
+"""For each package: the code that loads it, the consequence if it is missing, and the command that installs it."""
 
 
 def check_packages(*, on_a_pi: bool) -> Iterator[Finding]:
-    """The interpreter, the architecture and the libraries."""
+    """Check the interpreter, the architecture and the libraries."""
     yield _architecture()
     yield good("python", f"Python {platform.python_version()}, {sys.executable}")
     found: list[str] = []
@@ -58,7 +58,7 @@ def check_packages(*, on_a_pi: bool) -> Iterator[Finding]:
 
 
 def _engines(found: list[str]) -> Iterator[Finding]:
-    """Those that are installed and do not load, and whether any does; `found` gets those that do."""
+    """Yield the engines that are installed but do not load; `found` gets those that do. No engine at all is a fault."""
     broken = []
     for name, code in _ENGINES.items():
         reason = _why_not(code)
@@ -74,7 +74,7 @@ def _engines(found: list[str]) -> Iterator[Finding]:
 
 
 def _architecture() -> Finding:
-    # what the programs are built for: a 32-bit system may run on a 64-bit kernel
+    # the architecture of the programs: a 32-bit system may run on a 64-bit kernel
     dpkg = shutil.which("dpkg")
     if dpkg is None:
         return warning("system", f"{platform.platform()}, without dpkg: edge was tried on Debian only")
@@ -99,8 +99,8 @@ def _version(name: str) -> str:
 
 
 def _why_not(code: str) -> str:
-    """Why a library cannot be loaded; empty when it can."""
-    # the child finds the same modules as we do
+    """Return why a library cannot be loaded; empty if it can."""
+    # let the child find the same modules as this process
     start = f"import sys; sys.path[:] = {json.dumps(sys.path)}; "
     try:
         done = subprocess.run(

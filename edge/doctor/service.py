@@ -1,4 +1,4 @@
-"""The systemd service: is it there, does it run, is it watched? And how to be in its circumstances."""
+"""Check of the systemd service: is it installed, does it run, is it watched? And a way to run in its confinement."""
 
 import re
 import shutil
@@ -16,11 +16,11 @@ _NOT_CONFINEMENT = re.compile(
     r"Type|NotifyAccess|Exec.*|Restart.*|Success.*|WatchdogSec|Timeout.*|KillMode|.*Signal|RemainAfterExit|PIDFile|"
     r"FileDescriptorStoreMax|RuntimeDirectoryPreserve|Standard.*|BusName"
 )
-"""Keys of [Service] that say how it is started and watched, not what it is and may."""
+"""Keys of [Service] about start and supervision; all others are about identity and rights (the confinement)."""
 
 
 def check_service() -> Iterator[Finding]:
-    """What systemd says of it."""
+    """Check the service by what `systemctl show` prints."""
     systemctl = shutil.which("systemctl")
     if systemctl is None:
         yield warning("service", "this system has no systemd: edge runs by hand only")
@@ -44,7 +44,7 @@ def check_service() -> Iterator[Finding]:
 
 
 def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
-    """Judge what `systemctl show` tells."""
+    """Yield the findings about the properties of `systemctl show`."""
     if told.get("LoadState") != "loaded":
         yield warning("service", "edge is not installed as a service", "systemd/edge.service is the unit")
         return
@@ -78,8 +78,8 @@ def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
 def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> int:
     """Run `edge ARGUMENTS` as the service's user with its confinement, and return its exit code.
 
-    With `unit_file`, which need not be installed yet, the confinement is that of this file with the drop-ins that are
-    installed, and it is the edge that is asked which runs. Raises ConfigError where there is no such service or file.
+    With `unit_file`, which need not be installed yet, the confinement is that of this file with the installed drop-ins,
+    and this installation of edge runs. Raises ConfigError if there is no such service or file.
     """
     run, show = shutil.which("systemd-run"), shutil.which("systemctl")
     if run is None or show is None:
@@ -89,10 +89,10 @@ def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> i
         if shown.returncode:
             raise ConfigError(f"--service: there is no {UNIT}; install it first, or leave --service out")
         unit = shown.stdout
-        # the service's own edge, not the one that is asked: its folder may be closed to the service
+        # run the service's own edge, not this one: the service may have no access to this folder
         starts = [line.split()[0] for line in re.findall(r"(?m)^ExecStart=[-@:+!]*(\S.*)$", unit)]
     else:
-        # of two with the same name the later folder's counts
+        # of two with the same name, the one in the later folder is used
         drop_ins = [
             found[1] for found in sorted({one.name: one for place in DROP_INS for one in place.glob("*.conf")}.items())
         ]
@@ -113,7 +113,7 @@ def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> i
 
 
 def confinement(unit: str) -> list[str]:
-    """The lines of [Service], KEY=VALUE, in a unit with its drop-ins (`systemctl cat`) that say what it is and may."""
+    """Return the lines KEY=VALUE of [Service] about identity and rights, in a unit with drop-ins (`systemctl cat`)."""
     found = []
     section = ""
     for line in re.sub(r"\s*\\\n\s*", " ", unit).splitlines():

@@ -1,1 +1,1 @@
-"""What edge knows of this machine: its memory, files, libraries, processes and systemd."""
+"""Access to this machine: its memory, files, libraries, processes and systemd."""

@@ -1,4 +1,4 @@
-"""Files and folders that survive a power cut: whole, as they were or as they are to be."""
+"""Writing of files and folders that survives a power cut: afterwards the old or the new version is complete."""
 
 import contextlib
 import ctypes
@@ -14,9 +14,9 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 def write_text(path: Path, text: str, like: Path | None = None) -> None:
-    """Replace a file as a whole, or not at all; who may read it stays the same. Raises OSError.
+    """Replace a file as a whole, or not at all; its mode and owner stay the same. Raises OSError.
 
-    A new file gets mode and owner of the file `like`, where one is given.
+    A new file gets mode and owner of the file `like`, if one is given.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -24,7 +24,7 @@ def write_text(path: Path, text: str, like: Path | None = None) -> None:
         with contextlib.suppress(FileNotFoundError):
             old = (path if like is None or path.exists() else like).stat()
             part.chmod(stat.S_IMODE(old.st_mode))
-            # root writes what belongs to somebody else
+            # root may write a file of another user
             with contextlib.suppress(PermissionError):
                 os.chown(part, old.st_uid, old.st_gid)
         to_disk(part)
@@ -36,12 +36,12 @@ def write_text(path: Path, text: str, like: Path | None = None) -> None:
 
 
 def write_json(path: Path, table: Mapping[str, Any]) -> None:
-    """Replace a file as a whole, or not at all. Raises OSError."""
+    """Replace a file by a table as JSON, as a whole or not at all. Raises OSError."""
     write_text(path, json.dumps(table, indent=1, sort_keys=True) + "\n")
 
 
 def to_disk(path: Path) -> None:
-    """Until the disk has a file, a power cut could leave a name without its bytes; until it has a folder, no name."""
+    """Flush a file or folder to disk: before that, a power cut could lose a file's bytes, or a folder's new names."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -50,7 +50,7 @@ def to_disk(path: Path) -> None:
 
 
 def exchange(new: Path, place: Path) -> None:
-    """Put a folder in the place of another, or where nothing is, so that nobody ever sees neither."""
+    """Put a folder in the place of another, or where none is; there is no moment with neither of them."""
     if not place.exists():
         new.rename(place)
         return
@@ -61,7 +61,7 @@ def exchange(new: Path, place: Path) -> None:
     number = ctypes.get_errno()
     if number not in (errno.EINVAL, errno.ENOSYS):
         raise OSError(number, os.strerror(number), str(place))
-    # a file system that cannot exchange (NFS, FAT): for a moment there is none of that name
+    # a file system that cannot exchange (NFS, FAT): for a moment there is no folder of that name
     old = new.with_name(f"{new.name}.old")
     place.rename(old)
     new.rename(place)

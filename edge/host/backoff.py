@@ -1,20 +1,20 @@
-"""How long to wait between tries of something that fails."""
+"""Waiting times between tries of something that fails."""
 
 
 class Backoff:
-    """A wait that doubles with each try, from a first up to a longest."""
+    """Waiting time that doubles with each try, from a first to a longest value."""
 
     def __init__(self, first_s: float, longest_s: float) -> None:
         self._first_s, self._longest_s = first_s, longest_s
         self.wait_s = first_s
-        """How long to wait before the next try."""
+        """Time to wait before the next try."""
 
     def double(self) -> float:
-        """Return how long to wait now; the next wait is twice as long."""
+        """Return the time to wait now; double the next."""
         wait_s = self.wait_s
         self.wait_s = min(2 * wait_s, self._longest_s)
         return wait_s
 
     def reset(self) -> None:
-        """Make the next wait the first again: it has worked."""
+        """Go back to the first waiting time, after a success."""
         self.wait_s = self._first_s

@@ -1,4 +1,4 @@
-"""How this edge is installed, and so which commands call, mend or complete it: commands in `...` are for a shell."""
+"""How this edge is installed, and so which commands call, repair or extend it; commands in `...` are for a shell."""
 
 import platform
 import shlex
@@ -11,34 +11,34 @@ from pathlib import Path
 from edge.host.libraries import is_installed
 
 PROJECT = Path(__file__).resolve().parents[2]
-"""The clone, where edge runs from one."""
+"""The clone, if edge runs from one."""
 RELEASES = Path("/opt/edge/releases")
-"""Where deploys put environments (deploy/roles/edge)."""
+"""Folder of the deployed environments (deploy/roles/edge)."""
 DEBIANS = "/usr/lib/python3/dist-packages"
-"""Where apt puts Python packages."""
+"""Folder in which apt installs Python packages."""
 FEATURES = {"openvino": "openvino", "onnx": "quantize"}
-"""The feature that brings a package (deploy/roles/edge/files/requirements-*.txt); all others come with edge."""
+"""The feature that installs each package (deploy/roles/edge/files/requirements-*.txt); others come with edge."""
 PI_OS = Path("/etc/rpi-issue")
-"""Raspberry Pi OS alone has this file, and a package of picamera2."""
+"""Only Raspberry Pi OS has this file, and a package of picamera2."""
 
 
 def is_clones() -> bool:
-    """Whether this Python is the one that scripts/install has made in the clone."""
+    """Return True if this Python is in the environment that scripts/install has made in the clone."""
     return Path(sys.prefix).parent == PROJECT and (PROJECT / "scripts" / "install").is_file()
 
 
 def is_release() -> bool:
-    """Whether this Python is in a release that a deploy has made."""
+    """Return True if this Python is in a deployed release."""
     return Path(sys.prefix).resolve().parent == RELEASES
 
 
 def sees_debians() -> bool:
-    """Whether this Python imports what apt installs: not in an environment without the system's packages."""
+    """Return True if this Python imports the packages of apt; an environment without system packages does not."""
     return DEBIANS in site.getsitepackages()
 
 
 def edge_command() -> str:
-    """Return how edge is called in a shell: by its name where that finds this one, else by its path."""
+    """Return the shell command for this edge: its name if PATH finds this one, else its path."""
     here = Path(sys.prefix) / "bin" / "edge"
     found = shutil.which("edge")
     if not here.exists():
@@ -47,25 +47,25 @@ def edge_command() -> str:
 
 
 def how_to_repair(package: str) -> str:
-    """Return what installs a package that pip knows anew, its commands in `...`: for the Python that runs."""
+    """Return how to reinstall a package of pip for this Python, with commands in `...`."""
     python, prefix = shlex.quote(sys.executable), shlex.quote(sys.prefix)
     if is_clones():
-        # what is broken and not missing pip would leave; the stamps say that nothing is to be done
+        # pip would keep a package that is broken but present; the stamps would make the script skip it
         script = shlex.quote(str(PROJECT / "scripts" / "install"))
         return f"`{python} -m pip uninstall -y {package}; rm -f {prefix}/installed-for-*; {script} run`"
     if is_release():
-        # what is complete no deploy makes again, and what runs none restarts
+        # a deploy neither rebuilds a complete release nor restarts a running one
         return f"`sudo rm {prefix}/complete`, then deploy edge again, and `sudo systemctl restart edge`"
     try:
         wanted = f"--force-reinstall --no-deps {package}=={metadata.version(package)}"
     except metadata.PackageNotFoundError:
-        # a release of its own has what newer Pythons cannot resolve (setup.cfg)
+        # newer Pythons cannot resolve mxnet's requirements, hence --no-deps and a fixed release (setup.cfg)
         wanted = "--no-deps mxnet==1.9.1" if package == "mxnet" else package
     return f"`{python} -m pip install {wanted}`"
 
 
 def how_to_get(package: str) -> str:
-    """Return what brings a package that cannot be imported, its command in `...`: for the Python that runs."""
+    """Return how to get a package that cannot be imported, for this Python, with the command in `...`."""
     feature = FEATURES.get(package)
     if feature is None or is_installed(package):
         return how_to_repair(package)
@@ -77,7 +77,7 @@ def how_to_get(package: str) -> str:
 
 
 def how_to_get_systemd() -> str:
-    """Return what brings systemd-python, its command in `...`: for the Python that runs."""
+    """Return how to get systemd-python for this Python, with the command in `...`."""
     if sees_debians():
         return "`sudo apt install python3-systemd`"
     needs = "gcc pkg-config libsystemd-dev python3-dev"
@@ -85,7 +85,7 @@ def how_to_get_systemd() -> str:
 
 
 def how_to_get_picamera2() -> str:
-    """Return what brings picamera2, which needs what apt alone has, its command in `...`: for the Python that runs."""
+    """Return how to get picamera2 for this Python, with the command in `...`; only apt has its dependencies."""
     if not PI_OS.exists():
         return f"only Raspberry Pi OS has it, and this is {_system()}: use a USB camera, or that system"
     install = "sudo apt install python3-picamera2"

@@ -1,4 +1,4 @@
-"""Libraries that are imported late: whether they are there, and loading them without keeping other threads waiting."""
+"""Libraries that are imported late: check whether they are installed, and load them without blocking other threads."""
 
 import ctypes
 import importlib.util
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def is_installed(package: str) -> bool:
-    """Whether there is a package of that name; it is not imported, so it may be broken."""
+    """Return True if the package exists; it is not imported, so it may be broken."""
     return _spec(package) is not None
 
 
@@ -20,10 +20,10 @@ def _spec(package: str) -> ModuleSpec | None:
 
 
 def preload(package: str, pattern: str) -> None:
-    """Load the first file that matches `pattern` in the package's folder, which importing the package does too.
+    """Load the first file in the package's folder that matches `pattern`; the later import of the package needs it.
 
-    An import holds the lock while the dynamic linker reads and relocates the library: half a second for libmxnet.so
-    from a cold disk. A call through ctypes does not. What cannot be loaded here is left to the import, which says why.
+    An import holds the GIL while the dynamic linker reads and relocates the library: half a second for libmxnet.so
+    from a cold disk. A call through ctypes does not. If the file cannot be loaded here, the import reports why.
     """
     spec = _spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:

@@ -1,6 +1,6 @@
-"""What the machine says of itself: which board it is, and how much memory is left. Missing or odd files are None.
+"""Facts about the machine: the board, and the memory that is left. A missing or unreadable file gives None.
 
-Everything is read below a root folder, so that another machine's proc/ and sys/ can be looked at too.
+Everything is read below a root folder, so that a copy of another machine's proc/ and sys/ can be read too.
 """
 
 import contextlib
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 _UNLIMITED = 2**42
-"""Bytes. Control groups of version 1 write the most pages there can be when they have no limit: with 32 bits 8 TiB."""
+"""Bytes. Without a limit, control groups of version 1 give the largest number of pages: with 32 bits 8 TiB."""
 _MIB = 2**20
 
 
 @dataclass(frozen=True)
 class MemoryReading:
-    """How tight memory is now. None: the machine does not say."""
+    """The current state of memory. None: the machine does not report it."""
 
     available_mib: float | None
-    """MemAvailable: what can be had without swapping."""
+    """MemAvailable: memory that is available without swapping."""
     total_mib: float | None
     cgroup_headroom_mib: float | None = None
-    """What the nearest limit of our control groups leaves, counting what the kernel can give up as free."""
+    """Memory left below the nearest limit of our control groups; memory that the kernel can reclaim counts as free."""
     cgroup_limit_mib: float | None = None
     """That limit."""
     pressure: float | None = None
-    """Percent of the last ten seconds in which something waited for memory (PSI, some avg10)."""
+    """Percent of the last ten seconds in which a process waited for memory (PSI, some avg10)."""
 
 
 class Machine:
@@ -37,22 +37,22 @@ class Machine:
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._found: tuple[str, list[_Group]] = ("", [])
-        """What /proc/self/cgroup said, and the groups found by it: looked up again only when it says something else."""
+        """Text of /proc/self/cgroup, and the groups found by it; they are looked up again only when it changes."""
         self._asks_firmware = True
 
     @property
     def board(self) -> str:
-        """'Raspberry Pi 4 Model B Rev 1.4', or empty."""
+        """Name of the board, such as 'Raspberry Pi 4 Model B Rev 1.4', or empty."""
         return (self._read("proc/device-tree/model") or "").rstrip("\0\n")
 
     @property
     def is_raspberry_pi(self) -> bool:
-        """Whether it says so."""
+        """True if the board's name says so."""
         return "Raspberry Pi" in self.board
 
     @property
     def kind(self) -> str:
-        """pi5, pi4, pi3, pizero2 and so on, or the architecture: x86_64. Estimates go by it."""
+        """Kind of machine, for estimates: pi5, pi4, pi3, pizero2 and so on, or the architecture, such as x86_64."""
         # one digit: the Pi 400 and 500 are a Pi 4 and 5 in a keyboard
         if match := re.match(r"Raspberry Pi (Zero )?(?:Compute Module )?(\d)?", self.board):
             return f"pi{'zero' if match[1] else ''}{match[2] or ''}"
@@ -60,7 +60,7 @@ class Machine:
 
     @property
     def key(self) -> str:
-        """What identifies a kind of machine for measurements: board or processor, architecture, number of cores."""
+        """Kind of machine, for measurements: board or processor, architecture, number of cores."""
         name = self.board or self._processor()
         return f"{name}, {platform.machine()}, {os.cpu_count()} cores"
 
@@ -69,27 +69,27 @@ class Machine:
         return match[1] if match else "unknown processor"
 
     def temperature_c(self) -> float | None:
-        """The processor's temperature in degrees Celsius; None where nobody says."""
+        """Return the processor's temperature in degrees Celsius; None if unknown."""
         number = _number(self._read("sys/class/thermal/thermal_zone0/temp"))
         return None if number is None else number / 1000
 
     def is_throttled(self) -> bool:
-        """Whether a Raspberry Pi's firmware slows the processor down now; False where nobody says."""
+        """Return True if a Raspberry Pi's firmware throttles the processor now; False if unknown."""
         return bool((self.throttle_flags() or 0) & 0b1110)
 
     def throttle_flags(self) -> int | None:
-        """What a Raspberry Pi's firmware says of power and heat; None where nobody says.
+        """Return what a Raspberry Pi's firmware reports about power and heat; None if unknown.
 
         Bits of get_throttled (raspberrypi.com, "vcgencmd"): 0 the voltage is too low, 1 the frequency is capped, 2
-        throttled, 3 the soft limit of the temperature is reached; 16 to 19 the same since the start. From the
-        firmware's own program where the kernel does not say, as is reported of the Pi 5.
+        throttled, 3 the soft limit of the temperature is reached; 16 to 19 the same since the start. If the kernel
+        does not report them, as is said of the Pi 5, they come from the firmware's own program.
         """
         for path in self._root.glob("sys/devices/platform/soc*/soc*:firmware/get_throttled"):
             return _hexadecimal(_text(path) or "")
         return self.ask_firmware()
 
     def ask_firmware(self) -> int | None:
-        """The same as vcgencmd tells it; None where it is not installed, or may not be asked."""
+        """Return the same from vcgencmd; None if it is not installed or may not be used."""
         if not self._asks_firmware:
             return None
         ask = ["vcgencmd", "get_throttled"]
@@ -98,12 +98,12 @@ class Machine:
         except subprocess.TimeoutExpired:
             return None
         except (OSError, subprocess.CalledProcessError):
-            self._asks_firmware = False  # that stays so
+            self._asks_firmware = False  # this will not change
             return None
         return _hexadecimal(told.stdout.strip().removeprefix("throttled="))
 
     def memory_reading(self) -> MemoryReading:
-        """Read it all; cheap enough for once a second."""
+        """Return the current state of memory; cheap enough for once a second."""
         fields = dict(_MEMINFO.findall(self._read("proc/meminfo") or ""))
         available, total = (
             int(fields[name]) / 1024 if name in fields else None for name in ("MemAvailable", "MemTotal")
@@ -124,7 +124,7 @@ class Machine:
         )
 
     def cgroup_limit(self) -> tuple[float, str] | None:
-        """The smallest limit (MiB) of the control groups we are in, and the file it stands in; None: no limit."""
+        """Return the smallest limit (MiB) of our control groups, and the file with it; None: no limit."""
         limits = [(limit[0] / _MIB, limit[1]) for group in self._groups() if (limit := group.limit())]
         return min(limits, default=None)
 
@@ -135,7 +135,7 @@ class Machine:
         return _some_avg10(self._read("proc/pressure/memory") or "")
 
     def _groups(self) -> list["_Group"]:
-        """Our control groups with their ancestors, innermost first: version 2, and 1 with the memory controller."""
+        """Return our control groups with their ancestors, innermost first: version 2, and 1 (memory controller)."""
         said = self._read("proc/self/cgroup") or ""
         if said != self._found[0]:
             self._found = (said, self._find_groups(said))
@@ -153,7 +153,7 @@ class Machine:
             for mounted_root, mount_point in mounts[version]:
                 top = self._root / mount_point.relative_to("/")
                 inside = PurePosixPath("/")
-                # in a container the group may lie outside of what is mounted: then the mount's own root is ours
+                # in a container the group may lie outside of the mounted part: then the mount's root is our group
                 with contextlib.suppress(ValueError):
                     inside = PurePosixPath("/") / PurePosixPath(path).relative_to(mounted_root)
                 for part in (inside, *inside.parents):
@@ -161,7 +161,7 @@ class Machine:
         return groups
 
     def _mounts(self) -> dict[int, list[tuple[PurePosixPath, PurePosixPath]]]:
-        """(root within the hierarchy, mount point) of each hierarchy of version 1 (memory) and 2."""
+        """Return (root within the hierarchy, mount point) of each hierarchy of version 1 (memory) and 2."""
         found: dict[int, list[tuple[PurePosixPath, PurePosixPath]]] = {1: [], 2: []}
         for line in (self._read("proc/self/mountinfo") or "").splitlines():
             before, _, after = line.partition(" - ")
@@ -187,20 +187,20 @@ class _Group:
     """The files of one control group. Not all of them need to exist."""
 
     limits: tuple[Path, ...]
-    """The kernel begins to hold processes back at memory.high already."""
+    """Files with a limit. memory.high is one: the kernel begins to slow processes down there."""
     used: Path
     stat: Path
     reclaimable: re.Pattern[str]
-    """What of it the kernel can give up: pages of files that nobody has looked at lately."""
+    """The field of `stat` with the memory that the kernel can reclaim: pages of files that were not used lately."""
     pressure: Path | None = None
 
     def limit(self) -> tuple[int, str] | None:
-        """Bytes, and the file that says so."""
+        """Return the smallest limit in bytes, and its file; None: no limit."""
         found = [(number, str(file)) for file in self.limits if (number := _number(_text(file))) is not None]
         return min((one for one in found if one[0] < _UNLIMITED), default=None)
 
     def usage(self) -> int | None:
-        """Bytes, without what the kernel can give up."""
+        """Return the used bytes, without those that the kernel can reclaim."""
         if (used := _number(_text(self.used))) is None:
             return None
         match = self.reclaimable.search(_text(self.stat) or "")
@@ -222,12 +222,12 @@ _V2 = re.compile(r"^inactive_file ([0-9]{1,20})$", re.MULTILINE)
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError):  # ValueError: no name of a file
+    except (OSError, ValueError):  # ValueError: not a valid file name
         return None
 
 
 def _number(text: str | None) -> int | None:
-    """Of the text of a file; 'max' is no number."""
+    """Return the number in the text of a file; None for other text, such as 'max'."""
     return int(text) if text is not None and re.fullmatch(r"[0-9]{1,20}\s*", text) else None
 
 

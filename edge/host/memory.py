@@ -1,4 +1,4 @@
-"""How much memory a process takes: what is resident, and the largest that ever was, which the kernel keeps (VmHWM)."""
+"""Memory of a process: the resident memory now, and its peak, which the kernel records (VmHWM)."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ _PROC = Path("/proc")
 
 
 def rss_mib(pid: int) -> float:
-    """The resident memory of a process in MiB; 0 when it has ended."""
+    """Return the resident memory of a process in MiB; 0 if it has ended."""
     return _field(pid, "status", "VmRSS")
 
 
 def peak_rss_mib(pid: int | str = "self") -> float:
-    """The largest resident memory that a process ever had, in MiB; 0 when it has ended."""
+    """Return the peak resident memory of a process in MiB; 0 if it has ended."""
     return _field(pid, "status", "VmHWM")
 
 
@@ -23,7 +23,7 @@ def _field(pid: int | str, file: str, name: str) -> float:
 
 
 def read_field_mib(path: Path, name: str) -> float:
-    """Return a field of kB in MiB; 0 where the kernel has none (a process that is ending). Raises OSError."""
+    """Return a field in kB as MiB; 0 if the file has no such field (a process that is ending). Raises OSError."""
     for line in path.read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024

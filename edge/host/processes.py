@@ -1,11 +1,12 @@
-"""What the kernel tells of a process."""
+"""Facts about a process, from the kernel."""
 
 from pathlib import Path
 
 
 def stat_fields(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third on, the state: field N of proc(5) is the item N - 3.
+    """Return the fields of /proc/PID/stat from the third (the state) on: field N of proc(5) is item N - 3.
 
-    The two before it are the id and the command in brackets, which may hold anything. Raises OSError when it is gone.
+    The first two are the id and the command in brackets, which may contain anything. Raises OSError if the process has
+    ended.
     """
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Tell systemd how the daemon is doing, and its journal what happens; the journal's fields need systemd-python."""
+"""Status and watchdog messages to systemd, and log entries to its journal; their fields need systemd-python."""
 
 import logging
 import math
@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 STALE_S = 5.0
-"""For so long a live camera that is not lost may give no frame, and it still counts as progress."""
+"""How long a live camera that is not lost may give no frame and still count as progress."""
 PATIENCE_S = 600.0
-"""How long opening a network (which may mean measuring some), a camera or a voice may take while it runs."""
+"""How long it may take to open a model (which may include measuring several), a camera or a voice while edge runs."""
 LINGER_S = 0.25
 BUSY_S = 0.2
-"""How long a thread waits for another one's line to be written, before its own is lost."""
+"""How long a thread waits while another writes a line, before its own line is lost."""
 PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.NOTSET: 7}
-"""The journal's (syslog(3)), by the least level."""
+"""The journal's priorities (syslog(3)), by the lowest level of each."""
 _OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message"}
 
 
 def notify(state: str) -> bool:
-    """Send lines such as 'READY=1' or 'STATUS=...' to systemd (sd_notify(3)); return whether it took them."""
+    """Send lines such as 'READY=1' or 'STATUS=...' to systemd (sd_notify(3)); return True if they were sent."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
@@ -34,16 +34,16 @@ def notify(state: str) -> bool:
             sender.connect(f"\0{address[1:]}" if address.startswith("@") else address)
             sender.sendall(state.encode(errors="replace"))
     except OSError:
-        # a socket that is not there any more: never a reason to stop
+        # a socket that is gone is no reason to stop
         return False
     return True
 
 
 class Watchdog:
-    """Tells systemd's watchdog that there is progress from end to end; to be asked in each turn of the loop."""
+    """Feeds systemd's watchdog while there is progress from end to end; call `look` in each turn of the loop."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        """Read sd_watchdog_enabled(3)'s variables; without them nothing is told."""
+        """Read the variables of sd_watchdog_enabled(3); without them nothing is sent."""
         mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         try:
             period_s = int(environment["WATCHDOG_USEC"]) / 1e6 if mine else math.inf
@@ -54,21 +54,21 @@ class Watchdog:
         self._told_s = self._progress_s = -math.inf
 
     def look(self, now_s: float, *, progress: bool, interval_s: float) -> None:
-        """Feed it while there was progress within `interval_s`, which frames are apart on purpose, and STALE_S."""
+        """Feed the watchdog if there was progress within `interval_s` (the intended time between frames) + STALE_S."""
         if progress or self._progress_s == -math.inf:
             self._progress_s = now_s
         if now_s - self._progress_s <= interval_s + STALE_S:
             self.feed(now_s)
 
     def feed(self, now_s: float) -> None:
-        """Feed it, unless that was just done."""
+        """Feed the watchdog, unless that was done within the last quarter of its period."""
         if math.isfinite(self._every_s) and now_s - self._told_s >= self._every_s:
             self._told_s = now_s
             notify("WATCHDOG=1")
 
     @contextmanager
     def patience(self) -> Iterator[None]:
-        """Give what takes long PATIENCE_S; the loop does not turn meanwhile."""
+        """Extend the watchdog's period to PATIENCE_S in the block, for slow work while the loop does not turn."""
         if not math.isfinite(self._period_s):
             yield
             return
@@ -81,9 +81,9 @@ class Watchdog:
 
 
 class LineHandler(logging.Handler):
-    """Tells people what is logged: a line on the terminal, or an entry with fields in systemd's journal.
+    """Writes each log record as a line on the terminal, or as an entry with fields in systemd's journal.
 
-    What a record has by `extra=` becomes EDGE_NAME in the journal, unless it is None.
+    Each value of `extra=` becomes the field EDGE_NAME in the journal, unless it is None.
     """
 
     def __init__(self, terminal: TextIO) -> None:
@@ -93,11 +93,11 @@ class LineHandler(logging.Handler):
         self._turn = threading.RLock()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write it; False when another thread has been writing for too long.
+        """Write the record; return False if another thread has been writing for too long.
 
-        Raises BrokenPipeError when the reader of the terminal's end is gone: that is no reason to go on in silence.
+        Raises BrokenPipeError if the reader of the output is gone: edge must not go on in silence then.
         """
-        # not the handler's own lock, which has no bound: the thread that ends the daemon must not wait for one that
+        # not the handler's own lock, which has no timeout: the thread that ends the daemon must not wait for one that
         # hangs in a write
         if not self._turn.acquire(timeout=BUSY_S):
             return False
@@ -108,7 +108,7 @@ class LineHandler(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        # a full disk, or a terminal that is gone, must not end what the daemon is for
+        # a full disk, or a terminal that is gone, must not stop the daemon
         try:
             if self._journal:
                 self._journal.send(self.format(record), **_fields(record))
@@ -120,10 +120,10 @@ class LineHandler(logging.Handler):
             pass
 
     def linger(self) -> None:
-        """Wait a moment before the process ends, so that the journal can still ask whose the last line was.
+        """Wait a moment before the process ends, so that the journal can still find the unit of the last line.
 
-        It looks the sender's unit up by its process id; a line of a process that is gone is missing in
-        `systemctl status` and `journalctl --unit`.
+        It finds the sender's unit by its process id. If the process is gone, the line is missing in `systemctl status`
+        and `journalctl --unit`.
         """
         if self._journal:
             time.sleep(LINGER_S)
@@ -131,7 +131,7 @@ class LineHandler(logging.Handler):
 
 @contextmanager
 def lines_to(terminal: TextIO, logger: logging.Logger) -> Iterator[LineHandler]:
-    """Write what `logger` and those below it are told, from INFO on, there and nowhere else."""
+    """Write the records of `logger` and its children, from INFO on, to `terminal` and nowhere else, in the block."""
     handler = LineHandler(terminal)
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -146,7 +146,7 @@ def lines_to(terminal: TextIO, logger: logging.Logger) -> Iterator[LineHandler]:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:
-    """The journal's fields of a record (systemd.journal-fields(7))."""
+    """Return the journal's fields of a record (systemd.journal-fields(7))."""
     priority = next(priority for least, priority in PRIORITIES.items() if record.levelno >= least)
     own = {
         f"EDGE_{name.upper()}": str(value)
@@ -157,7 +157,7 @@ def _fields(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _is_journal(terminal: TextIO) -> bool:
-    """Whether what is written there ends up in the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    """Return True if output to `terminal` goes to the journal (systemd.exec(5), JOURNAL_STREAM)."""
     try:
         found = os.fstat(terminal.fileno())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`edge models ...`: a file for each group of commands."""
+"""`edge models ...`: one module for each group of commands."""
 
 from edge.cli.models.calibrate import calibrate
 from edge.cli.models.choosing import choose, measure

@@ -1,4 +1,4 @@
-"""`edge models calibrate`: make a network's confidence true, with pictures of which one knows what they show."""
+"""`edge models calibrate`: calibrate a model's confidence on labelled images."""
 
 import argparse
 import csv
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
 _HEADER = ("file", "filename", "image", "path", "picture")
 _MOST_FAULTS = 20
-"""So many are told; a list of labels for another network has a fault in each line."""
+"""Number of faults that are reported; a list of labels for another model has a fault in each line."""
 _FEW, _FEW_SHARE = 3, 100
-"""So many pictures, or one of so many, may be missing or unreadable."""
+"""Three images, or one in a hundred, may be missing or unreadable."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A line of the CSV."""
+    """One line of the CSV."""
 
     path: Path
     accepted: tuple[int, ...]
-    """The outputs of the network that are right."""
+    """The outputs of the model that are right."""
     where: str
-    """FILE:LINE"""
+    """Place of the line: FILE:LINE."""
 
 
 def calibrate(options: argparse.Namespace) -> int:
-    """edge models calibrate: fit the temperature, show what it is worth, note it beside the network."""
+    """edge models calibrate: fit the temperature, show its effect, store it beside the model."""
     from edge.models.calibration import fitted_to, note_calibration
     from edge.models.calibration_file import Calibration
     from edge.models.checkpoint import find_checkpoint
@@ -103,7 +103,7 @@ def _remove(checkpoint: "Checkpoint", dry_run: bool) -> int:
 
 
 def report(name: str, fitted: "Fit") -> str:
-    """The reliability table before and after, and what it comes to, in 80 columns."""
+    """Return the reliability table before and after, and its summary, in 80 columns."""
     before, after = fitted.before, fitted.after
     lines = [f"{name}: {before.pictures} pictures, {before.accuracy:.1%} of them right", ""]
     rows = []
@@ -137,9 +137,9 @@ def _bin_at(judgement: "Judgement", number: int) -> Any:
 
 
 def read_labelled(path: Path, folder: Path, labels: Sequence[Label]) -> list[Labelled]:
-    """Return the lines of a CSV: a file in `folder`, and its label as text or id, or several with | between.
+    """Return the lines of a CSV: a file in `folder`, and its label as text or id, or several separated by |.
 
-    Further columns are nobody's concern, nor is a header. Raises ModelError with a line for each fault.
+    Further columns and a header are ignored. Raises ModelError with a line for each fault.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -177,7 +177,7 @@ def read_labelled(path: Path, folder: Path, labels: Sequence[Label]) -> list[Lab
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, cells) without empty lines and the header."""
+    """Yield (line, cells), without empty lines and the header."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     first = True
     try:
@@ -191,7 +191,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 class _Names:
-    """The outputs of a network by what people call them."""
+    """The outputs of a model by the names of their labels."""
 
     def __init__(self, labels: Sequence[Label]) -> None:
         self._ids = {label.id: index for index, label in enumerate(labels)}
@@ -204,7 +204,7 @@ class _Names:
         self._labels = labels
 
     def find(self, name: str) -> tuple[int | None, str]:
-        """Return (the output, '') or (None, what is wrong with the name)."""
+        """Return (output, ''), or (None, fault of the name)."""
         if name in self._ids:
             return self._ids[name], ""
         for known in (self._first, self._any):
@@ -223,7 +223,7 @@ class _Names:
 def _ask(
     checkpoint: "Checkpoint", labelled: Sequence[Labelled], engine: str, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-    """Return (log-probabilities, accepted outputs, how many pictures could not be used), uncalibrated."""
+    """Return (uncalibrated log-probabilities, accepted outputs, number of images that could not be used)."""
     from edge.engines import engine_for, open_classifier
     from edge.engines.agreement import driver_of
     from edge.engines.backend import Backend
@@ -233,14 +233,14 @@ def _ask(
     from edge.vision.images import read_image
 
     if len(labelled) < LEAST_PICTURES:
-        # told before anybody waits for the network
+        # raised before the user waits for the model
         raise ModelError(
             f"{len(labelled)} pictures are too few: a calibration takes {LEAST_PICTURES} at least, better 1000 or more"
         )
     total = len(labelled)
     most_left_out = max(_FEW, len(labelled) // _FEW_SHARE)
     left_out = 0
-    # what it is calibrated with by now does not matter, not even that it is void
+    # the current calibration does not matter, even if it is void
     driver = driver_of(checkpoint, Backend(engine_for(engine, progress.line)), Machine().key, progress.line)
     network = open_classifier(dataclasses.replace(checkpoint, calibration=None), driver)
     try:

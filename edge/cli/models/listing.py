@@ -1,4 +1,4 @@
-"""`edge models list`: what is installed, and what could be."""
+"""`edge models list`: the installed models, and those that can be installed."""
 
 import argparse
 import dataclasses
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def list_models(options: argparse.Namespace) -> int:
-    """edge models list: what is installed, and what the catalogue has besides."""
+    """edge models list: list the installed models, and the others of the catalogue."""
     from edge.importer.quantised import INT8, about_quantised
     from edge.models.calibration import in_force
     from edge.models.catalogue import load_catalogue
@@ -89,7 +89,7 @@ def list_models(options: argparse.Namespace) -> int:
         lines = [[*_row(row), "unusable" if row["problem"] else row["folder"]] for row in ours]
         print(table([*header, "where"], lines, numbers=range(1, 3)))
     for row in ours:
-        # whole, and so not in the table
+        # in full, and so not in the table
         if problem := row["problem"]:
             print(f"{problem}.")
     if invented := [row["name"] for row in ours if row.get("random_weights")]:
@@ -157,11 +157,11 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 
 def _host(origin: str) -> str:
-    """Where a network comes from, in a word or two."""
+    """Return the origin of a model in a word or two."""
     if "://" in origin:
         host = urllib.parse.urlsplit(origin).hostname or "-"
-        # without the machine: github.com, amazonaws.com
+        # the domain only: github.com, amazonaws.com
         return host if re.fullmatch(r"[\d.:]+", host) else ".".join(host.removesuffix(".cn").split(".")[-2:])
-    # "added from PATH", "the Python package NAME"; the whole is in --json
+    # "added from PATH", "the Python package NAME"; --json has the full text
     known = {"added from ": "added", PACKAGE: "package"}
     return next((word for start, word in known.items() if origin.startswith(start)), origin)

@@ -1,4 +1,4 @@
-"""`edge models quantize`: make a network's int8 version, with pictures as its camera will see them."""
+"""`edge models quantize`: make a model's int8 version, with images like those of its camera."""
 
 import argparse
 import dataclasses
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from edge.settings import CameraSettings
 
 MOST_PICTURES = 600
-"""More make it no better, only longer."""
+"""More images do not improve the result, and take longer."""
 EVERY_S = 1.0
-"""A live camera's frames are taken no nearer to each other than this."""
+"""Least time between two frames of a live camera."""
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 20
-"""So many times as long as the frames would take at the least, one waits for something to move."""
+"""Longest wait for motion, as a multiple of the shortest time that the frames can take."""
 
 
 def quantize(options: argparse.Namespace) -> int:
-    """edge models quantize: find ranges and layers, judge on pictures that were held out, install what passes."""
+    """edge models quantize: find ranges and layers, judge on held-out images, install the result if it passes."""
     from edge.engines import GRAPH_ENGINES
     from edge.engines.agreement import driver_of
     from edge.engines.backend import Backend
@@ -63,10 +63,10 @@ def quantize(options: argparse.Namespace) -> int:
     import_tools()
     folder = checkpoint.params.parent
     if not options.dry_run and not os.access(folder, os.W_OK):
-        # told before anybody waits for it
+        # raised before the user waits for the result
         raise ModelError(f"{folder}: cannot be written to; run it as the owner of the folder (sudo), or with --dry-run")
     with Progress() as progress:
-        # an int8 version is judged by what the same engine says in float
+        # an int8 version is judged against the results of the same engine in float
         driver_of(checkpoint, Backend(GRAPH_ENGINES[0]), Machine().key, progress.line)
         if options.from_camera:
             frames = _frames(settings.camera, options.frames, checkpoint.input.scaled_short_side, progress)
@@ -102,8 +102,8 @@ def quantize(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _scratch_folder() -> Iterator[Path]:
-    """A folder on disk that is gone in the end, also when Ctrl-C or a shutdown ends the command: it may be large."""
-    # not in memory, as /tmp may be: it takes some hundred MiB
+    """Yield a folder on disk that is removed in the end, even after Ctrl-C or a shutdown: it may be large."""
+    # not in memory, as /tmp may be: it takes several hundred MiB
     place = os.environ.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
     with tempfile.TemporaryDirectory(prefix="edge-quantize-", dir=place) as folder:
 
@@ -112,7 +112,7 @@ def _scratch_folder() -> Iterator[Path]:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-        # what is ignored (nohup) stays so
+        # an ignored signal (nohup) stays ignored
         numbers = [one for one in _END_SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
         before = {number: signal.signal(number, end) for number in numbers}
         try:
@@ -129,14 +129,14 @@ def _remove(name: str, folder: Path, *, dry: bool) -> int:
         try:
             shutil.rmtree(folder)
         except OSError as error:
-            # the name in the error is only the file's own
+            # the error has only the name of the file, without its folder
             raise ModelError(f"{folder}: {error.strerror}; run it as the owner of the folder (sudo)") from error
     print(f"{name} has no int8 version {'then' if dry else 'now'}.")
     return EX_OK
 
 
 def report(name: str, judged: "Judged", parts: "Parts", sizes: Sequence[int]) -> str:
-    """The figures and what they are of, in 80 columns."""
+    """Return the figures with their descriptions, in 80 columns."""
     from edge.quantizer.judge import LEAST_AGREEMENT, MOST_MOVED, passes
 
     about, counts = judged.about, _counts(parts)
@@ -175,7 +175,7 @@ def _counts(parts: "Parts") -> dict[str, int]:
 
 
 def _pictures(folder: Path, progress: Progress) -> "list[Picture]":
-    """The pictures of a folder that can be read, each once: a copy in two parts would be judged by itself."""
+    """Return the readable images of a folder, each once: a copy in two parts would be judged by itself."""
     from edge.vision.images import images_in, read_image
 
     paths = images_in(folder)
@@ -197,7 +197,7 @@ def _pictures(folder: Path, progress: Progress) -> "list[Picture]":
 
 
 def _frames(settings: "CameraSettings", count: int, short_side: int, progress: Progress) -> list[Pixels]:
-    """Take frames of the camera, each unlike the one before; as many as come, when it ends before."""
+    """Return frames of the camera, each unlike the one before; fewer if the camera ends early."""
     from edge.cameras import open_lasting
     from edge.vision.motion import MotionDetector
     from edge.vision.thumbnail import make_thumbnail
@@ -215,7 +215,7 @@ def _frames(settings: "CameraSettings", count: int, short_side: int, progress: P
                 continue
             if motion.worth_a_look(make_thumbnail(frame.pixels), frame.captured_s):
                 taken_s = frame.captured_s
-                # what a network gets to see is smaller anyway, and many of them are to fit the memory
+                # the model's input is smaller anyway, and many frames must fit into memory
                 step = max(1, min(frame.pixels.shape[:2]) // (2 * short_side))
                 found.append(frame.pixels[::step, ::step].copy())
     except EndOfFrames:
