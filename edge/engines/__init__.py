@@ -1,4 +1,4 @@
-"""What computes: one driver an engine, and how engines are measured and compared."""
+"""The engines: one driver each, and how they are measured and compared."""
 
 import importlib
 from collections.abc import Callable
@@ -43,8 +43,8 @@ _DRIVERS = {
     "unfused": "edge.engines.unfused:UnfusedClassifier",
     "module": "edge.engines.module:ModuleClassifier",
 }
-"""The module of each driver and its class. Nobody sets `unfused`: it runs what mxnet is asked for where the fusion is
-not right (agreement.py). `module` is only for comparison."""
+"""Module and class of each driver. `unfused` is not a setting: it replaces mxnet where the fusion computes wrong
+numbers (agreement.py). `module` is only for comparison."""
 UNFUSED = "unfused"
 _PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino"}
 _PACKAGES |= dict.fromkeys(("unfused", "module"), "mxnet")
@@ -57,19 +57,19 @@ _IMPORTS = {
 
 
 class Network(Classifier, Protocol):
-    """A classifier with what a measurement asks besides."""
+    """A classifier with the additional methods that measurements need."""
 
     first_s: float
-    """How long the first forward took, in which the engine prepares its kernels."""
+    """Duration of the first forward pass, in which the engine prepares its kernels."""
     parameters: int
-    """How many numbers the network has learnt."""
+    """The number of learnt parameters."""
     input: InputSpec
-    """How a picture becomes what `probabilities` takes: the checkpoint's, or less where the network does the rest."""
+    """Preprocessing before `probabilities`: the checkpoint's, or less where the graph does part of it."""
     independent: bool
-    """Whether each label has a probability of its own; else they exclude each other, and come to 1."""
+    """Whether each label has an independent probability; otherwise labels exclude each other and sum to 1."""
 
     def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
-        """Return what `classify` does, with the probabilities as they are before calibration."""
+        """Return the same as `classify`, with probabilities before calibration."""
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
@@ -77,16 +77,16 @@ class Network(Classifier, Protocol):
     def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
         """Return how long the engine takes to accept one input (float32 1 x 3 x size x size), not to compute it.
 
-        0 for one that computes before it returns.
+        0 for an engine that computes before it returns.
         """
 
 
 def open_classifier(checkpoint: Checkpoint, backend: Backend = DEFAULT_BACKEND, top: int = 5) -> Network:
     """Load a checkpoint and run it once, so that the first real frame is as fast as the others.
 
-    `top` is how many labels `classify` returns; int8 is a precision of the engines onnx and openvino only. Raises
-    ModelError when the files are broken or at odds, the memory is not enough, or there is no such engine, or it is not
-    installed, or there is no int8 version of the checkpoint.
+    `top` is how many labels `classify` returns. Only the engines onnx and openvino support int8. Raises ModelError if
+    the files are broken or inconsistent, the memory is too small, the engine is unknown or not installed, or the
+    checkpoint has no int8 version.
     """
     if backend.engine not in _DRIVERS or precision_problem(backend):
         raise ModelError(engine_problem(backend.engine) or precision_problem(backend))
@@ -95,22 +95,22 @@ def open_classifier(checkpoint: Checkpoint, backend: Backend = DEFAULT_BACKEND, 
 
 
 def precision_problem(backend: Backend) -> str:
-    """Return why the engine cannot compute in this precision, in one line; empty when it can."""
+    """Return why the engine does not support this precision, in one line; empty if it does."""
     if backend.precision == FLOAT32 or backend.engine in GRAPH_ENGINES:
         return ""
     return f"{backend.engine} cannot compute in {backend.precision}; {' and '.join(GRAPH_ENGINES)} can ([model] engine)"
 
 
 def check_finite(checkpoint: Checkpoint) -> None:
-    """Raise ModelError, naming the array, when a parameter is nan or infinite, or the file cannot be read.
+    """Raise ModelError, naming the array, if a parameter is nan or infinite, or the file cannot be read.
 
-    Reads all of them, keeps none.
+    Reads all parameters and keeps none in memory.
     """
     params.check_finite(params.open_params(checkpoint.params), checkpoint.params)
 
 
 def engine_problem(engine: str) -> str:
-    """Return why an engine cannot run, in one line; empty when it can. Does not import it."""
+    """Return why an engine cannot run, in one line; empty if it can. Does not import it."""
     if engine not in _DRIVERS:
         return f"there is no engine {engine}; known: {', '.join(ENGINES)}"
     package = _PACKAGES[engine]
@@ -121,14 +121,14 @@ def engine_problem(engine: str) -> str:
 
 
 def installed_engines() -> list[str]:
-    """Return those that a daemon may run and whose package is here, the default first. Imports none."""
+    """Return the engines that the daemon may run and whose package is installed, default first. Imports none."""
     return [engine for engine in ENGINES if not engine_problem(engine)]
 
 
 def engines_for(setting: str, precision: str = FLOAT32) -> tuple[list[str], str]:
-    """Return the engines that [model] engine stands for, at least one, and a line for people where one stands in.
+    """Return the engines for a value of [model] engine, at least one, and a line to report a replacement.
 
-    Imports none. An engine that is asked for by name and not installed is returned all the same: opening it says why.
+    Imports none. An engine set by name is returned even if it is not installed: opening it raises the reason.
     """
     here = installed_engines()
     if setting == "auto":
@@ -140,13 +140,13 @@ def engines_for(setting: str, precision: str = FLOAT32) -> tuple[list[str], str]
 
 
 def engine_for(setting: str, tell: Callable[[str], None], precision: str = FLOAT32) -> str:
-    """Return the first of these that can be imported, and import it; `tell` hears of one that stands in."""
+    """Return the first of these engines that can be imported, and import it; `tell` gets a line on a replacement."""
     engines, line = engines_for(setting, precision)
     if line:
         tell(line)
     first = engines[0]
     problem = import_problem(first)
-    # who asks for another than the default by name gets that, or hears why not
+    # an engine other than the default that is set by name is used, or the reason is raised
     others = installed_engines() if problem and setting in (ENGINES[0], "auto") else []
     for engine in others:
         if engine != first and not precision_problem(Backend(engine, precision)) and not import_problem(engine):
@@ -156,12 +156,12 @@ def engine_for(setting: str, tell: Callable[[str], None], precision: str = FLOAT
 
 
 def stands_in(engine: str, problem: str) -> str:
-    """Return the line that tells why another engine serves."""
+    """Return the line that says why another engine is used."""
     return f"{engine} runs the models: {problem}."
 
 
 def import_problem(engine: str) -> str:
-    """Import what the engine needs, and return why that fails; empty when it does not."""
+    """Import the engine's package and return why that fails; empty if it succeeds."""
     if problem := engine_problem(engine):
         return problem
     try:
@@ -174,7 +174,7 @@ def import_problem(engine: str) -> str:
 def engine_version(backend: Backend) -> str:
     """Return a backend with the version of the engine's package, 'onnx 1.20.0 int8', without importing it.
 
-    float32 is not mentioned: 'mxnet 1.9.1'. Raises ModelError for an engine that is not known.
+    float32 is omitted: 'mxnet 1.9.1'. Raises ModelError for an unknown engine.
     """
     if backend.engine not in _DRIVERS:
         raise ModelError(engine_problem(backend.engine))
@@ -186,6 +186,6 @@ def engine_version(backend: Backend) -> str:
 
 
 def _named(name: str) -> Any:
-    """What a 'module:attribute' is the name of; imports the module."""
+    """Return the object named by 'module:attribute'; imports the module."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -1,11 +1,10 @@
-"""Do the engines say the same of a network? Asked when it is added, or opened for the first time from elsewhere.
+"""Checks that all engines give the same output for a model, when it is added or first opened from elsewhere.
 
-Right is what MXNet says without its fusion of layers, for then each layer is computed as it is written. Each installed
-engine answers the known picture and some noise, in a child of its own: whatever it does ends with it. What says
-something else is not used, and why is told. Where MXNet is not installed, the others must agree with each other.
+The reference is MXNet without its layer fusion: there each layer is computed as written. Each installed engine runs on
+the known picture and some noise, in a separate child process, so a crash ends only the child. An engine whose output
+differs is not used, and a line says why. Where MXNet is not installed, the other engines must agree with each other.
 
-The fusion is looked at more closely than the other engines: where it is only suspected, doing without costs some speed
-and nothing else.
+The fusion is judged more strictly than the other engines: if it is rejected wrongly, that only costs some speed.
 """
 
 import contextlib
@@ -41,35 +40,35 @@ from edge.models.manifest import Answer
 Floats = NDArray[np.float32]
 MXNET = ENGINES[0]
 MOST_APART, MOST_APART_FUSED = 1e-3, 5e-5
-"""Probabilities may differ by this: from kernel to kernel by 1e-6, in deep networks with random weights by more."""
+"""Largest allowed difference of a probability. Kernels differ by 1e-6, deep networks with random weights by more."""
 _RELATIVE = 0.02
-"""Logarithms of probabilities may differ by this share of how they spread over the labels: of a thousand labels that
+"""Largest allowed difference of log-probabilities, as a share of their spread over the labels. Where a thousand labels
 are all unlikely, the probabilities themselves never differ by much."""
 _LEAST_SPREAD = 0.05
 _LIKELY = 1e-6
-"""Below it rounding is all that there is."""
+"""Probabilities below this are only rounding errors."""
 _ANSWER_TIMEOUT_S = 300.0
 _RULES = 1
-"""Goes up when what is asked, or how it is judged, changes."""
+"""Version of the check: increase it when the inputs or the criteria change."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What came of asking all engines."""
+    """The result of comparing all engines."""
 
     unfused: str = ""
-    """Why mxnet runs the network without its fusion; empty when the fusion is good, or mxnet is not installed."""
+    """Why mxnet runs the model without fusion; empty if the fusion is correct, or mxnet is not installed."""
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Why an engine is not used, by engine: it says something else, or has died of the network."""
+    """Why an engine is not used, by engine: its output differs, or the model crashed it."""
     asked: tuple[str, ...] = ()
-    """The engines that have answered, or died of it; others had no memory for it, or cannot run it as they are."""
+    """The engines that answered or crashed. The others had too little memory, or cannot run the model as they are."""
     answer: Answer | None = None
-    """What is right of the known picture."""
+    """The correct answer for the known picture."""
     unable: Mapping[str, str] = field(default_factory=dict)
-    """What engines said that cannot run it, by engine. Not kept: opening it says it again."""
+    """The errors of engines that cannot run the model, by engine. Not stored: opening it raises them again."""
 
     def driver(self, engine: str) -> str:
-        """Return what is to be opened for an engine. Raises ModelError when it is not used."""
+        """Return the driver to open for an engine. Raises ModelError if the engine is not used."""
         if engine in self.refused:
             able = [one for one in self.asked if one not in self.refused and one not in self.unable and one != engine]
             hint = f"; {' and '.join(able)} can run it ([model] engine)" if able else ""
@@ -78,25 +77,25 @@ class Agreement:
 
 
 UNKNOWN = Agreement(unfused="nobody has asked yet")
-"""Of a network that there is no time to ask about: without the fusion mxnet is right."""
+"""For a model whose check would take too long now: without the fusion mxnet is correct."""
 
 
 class Agreements:
-    """What came of it, in agreements.json of the store's folders: by machine, engines and network."""
+    """Stored agreements, in agreements.json of the store folders: by machine, engines and model."""
 
     FILE = "agreements.json"
 
     def __init__(self, folders: Sequence[Path], machine_key: str) -> None:
-        """Those of the first folder go before the later ones'. A file that cannot be read holds nothing."""
+        """Earlier folders take precedence. An unreadable file counts as empty."""
         self._folders = folders
         versions = [engine_version(Backend(engine)) for engine in installed_engines()]
         self._place = f"{machine_key}, {', '.join(versions)}, rules {_RULES}"
 
     def find(self, identity: str) -> Agreement | None:
-        """Return what is known of the network with that fingerprint."""
+        """Return the stored agreement for the model with that fingerprint."""
         for folder in self._folders:
             kept = read_entries(folder / self.FILE).get(f"{self._place}, {identity}")
-            # an entry of another release, or edited by hand, is as good as none
+            # an entry from another release, or edited by hand, is ignored
             with contextlib.suppress(TypeError, LookupError, ValueError, AttributeError):
                 if kept is not None:
                     answer = Answer(**kept["answer"]) if kept["answer"] else None
@@ -105,7 +104,7 @@ class Agreements:
         return None
 
     def keep(self, identity: str, agreement: Agreement) -> None:
-        """Write it into the first folder that can be written to; where none can, it is asked for again."""
+        """Write the agreement to the first writable folder. If there is none, the engines are compared again."""
         table = dataclasses.asdict(agreement)
         del table["unable"]
         keep_entry(self._folders, self.FILE, f"{self._place}, {identity}", table)
@@ -121,11 +120,11 @@ def agreement_of(
     most_mib: float | None = None,
     step: Callable[[str], None] = lambda _engine: None,
 ) -> Agreement:
-    """Return what is known of the engines' agreement; where one that is wanted was not asked, ask all, and keep it.
+    """Return the engines' agreement on a model; compare all engines, and store the result, if none wanted was asked.
 
-    `tell` hears that they are asked, and of what is not used; `step` which one is. `digests` are SHA-256 by file name
-    where they are known. No child may take more than `most_mib`. Raises ModelError, with the figures, when nothing is
-    left that can be believed, and for a checkpoint that none can run.
+    `tell` gets a line when the comparison starts, and one for each engine that is not used; `step` gets the current
+    engine. `digests` are SHA-256 by file name where known. No child may take more than `most_mib`. Raises ModelError,
+    with the figures, if no engine can be trusted, or none can run the checkpoint.
     """
     drivers = [driver for engine in installed_engines() for driver in _drivers_of(engine)]
     if len(drivers) < 2 or is_bundled(checkpoint, digests):
@@ -134,7 +133,7 @@ def agreement_of(
     found = kept.find(identity)
     if found is not None and any(engine in found.asked for engine in wanted):
         return found
-    # what is wrong with the files themselves is told at once, without any child
+    # faults of the files themselves are raised at once, without starting a child
     labels = read_labels(checkpoint.synset)
     describe(checkpoint, read_symbol(checkpoint.symbol), open_params(checkpoint.params))
     tell(f"Asking all engines whether they say the same of {checkpoint.name}, once.")
@@ -144,7 +143,7 @@ def agreement_of(
         step(driver)
         answers[driver] = _ask(checkpoint, driver, most_mib)
     if not had_graph and not any(engine in GRAPH_ENGINES for engine in wanted):
-        forget_graph(checkpoint, digests)  # as large as the weights, and nobody needs it
+        forget_graph(checkpoint, digests)  # as large as the weights, and not needed
     found = judge(checkpoint.name, answers, labels)
     if found.unfused:
         tell(f"{checkpoint.name}: mxnet runs it without its fusion of layers; with it, {found.unfused}.")
@@ -157,9 +156,9 @@ def agreement_of(
 def driver_of(
     checkpoint: Checkpoint, backend: Backend, machine_key: str, tell: Callable[[str], None] = lambda _: None
 ) -> Backend:
-    """Return what is to be opened for a backend, after all engines were asked where that was never done.
+    """Return the backend to open; first compare all engines if that was never done.
 
-    Raises ModelError when the engine is not used for the network. In int8 each engine has been judged by itself.
+    Raises ModelError if the engine is not used for the model. In int8 each engine was judged separately.
     """
     if backend.precision != FLOAT32 or backend.engine not in ENGINES:
         return backend
@@ -168,7 +167,7 @@ def driver_of(
 
 
 def is_bundled(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> bool:
-    """Return whether it is the network that edge comes with, or a copy: our tests have asked about that."""
+    """Return whether the checkpoint is the bundled model or a copy of it: edge's tests have compared that one."""
     demo = find_checkpoint(DEMO)
     if checkpoint.params.absolute() == demo.params.absolute():
         return True
@@ -182,7 +181,7 @@ def is_bundled(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None)
 
 @dataclass(frozen=True)
 class Said:
-    """What one engine said of the pictures."""
+    """One engine's output for the pictures."""
 
     probabilities: Floats
     """Pictures x labels; the first picture is the known one."""
@@ -192,19 +191,19 @@ class Said:
 
 @dataclass(frozen=True)
 class Failed:
-    """Why one engine said nothing."""
+    """Why one engine gave no output."""
 
     why: str
     lasting: bool = True
-    """False where it may be another in a moment: there was no memory."""
+    """False if it may work later: there was too little memory."""
     died: bool = False
-    """It took its process with it, or never came back: it must not be tried in the daemon."""
+    """Whether its process crashed or hung: the daemon must not try it."""
 
 
 def judge(name: str, answers: Mapping[str, Said | Failed], labels: Sequence[Label]) -> Agreement:
-    """Return what to make of the answers, by driver (an engine, or `unfused`). Pure.
+    """Return the agreement that follows from the answers by driver (an engine, or `unfused`). Pure.
 
-    Raises ModelError when there is none, or when nobody knows which of several is right.
+    Raises ModelError if there is no answer, or if it is unknown which of several is correct.
     """
     said = {driver: one for driver, one in answers.items() if isinstance(one, Said)}
     failed = {driver: one for driver, one in answers.items() if isinstance(one, Failed)}
@@ -213,7 +212,7 @@ def judge(name: str, answers: Mapping[str, Said | Failed], labels: Sequence[Labe
         raise OutOfMemoryError(name, 0.0) if all(not one.lasting for one in failed.values()) else ModelError(first.why)
     unable = {driver: one.why for driver, one in failed.items() if one.lasting and not one.died}
     refused = {driver: f"model {name}: {one.why}" for driver, one in failed.items() if one.died and driver in ENGINES}
-    # one that cannot run it may be mended, or learn to: it is asked again when it is wanted
+    # an engine that cannot run it may be repaired or updated: it is asked again when it is wanted
     asked = {
         driver
         for driver, one in answers.items()
@@ -225,7 +224,7 @@ def judge(name: str, answers: Mapping[str, Said | Failed], labels: Sequence[Labe
         who = "MXNet says without its fusion"
         fused = answers.get(MXNET)
         if isinstance(fused, Failed):
-            # the fusion alone may be what there is no memory for, too
+            # the fusion alone may also be what needs too much memory
             unfused = f"it fails ({_bare(fused.why, name)})"
         elif fused is not None and (apart := difference(fused, right, MOST_APART_FUSED)):
             unfused = f"it says {apart}"
@@ -235,7 +234,7 @@ def judge(name: str, answers: Mapping[str, Said | Failed], labels: Sequence[Labe
             asked.add(MXNET)
         others = {engine: one for engine, one in said.items() if engine in GRAPH_ENGINES}
     else:
-        # MXNet cannot run it, or is not here: the first is as good as any
+        # MXNet cannot run it, or is not installed: any engine may be the reference
         first_engine, right = next(iter(said.items()))
         who = f"{first_engine} says"
         others = {engine: one for engine, one in said.items() if engine != first_engine}
@@ -257,7 +256,7 @@ def judge(name: str, answers: Mapping[str, Said | Failed], labels: Sequence[Labe
 
 
 def difference(found: Said, right: Said, most: float) -> str:
-    """Return where two answers differ the most, '57.0% for output 3 instead of 78.0%'; empty for mere rounding."""
+    """Return the largest difference of two outputs, '57.0% for output 3 instead of 78.0%'; empty for mere rounding."""
     if found.probabilities.shape != right.probabilities.shape:
         return f"{found.probabilities.shape[1]} numbers instead of {right.probabilities.shape[1]}"
     if not np.isfinite(found.probabilities).all():
@@ -297,7 +296,7 @@ def _ask(checkpoint: Checkpoint, driver: str, most_mib: float | None) -> Said | 
             trial.ask("load", LOAD_TIMEOUT_S)
             found = trial.ask("answer", _ANSWER_TIMEOUT_S)
     except OutOfMemoryError as error:
-        # an abort may also be a bug of the vendor's, and then would end the daemon
+        # an abort may also be a bug in the vendor's code, which would end the daemon
         return Failed(str(error), lasting=False, died=trial.aborted)
     except ModelError as error:
         return Failed(str(error), died=trial.died)

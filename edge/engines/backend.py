@@ -1,4 +1,4 @@
-"""What computes a model: an engine, and the precision that it computes in."""
+"""The backend of a model: an engine and its precision."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,17 +6,17 @@ from typing import Self
 from edge.importer.quantised import FLOAT32
 
 ENGINES = ("mxnet", "onnx", "openvino")
-"""What a daemon may run; the first is the default."""
+"""The engines that the daemon may run; the first is the default."""
 GRAPH_ENGINES = ENGINES[1:]
-"""Those that run the graph which the importer makes: they can do it in int8 too."""
+"""The engines that run the importer's graph; they support int8 too."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """An engine with its precision. As text, for people and in files: 'onnx int8', or 'onnx' for float32."""
+    """An engine with its precision. As text, in messages and files: 'onnx int8', or 'onnx' for float32."""
 
     engine: str
-    """As in [model] engine, or what stands for it (`unfused`, `module`)."""
+    """As in [model] engine, or a driver without a setting (`unfused`, `module`)."""
     precision: str = FLOAT32
 
     def __str__(self) -> str:
@@ -24,6 +24,6 @@ class Backend:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the backend that `str` has made this text of."""
+        """Return the backend for a text that `str` made."""
         engine, _, precision = text.partition(" ")
         return cls(engine, precision or FLOAT32)

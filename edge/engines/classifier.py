@@ -1,4 +1,4 @@
-"""What all engines have in common: a picture becomes the input, and the outputs become labels."""
+"""The base class of all engines: turns a picture into the input, and the outputs into labels."""
 
 import contextlib
 import logging
@@ -27,27 +27,27 @@ _NO_MEMORY = (
 
 
 _MOST_OFF = 0.01
-"""Probabilities that come to 1 may, summed up in float32, be off by so much."""
+"""Largest allowed error of the sum of probabilities in float32, which should be 1."""
 
 
 class EngineClassifier(ABC):
-    """A checkpoint that an engine runs. The engine's part is `_open`, `probabilities`, `enqueue_s` and `close`."""
+    """A checkpoint run by an engine. Subclasses implement `_open`, `probabilities`, `enqueue_s` and `close`."""
 
     engine: str
-    """Its name; of one that is open with the precision, as in 'onnx int8'."""
+    """The engine's name; once open, with the precision, as in 'onnx int8'."""
     precision: str
-    """What it computes with: float32 or int8."""
+    """float32 or int8."""
     vendor: str
-    """What people call the engine."""
+    """The engine's name in messages."""
     first_s: float
     parameters: int
     input: InputSpec
-    """How a picture becomes what `probabilities` takes: the checkpoint's, or less where the network does the rest."""
+    """Preprocessing before `probabilities`: the checkpoint's, or less where the graph does part of it."""
     independent = False
-    """Whether each label has a probability of its own; else they exclude each other, and come to 1."""
+    """Whether each label has an independent probability; otherwise labels exclude each other and sum to 1."""
 
     def __init__(self, checkpoint: Checkpoint, top: int, precision: str = FLOAT32) -> None:
-        """Load and warm up. Raises ModelError, naming the file, for whatever does not fit together."""
+        """Load and warm up the model. Raises ModelError, naming the file, if its files do not fit together."""
         self.precision = precision
         self.engine = str(Backend(self.engine, precision))
         self.name = checkpoint.name
@@ -68,18 +68,18 @@ class EngineClassifier(ABC):
             outputs = self._open(checkpoint)
             self._check(outputs, checkpoint)
             if self.independent:
-                # a temperature is fitted to what comes to 1
+                # a temperature is fitted to probabilities that sum to 1
                 self.calibrated, self._temperature = False, 1.0
         except ModelError:
             self.close()
             raise
 
     def classify(self, frame: Frame) -> list[Prediction]:
-        """Return the `top` most probable labels, best first, their probabilities calibrated where they can be."""
+        """Return the `top` most probable labels, best first, with calibrated probabilities where possible."""
         return self._classify(frame, self._temperature)
 
     def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
-        """Return the same with the probabilities as the network has them: no calibration can change these."""
+        """Return the same with the network's own probabilities, which no calibration changes."""
         return self._classify(frame, temperature=1.0)
 
     def _classify(self, frame: Frame, temperature: float) -> list[Prediction]:
@@ -88,7 +88,7 @@ class EngineClassifier(ABC):
         ready = time.perf_counter()
         probabilities = self.probabilities(network_input)
         self.timing = Timing(ready - start, time.perf_counter() - ready)
-        # stable, so that labels of the same probability keep the network's order; no temperature changes it
+        # stable, so that labels of equal probability keep the network's order; no temperature changes it
         best = np.argsort(-probabilities, kind="stable")[: self._top]
         probabilities = tempered(probabilities, temperature)
         return [
@@ -101,18 +101,21 @@ class EngineClassifier(ABC):
 
     @abstractmethod
     def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
-        """Return how long the engine takes to accept one input; 0 for one that computes before it returns."""
+        """Return how long the engine takes to accept one input; 0 if it computes before it returns."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
+        """Release the model's memory to the system, so that another can be loaded. May be called twice."""
 
     @abstractmethod
     def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
-        """Load and run once; return the probabilities for a black picture. Sets `parameters` and `first_s`."""
+        """Load and run the model once; return the probabilities for a black picture.
+
+        Sets `parameters` and `first_s`.
+        """
 
     def _run_first(self) -> NDArray[np.float32]:
-        """Run a black picture through the network, which also makes the engine prepare the layers."""
+        """Return the probabilities for a black picture; this first run makes the engine prepare its layers."""
         start = time.perf_counter()
         outputs = self.probabilities(np.zeros((1, self.input.planes, self.input.size, self.input.size), np.float32))
         self.first_s = time.perf_counter() - start
@@ -148,7 +151,7 @@ class EngineClassifier(ABC):
         except ModelError:
             raise
         except Exception as error:
-            # whatever a vendor raises: of an odd file that may be anything
+            # an odd file may make the vendor's code raise any exception
             said = first_line(error)
             if lacks_memory(error):
                 raise ModelError(
@@ -159,15 +162,15 @@ class EngineClassifier(ABC):
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Return whether an engine has failed for lack of memory."""
+    """Return whether an engine failed for lack of memory."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def first_line(error: Exception) -> str:
-    """Return the sentence in an engine's error, without its stack trace."""
+    """Return the message of an engine's error, without its stack trace."""
     text = str(error) if str(error) else type(error).__name__
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # where in OpenVINO's source, which it says first
+    # OpenVINO begins with the place in its source code
     lines = [line for line in lines if not line.startswith("Exception from ")] or lines
     said = [line for line in lines if "Check failed" in line or "Error" in line] or lines or ["unknown reason"]
     return said[0].split("Check failed: ")[-1].rstrip(":")[:160]

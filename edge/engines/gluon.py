@@ -1,4 +1,4 @@
-"""Parameters of the Gluon model zoo become a checkpoint: the structure comes with MXNet, the names get prefixes."""
+"""Converts parameters of the Gluon model zoo to a checkpoint: MXNet has the structure, the names get prefixes."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,16 +8,16 @@ from edge.errors import ModelError, one_line
 
 
 def convert(name: str, params: Path, prefix: Path) -> None:
-    """Write prefix-symbol.json and prefix-0000.params of the zoo's network `name` with the parameters in `params`.
+    """Write prefix-symbol.json and prefix-0000.params for the zoo's model `name` with the parameters in `params`.
 
-    Raises ModelError when MXNet does not know the network, or the parameters are not its own.
+    Raises ModelError if MXNet does not know the model, or the parameters do not belong to it.
     """
     mx = import_mxnet()
     try:
         network = mx.gluon.model_zoo.vision.get_model(name, pretrained=False)
         network.load_parameters(str(params), ctx=mx.cpu())
         network.hybridize()
-        # a forward gives the structure; what size of picture is of no matter but to Inception v3, which shrinks it most
+        # a forward pass creates the structure; the picture's size matters only to Inception v3, which reduces it most
         network(mx.nd.zeros((1, 3, 299, 299) if "inception" in name else (1, 3, 224, 224))).wait_to_read()
         network.export(str(prefix), epoch=0)
     except (mx.MXNetError, ValueError, AssertionError, KeyError, RuntimeError) as error:
@@ -25,5 +25,8 @@ def convert(name: str, params: Path, prefix: Path) -> None:
 
 
 def open_driver(_options: Mapping[str, str]) -> Callable[[Mapping[str, str]], None]:
-    """For a worker (edge/worker.py): a request is {"name", "params", "prefix"}. What it takes ends with the worker."""
+    """Return the driver for a worker (edge/worker.py), whose end frees all memory of the conversion.
+
+    A request is {"name", "params", "prefix"}.
+    """
     return lambda request: convert(request["name"], Path(request["params"]), Path(request["prefix"]))

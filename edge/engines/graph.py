@@ -1,4 +1,4 @@
-"""What the engines have in common that run the graph which the importer makes of a checkpoint."""
+"""The base class of the engines that run the importer's graph of a checkpoint."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from edge.models.checkpoint import Checkpoint
 
 
 class GraphClassifier(EngineClassifier):
-    """A checkpoint's graph that an engine runs. The engine's part is `_open`, `_run` and `close`."""
+    """A checkpoint's graph run by an engine. Subclasses implement `_open`, `_run` and `close`."""
 
     def scores(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the softmax or the sigmoids make the probabilities of (float32, N)."""
+        """Return the input of the softmax or the sigmoids (float32, N)."""
         return self._run(SCORES, network_input)
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -26,13 +26,13 @@ class GraphClassifier(EngineClassifier):
         return self._run(PROBABILITIES, network_input)
 
     def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
-        """Return 0: it computes before it returns."""
+        """Return 0: these engines compute before they return."""
         self.probabilities(network_input)
         return 0.0
 
     @contextmanager
     def _graph(self, checkpoint: Checkpoint) -> Iterator[Graph]:
-        """The checkpoint's graph in the precision that was asked for; it is there until the context ends."""
+        """Yield the checkpoint's graph in the requested precision; it exists until the context ends."""
         if self.precision == FLOAT32:
             with graph_of(checkpoint) as graph:
                 self._take(graph)

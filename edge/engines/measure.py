@@ -1,8 +1,8 @@
-"""What a network takes on this machine: measured in a throw-away child, through the daemon's own code, and kept.
+"""Measures a model's memory and time on this machine, in a temporary child process that runs the daemon's code.
 
-Memory is the child's high-water mark of resident memory (VmHWM): interpreter, OpenCV, engine, weights and work space,
-while it classifies. The kernel keeps it, so no peak is missed between two samples; and unlike a share of common pages
-(PSS) it does not shrink because another process has the same library loaded at the moment.
+Memory is the child's high-water mark of resident memory (VmHWM): interpreter, OpenCV, engine, weights and work space
+while it classifies. The kernel records it, so no peak between two samples is missed. Unlike PSS, which divides shared
+pages, it does not shrink when another process has loaded the same library.
 """
 
 import functools
@@ -24,38 +24,38 @@ from edge.models.measurements import Measurement
 from edge.worker import Worker
 
 FRAMES = 30
-"""Enough for a 95th percentile that is not just the slowest frame."""
+"""Enough that the 95th percentile is not just the slowest frame."""
 START_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 600.0
-"""VGG-16 from a slow SD card."""
+"""Enough for VGG-16 from a slow SD card."""
 FRAME_TIMEOUT_S = 60.0
 LEAST_AVAILABLE_MIB = 40.0
-"""The child is ended when the machine has less left than this: beyond it a Pi would swap its SD card to death."""
+"""The child is ended if the machine has less memory left: a Pi would wear out its SD card by swapping."""
 LEAST_HEADROOM_MIB = 4.0
-"""The same for what a cgroup's limit leaves."""
+"""The same for the memory left by a cgroup's limit."""
 _POLL_S = 0.02
 _REAP_S = 10.0
-"""The kernel frees a network's memory before its process is gone, and on a busy machine that takes a while."""
-# who died of these had no memory: they are the kernel's way, and C++'s (an uncaught bad_alloc)
+"""The kernel frees a model's memory before its process is gone; on a busy machine that takes a while."""
+# signals of a child that ran out of memory: from the kernel, and from C++ (an uncaught bad_alloc)
 _DEATHS_OF_MEMORY = ("SIGKILL", "SIGABRT")
 
 
 class Trial:
-    """A child that loads and runs one network, watched so that it cannot take the machine's last memory."""
+    """A child process that loads and runs one model, ended before it takes the machine's last memory."""
 
     def __init__(
         self, checkpoint: Checkpoint, backend: Backend, machine: Machine | None = None, *, most_mib: float | None = None
     ) -> None:
-        """Start the child, and do not wait for it: what becomes of it, the first answer tells.
+        """Start the child without waiting for it: the first answer reports a failure.
 
-        One that takes more than `most_mib` is ended, as when there is no more memory.
+        A child that takes more than `most_mib` is ended, as if there were no more memory.
         """
         self._machine = machine or Machine()
         self._name = checkpoint.name
         self._most_mib = math.inf if most_mib is None else most_mib
         self.peak_mib = 0.0
         self.died = self.aborted = False
-        """Whether it has ended by itself, or was ended because it never answered; whether by SIGABRT."""
+        """`died`: whether it ended by itself, or was ended because it did not answer; `aborted`: by SIGABRT."""
         self._worker = Worker(
             "edge.engines.trial",
             {"checkpoint": to_json(checkpoint), "engine": str(backend)},
@@ -74,9 +74,9 @@ class Trial:
         self._worker.close()
 
     def ask(self, step: str, timeout_s: float, **fields: Any) -> dict[str, Any]:
-        """Have the child do one step (edge/engines/trial.py).
+        """Return the child's answer to one step (edge/engines/trial.py).
 
-        Raises OutOfMemoryError when it needs more than there is, ModelError for whatever else it says or does.
+        Raises OutOfMemoryError if it needs more memory than there is, ModelError for any other failure.
         """
         start_s = time.monotonic()
         self._worker.ask({"do": step, **fields}, timeout_s)
@@ -104,7 +104,7 @@ class Trial:
 
 
 class OutOfMemoryError(ModelError):
-    """A network on trial needed more memory than there is."""
+    """A model in its trial run needed more memory than there is."""
 
     def __init__(self, name: str, peak_mib: float) -> None:
         super().__init__(f"model {name}: needs more than {peak_mib:.0f} MiB, which is all there was; use a smaller one")
@@ -112,12 +112,12 @@ class OutOfMemoryError(ModelError):
 
 
 class _Run:
-    """One network's way through a measurement: load, warm up, classify the picture again and again."""
+    """The measurement of one model: load, warm up, classify the picture repeatedly."""
 
     WARM_UP = 3
-    """The first frames are slower, and are not counted."""
+    """Frames that are not counted, because the first are slower."""
     BLOCK = 2
-    """Frames in a row: engines that are compared take turns after so many."""
+    """Frames in a row before the next of the compared engines takes its turn."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
@@ -125,7 +125,7 @@ class _Run:
         self.left = 0
 
     def start(self) -> None:
-        """Wait until its child is there, and imports nothing any more beside others that are timed."""
+        """Wait until the child has started, so that its imports do not disturb the timing of others."""
         self._trial.ask("start", START_TIMEOUT_S)
 
     def load(self, frames: int) -> None:
@@ -162,9 +162,9 @@ def measure(
     tell: Callable[[str], None] = lambda _step: None,
     machine: Machine | None = None,
 ) -> Measurement:
-    """Load and run a network in a throw-away child; `tell` hears of each step.
+    """Return the measurement of a model, run in a temporary child process; `tell` gets a line for each step.
 
-    Running out of memory is a result (`killed`). Raises ModelError for a checkpoint or an engine that cannot be used.
+    Running out of memory is a result (`killed`). Raises ModelError if the checkpoint or the engine cannot be used.
     """
     result = measure_side_by_side(checkpoint, [backend], frames, tell, machine)[backend]
     if isinstance(result, ModelError):
@@ -179,10 +179,10 @@ def measure_side_by_side(
     tell: Callable[[str], None] = lambda _step: None,
     machine: Machine | None = None,
 ) -> dict[Backend, Measurement | ModelError]:
-    """Measure one network with several backends, each in a child, taking turns every few frames.
+    """Return one model's measurements with several backends, each in a child, taking turns every few frames.
 
-    So whatever else the machine does slows all of them alike, and their ratio is true. A backend that cannot run the
-    network has its error as result.
+    So other load on the machine slows all of them alike, and their ratio is right. The result of a backend that cannot
+    run the model is its error.
     """
     results: dict[Backend, Measurement | ModelError] = {}
     with ExitStack() as children:
@@ -204,7 +204,7 @@ def measure_side_by_side(
                 attempt(backend, functools.partial(run.load, frames))
         turns = list(runs)
         while ahead := {one: runs[one] for one in turns if one not in results and runs[one].left}:
-            turns.reverse()  # each is as often the first after the other as the last before it
+            turns.reverse()  # so that each runs first as often as last
             for backend, run in ahead.items():
                 attempt(backend, run.classify)
                 tell(f"{backend}: {frames - run.left} of {frames} frames")
@@ -214,10 +214,10 @@ def measure_side_by_side(
 def examine(
     checkpoint: Checkpoint, backend: Backend, tell: Callable[[str], None] = lambda _step: None
 ) -> tuple[Examined, Measurement]:
-    """Check in a child that a network can be used at all, and measure it on the way.
+    """Check in a child that a model can be used, and measure it at the same time.
 
-    Every parameter must be finite and of the shape that the structure infers, the labels must match the outputs, and
-    the known picture must get an answer. Raises ModelError for what is wrong, OutOfMemoryError included.
+    Every parameter must be finite and of the shape that the structure implies, the labels must match the outputs, and
+    the known picture must get an answer. Raises ModelError, or its subclass OutOfMemoryError, if a check fails.
     """
     with Trial(checkpoint, backend) as trial:
         tell("reading every parameter")
@@ -234,5 +234,5 @@ def examine(
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least this share of them do not exceed (the nearest-rank percentile)."""
+    """Return the smallest value that at least this share of the values do not exceed (nearest-rank percentile)."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -1,4 +1,4 @@
-"""What the C library and the kernel need to be told so that memory no longer used is really given back."""
+"""Calls to the C library and the kernel that return unused memory to the system."""
 
 import _thread
 import contextlib
@@ -15,31 +15,31 @@ _WORK_SPACE = 32 * 1024 * 1024  # the most that glibc allows
 
 
 def give_back_large_blocks() -> None:
-    """From now on let each block of 128 KiB or more be a mapping of its own, which free() gives back to the kernel.
+    """Allocate each block of 128 KiB or more as its own mapping from now on, which free() returns to the kernel.
 
-    It is what glibc begins with, but it raises the limit up to 32 MiB as such blocks are freed, and then large blocks
-    leave holes that stay resident.
+    That is glibc's initial behaviour. But glibc raises the limit up to 32 MiB as such blocks are freed, and then large
+    blocks leave holes that stay resident.
     """
     _set_thresholds(_LARGE)
 
 
 def keep_large_blocks() -> None:
-    """From now on let what free() gets stay at hand.
+    """Keep freed blocks in the process from now on.
 
-    Each frame needs the same few MiB again: fetching them page by page from the kernel makes small networks a tenth
+    Each frame needs the same few MiB again. Getting them page by page from the kernel makes small models a tenth
     slower.
     """
     _set_thresholds(_WORK_SPACE)
 
 
 def give_back_free_memory() -> None:
-    """Hand all that is free in malloc's heap back to the kernel."""
+    """Return all free memory of malloc's heap to the kernel."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set_thresholds(size: int) -> None:
-    # other C libraries than glibc have no such function, and no such habit
+    # C libraries other than glibc lack this function, and do not raise the limit
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, size)
@@ -47,25 +47,28 @@ def _set_thresholds(size: int) -> None:
 
 
 def give_back_code(library: str) -> None:
-    """Drop the pages of a shared library's code from this process; those in use come back from the page cache.
+    """Drop the pages of a shared library's code from this process; pages in use come back from the page cache.
 
-    The kernel would do it too, but only when memory is already tight. `library` is the name of the file.
+    The kernel would do this only when memory is already tight. `library` is the file's name.
     """
-    # code is never written to, so nothing can be lost; relocated data must not be touched
+    # code is never written to, so nothing is lost; relocated data must not be dropped
     _drop(f"/{library}", "r-xp")
 
 
 def give_back_file(path: Path) -> None:
-    """Drop the pages of a file that is mapped to be read and shared; those in use come back from the page cache.
+    """Drop the pages of a file that is mapped read-only and shared; pages in use come back from the page cache.
 
-    Nothing may unmap it meanwhile.
+    The file must not be unmapped meanwhile.
     """
     _drop(str(path.resolve()), "r--s")
 
 
 @contextlib.contextmanager
 def repeatedly(give_back: Callable[[], None], every_s: float) -> Iterator[None]:
-    """Give something back again and again while it is gone through, so that it never adds up; and once more then."""
+    """Call `give_back` every `every_s` seconds in a thread while the context is open, and once at its end.
+
+    So pages of a file that is read meanwhile never accumulate.
+    """
     done, starting, running = threading.Event(), threading.Lock(), threading.Lock()
     starting.acquire()
     running.acquire()
@@ -79,13 +82,13 @@ def repeatedly(give_back: Callable[[], None], every_s: float) -> Iterator[None]:
             running.release()
 
     try:
-        # no threading.Thread: where memory runs out in the thread's first steps, its start() waits for ever
+        # no threading.Thread: if memory runs out in the thread's first steps, its start() never returns
         # (https://github.com/python/cpython/issues/140746)
         _thread.start_new_thread(work, ())
     except RuntimeError as error:
         raise MemoryError(f"{error}") from error
     if not starting.acquire(timeout=_START_TIMEOUT_S):
-        done.set()  # should it come to life yet
+        done.set()  # in case it still starts
         raise MemoryError("can't start new thread")
     try:
         yield

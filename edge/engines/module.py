@@ -1,4 +1,4 @@
-"""MXNet as the tutorials use it. Only for `edge bench --against module`: it takes twice to three times the memory."""
+"""MXNet as the tutorials use it, only for `edge bench --against module`: it takes two to three times the memory."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from edge.models.checkpoint import Checkpoint
 
 
 class ModuleClassifier(MxnetClassifier):
-    """A checkpoint in mx.mod.Module: load_checkpoint, bind, set_params, forward. Nothing is done to save memory."""
+    """A checkpoint in mx.mod.Module: load_checkpoint, bind, set_params, forward. It does not save memory."""
 
     engine = "module"
 
@@ -21,7 +21,7 @@ class ModuleClassifier(MxnetClassifier):
         spec, name = self.input, self._described.name
         self._module = mx.mod.Module(symbol, data_names=[name], label_names=None)
         self._module.bind(for_training=False, data_shapes=[(name, (1, spec.planes, spec.size, spec.size))])
-        # the label of a training head is in no file
+        # no file contains the label input of a training head
         self._module.set_params(weights, states, allow_missing=True)
         return self._run_first()
 

@@ -1,4 +1,4 @@
-"""MXNet runs its own checkpoints."""
+"""The engine mxnet: MXNet runs its own checkpoints."""
 
 import contextlib
 import gc
@@ -30,31 +30,31 @@ from edge.models.checkpoint import Checkpoint
 
 _LIBRARY = "libmxnet.so"
 _ONE_AT_A_TIME = threading.Lock()
-"""MXNet is not made for calls from two threads at once, as when a network is loaded beside the one that runs. Each step
-of loading is short, so that frames go on between them."""
+"""MXNet does not support calls from two threads at once, as when a model is loaded while another runs. Each step of
+loading is short, so frames are still classified between them."""
 _SMALL = 64 * 1024
-"""Bytes. Arrays below it stay in memory: together they are little, and some are read at each frame."""
+"""Bytes. Smaller arrays stay in memory: together they are small, and some are read at each frame."""
 _DROP_EVERY_S = 0.003
-"""While the layers copy their weights: at some GB/s no more than a dozen MiB of originals are in memory at a time."""
+"""Interval while layers copy their weights: at some GB/s, at most a dozen MiB of originals are in memory at a time."""
 _BACKEND, _NOTHING = "MXNET_SUBGRAPH_BACKEND", "default"
-"""The backend that fuses layers: MKLDNN unless it is set. NONE does without, and says so on stderr at each bind;
-MXNet's `default` fuses the operators it is told to, which are none, and is silent."""
+"""The backend that fuses layers: MKLDNN unless set. NONE disables fusion, and prints that to stderr at each bind.
+MXNet's `default` fuses only listed operators, here none, and prints nothing."""
 
 
 class MxnetClassifier(EngineClassifier):
-    """A checkpoint bound for inference, its weights in memory once.
+    """A checkpoint bound for inference, with its weights in memory only once.
 
-    What keeps memory low, with the largest resident memory for Inception v3, ResNet-152, VGG-16 (x86_64, MiB):
+    Measures that save memory, with peak resident memory of Inception v3, ResNet-152, VGG-16 (x86_64, MiB):
 
         580  1161  2314   mx.mod.Module
         402   690  1262   bind the loaded arrays themselves
         309   464   740   map the weights from the file, drop them as the layers copy them
-        290   432   739   let free() give back large blocks: MXNet folds BatchNorm into copies that it frees again
+        290   432   739   let free() return large blocks: MXNet folds BatchNorm into copies that it frees again
         273   414   717   import less (mxnet_compat.py)
         234   378   677   drop the code that only ran at the start
 
-    The time of a frame is that of mx.mod.Module. Doing without the fusion of layers (MXNET_SUBGRAPH_BACKEND=NONE) saves
-    as much as mapping the weights, but makes ResNet-152 7 % slower, even with BatchNorm folded beforehand.
+    The time per frame equals that of mx.mod.Module. Disabling layer fusion (MXNET_SUBGRAPH_BACKEND=NONE) saves as much
+    as mapping the weights, but makes ResNet-152 7 % slower, even with BatchNorm folded beforehand.
     """
 
     engine = "mxnet"
@@ -66,7 +66,7 @@ class MxnetClassifier(EngineClassifier):
         """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
         with _ONE_AT_A_TIME, self._translated_errors():
             self._feed(network_input)
-            # forward() only queues the work: asnumpy() waits for it, so any timing must include it
+            # forward() only queues the work; asnumpy() waits for it, so every timing must include asnumpy()
             outputs: NDArray[np.float32] = self._forward().asnumpy()
         # N x 1 x 1 and the like are a row too
         scores = outputs.reshape(-1) if outputs.size == max(outputs.shape, default=0) else outputs[0]
@@ -77,9 +77,9 @@ class MxnetClassifier(EngineClassifier):
         return probabilities
 
     def enqueue_s(self, network_input: NDArray[np.float32]) -> float:
-        """Return the seconds until forward() returns: it has only queued the work then, which many take for its time.
+        """Return the seconds until forward() returns: often mistaken for its time, but it has only queued the work.
 
-        The work is done when this returns.
+        The work is done when this method returns.
         """
         with _ONE_AT_A_TIME, self._translated_errors():
             self._feed(network_input)
@@ -90,12 +90,12 @@ class MxnetClassifier(EngineClassifier):
         return spent
 
     def close(self) -> None:
-        """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
+        """Release the model's memory to the system, so that another can be loaded. May be called twice."""
         with _ONE_AT_A_TIME:
             self._forget()
             gc.collect()
             if self._mx is not None:
-                # MXNet frees in a thread of its own, after what is queued before; what was amiss there has been told
+                # MXNet frees memory in its own thread, after earlier work; errors of that work were reported before
                 with contextlib.suppress(Exception):
                     self._mx.nd.waitall()
         give_back_free_memory()
@@ -110,10 +110,13 @@ class MxnetClassifier(EngineClassifier):
             self._mx = import_mxnet()
             return self._load(self._mx, checkpoint, stored)
 
-    # What an engine that uses MXNet in another way replaces (engines/module.py).
+    # Overridden by an engine that uses MXNet in another way (engines/module.py).
 
     def _load(self, mx: Any, checkpoint: Checkpoint, stored: Params) -> NDArray[np.float32]:
-        """Load, bind and run once; return the probabilities for a black picture. Sets `parameters` and `first_s`."""
+        """Load, bind and run the model once; return the probabilities for a black picture.
+
+        Sets `parameters` and `first_s`.
+        """
         give_back_large_blocks()
         give_back_code(_LIBRARY)
         with _ONE_AT_A_TIME, contextlib.nullcontext() if self._fuses else _without_fusion():
@@ -121,8 +124,8 @@ class MxnetClassifier(EngineClassifier):
             arrays = {**self._executor.arg_dict, **self._executor.aux_dict}
         fed = {self._described.name, *self._described.labels}
         self.parameters = sum(int(array.size) for name, array in arrays.items() if name not in fed)
-        # where MXNet computes with oneDNN, each layer makes its own copy of its weights, in an order that the CPU
-        # likes, and never looks at the original again: a page of the file is read when it is copied from
+        # with oneDNN, each layer copies its weights into a layout that suits the CPU and never reads the original
+        # again: a page of the file is read when it is copied
         with repeatedly(stored.drop, _DROP_EVERY_S):
             outputs = self._run_first()
         give_back_free_memory()
@@ -131,21 +134,21 @@ class MxnetClassifier(EngineClassifier):
         return outputs
 
     def _feed(self, network_input: NDArray[np.float32]) -> None:
-        """Hand over the input of the next `_forward`."""
+        """Set the input of the next `_forward`."""
         self._input[:] = network_input
 
     def _forward(self) -> Any:
-        """Queue the work and return MXNet's array of outputs (1 x N), which is not filled yet."""
+        """Queue the work and return MXNet's output array (1 x N), which is not filled yet."""
         return self._executor.forward(is_train=False)[0]
 
     def _forget(self) -> None:
-        """Drop all that belongs to the network."""
+        """Drop all references to the network."""
         self._executor = self._input = None
 
 
 @contextlib.contextmanager
 def _without_fusion() -> Iterator[None]:
-    """Let what is bound meanwhile be computed layer by layer, as written."""
+    """Disable fusion for networks bound in this context: they are computed layer by layer, as written."""
     before = os.environ.get(_BACKEND)
     os.environ[_BACKEND] = _NOTHING
     try:
@@ -174,7 +177,7 @@ def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Param
         )
     size = described.input.size
     try:
-        # it prints what it then raises
+        # it prints its error before it raises it
         with contextlib.redirect_stdout(io.StringIO()):
             picture = {described.name: (1, described.input.planes, size, size)}
             shapes, outputs, state_shapes = symbol.infer_shape(**picture)
@@ -190,7 +193,7 @@ def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Param
         raise ModelError(f"{checkpoint.symbol}: the files do not tell the shapes of all layers; copy them again")
     weights = set(arguments)
     for name, shape in zip(symbol.list_arguments(), shapes, strict=True):
-        # only the input, and the label that a training head keeps asking for, are not in the file
+        # only the input, and the label input of a training head, are not in the file
         if name not in arguments:
             arguments[name] = mx.nd.zeros(shape)
         _check_shape(checkpoint, name, arguments[name].shape, shape)
@@ -199,14 +202,14 @@ def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Param
 
     executor = symbol.bind(mx.cpu(), args=arguments, aux_states=states, grad_req="null")
     if read := _read_at_each_frame(executor):
-        # without oneDNN these are all; they are needed for good, so no file must lie behind them
+        # without oneDNN these are all inputs; they are needed permanently, so they must not be mapped from a file
         arguments |= {name: arguments[name].copy() for name in read if name in weights}
         executor = symbol.bind(mx.cpu(), args=arguments, aux_states=states, grad_req="null")
     return executor, arguments[described.name]
 
 
 def _arrays_of(mx: Any, checkpoint: Checkpoint, stored: Params, kind: str, names: list[str]) -> dict[str, Any]:
-    """Return those of the names that the file has, in float32: mapped where they are so in the file."""
+    """Return the named arrays that the file has, in float32: memory-mapped if they are float32 in the file."""
     found = {}
     for name in names:
         key = f"{kind}:{name}"
@@ -222,9 +225,9 @@ def _arrays_of(mx: Any, checkpoint: Checkpoint, stored: Params, kind: str, names
 
 
 def _read_at_each_frame(executor: Any) -> set[str]:
-    """Return the inputs of those layers that do not make a copy of their weights at the first frame.
+    """Return the inputs of the layers that do not copy their weights at the first frame.
 
-    The layers that oneDNN computes do; their operators have _sg_mkldnn_ in front. debug_str lists the bound layers,
+    Layers computed by oneDNN do copy them; their operators begin with _sg_mkldnn_. debug_str lists the bound layers,
     each as `Op:` operator, `Name=`..., and below it a line `arg[0]=` name `(0)` for each input.
     """
     read: set[str] = set()

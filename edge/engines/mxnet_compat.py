@@ -1,8 +1,8 @@
-"""Import MXNet 1.9.1, the last release (2022), beside the numpy and the Python of today.
+"""Import MXNet 1.9.1, the last release (2022), with current versions of numpy and Python.
 
-MXNet reads names from numpy that numpy has removed since: `bool` in 1.24, about a dozen in 2.0, a few in 2.4; and on
-Python 3.12 and later it misses `distutils`. Only what is absent is put back, so a numpy that has a name keeps its own.
-The wheel for arm64 needs mending on disk as well: scripts/mend-mxnet.
+MXNet reads names that numpy has since removed: `bool` in 1.24, about a dozen in 2.0, a few in 2.4. From Python 3.12 on
+`distutils` is missing too. Only missing names are restored: a numpy that has a name keeps its own. The wheel for arm64
+also needs a patch on disk: scripts/mend-mxnet.
 """
 
 import contextlib
@@ -36,26 +36,26 @@ _RENAMED = {
     "trapz": "trapezoid",
     "row_stack": "vstack",
 }
-# numpy's financial functions and msort are gone without a successor; MXNet only lists them, and no network uses them
+# numpy's financial functions and msort have no successor; MXNet only lists them, and no network uses them
 _GONE = ("mirr", "npv", "pmt", "ppmt", "pv", "rate", "msort")
 
 
 def import_mxnet() -> Any:
-    """Return the module mxnet. Raises ModelError, in one line that says what to install, when it cannot be imported."""
+    """Return the module mxnet. If it cannot be imported, raises ModelError: one line that says what to install."""
     if "mxnet" in sys.modules:
         return sys.modules["mxnet"]
     if sys.maxsize < 2**32:
         raise ModelError("this is a 32-bit system, for which there is no MXNet; install the 64-bit Raspberry Pi OS")
     import numpy as np
 
-    # else it tells on stderr at each bind which subgraph backend it uses
+    # otherwise each bind prints to stderr which subgraph backend it uses
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 
     preload("mxnet", "libmxnet.so")
     restore_numpy_names(np)
     try:
         with _stand_ins(), warnings.catch_warnings():
-            # deprecations inside MXNet that nobody will mend any more
+            # deprecations inside MXNet, which has no more releases
             warnings.simplefilter("ignore")
             return importlib.import_module("mxnet")
     except (ImportError, OSError, AttributeError) as error:
@@ -65,12 +65,12 @@ def import_mxnet() -> Any:
 
 
 def restore_numpy_names(np: Any) -> None:
-    """Put back into the module `np` each name that MXNet reads and this numpy lacks."""
+    """Restore in the module `np` each name that MXNet reads and this numpy lacks."""
     missing: dict[str, Any] = {"bool": bool, **_ALIASES}
     missing |= {old: getattr(np, new, None) for old, new in _RENAMED.items()}
     missing |= {name: _unavailable(name) for name in _GONE}
     with warnings.catch_warnings():
-        # asking numpy 1.20 to 1.25 for an outdated name warns
+        # numpy 1.20 to 1.25 warns when an outdated name is read
         warnings.simplefilter("ignore")
         for name, value in missing.items():
             if not hasattr(np, name):
@@ -80,7 +80,7 @@ def restore_numpy_names(np: Any) -> None:
 def restore_distutils() -> None:
     """Make `from distutils.version import LooseVersion, StrictVersion` work without distutils.
 
-    Python has had none since 3.12. Where setuptools replaces it, that takes 11 MiB for these two classes.
+    Python has no distutils since 3.12. The replacement in setuptools takes 11 MiB for these two classes.
     """
     package, version = ModuleType("distutils"), ModuleType("distutils.version")
     version.__dict__.update(LooseVersion=_Version, StrictVersion=_Version)
@@ -91,10 +91,10 @@ def restore_distutils() -> None:
 
 @contextlib.contextmanager
 def _stand_ins() -> Iterator[None]:
-    """While MXNet is imported, let small modules stand in for two that it hardly needs."""
+    """Replace two modules that MXNet hardly needs by small ones during its import."""
     before = set(sys.modules)
     restore_distutils()
-    # 8 MiB, only to download
+    # 8 MiB, only for downloads
     sys.modules.setdefault("requests", _Later("requests"))
     try:
         yield
@@ -105,7 +105,7 @@ def _stand_ins() -> Iterator[None]:
 
 
 class _Later(ModuleType):
-    """A module that is imported when something of it is used."""
+    """A module that is imported at the first use of an attribute."""
 
     def __getattr__(self, name: str) -> Any:
         # the import system looks for such names in every module
@@ -115,7 +115,7 @@ class _Later(ModuleType):
 
 
 class _Version:
-    """Compares by the numbers in a version text, which is all that MXNet asks of distutils."""
+    """A version compared by the numbers in its text: MXNet needs no more from distutils."""
 
     def __init__(self, text: str) -> None:
         self.numbers = [int(number) for number in re.findall(r"\d+", text)]

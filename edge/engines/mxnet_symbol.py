@@ -1,4 +1,4 @@
-"""The structure of a network as MXNet is to load it: computed in float32, whatever it was trained in."""
+"""Loads a network's structure for MXNet, changed to float32 if it was trained in float16."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,11 @@ _HALF = "float16"
 def load_symbol(mx: Any, path: Path, *, over_channels: bool = False) -> Any:
     """Return MXNet's symbol; with `over_channels` each SoftmaxOutput runs over the channels.
 
-    That is what it means for an input of N x 1 x 1 too, but with oneDNN it then runs over the last 1. Raises
-    ModelError, naming the file, for what MXNet does not take.
+    It should do so for an input of N x 1 x 1 too, but with oneDNN it then runs over the last 1. Raises ModelError,
+    naming the file, if MXNet does not accept it.
     """
     try:
-        # read_symbol has read it before: it is JSON, with nodes
+        # read_symbol has checked before that it is JSON with nodes
         text = path.read_text(encoding="utf-8-sig")
         if over_channels or _HALF in text or _TYPE_HINT in text:
             return mx.sym.load_json(_in_float32(text, over_channels=over_channels))
@@ -33,7 +33,7 @@ def load_symbol(mx: Any, path: Path, *, over_channels: bool = False) -> Any:
 
 
 def _in_float32(text: str, *, over_channels: bool) -> str:
-    """MXNet has hardly any kernel for float16 on a CPU: its casts become those to float32, and hints go."""
+    """Change casts to float16 into float32, and remove type hints: MXNet has few float16 kernels for CPUs."""
     graph = json.loads(text)
     for node in graph["nodes"]:
         if over_channels and node["op"] in _SOFTMAX_OUTPUT:

@@ -1,4 +1,4 @@
-"""ONNX Runtime runs the graph that the importer makes of a checkpoint."""
+"""The engine onnx: ONNX Runtime runs the graph that the importer makes from a checkpoint."""
 
 import gc
 import importlib
@@ -15,18 +15,18 @@ from edge.host.installation import how_to_get
 from edge.importer.quantised import FLOAT32
 from edge.models.checkpoint import Checkpoint
 
-_ERROR = 3  # log_severity_level: its warnings are about kernels and devices, which nobody can do anything about
+_ERROR = 3  # log_severity_level: its warnings are about kernels and devices, and users cannot act on them
 
 _HARMFUL = ["WeightBiasQuantization"]
-"""It rounds the weights of layers that int8 graphs keep in float on purpose, all channels of a layer with one step."""
+"""Rounds weights of layers that int8 graphs keep in float on purpose, with one step for all channels of a layer."""
 
 
 def import_onnxruntime(part: str = "") -> Any:
     """Return the module onnxruntime, or a part of it, such as "quantization".
 
-    Nothing else may import it: see the telemetry. Raises ModelError, in one line, when it cannot be imported.
+    Only this function may import it, because of the telemetry. Raises ModelError, one line, if the import fails.
     """
-    # from 1.32 on it reports its use to its vendor, and keeps a number for this device in the home, unless told not to
+    # from 1.32 on it reports its use to its vendor, and stores a device id in the home directory, unless disabled
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module(f"onnxruntime.{part}" if part else "onnxruntime")
@@ -35,18 +35,18 @@ def import_onnxruntime(part: str = "") -> Any:
 
 
 class OnnxClassifier(GraphClassifier):
-    """A checkpoint's graph in a session of ONNX Runtime, its weights mapped while they are loaded.
+    """A checkpoint's graph in a session of ONNX Runtime, with its weights memory-mapped during loading.
 
-    What keeps memory low, with the largest resident memory and what stays of it for Inception v3 and VGG-16 (x86_64,
-    MiB; the time of a frame is the same in all):
+    Measures that save memory, with peak and final resident memory of Inception v3 and VGG-16 (x86_64, MiB; the time
+    per frame is always the same):
 
-        239 239   992 718   as it comes, weights mapped from their file
-        206 207   946 669   no arena, and let free() give back large blocks while it loads
+        239 239   992 718   defaults, weights mapped from their file
+        206 207   946 669   no arena, and free() returns large blocks during loading
 
-    A plan of a forward's memory (enable_mem_pattern) is one large block each time, which leaves holes where pictures
-    come in between: after 24 of them Inception v3 takes 220 instead of 203 MiB, in int8 167 instead of 143.
-    Without prepacking VGG-16 would take 670 at most, but twice the time. Threads that wait for the next layer by
-    spinning take 156 to 225 ms of CPU time a frame of Inception v3 instead of 110, for the same time; here they sleep.
+    enable_mem_pattern plans the memory of a forward pass as one large block. That leaves holes where pictures are
+    allocated in between: after 24 pictures Inception v3 takes 220 instead of 203 MiB, in int8 167 instead of 143.
+    Without prepacking VGG-16 would peak at 670, but take twice the time. Spinning threads take 156 to 225 ms of CPU
+    time per frame of Inception v3 instead of 110, and are no faster; here they sleep.
     """
 
     engine = "onnx"
@@ -54,14 +54,13 @@ class OnnxClassifier(GraphClassifier):
     _session: Any = None
 
     def close(self) -> None:
-        """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
+        """Release the model's memory to the system, so that another can be loaded. May be called twice."""
         self._session = None
         gc.collect()
         give_back_free_memory()
 
     def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
         ort = import_onnxruntime()
-        # it raises a class of its own for each of its status codes, all derived from this
         options = ort.SessionOptions()
         options.log_severity_level = _ERROR
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False

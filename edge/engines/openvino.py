@@ -1,4 +1,4 @@
-"""OpenVINO runs the graph that the importer makes of a checkpoint."""
+"""The engine openvino: OpenVINO runs the graph that the importer makes from a checkpoint."""
 
 import gc
 import importlib
@@ -27,16 +27,16 @@ from edge.models.checkpoint import Checkpoint
 
 _SETTINGS = {
     "PERFORMANCE_HINT": "LATENCY",
-    # some CPUs would compute in bfloat16, and ARM's in float16: faster, and no longer the same
+    # some CPUs would compute in bfloat16, and ARM in float16: faster, but with different results
     "INFERENCE_PRECISION_HINT": "f32",
 }
 _GIVE_BACK_EVERY_S = 0.01
 
 
 def import_openvino() -> Any:
-    """Return the module openvino. Raises ModelError, in one line, when it cannot be imported."""
-    # importing it reports that to its vendor, with a number for this user kept in the home; without this package, which
-    # pip brings along, it does not
+    """Return the module openvino. Raises ModelError, in one line, if it cannot be imported."""
+    # its import is reported to its vendor, with a user id stored in the home directory; not so without this package,
+    # which pip installs with it
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         return importlib.import_module("openvino")
@@ -45,11 +45,11 @@ def import_openvino() -> Any:
 
 
 class OpenvinoClassifier(GraphClassifier):
-    """A checkpoint's graph compiled by OpenVINO, its weights mapped and given back once they are prepared.
+    """A checkpoint's graph compiled by OpenVINO; the mapped weights are released once they are prepared.
 
-    Its layers keep copies in an order that the CPU likes, and OpenVINO keeps the file mapped beside them. To give back
-    its pages while they are copied brings the largest memory from 331 to 240 MiB for Inception v3, from 1207 to 679 for
-    VGG-16 (x86_64). OpenVINO's own cache of compiled networks loads no faster, and takes 414 and 1727.
+    Its layers keep copies in a layout that suits the CPU, and OpenVINO keeps the file mapped as well. Releasing its
+    pages during the copy reduces peak memory from 331 to 240 MiB for Inception v3, from 1207 to 679 for VGG-16
+    (x86_64). OpenVINO's own cache of compiled networks loads no faster, and takes 414 and 1727.
     """
 
     engine = "openvino"
@@ -58,7 +58,7 @@ class OpenvinoClassifier(GraphClassifier):
     _model: Any = None
 
     def close(self) -> None:
-        """Give the network's memory back to the system, so that another can be loaded. May be called twice."""
+        """Release the model's memory to the system, so that another can be loaded. May be called twice."""
         self._request = self._model = None
         gc.collect()
         give_back_free_memory()
@@ -72,7 +72,7 @@ class OpenvinoClassifier(GraphClassifier):
             self._translated_errors(),
             repeatedly(partial(give_back_file, graph.folder / WEIGHTS), _GIVE_BACK_EVERY_S),
         ):
-            # the mapping of the weights lives as long as what is read here
+            # the weights stay mapped as long as this object exists
             read = ov.Core().read_model(str(graph.file))
             self._model = self._compile(read)
             self._request = self._model.create_infer_request()
@@ -87,7 +87,7 @@ class OpenvinoClassifier(GraphClassifier):
         except RuntimeError as error:
             if self.precision == FLOAT32 or lacks_memory(error):
                 raise
-            # as on ARM's A53 and A72 (emulated), which have no dot product of int8
+            # as on ARM's A53 and A72 (emulated), which have no int8 dot product
             raise ModelError(
                 f"model {self.name}: OpenVINO cannot run its {self.precision} version on this processor "
                 f"({first_line(error)}); {GRAPH_ENGINES[0]} can ([model] engine)"
@@ -97,6 +97,6 @@ class OpenvinoClassifier(GraphClassifier):
         with self._translated_errors():
             tensor = self._ov.Tensor(network_input, shared_memory=True)
             self._request.infer({0: tensor})
-            # a copy: the request's own array is written to again at the next frame
+            # a copy: the next frame overwrites the request's array
             found: NDArray[np.float32] = np.array(self._request.get_tensor(output).data[0])
         return found

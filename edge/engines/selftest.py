@@ -1,6 +1,6 @@
-"""Does the network still say what it said when it was installed? One bundled picture, asked before any word is spoken.
+"""Self-test of a model: checks, before anything is announced, that its answer to one bundled picture is unchanged.
 
-It catches what no checksum can: MXNet with a bad BLAS computes nonsense on some ARM boards, without any error.
+It finds faults that no checksum can: with a bad BLAS, MXNet computes wrong numbers on some ARM boards without an error.
 """
 
 import math
@@ -20,21 +20,21 @@ from edge.stages import Frame, Pixels
 from edge.vision.images import read_image
 
 TOLERANCES = {FLOAT32: 0.02, INT8: 0.1}
-"""How far the probability may be off, by precision. Float kernels of other machines differ by 1e-6; the wrong mean or
-BLAS by far more. Engines and CPUs round int8 at other places, a step of 1/256 in each layer, and some saturate."""
+"""Largest allowed error of the probability, by precision. Float kernels of different machines differ by 1e-6, a wrong
+mean or BLAS by far more. Engines and CPUs round int8 at different places, by 1/256 in each layer; some saturate."""
 
 
 def known_picture() -> Frame:
-    """Return the bundled picture that every model is asked about: a guitar before a bookshelf, 224 x 224."""
+    """Return the bundled picture for the self-test: a guitar in front of a bookshelf, 224 x 224."""
     path = Path(str(resources.files("edge") / "data" / "known.png"))
     return Frame(read_image(path), sequence=0, captured_s=time.monotonic())
 
 
 def probes(spec: InputSpec) -> Iterator[Pixels]:
-    """Yield the pictures that all engines are asked about: the known one, noise, and the known one once more.
+    """Yield the pictures for comparing engines: the known one, noise, and the known one again.
 
-    The noise is as large as the network sees it, so that nothing is averaged away: of single pixels, and of patches.
-    Always the same; the picture that comes again shows whether a forward leaves anything behind.
+    The noise consists of single pixels, then of patches. It has the size of the network's input, so that scaling does
+    not average it away. It is the same each time. The repeated picture shows whether a forward pass keeps any state.
     """
     known = known_picture().pixels
     random = np.random.default_rng(18)
@@ -48,20 +48,20 @@ def probes(spec: InputSpec) -> Iterator[Pixels]:
 
 
 def answer_of(network: Network) -> Answer:
-    """Return what a network says of the known picture, before calibration: that may be done anew, and is no fault."""
+    """Return a model's answer to the known picture, before calibration: a new calibration is no fault."""
     best = network.classify_uncalibrated(known_picture())[0]
     return Answer(id=best.id, label=best.label, probability=best.probability, engine=network.engine)
 
 
 def check_answer(network: Network, expected: Answer, tolerance: float = TOLERANCES[FLOAT32]) -> None:
-    """Raise ModelError when the network no longer gives the expected answer to the known picture."""
+    """Raise ModelError if the model no longer gives the expected answer to the known picture."""
     predictions = network.classify_uncalibrated(known_picture())
-    # of two labels that are as good as equal either may come first
+    # of two nearly equal labels, either may come first
     found = {prediction.id: prediction.probability for prediction in predictions}
     best = predictions[0]
     its = found.get(expected.id, -1.0)
     near = abs(its - expected.probability) <= tolerance and best.probability - its <= tolerance
-    # no comparison with nan is true
+    # comparisons with nan are always false
     if not near or not all(map(math.isfinite, found.values())):
         done, file, again = "installed", "manifest.json", "install it again: edge models add"
         if tolerance == TOLERANCES[INT8]:

@@ -1,15 +1,15 @@
-"""A network on trial, in a throw-away child (edge/worker.py) so that whatever it does ends with it.
+"""The trial run of a model in a temporary child process (edge/worker.py), so that a crash ends only the child.
 
-The child runs what the daemon runs: the same engine, the same preprocessing, the same first forward. Who asks is
-engines/measure.py, with one request at a time, each {"do": WHAT}:
+The child runs what the daemon runs: the same engine, preprocessing and first forward pass. engines/measure.py sends one
+request at a time, each {"do": STEP}. The steps and their results:
 
-    start     nothing: it is there
-    finite    read all parameters and look for nan and infinity; they are dropped again
+    start     nothing: the child has started
+    finite    read all parameters, look for nan and infinity, and drop them again
     load      open the classifier: load_s, first_ms, parameters, peak_mib
-    classify  look at the known picture `frames` times: times_ms, peak_mib
-    finish    look at it twice more, for what needs no repetition: enqueue_ms, answer, peak_mib
-    answer    look at the pictures that all engines are asked about (selftest.py: probes): probabilities (pictures x
-              labels), independent, peak_mib
+    classify  classify the known picture `frames` times: times_ms, peak_mib
+    finish    classify it twice more, for values that need no repetition: enqueue_ms, answer, peak_mib
+    answer    classify the pictures for comparing engines (selftest.py: probes): probabilities (pictures x labels),
+              independent, peak_mib
 """
 
 import time
@@ -27,8 +27,8 @@ from edge.models.checkpoint import Checkpoint, from_json
 
 
 def open_driver(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """`options` are the checkpoint (models.checkpoint.to_json) and the engine, a Backend as text."""
-    # when memory runs out, the kernel is to take this process and not the daemon that asked
+    """Return the driver; `options` are the checkpoint (models.checkpoint.to_json) and the engine, a Backend as text."""
+    # so that the kernel kills this process, and not the daemon that started it, if memory runs out
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     trial = _Trial(from_json(options["checkpoint"]), Backend.parse(options["engine"]))
     steps = {"start": trial.start, "finite": trial.finite, "load": trial.load, "classify": trial.classify}

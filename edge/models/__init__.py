@@ -1,1 +1,1 @@
-"""Which models there are, and what belongs to each: files, labels, calibration, measurements."""
+"""The models, with their files, labels, calibration and measurements."""

@@ -1,6 +1,6 @@
-"""Which calibration of a network is in force, and how it is noted beside the network's files.
+"""Decides whether a model's calibration is valid, and writes it beside the model's files.
 
-It is fitted in models/temperature_scaling.py; models/calibration_file.py is the file.
+models/temperature_scaling.py fits it; models/calibration_file.py reads and writes the file.
 """
 
 import dataclasses
@@ -16,25 +16,25 @@ from edge.models.fingerprint import fingerprint
 
 
 def fitted_to(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
-    """Return the fingerprint of all that a temperature depends on: weights, structure, and how the input is made.
+    """Return the fingerprint of everything a temperature depends on: weights, structure and preprocessing.
 
-    `digests` are SHA-256 by file name where they are known; else the files are read whole. Raises ModelError.
+    `digests` are SHA-256 by file name where known; otherwise the files are read completely. Raises ModelError.
     """
     made = json.dumps(dataclasses.asdict(checkpoint.input), sort_keys=True)
     return hashlib.sha256(f"{fingerprint(checkpoint, digests)} {made}".encode()).hexdigest()[:16]
 
 
 def in_force(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> Calibration | None:
-    """Return the checkpoint's calibration if it was fitted to just these weights and this input, else None.
+    """Return the checkpoint's calibration if it was fitted to exactly these weights and this input, else None.
 
-    Raises ModelError when there is one and the files cannot be read.
+    Raises ModelError if there is a calibration and the files cannot be read.
     """
     noted = checkpoint.calibration
     return noted if noted is not None and noted.fitted_to == fitted_to(checkpoint, digests) else None
 
 
 def void(name: str) -> str:
-    """Return what a person is told of a model whose calibration is not in force."""
+    """Return the message for a model whose calibration is not valid any more."""
     return (
         f"model {name} counts as uncalibrated: its weights or its [input] were changed after it was calibrated; "
         f"do it again with edge models calibrate"
@@ -42,10 +42,10 @@ def void(name: str) -> str:
 
 
 def note_calibration(checkpoint: Checkpoint, calibration: Calibration | None) -> Path:
-    """Write it beside the checkpoint's files, or remove the one that is there for None; return the path of the file.
+    """Write the calibration beside the checkpoint's files, or remove it for None; return the file's path.
 
-    Checksums and the known answer are not concerned: they are of what the network says uncalibrated. Raises ModelError,
-    and leaves the file as it was, when it cannot be written.
+    Checksums and the known answer stay valid: they are of the uncalibrated model. Raises ModelError, and leaves the
+    file unchanged, if it cannot be written.
     """
     folder = checkpoint.symbol.parent
     try:

@@ -1,8 +1,8 @@
-"""calibration.json: a network's calibration, in a file of edge's own beside the network's files.
+"""calibration.json: a model's calibration, written by edge beside the model's files.
 
-model.toml is the human's, and edge only reads it. Earlier releases wrote a [calibration] table there. It counts as long
-as there is no calibration.json, which says which table it replaces. Another table than that was written since, by an
-earlier release that somebody went back to, and counts instead.
+model.toml belongs to the user, and edge only reads it. Earlier releases wrote a [calibration] table there, which is
+used as long as there is no calibration.json. That file records the table it replaces. If model.toml has a different
+table, an earlier release has written it since (after a downgrade), and the table is used.
 """
 
 import contextlib
@@ -18,30 +18,30 @@ from edge.host.atomic import to_disk, write_text
 
 CALIBRATION = "calibration.json"
 TEMPERATURES = (0.05, 20.0)
-"""Those of any use: at either end all but the order of the labels is lost."""
+"""The useful range: at either end only the order of the labels is left."""
 _AGAIN = "delete it, and edge models calibrate makes a new one"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes a network's confidence true, and what it was fitted on."""
+    """A model's calibration, and the data of its fit."""
 
     temperature: float
-    """What the logarithms of the probabilities are divided by: below 1 it becomes surer, above 1 less sure."""
+    """Divisor of the log-probabilities: below 1 raises the confidence, above 1 lowers it."""
     pictures: int
-    """How many it was fitted on."""
+    """How many pictures it was fitted on."""
     ece: float
-    """The expected calibration error that is left, 0..1, on pictures that the temperature was not fitted on."""
+    """The remaining expected calibration error, 0..1, on pictures that the temperature was not fitted on."""
     nll: float
-    """The mean negative log-likelihood of the same."""
+    """The mean negative log-likelihood on the same pictures."""
     fitted_to: str
-    """The fingerprint of weights, structure and input (models/calibration.py): of others it says nothing."""
+    """The fingerprint of weights, structure and input (models/calibration.py); it is valid only for these."""
 
 
 def calibration_of(folder: Path, in_toml: Calibration | None) -> Calibration | None:
-    """Return the calibration of the network in a folder; None where it has none, or it was removed.
+    """Return the calibration of the model in a folder; None if it has none, or it was removed.
 
-    `in_toml` is that of its model.toml. Raises ModelError when calibration.json cannot be read.
+    `in_toml` is that of its model.toml. Raises ModelError if calibration.json cannot be read.
     """
     path = folder / CALIBRATION
     try:
@@ -59,8 +59,8 @@ def calibration_of(folder: Path, in_toml: Calibration | None) -> Calibration | N
 def write_calibration(folder: Path, calibration: Calibration | None, in_toml: Calibration | None, like: Path) -> Path:
     """Write calibration.json, or remove it for None; return its path.
 
-    `in_toml` is the calibration of model.toml, which this replaces: for None the file stays, and says that there is
-    none. A new file gets mode and owner of the file `like`. Raises OSError.
+    `in_toml` is the calibration in model.toml, which this replaces: to remove that one too, the file is kept, and
+    records the removal. A new file gets mode and owner of the file `like`. Raises OSError.
     """
     path = folder / CALIBRATION
     if calibration is None and in_toml is None:
@@ -77,7 +77,7 @@ def write_calibration(folder: Path, calibration: Calibration | None, in_toml: Ca
 
 
 def calibration_from(table: Mapping[str, Any], where: str) -> Calibration:
-    """Check each value of a table and return it as a Calibration. Raises ModelError, which begins with `where`."""
+    """Return a table as a Calibration, with each value checked. Raises ModelError, which begins with `where`."""
     if missing := {field.name for field in dataclasses.fields(Calibration)} - set(table):
         raise ModelError(f"{where} has no {min(missing)}; {_AGAIN}")
     fitted = Calibration(**table)
@@ -93,7 +93,7 @@ def calibration_from(table: Mapping[str, Any], where: str) -> Calibration:
 
 
 def _entry(table: Mapping[str, Any] | None, path: Path) -> Calibration | None:
-    """Return an entry of calibration.json; what a later release has added to it is not ours to judge."""
+    """Return an entry of calibration.json; keys added by a later release are ignored."""
     known = {field.name for field in dataclasses.fields(Calibration)}
     if table is None:
         return None
@@ -101,5 +101,5 @@ def _entry(table: Mapping[str, Any] | None, path: Path) -> Calibration | None:
 
 
 def is_number(value: Any) -> bool:
-    """True for a finite int or float; nan and inf would make every probability nan."""
+    """Return True for a finite int or float; nan and inf would make every probability nan."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

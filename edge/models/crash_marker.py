@@ -1,6 +1,6 @@
-"""Remembers over the daemon's death which model it was loading: what has killed it once is not tried again unasked.
+"""Records which model the daemon is loading, so that a model that killed it is not loaded again automatically.
 
-The marks lie in the runtime directory, which a reboot empties. (As a service that is RUNTIME_DIRECTORY; the unit must
+The marks lie in the runtime directory, which a reboot empties. (For a service that is RUNTIME_DIRECTORY; the unit must
 keep it over a restart: RuntimeDirectoryPreserve=restart.)
 """
 
@@ -18,7 +18,7 @@ from edge.models.checkpoint import Checkpoint
 
 
 def runtime_folder() -> Path:
-    """Return where marks lie: on tmpfs, and ours alone."""
+    """Return the folder of the marks: on tmpfs, and private to this user."""
     if given := os.environ.get("RUNTIME_DIRECTORY"):
         return Path(given.split(":")[0])
     if given := os.environ.get("XDG_RUNTIME_DIR"):
@@ -27,7 +27,7 @@ def runtime_folder() -> Path:
 
 
 class CrashMarker:
-    """The marks of this user's daemons. A folder that cannot be written to remembers nothing, and nothing fails."""
+    """The marks of this user's daemons. If the folder is not writable, nothing is recorded and nothing fails."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or runtime_folder()
@@ -35,10 +35,10 @@ class CrashMarker:
 
     @contextmanager
     def loading(self, checkpoint: Checkpoint) -> Iterator[None]:
-        """Mark the checkpoint as being loaded; however this process leaves but by being killed, the mark goes."""
+        """Mark the checkpoint as being loaded. The mark remains only if this process is killed."""
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # in /tmp somebody else may have been there first
+            # in /tmp another user may have created it first
             if self._folder.stat().st_uid == os.getuid():
                 mark = {"params": str(checkpoint.params), "began": _began(os.getpid())}
                 self._mark.write_text(json.dumps(mark), encoding="utf-8")
@@ -48,7 +48,7 @@ class CrashMarker:
             self.clear()
 
     def clear(self) -> None:
-        """Remove this process's mark, and the folder when nothing else is in it."""
+        """Remove this process's mark, and the folder if it is empty then."""
         with contextlib.suppress(OSError):
             self._mark.unlink()
             self._folder.rmdir()
@@ -64,7 +64,7 @@ class CrashMarker:
         return found
 
     def forgive(self, checkpoint: Checkpoint) -> None:
-        """Forget that loading this one has killed a daemon: it was measured since, or put there anew."""
+        """Remove the marks of this checkpoint: it was measured or installed again since."""
         for path in self._marks():
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 if json.loads(path.read_text(encoding="utf-8"))["params"] == str(checkpoint.params):
@@ -79,9 +79,9 @@ class CrashMarker:
 
 
 def _began(pid: int) -> str:
-    """When a process began (clock ticks since boot, field 22 of /proc/PID/stat): with its id it is unique. '' if gone.
+    """Return when a process began, in clock ticks since boot (field 22 of /proc/PID/stat); '' if it is gone.
 
-    A process that has ended and only is not reaped counts as gone.
+    Together with the id this is unique. A process that has ended and is not reaped yet counts as gone.
     """
     try:
         fields = stat_fields(pid)

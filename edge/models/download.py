@@ -1,4 +1,4 @@
-"""One file comes over HTTP, and is resumed where the connection was cut: at once, or by the next try."""
+"""Downloads files over HTTP, and resumes them after a lost connection: at once, or in the next try."""
 
 import contextlib
 import http.client
@@ -16,35 +16,35 @@ from edge.host.atomic import write_json
 TIMEOUT_S = 20.0
 """How long a host may be silent."""
 TRIES = 4
-"""How often a cut connection is taken up again, each time with something new; then the next host is asked."""
+"""How often a download that makes progress is tried at one host; then the next host is asked."""
 _CHUNK = 2**16
 _MIB = 2**20
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with a file's name, the bytes that are there, and all (None: the host does not say)."""
+"""Called with a file's name, the bytes received, and the total (None if the host does not state it)."""
 
 
 class UnavailableError(Exception):
-    """This host does not have it; the next may."""
+    """This host does not have the file; the next may."""
 
 
 class CutError(Exception):
-    """The connection ended before the file did."""
+    """The connection ended before the file was complete."""
 
 
 class Downloader:
-    """Brings files."""
+    """Downloads files."""
 
     def __init__(self, progress: Progress, room: Callable[[Path], int], timeout_s: float = TIMEOUT_S) -> None:
-        """`room` is how many bytes a folder's disk has free."""
+        """`room` returns how many bytes a folder's disk has free."""
         self._progress = progress
         self._room = room
         self._timeout_s = timeout_s
 
     def download(self, url: str, target: Path) -> None:
-        """Write what is at `url` to `target`, taking up what an earlier try has left.
+        """Download `url` to `target`, resuming an earlier try.
 
-        Raises UnavailableError when it is not to be had, FetchError when the disk has no room, OSError for the disk.
+        Raises UnavailableError if the host does not deliver it, FetchError if the disk is full, OSError of the disk.
         """
         part = target.with_name(f"{target.name}.part")
         note = target.with_name(f"{target.name}.json")
@@ -56,7 +56,7 @@ class Downloader:
                 break
             except (http.client.HTTPException, TimeoutError, ConnectionError, CutError) as error:
                 if part.exists() and part.stat().st_size > before:
-                    continue  # it came further: worth another try
+                    continue  # it made progress: try again
                 raise UnavailableError(_reason(error)) from error
         else:
             raise UnavailableError(f"the connection was cut {TRIES} times; run it again to go on from there")
@@ -65,18 +65,18 @@ class Downloader:
 
     @contextlib.contextmanager
     def _open(self, url: str, part: Path, note: Path) -> Iterator[tuple[IO[bytes], int | None]]:
-        """The response and the size of the whole file; `part` is cut to where the response goes on."""
+        """Yield the response and the size of the whole file; removes `part` if the response starts at the beginning."""
         headers = {"User-Agent": f"edge/{__version__}", "Accept-Encoding": "identity"}
         have = part.stat().st_size if part.exists() else 0
         noted = _read_note(note)
-        # only what is provably the same file is taken up again
+        # resume only if it is provably the same file
         validator = noted.get("validator", "") if noted.get("url") == url else ""
         if have and validator:
             headers |= {"Range": f"bytes={have}-", "If-Range": validator}
         try:
             response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=self._timeout_s)
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # what we have is not a part of what is there now
+            if error.code == 416:  # the part is not of the host's present file
                 part.unlink(missing_ok=True)
             raise UnavailableError(f"HTTP status {error.code}") from error
         except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
@@ -111,7 +111,7 @@ class Downloader:
 
 
 def read_piece(response: IO[bytes]) -> bytes:
-    """The next piece of a file. What the network does to it is a cut, whatever its errno: no fault of the disk's."""
+    """Return the next piece of a file. Raises CutError for any OSError: it comes from the connection, not the disk."""
     try:
         return response.read(_CHUNK)
     except OSError as error:
@@ -119,7 +119,7 @@ def read_piece(response: IO[bytes]) -> bytes:
 
 
 def target_name(part: Path) -> str:
-    """The name of the file that a partial one will become."""
+    """Return the final name of a partial file."""
     return part.name.removesuffix(".part")
 
 
@@ -132,7 +132,7 @@ def _read_note(path: Path) -> Mapping[str, str]:
 
 
 def _reason(error: BaseException) -> str:
-    """A few words for a person."""
+    """Return an error in a few words, for messages."""
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):
         return "no answer in time"

@@ -1,4 +1,4 @@
-"""Entries by key, kept in a JSON file of the first store that can be written to."""
+"""Entries by key, in a JSON file of the first writable store."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from edge.host.atomic import write_json
 
 
 def read_entries(path: Path) -> dict[str, Any]:
-    """Return the entries of a file that `keep_entry` writes; one that cannot be read has none."""
+    """Return the entries of a file that `keep_entry` writes; none if it cannot be read."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -18,10 +18,10 @@ def read_entries(path: Path) -> dict[str, Any]:
 
 
 def keep_entry(folders: Sequence[Path], file: str, key: str, entry: Mapping[str, Any]) -> bool:
-    """Write an entry into the file of the first folder that can be written to; return False when none can."""
+    """Write an entry into the file in the first writable folder; return False if there is none."""
     for folder in folders:
         if folder != folders[0] and not folder.parent.is_dir():
-            continue  # there is no service here, and it is not for us to make its store
+            continue  # there is no service here, so its store is not created
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / file, read_entries(folder / file) | {key: entry})

@@ -1,7 +1,7 @@
-"""Files of the catalogue's models come over the network, or from a folder: resumed, verified, and only then believed.
+"""Fetches the files of the catalogue's models from a host or a folder, resumes downloads, and verifies the files.
 
-What has come so far lies in STORE/.fetch/NAME and is taken up again by the next try. Nothing here touches an installed
-model: the files become a checkpoint in that folder, and Store.add does the rest.
+A partial download lies in STORE/.fetch/NAME, and the next try resumes it. Nothing here touches an installed model: the
+files become a checkpoint in that folder, and Store.add installs it.
 """
 
 import fcntl
@@ -28,12 +28,12 @@ PINS = "pins.json"
 _CHUNK = 2**16
 _MIB = 2**20
 _ALGORITHMS = {40: "sha1", 64: "sha256"}
-"""By how many hexadecimal digits a checksum has."""
+"""By the number of hexadecimal digits."""
 
 Tell = Callable[[str], None]
 Convert = Callable[[Source, Path, Path], None]
-"""(source, its weights, prefix): writes prefix-symbol.json and prefix-0000.params. Raises ModelError for weights that
-are of no use."""
+"""(source, its weights, prefix): writes prefix-symbol.json and prefix-0000.params. Raises ModelError for unusable
+weights."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Fetched:
 
     checkpoint: Checkpoint
     origin: str
-    """Where it came from, for people."""
+    """Where it came from, for messages."""
     licence: str
-    """Of the weights, as SPDX calls it; empty: not known."""
+    """The SPDX id of the weights' licence; empty if unknown."""
 
 
 class Fetcher:
-    """Gets the files of one catalogue entry into a store's folder for what is not installed yet."""
+    """Fetches the files of catalogue entries into a store's folder for downloads."""
 
     def __init__(
         self,
@@ -60,8 +60,9 @@ class Fetcher:
         timeout_s: float = TIMEOUT_S,
         room: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        """`origin` is a folder, or an address that goes in the place of the catalogue's hosts; `tell` hears what a
-        person should read; `room` is how many bytes a folder's disk has free.
+        """Take `origin`, a folder or an address, instead of the catalogue's hosts.
+
+        `tell` gets lines for the user; `room` returns how many bytes a folder's disk has free.
         """
         self._store = store
         self._origin = origin
@@ -73,7 +74,7 @@ class Fetcher:
     def fetch(self, entry: Entry, convert: Convert) -> Fetched:
         """Return the entry's checkpoint, from the first of its sources that has it.
 
-        Raises FetchError when nobody has the files, the disk is full, or somebody else is fetching them.
+        Raises FetchError if no source has the files, the disk is full, or another process is fetching them.
         """
         folder = self._store / FOLDER / entry.name
         faults: list[str] = []
@@ -107,11 +108,11 @@ class Fetcher:
         )
 
     def clear(self, entry: Entry) -> None:
-        """Forget what was fetched: it is installed."""
+        """Delete the fetched files of an entry that is installed now."""
         shutil.rmtree(self._store / FOLDER / entry.name, ignore_errors=True)
 
     def discard(self, entry: Entry) -> None:
-        """Forget what was fetched, and what was pinned with it: it was of no use."""
+        """Delete the fetched files of an entry and their pins, because they were unusable."""
         pins = self._pins()
         if self._pinned:
             write_json(self._store / PINS, {path: pin for path, pin in pins.items() if path not in self._pinned})
@@ -121,7 +122,7 @@ class Fetcher:
         return hosts if self._origin is None else (f"{self._origin.rstrip('/')}/",)
 
     def _from(self, entry: Entry, source: Source, host: str, folder: Path, convert: Convert) -> Fetched:
-        # first the small file: without labels the large one is of no use
+        # the small file first: without labels the large one is useless
         label_hosts, label_path = (source.hosts, source.synset) if source.synset else entry.labels
         synset = self._get_labels(label_hosts, label_path, folder)
         weights = self._get(host, source.params, folder, source.checksum)
@@ -150,7 +151,7 @@ class Fetcher:
                 return self._get(host, path, folder)
             except UnavailableError as error:
                 faults.append(f"{_shown(host)}: {error}")
-        # any other model of the same labels has them too
+        # an installed model with the same labels has the file too
         pin = self._pins().get(path)
         for other in sorted(self._store.glob("*/synset.txt")):
             if pin is not None and sha256(other) == pin["sha256"]:
@@ -159,8 +160,8 @@ class Fetcher:
         raise UnavailableError(f"the labels {path} are not to be had ({'; '.join(faults)})")
 
     def _check_room(self, entry: Entry) -> None:
-        """Say what the download takes, and refuse it where the disk has not that."""
-        # a zip and what is in it lie side by side, and so do the finished checkpoint and its copy in the store
+        """Tell the size of the download. Raises FetchError if the disk has too little space."""
+        # a zip and its content exist at the same time, and so do the finished checkpoint and its copy in the store
         need = 3 * entry.download_mib * _MIB
         free = self._room(self._store)
         if entry.download_mib:
@@ -175,7 +176,7 @@ class Fetcher:
             )
 
     def _get(self, host: str, path: str, folder: Path, checksum: str = "") -> Path:
-        """Return the file, verified; of a zip the parameters in it. `path` is relative to the host."""
+        """Return the verified file, or for a zip the parameters in it. `path` is relative to the host."""
         name = path.rsplit("/", 1)[-1]
         plain = folder / _unzipped(name)
         if plain.exists() and self._is_known(plain, path, checksum):
@@ -190,10 +191,10 @@ class Fetcher:
         return plain
 
     def _copy(self, source: Path, path: str, folder: Path) -> None:
-        """From a folder: laid out as at the host, or all files side by side, zipped or not."""
+        """Copy a file from a folder that has the host's layout, or all files side by side, zipped or not."""
         name = path.rsplit("/", 1)[-1]
         candidates = [source / path, source / name, source / _unzipped(name)]
-        if name.endswith(".safetensors"):  # all of them have one name, so that two cannot lie side by side
+        if name.endswith(".safetensors"):  # these all have the same name, so two cannot lie side by side
             candidates.insert(1, source / f"{path.split('/', 1)[0]}.safetensors")
         for candidate in candidates:
             if candidate.is_file():
@@ -203,7 +204,7 @@ class Fetcher:
         raise UnavailableError(f"there is no {name}")
 
     def _verify(self, file: Path, path: str, checksum: str) -> None:
-        """Compare with the published checksum, else with the one that was pinned when it was first fetched."""
+        """Compare with the published checksum, or with the one pinned at the first download."""
         if checksum:
             if not _matches(file, checksum):
                 file.unlink()
@@ -247,7 +248,7 @@ def _matches(file: Path, checksum: str) -> bool:
 
 
 def _unzipped(name: str) -> str:
-    """What a file is called once it is unzipped; the parameters in a zip are named after it."""
+    """Return a file's name after unzipping; the parameters in a zip are named after it."""
     if not name.endswith(".zip"):
         return name
     bare = name.removesuffix(".zip")
@@ -255,7 +256,7 @@ def _unzipped(name: str) -> str:
 
 
 def _unzip(archive: Path, plain: Path) -> None:
-    """Take the one file out of a zip that is meant, whatever else is in it. The zip is removed."""
+    """Extract the file `plain` from a zip, which may contain others, and remove the zip."""
     try:
         with zipfile.ZipFile(archive) as opened, opened.open(plain.name) as member:
             part = plain.with_name(f"{plain.name}.part")
@@ -269,6 +270,6 @@ def _unzip(archive: Path, plain: Path) -> None:
 
 
 def _shown(host: str) -> str:
-    """An address without what may be a password."""
+    """Return an address without user name and password."""
     parts = urllib.parse.urlsplit(host)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,4 +1,4 @@
-"""What tells one checkpoint from another."""
+"""Fingerprints that identify checkpoints."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from edge.models.checkpoint import Checkpoint
 
 
 def fingerprint(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> str:
-    """Return what identifies a model's files and input: 16 hexadecimal digits.
+    """Return the fingerprint of a model's files and input size: 16 hexadecimal digits.
 
-    `digests` are SHA-256 in hexadecimal by file name, where they are known; else both files are read whole.
-    Raises ModelError when they cannot be read.
+    `digests` are SHA-256 in hexadecimal by file name where known; otherwise both files are read completely.
+    Raises ModelError if they cannot be read.
     """
     parts = [str(checkpoint.input.size)]
     for path in (checkpoint.symbol, checkpoint.params):
@@ -27,6 +27,6 @@ def fingerprint(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

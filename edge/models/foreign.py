@@ -1,10 +1,10 @@
-"""Files that people have where a file of MXNet should be, told by their first bytes."""
+"""Recognises, by their first bytes, files that are not MXNet's although they should be."""
 
 from pathlib import Path
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _START = 512
-# what a file begins with, after white space -> (what it is, what helps)
+# first bytes, after white space -> (kind of file, advice)
 _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (_LFS, "a Git LFS pointer", "fetch the file itself (git lfs pull)"),
     (b"<!doctype html", "a web page", "download the file itself (of GitHub, its raw form)"),
@@ -21,7 +21,7 @@ _TFLITE = b"TFL3"
 
 
 def foreign(path: Path) -> str:
-    """Return what the file is instead of a file of MXNet, and what helps: 'this is ...: ...'; empty when unknown.
+    """Return what kind of file it is instead of MXNet's, with advice: 'this is ...: ...'; empty if unknown.
 
     Raises OSError.
     """
@@ -34,7 +34,7 @@ def foreign(path: Path) -> str:
         if start.startswith(beginning) or bare.startswith(beginning):
             return f"this is {what}: {helps}"
     if start.startswith(_ZIP):
-        # the name of its first member stands behind 30 bytes
+        # the name of its first member follows after 30 bytes
         if b".npy" in start[30:]:
             return "this is an npz, as MXNet 2 saves parameters: save them with MXNet 1 (mx.nd.save)"
         return "this is a zip archive: unpack it"

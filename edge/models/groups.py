@@ -1,4 +1,4 @@
-"""Groups of labels that people have one word for: data/groups.toml, made from WordNet by scripts/make_groups.py."""
+"""Groups of labels with a common word: data/groups.toml, made from WordNet by scripts/make_groups.py."""
 
 import functools
 import tomllib
@@ -8,7 +8,7 @@ from importlib import resources
 from edge.stages import Group
 
 LEAST = 2
-"""A group of one says less than its member."""
+"""Least number of members: with a single member, the group's name is less specific than the member's."""
 
 
 def load_groups(ids: Collection[str]) -> tuple[Group, ...]:
@@ -17,7 +17,7 @@ def load_groups(ids: Collection[str]) -> tuple[Group, ...]:
     A model whose ids are not WordNet's has none.
     """
     known = frozenset(ids)
-    # of two that have the same members here, the one that has fewer elsewhere says more
+    # of two groups with the same members here, the one with fewer members in all is more specific
     ordered = sorted(load_all_groups(), key=lambda one: (len(known & one.members), len(one.members)))
     groups = (Group(one.id, one.name, known & one.members) for one in ordered)
     return tuple(group for group in groups if len(group.members) >= LEAST)

@@ -9,12 +9,12 @@ from edge.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What one output of a model means."""
+    """The meaning of one output of a model."""
 
     id: str
     """The first word of the line, in ImageNet a WordNet id: 'n03467517'."""
     synonyms: tuple[str, ...]
-    """At least one; the first is what people say."""
+    """At least one; the first is the common name."""
 
     @property
     def name(self) -> str:
@@ -23,12 +23,12 @@ class Label:
 
 
 def read_labels(path: Path) -> list[Label]:
-    """Read lines of the form 'id label, synonym'; empty lines at the end do not count.
+    """Return the labels in a file of lines 'id label, synonym'; empty lines at the end do not count.
 
-    Raises ModelError naming the file and the line.
+    Raises ModelError, naming the file and the line.
     """
     try:
-        # editors of other systems put a byte order mark first
+        # editors on other systems begin a file with a byte order mark
         lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; give the network's labels with --synset FILE") from error
@@ -37,7 +37,7 @@ def read_labels(path: Path) -> list[Label]:
     labels: dict[str, Label] = {}
     for number, line in enumerate(lines, start=1):
         identity, _, names = line.strip().partition(" ")
-        # a terminal would obey control characters
+        # a terminal would act on control characters
         names = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", names)
         synonyms = tuple(name.strip() for name in names.split(",") if name.strip())
         if not synonyms:

@@ -1,4 +1,4 @@
-"""manifest.json beside an installed network: checksums, where it came from, and what it said of the known picture."""
+"""manifest.json beside an installed model: checksums, origin, and the answer to the known picture."""
 
 import dataclasses
 import json
@@ -14,12 +14,12 @@ from edge.models.fingerprint import sha256
 
 MANIFEST = "manifest.json"
 PACKAGE = "the Python package "
-"""So begins the origin of what came in one."""
+"""Prefix of the origin of a model that came in a package."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says of the known picture (engines/selftest.py)."""
+    """A model's answer to the known picture (engines/selftest.py)."""
 
     id: str
     label: str
@@ -29,33 +29,33 @@ class Answer:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What edge noted when it installed a network."""
+    """The record that edge wrote when it installed a model."""
 
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """sha256 and bytes by file name."""
     origin: str = ""
-    """Where the files came from, for people."""
+    """Where the files came from, for messages."""
     parameters: int = 0
-    """How many numbers the network has learnt."""
+    """The number of learnt parameters."""
     answer: Answer | None = None
     licence: str = ""
-    """Of the weights, as SPDX calls it; empty: not known."""
+    """The SPDX id of the weights' licence; empty if unknown."""
     package: str = ""
-    """The Python package that it came in; empty: it did not."""
+    """The Python package that it came in; empty if none."""
     temperature: float | None = None
-    """The one that came with it, which edge's developers have fitted; None: none did."""
+    """The temperature that came with it, fitted by edge's developers; None if none did."""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What running a network before it is installed has shown."""
+    """The result of running a model before it is installed."""
 
     parameters: int
     answer: Answer
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return what was noted of the network in a folder; None when nothing was. Raises ModelError when it is damaged."""
+    """Return the manifest of the model in a folder, None if there is none. Raises ModelError if it is damaged."""
     path = folder / MANIFEST
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def write_manifest(
     package: str = "",
     temperature: float | None = None,
 ) -> Manifest:
-    """Note checksums and answer of a checkpoint beside its files."""
+    """Write a checkpoint's manifest, with checksums and answer, beside its files, and return it."""
     files = {
         path.name: {"sha256": sha256(path), "bytes": path.stat().st_size}
         for path in (checkpoint.symbol, checkpoint.params, checkpoint.synset)

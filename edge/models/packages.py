@@ -1,4 +1,4 @@
-"""The Python packages that models come in: whether they are installed, and what to say where they are not."""
+"""The Python packages that contain models: whether they are installed, and the messages if they are not."""
 
 import importlib.util
 import sys
@@ -9,9 +9,9 @@ from edge.models.catalogue import Entry, Package
 
 
 def find_member(package: Package) -> Path | None:
-    """Return the file with the weights; None where the package is not installed. Nothing of it is imported or run.
+    """Return the file with the weights; None if the package is not installed. Does not import or run the package.
 
-    Raises ModelError when the package is there and the file is not.
+    Raises ModelError if the package is installed and the file is missing.
     """
     top, _, rest = package.member.partition("/")
     try:
@@ -28,7 +28,7 @@ def find_member(package: Package) -> Path | None:
 
 
 def is_here(entry: Entry) -> bool:
-    """Return whether it is a model that comes as a package, and the package is installed, whole or not."""
+    """Return whether the model comes as a package, and the package is installed, complete or not."""
     try:
         return entry.package is not None and find_member(entry.package) is not None
     except ModelError:
@@ -36,15 +36,15 @@ def is_here(entry: Entry) -> bool:
 
 
 def how_to_get(package: Package) -> str:
-    """Return the command that installs the package for the Python that runs."""
+    """Return the command that installs the package for the running Python."""
     return f"{sys.executable} -m pip install {package.name}=={package.version}"
 
 
 def not_here(name: str, package: Package) -> str:
-    """Return what a person is told who wants a model whose package is not installed."""
+    """Return the message for a model whose package is not installed."""
     return f"model {name} comes with the Python package {package.name}, which is not installed: {how_to_get(package)}"
 
 
 def install_again(package: Package) -> str:
-    """Return what a person is told whose package is damaged, with the command that mends it."""
+    """Return the advice for a damaged package: the command that installs it again."""
     return f"install it again: {how_to_get(package)} --force-reinstall --no-deps"

@@ -1,10 +1,10 @@
 """The installed models: STORE/NAME with NAME-symbol.json, NAME-0000.params, synset.txt, model.toml, manifest.json.
 
-model.toml is the human's: how a picture becomes the input, and what the model is. manifest.json is ours: checksums,
-where the files came from, and the known answer. So is calibration.json, of a model that is calibrated. A folder put
-there by hand has no manifest, and works unverified.
+model.toml belongs to the user: preprocessing, and what the model is. edge writes manifest.json (checksums, the origin
+of the files, the known answer) and, for a calibrated model, calibration.json. A folder put there by hand has no
+manifest, and works unverified.
 
-Nothing half done is ever seen: a model is put together in a hidden folder and exchanged with the old one at once.
+No partial state is ever visible: a model is assembled in a hidden folder and exchanged atomically with the old one.
 """
 
 import contextlib
@@ -31,32 +31,32 @@ from edge.models.manifest import Examined, Manifest, read_manifest, write_manife
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("auto", "demo")
 _ALONG = (".int8",)
-"""Folders beside the parameters that belong to them (importer/quantised.py)."""
+"""Folders beside the params file that belong to it (importer/quantised.py)."""
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A folder of a store with a model in it."""
+    """A model's folder in a store."""
 
     name: str
     folder: Path
     manifest: Manifest | None = None
-    """None where edge has not installed it."""
+    """None if edge has not installed it."""
     problem: str = ""
-    """Why its manifest cannot be read; empty when it can, or there is none."""
+    """Why its manifest cannot be read; empty if it can, or there is none."""
 
     @property
     def digests(self) -> Mapping[str, str] | None:
-        """SHA-256 by file name, as noted; None where nothing was."""
+        """SHA-256 by file name, from the manifest; None without manifest."""
         return {name: one["sha256"] for name, one in self.manifest.files.items()} if self.manifest else None
 
 
 def installed(stores: Iterable[Path] | None = None) -> list[Installed]:
-    """Return the installed models by name; of two with the same name the earlier store's."""
+    """Return the installed models, sorted by name; of two with the same name, the earlier store's."""
     found: dict[str, Installed] = {}
     for store in store_folders() if stores is None else stores:
-        # the service's store is closed to others
+        # other users cannot read the service's store
         with contextlib.suppress(OSError):
             for folder in sorted(store.iterdir()):
                 if folder.is_dir() and not folder.name.startswith(".") and any(folder.glob("*.params")):
@@ -65,7 +65,7 @@ def installed(stores: Iterable[Path] | None = None) -> list[Installed]:
 
 
 def look_into(folder: Path) -> Installed:
-    """Return the model in a folder; a damaged manifest is its problem, not the store's."""
+    """Return the model in a folder; a damaged manifest is noted in `problem` instead of raised."""
     try:
         return Installed(folder.name, folder, read_manifest(folder))
     except ModelError as error:
@@ -73,7 +73,7 @@ def look_into(folder: Path) -> Installed:
 
 
 def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]:
-    """Return what is wrong with the files of an installed model, a line each; nothing when they are as installed."""
+    """Return the faults of an installed model's files, a line each; empty if they are as installed."""
     if one.problem:
         return [one.problem]
     if one.manifest is None:
@@ -94,13 +94,13 @@ def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]
 
 
 def default_store() -> Path:
-    """Return where models are installed: the service's store for root where there is a service, else the user's own."""
+    """Return the store for installing: the service's if it exists and the user is root, otherwise the user's."""
     own, service = store_folders()
     return service if os.getuid() == 0 and service.is_dir() else own
 
 
 class Store:
-    """One folder of models, to be changed."""
+    """A folder of models, for changes to it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -116,10 +116,10 @@ class Store:
         progress: Progress = lambda _step: None,
         room: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> Installed:
-        """Check a checkpoint and install it as `name`, in the place of one that is there.
+        """Check a checkpoint and install it as `name`, replacing a model of that name.
 
-        `examine` runs it and raises ModelError for what is wrong; `room` is how many bytes a folder's disk has free.
-        Raises ModelError, and leaves what was installed as it was, when a check fails or the disk is full.
+        `examine` runs it and raises ModelError if it is faulty; `room` returns how many bytes a folder's disk has free.
+        Raises ModelError, and leaves the installed model unchanged, if a check fails or the disk is full.
         """
         check_name(name)
         read_labels(checkpoint.synset)
@@ -149,7 +149,7 @@ class Store:
             write_calibration(new, checkpoint.calibration, None, like=copy.symbol)
             manifest = write_manifest(copy, examined, origin, licence)
             for kind in _ALONG:
-                # made of the same weights, or stale, which is noticed whenever it is looked at
+                # made from the same weights; if stale, that is detected whenever it is read
                 made = copy.params.with_suffix(kind)
                 olds = (checkpoint.params.with_suffix(kind), self.folder / name / made.name)
                 if old := next((one for one in olds if one.is_dir()), None):
@@ -167,10 +167,10 @@ class Store:
         there: Callable[[], Installed | None] = lambda: None,
         room: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> Installed:
-        """Install what `make` writes into the folder that it is given, `need` bytes at most, in what is there's place.
+        """Install the files that `make` writes into the given folder, at most `need` bytes, replacing an old model.
 
-        `there` is asked while no other process writes: what it returns, another has installed meanwhile, and it stays.
-        Raises ModelError, and leaves what was installed as it was, as does what `make` raises.
+        `there` is called while no other process writes. If it returns a model, another process has installed that one
+        meanwhile, and it is kept. If this raises ModelError, or `make` raises anything, the old model is unchanged.
         """
         with self._writing() as scratch:
             if (found := there()) is not None:
@@ -191,7 +191,7 @@ class Store:
         return Installed(name, self.folder / name, manifest)
 
     def remove(self, name: str) -> None:
-        """Delete a model. Raises ModelError when there is none of that name here."""
+        """Delete a model. Raises ModelError if there is none of that name in this store."""
         if not _NAME.fullmatch(name) or not (self.folder / name).is_dir():
             raise ModelError(f"{self.folder}: there is no model {name}; edge models list shows which there are")
         with self._writing() as scratch:
@@ -199,7 +199,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Path]:
-        """A hidden folder in the store, for one process at a time; what killed ones have left is cleared away."""
+        """Yield a hidden folder in the store, for one process at a time; leftovers of killed processes are removed."""
         try:
             self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             with (self.folder / ".lock").open("w") as lock:
@@ -220,7 +220,7 @@ class Store:
 
 
 def check_name(name: str) -> None:
-    """Raise ModelError when a model cannot be called so."""
+    """Raise ModelError if this is not a valid name for a model."""
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise ModelError(
             f"model name {name!r}: letters, digits, dots, - and _ make a name, at most 64, and "
@@ -229,7 +229,7 @@ def check_name(name: str) -> None:
 
 
 def to_toml(checkpoint: Checkpoint) -> str:
-    """Return the model.toml of a checkpoint: what find_checkpoint reads back to the same, but for its calibration."""
+    """Return the model.toml of a checkpoint: find_checkpoint reads the same back, except for the calibration."""
     tables = {
         "input": {key: value for key, value in dataclasses.asdict(checkpoint.input).items() if value},
         "output": {"background": sorted(checkpoint.background)},
@@ -238,6 +238,6 @@ def to_toml(checkpoint: Checkpoint) -> str:
     lines = ["# How a picture becomes this network's input, what its outputs mean, and what is known of it."]
     for table, values in tables.items():
         lines += ["", f"[{table}]"]
-        # JSON's texts, numbers, lists and truth values are TOML's too
+        # JSON's strings, numbers, lists and booleans are valid TOML
         lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -1,10 +1,10 @@
-"""Is 0.9 right nine times in ten? One temperature for a network makes it so, or nearly, and here it is fitted.
+"""Fits one temperature for a model, so that a confidence of 0.9 is right about nine times in ten.
 
 Temperature scaling and the expected calibration error: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
-Neural Networks", 2017 (arXiv:1706.04599). The order of the labels stays, so nothing becomes more often right by it.
+Neural Networks", 2017 (arXiv:1706.04599). The order of the labels stays, so the accuracy does not change.
 
-Log-probabilities are N x C (a picture a row, an output of the network a column); `accepted` is bool, N x C: which
-outputs are right for the picture. Of several the network may choose: their probabilities count together.
+Log-probabilities are N x C (a row for each picture, a column for each output); `accepted` is bool, N x C: which outputs
+are right for the picture. If several are right, any of them may be chosen, and their probabilities are added.
 """
 
 import math
@@ -22,15 +22,14 @@ Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 BINS = 15
-"""As in the paper: equally wide, each with its upper edge."""
+"""As in the paper: of equal width, each including its upper edge."""
 LEAST_PICTURES = 200
-"""With fewer a bin of the table holds a dozen, whose accuracy is known to 0.2 or so: nobody could see whether the fit
-is any good. (Even a network whose confidence is perfectly true shows an error of some 0.07 on 200
-pictures, 0.03 on 1000.)"""
+"""With fewer, a bin of the table holds a dozen, whose accuracy is known to about 0.2: too rough to judge the fit. (Even
+a perfectly calibrated model shows an error of some 0.07 on 200 pictures, 0.03 on 1000.)"""
 ROUGH_BELOW = 1000
 LEAST_OF_EACH = 10
-"""Right ones and wrong ones. Where none is wrong (or right) the likelihood is best at no temperature at all; and each
-half, of which the other is judged, needs some."""
+"""Least number of right and of wrong pictures. If none is wrong (or right), no temperature has the best likelihood.
+Each half needs some, because the other is judged by its temperature."""
 _TINY = float(np.finfo(np.float32).tiny)
 _ROWS = 512
 _DRAWS = 200
@@ -38,55 +37,55 @@ _DRAWS = 200
 
 @dataclass(frozen=True)
 class Bin:
-    """The pictures of which the network was about equally sure."""
+    """The pictures with similar confidence."""
 
     low: float
-    """Its confidence is above this,"""
+    """The confidence is above this."""
     high: float
-    """and at most this."""
+    """The confidence is at most this."""
     count: int
     confidence: float
-    """How sure it was on average, 0..1."""
+    """The mean confidence, 0..1."""
     accuracy: float
-    """How many it had right, 0..1. Where the confidence is true, these two are equal but for chance."""
+    """The share that was right, 0..1. For a calibrated model it equals the confidence except for chance."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """How true a network's confidence is on some pictures."""
+    """How well a model's confidence is calibrated on some pictures."""
 
     pictures: int
     accuracy: float
     nll: float
-    """The mean negative log-likelihood of what is right, in nats: the smaller the better."""
+    """The mean negative log-likelihood of the right outputs, in nats: the smaller the better."""
     ece: float
-    """The expected calibration error: how far confidence and accuracy of a bin are apart, averaged over pictures."""
+    """The expected calibration error: |confidence - accuracy| of the bins, averaged over pictures."""
     ece_by_chance: float
-    """What 19 of 20 networks stay below whose confidence is perfectly true, on as many pictures as sure as here."""
+    """The error that 19 of 20 perfectly calibrated models stay below, on as many pictures of the same confidence."""
     bins: tuple[Bin, ...]
-    """Those that are not empty, least sure first."""
+    """The bins that are not empty, lowest confidence first."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A temperature and what it is worth."""
+    """A temperature, with the judgements before and after."""
 
     temperature: float
     before: Judgement
     after: Judgement
-    """Of the same pictures, each half judged with the temperature that was fitted on the other half."""
+    """On the same pictures, each half judged with the temperature fitted on the other half."""
     warnings: tuple[str, ...]
     """A sentence each."""
 
 
 def log_of(probabilities: Floats) -> Floats:
-    """Return logarithms; a probability that float32 has rounded to 0 becomes its smallest number, about e^-87."""
+    """Return logarithms; a probability that float32 rounded to 0 counts as its smallest number, about e^-87."""
     logs: Floats = np.log(np.maximum(probabilities, _TINY))
     return logs
 
 
 def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Return softmax(log p / T) over the last axis; for T = 1 the very same array."""
+    """Return softmax(log p / T) over the last axis; for T = 1 the same array."""
     if temperature == 1.0:
         return probabilities
     scores = log_of(probabilities.astype(np.float64)) / temperature
@@ -96,7 +95,7 @@ def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[
 
 
 def negative_log_likelihood(log_probabilities: Floats, accepted: Bools, temperature: float = 1.0) -> float:
-    """Return the mean over the pictures, in nats."""
+    """Return the mean negative log-likelihood over the pictures, in nats."""
     total = 0.0
     for scores, right in _parts(log_probabilities, accepted, temperature):
         likely = np.where(right, scores, -np.inf)
@@ -105,9 +104,9 @@ def negative_log_likelihood(log_probabilities: Floats, accepted: Bools, temperat
 
 
 def fit_temperature(log_probabilities: Floats, accepted: Bools) -> float:
-    """Return the temperature within TEMPERATURES under which what is right is most likely, to one part in 10^5.
+    """Return the temperature within TEMPERATURES that maximises the likelihood of the right outputs, to 1 in 10^5.
 
-    Golden-section search in log T: the likelihood has one summit. (In 1/T it is a concave function, for each picture.)
+    Golden-section search in log T: the likelihood has one maximum. (In 1/T it is a concave function, for each picture.)
     """
     share = (math.sqrt(5) - 1) / 2
     low, high = (math.log(limit) for limit in TEMPERATURES)
@@ -130,9 +129,9 @@ def fit_temperature(log_probabilities: Floats, accepted: Bools) -> float:
 
 
 def confidences(log_probabilities: Floats, accepted: Bools, temperature: Floats | float = 1.0) -> tuple[Floats, Bools]:
-    """Return (how sure the network is of its first label, whether that is right), N each.
+    """Return (the confidence of the first label, whether that is right), N each.
 
-    `temperature` is one, or one for each picture.
+    `temperature` is one number, or one for each picture.
     """
     sure, correct = [], []
     for scores, right in _parts(log_probabilities, accepted, temperature):
@@ -151,7 +150,7 @@ def ece(confidence: Floats, correct: Bools, bins: int = BINS) -> float:
 
 
 def reliability(confidence: Floats, correct: Bools, bins: int = BINS) -> tuple[Bin, ...]:
-    """Return the table whose last two columns should be equal; empty bins are left out."""
+    """Return the reliability table, whose last two columns should be equal; empty bins are left out."""
     of = _bin_of(confidence, bins)
     table = []
     for number in np.unique(of):
@@ -169,9 +168,10 @@ def reliability(confidence: Floats, correct: Bools, bins: int = BINS) -> tuple[B
 
 
 def ece_by_chance(confidence: Floats, bins: int = BINS) -> float:
-    """Return the error that 19 of 20 networks stay below of which each confidence is perfectly true.
+    """Return the calibration error that 19 of 20 perfectly calibrated models stay below.
 
-    Drawn, always from the same random numbers: in each draw a picture is right with just the confidence it has.
+    Simulated, always with the same random numbers: in each draw a picture is right with the probability that its
+    confidence states.
     """
     rng = np.random.default_rng(0)
     errors = [ece(confidence, rng.random(len(confidence)) < confidence, bins) for _ in range(_DRAWS)]
@@ -179,7 +179,7 @@ def ece_by_chance(confidence: Floats, bins: int = BINS) -> float:
 
 
 def judge(log_probabilities: Floats, accepted: Bools, temperature: Floats | float = 1.0) -> Judgement:
-    """Return how true the confidence is at a temperature, or at one for each picture (N)."""
+    """Return how well the confidence is calibrated at a temperature, or at one for each picture (N)."""
     confidence, correct = confidences(log_probabilities, accepted, temperature)
     each = np.broadcast_to(np.asarray(temperature, np.float64), len(confidence))
     nll = sum(
@@ -198,11 +198,11 @@ def judge(log_probabilities: Floats, accepted: Bools, temperature: Floats | floa
 
 
 def fit(log_probabilities: Floats, accepted: Bools) -> Fit:
-    """Fit the temperature on all pictures, and judge it on pictures that it was not fitted on.
+    """Return the temperature fitted on all pictures, judged on pictures that it was not fitted on.
 
-    For that each half of the pictures is judged with the temperature fitted on the other half. Where no temperature
-    makes what is right more likely and the confidence is true already, the temperature is 1. Raises ModelError with
-    the reason when the pictures are too few or one temperature does not help.
+    For that, each half of the pictures is judged with the temperature fitted on the other half. If no temperature
+    raises the likelihood of the right outputs, and the model is calibrated already, the temperature is 1. Raises
+    ModelError, with the reason, if there are too few pictures or one temperature does not help.
     """
     count = len(log_probabilities)
     if count < LEAST_PICTURES:
@@ -245,7 +245,7 @@ def fit(log_probabilities: Floats, accepted: Bools) -> Fit:
 
 
 def _halves(correct: Bools) -> Bools:
-    """Return which pictures are in the second half, N: drawn, always the same, from right and wrong alike."""
+    """Return which pictures are in the second half (N): a fixed random half of the right and of the wrong ones."""
     rng = np.random.default_rng(0)
     second = np.zeros(len(correct), np.bool_)
     for kind in (correct, ~correct):
@@ -256,7 +256,7 @@ def _halves(correct: Bools) -> Bools:
 def _parts(
     log_probabilities: Floats, accepted: Bools, temperature: Floats | float
 ) -> Iterator[tuple[NDArray[np.float64], Bools]]:
-    """Yield (scores at that temperature, accepted), some rows at a time: a table of ImageNet's is large."""
+    """Yield (scores at that temperature, accepted), some rows at a time: the table for ImageNet is large."""
     each = np.broadcast_to(np.asarray(temperature, np.float64), len(log_probabilities))
     for start in range(0, len(log_probabilities), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -264,7 +264,7 @@ def _parts(
 
 
 def _log_sum_exp(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each row."""
+    """Return log(sum(exp(row))) of each row."""
     most = np.max(scores, axis=1)
     sums: NDArray[np.float64] = most + np.log(np.sum(np.exp(scores - most[:, np.newaxis]), axis=1))
     return sums

@@ -1,1 +1,1 @@
-"""Chooses which model runs here."""
+"""Selection of the model that runs on this machine."""

@@ -1,4 +1,4 @@
-"""Which model should run? Pure: figures in, a verdict with its reason for each model out."""
+"""Chooses the model to run, as pure functions: they take figures and return a verdict with a reason for each model."""
 
 import re
 from collections.abc import Sequence
@@ -8,34 +8,34 @@ from edge.errors import EX_UNAVAILABLE, NoModelFits
 from edge.models.measurements import Measurement
 
 DEFAULT_BUDGET_MIB = 640
-"""What edge may take where nobody has said: enough for Inception v3 with camera and voice, on every Pi from 1 GB on."""
+"""The default budget: enough for Inception v3 with camera and voice, on every Pi from 1 GB on."""
 AVAILABLE_SHARE = 0.9
-"""Of the memory available at the start; the rest is for what else begins to run."""
+"""Share of the memory available at the start; the rest is for other programs that start later."""
 RESERVE_SHARE, RESERVE_MIB = 0.1, 24
-"""Kept free of the budget: this share of a model's memory, and at least so much. It is for page tables, the odd large
-frame, and what grows over months."""
+"""Reserve within the budget: this share of a model's memory, and at least so many MiB. It is for page tables, the
+occasional large frame, and growth over months."""
 SPEECH_MIB = {"pyttsx3": 24, "espeak": 16, "log": 0}
-"""The voice's process and what it starts, by driver: 17 and 12 while speaking (x86_64), and some room."""
+"""Memory of the voice's process and its children, by driver: 17 and 12 while speaking (x86_64), and some room."""
 CAMERA_MIB = {"csi": 48, "live": 40, "played": 16}
-"""What the camera and its process add to the daemon, beside the libraries both have (x86_64). csi: 30 for picamera2
+"""Memory that the camera and its process add to the daemon, without shared libraries (x86_64). csi: 30 for picamera2
 and libcamera once imported, and room for an opened camera, not measured on a board yet. live: 36 for OpenCV with a
-stream. What plays files is in the daemon itself."""
+stream. Files are played in the daemon itself."""
 SHARED_MIB = 100.0
-"""Of a measured process what two models in one daemon have but once: Python, OpenCV and an engine, at least."""
+"""The part of a measured process that two models in one daemon share: at least Python, OpenCV and an engine."""
 _CLEARLY_LESS = 0.95
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much memory there is for everything that edge runs."""
+    """The memory for everything that edge runs."""
 
     mib: float
     source: str
-    """Where the number comes from, for people."""
+    """Where the number comes from, for messages."""
     ours: bool = True
-    """Whether a setting can raise it; False when the machine has no more."""
+    """Whether a setting can raise it; False if the machine has no more."""
     passing: bool = False
-    """Whether it may be another in a moment: what other programs leave."""
+    """Whether it may soon change, because it is the memory that other programs leave."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +44,27 @@ class Candidate:
 
     name: str
     top1: float | None
-    """Its accuracy, 0..1, as published or stated; None ranks last."""
+    """Its top-1 accuracy, 0..1, as published or stated; None ranks last."""
     measurement: Measurement | None
     file_mib: float = 0.0
-    """The size of its weights on disk. While they are loaded the kernel keeps the file's pages in memory too, and a
-    control group's limit counts them."""
+    """The size of its weights on disk. During loading the kernel keeps the file's pages in memory too, and a control
+    group's limit counts them."""
     rejected: str = ""
-    """Why it must not run, for people; empty when it may."""
+    """Why it must not run, for messages; empty if it may."""
     random_weights: bool = False
     engine: str = ""
-    """What would run it."""
+    """The engine that would run it."""
     came_along: bool = False
-    """It came with edge, and nobody has asked for it."""
+    """Whether it came with edge, without being requested."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided about one candidate."""
+    """The decision about one candidate."""
 
     candidate: Candidate
     need_mib: float | None
-    """Its memory, its file, camera, voice and reserve together; None when nothing is known of it."""
+    """The sum of its memory, its file, camera, voice and reserve; None if its memory is unknown."""
     fits: bool
     chosen: bool
     reason: str
@@ -72,25 +72,25 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model has to keep to."""
+    """The limits for a model."""
 
     budget: Budget
     overhead_mib: float
-    """What camera and voice take of the budget."""
+    """The part of the budget for camera and voice."""
     max_latency_ms: float | None = None
-    """How long a frame may take; None: as long as it likes."""
+    """The longest time for a frame; None for no limit."""
 
     def choose(self, candidates: Sequence[Candidate]) -> list[Verdict]:
-        """Return a verdict for each candidate, best first, as the function `choose` does."""
+        """Return a verdict for each candidate, best first, like the function `choose`."""
         return choose(candidates, self.budget, self.overhead_mib, self.max_latency_ms)
 
     def fastest(self, candidates: Sequence[Candidate]) -> tuple[Candidate, bool]:
-        """Return the candidate with the best engine, and whether that fits, as the function `fastest` does."""
+        """Return the candidate with the best engine, and whether that fits, like the function `fastest`."""
         return fastest(candidates, self.budget, self.overhead_mib, self.max_latency_ms)
 
 
 def overhead_mib(camera_source: str, speech_driver: str, on_a_pi: bool) -> float:
-    """Return what camera and voice take beside the model, in MiB, by the settings."""
+    """Return the memory of camera and voice in MiB, by the settings."""
     if camera_source.startswith("csi") or (camera_source == "auto" and on_a_pi):
         camera = "csi"
     elif re.match("usb|/dev/|auto$", camera_source) or "://" in camera_source:
@@ -105,7 +105,7 @@ def budget(
 ) -> Budget:
     """Return the smallest of the setting (or the default, for a model that was not named), limit and free memory.
 
-    `limit` is that of a control group, in MiB, and the file it stands in.
+    `limit` is that of a control group, in MiB, and the file that contains it.
     """
     budgets = []
     if setting_mib is not None:
@@ -117,17 +117,17 @@ def budget(
     if available_mib is not None:
         source = f"{AVAILABLE_SHARE:.0%} of the available memory"
         budgets.append(Budget(AVAILABLE_SHARE * available_mib, source, ours=False, passing=True))
-    # a machine that says nothing of itself gets what everybody gets
+    # a machine without any of these figures gets the default
     return min(budgets or [Budget(DEFAULT_BUDGET_MIB, "the default")], key=lambda one: one.mib)
 
 
 def choose(
     candidates: Sequence[Candidate], within: Budget, overhead: float, max_latency_ms: float | None = None
 ) -> list[Verdict]:
-    """Return a verdict for each candidate, best first: by accuracy, of equal accuracy the faster, then by name.
+    """Return a verdict for each candidate, best first: by accuracy, then by speed, then by name.
 
-    One of unknown accuracy is last; but somebody has put it there, so what only came with edge is behind it.
-    `overhead` are the MiB of camera and voice. At most one is chosen: the first that fits.
+    A model of unknown accuracy ranks last. But the user has installed it, so models that only came with edge rank after
+    it. `overhead` is the memory of camera and voice in MiB. At most one is chosen: the first that fits.
     """
     verdicts: list[Verdict] = []
     found = False
@@ -153,9 +153,9 @@ def choose(
 def fastest(
     candidates: Sequence[Candidate], within: Budget, overhead: float, max_latency_ms: float | None = None
 ) -> tuple[Candidate, bool]:
-    """Return the same model with the engine that is best for it, and whether that fits.
+    """Return the candidate with the best engine for the model, and whether it fits.
 
-    It is the fastest of those that fit; where none does, the one that takes the least memory.
+    That is the fastest engine that fits; if none does, the one that takes the least memory.
     """
     verdicts = choose(candidates, within, overhead, max_latency_ms)
     measured = [
@@ -172,23 +172,23 @@ def fastest(
 
 
 def smaller(verdicts: Sequence[Verdict], than: str) -> Verdict | None:
-    """Return the most accurate of those that fit and need clearly less than the model named `than`."""
+    """Return the most accurate model that fits and needs clearly less memory than the one named `than`."""
     current = next(verdict for verdict in verdicts if verdict.candidate.name == than)
     most_mib = _CLEARLY_LESS * (current.need_mib or 0.0)
     return next((v for v in verdicts if v.fits and v.need_mib is not None and v.need_mib < most_mib), None)
 
 
 def room_problem(candidate: Candidate, running: Candidate, limits: Limits, available_mib: float | None) -> str:
-    """Return why a model cannot be loaded beside the one that runs, in one line; empty when it can.
+    """Return why a model cannot be loaded beside the running one, in one line; empty if it can.
 
-    `available_mib` is the memory that other programs leave now, None where nobody knows.
+    `available_mib` is the memory that other programs leave now, None if unknown.
     """
     (verdict,) = limits.choose([candidate])
     if not verdict.fits or verdict.need_mib is None:
         return verdict.reason
     beside_mib = max(running.file_mib, (running.measurement.peak_mib if running.measurement else 0.0) - SHARED_MIB)
     need_mib = verdict.need_mib + beside_mib
-    # what the daemon holds already it need not find
+    # the daemon already has the shared part, camera and voice
     more_mib = verdict.need_mib - SHARED_MIB - limits.overhead_mib
     if need_mib > limits.budget.mib or (available_mib is not None and more_mib > AVAILABLE_SHARE * available_mib):
         return f"there is no room for it beside {running.name}, so it runs from the next start on"
@@ -196,15 +196,15 @@ def room_problem(candidate: Candidate, running: Candidate, limits: Limits, avail
 
 
 def no_model_fits(verdicts: Sequence[Verdict], within: Budget) -> NoModelFits:
-    """Return the error that says what each candidate needs: one line for one of them, else a line for each."""
+    """Return the error that says what each candidate needs: one line for a single candidate, else a line for each."""
     error = NoModelFits(_needs(verdicts, within))
     if within.passing and lacks_memory(verdicts, within):
-        error.exit_code = EX_UNAVAILABLE  # a service is to try again: memory comes back
+        error.exit_code = EX_UNAVAILABLE  # systemd restarts the service: memory may become free
     return error
 
 
 def lacks_memory(verdicts: Sequence[Verdict], within: Budget) -> bool:
-    """Return whether one of them would run if there were more memory; what is rejected or too slow would not."""
+    """Return whether a candidate would run with more memory; one that is rejected or too slow would not."""
     return any(
         one.candidate.measurement is not None
         and not one.candidate.rejected
@@ -231,12 +231,12 @@ def _needs(verdicts: Sequence[Verdict], within: Budget) -> str:
 
 def _rank(candidate: Candidate) -> tuple[float, float, str]:
     median_ms = candidate.measurement.median_ms if candidate.measurement else 0.0
-    # an unmeasured time is no reason to go first
+    # an unmeasured time must not rank first
     return (-(candidate.top1 if candidate.top1 is not None else -1.0), median_ms or float("inf"), candidate.name)
 
 
 def _fault(candidate: Candidate, need: float | None, within: Budget, max_latency_ms: float | None) -> str:
-    """Return why it may not run; empty when it may."""
+    """Return why a candidate must not run; empty if it may."""
     if candidate.rejected:
         return candidate.rejected
     if candidate.measurement is None or need is None:

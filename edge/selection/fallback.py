@@ -1,4 +1,4 @@
-"""Why another model runs than the one that would be wanted, for people."""
+"""The reasons why a fallback model runs, for messages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,16 +13,16 @@ from edge.settings import ModelSettings
 
 
 class Fallback(Enum):
-    """Which kind of model runs in the place of the one that would be wanted."""
+    """The kind of fallback model that runs instead of the preferred one."""
 
     ANOTHER = auto()
-    """The wanted one cannot be used."""
+    """The preferred one cannot be used."""
     SMALLER = auto()
-    """The wanted one needs more memory than there is, or has killed edge."""
+    """The preferred one needs more memory than there is, or has killed edge."""
 
 
 def explain(verdicts: Sequence[Verdict], options: Options) -> tuple[list[str], Fallback | None]:
-    """Return a line for each model that goes before the chosen one and must not run; SMALLER where one killed edge."""
+    """Return a line for each better model that must not run, and SMALLER if one of them killed edge, else None."""
     chosen = next(index for index, verdict in enumerate(verdicts) if verdict.chosen)
     passed = [options.get(verdict.candidate.name) for verdict in verdicts[:chosen]]
     lines = [f"Not {one.name}: {one.candidate.rejected}." for one in passed if one.candidate.rejected]
@@ -38,13 +38,13 @@ def explain_memory(
     catalogue: Mapping[str, Entry],
     board: str,
 ) -> str:
-    """Return a line that names the model there is not memory enough for; empty where memory is not why."""
+    """Return a line on the better model that needs too much memory; empty if memory is not the reason."""
     ample = budget(settings.memory_budget_mib or None, None, None, named=False)
     if settings.name != "auto" or running.name == DEMO or limits.budget.mib >= ample.mib:
         return ""
     verdicts = replace(limits, budget=ample).choose(whole_catalogue(options, catalogue, board))
     wanted = next((verdict for verdict in verdicts if verdict.chosen), None)
-    # one that would fit is only not installed
+    # a model that would fit is just not installed
     if wanted is None or wanted.need_mib is None or wanted.need_mib <= limits.budget.mib:
         return ""
     if (wanted.candidate.top1 or 0.0) <= (running.candidate.top1 or 0.0):

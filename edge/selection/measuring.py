@@ -1,4 +1,4 @@
-"""What has to be known of a model before it is loaded for the first time: do the engines agree, what does it take?"""
+"""Examines a model before it is first loaded: whether the engines agree, and how much memory and time it takes."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from edge.selection.option import Option, tried_as
 from edge.selection.records import Records
 
 START_FRAMES = 5
-"""A model that nobody has measured here is measured before it is first loaded; its memory shows at once."""
+"""Frames to measure a model before it is first loaded; few are enough, as its memory shows at once."""
 COMPARED_FRAMES = 15
-"""Engines that are compared are measured for longer: it is their times that count."""
+"""Frames to compare engines: more, because their times matter."""
 
 
 class Measurer:
-    """Asks all engines about a model, and measures it, in children. What is found is kept for the next start."""
+    """Compares all engines on a model and measures it, in child processes. Results are stored for the next start."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Measurer:
         *,
         most_mib: float | None,
     ) -> None:
-        """No child that asks may take more than `most_mib`; `tell` is for people."""
+        """No child that compares engines may take more than `most_mib`; `tell` gets lines for the user."""
         self._machine = machine
         self._limits = limits
         self._records = records
@@ -42,21 +42,21 @@ class Measurer:
         self._most_mib = most_mib
 
     def examine(self, option: Option, verdict: Verdict) -> Option:
-        """Return the option with the next thing known that has to be; the same object where nothing is missing.
+        """Return the option with the next missing result; the same object if nothing is missing.
 
-        Raises ModelError for a model that is damaged, that no engine can run, or that none is right about.
+        Raises ModelError if the model is damaged, or no engine can run it, or none computes it correctly.
         """
         asked = self._ask_engines(option)
         return asked if asked is not option else self.measure_if_needed(option, verdict)
 
     def measure_if_needed(self, option: Option, verdict: Verdict) -> Option:
-        """Return the option measured, where it matters what it takes and nobody knows; else the same object."""
+        """Return the option measured if its memory or time matters and is unknown; otherwise the same object."""
         return self.measure(option) if option.unmeasured or self._is_a_guess(verdict) else option
 
     def measure(self, option: Option) -> Option:
-        """Return the option as measured with each engine that may run it. Raises ModelError where none can.
+        """Return the option measured with each engine that may run it. Raises ModelError if none can.
 
-        It is one engine after the other: together they might not fit.
+        The engines run one after the other: together they might not fit into memory.
         """
         found, problems = dict(option.measured), {}
         for engine in option.unmeasured or [option.engine]:
@@ -72,7 +72,7 @@ class Measurer:
         return measured.with_best_engine(self._limits)
 
     def _measured(self, option: Option, engine: str) -> Measurement:
-        """Return what the model takes with one engine, as kept or as measured now."""
+        """Return the model's measurement with one engine, stored or new."""
         driver = option.driver(engine)
         identity = identity_of(option.checkpoint, option.precision, option.digests)
         measured = self._records.measurements.find(identity, engine_version(driver))
@@ -86,16 +86,16 @@ class Measurer:
         return measured
 
     def _is_a_guess(self, verdict: Verdict) -> bool:
-        """Return whether the memory is only estimated, and the budget not so large that it does not matter."""
+        """Return whether the memory is only estimated, and more than half of the budget."""
         measured = verdict.candidate.measurement
         assert measured is not None
         assert verdict.need_mib is not None
         return measured.estimated and 2 * verdict.need_mib > self._limits.budget.mib
 
     def _ask_engines(self, option: Option) -> Option:
-        """Return the option with what all engines say of it; the same object where that is known already."""
+        """Return the option with the engines' agreement; the same object if that is known already."""
         known = option.agreement
-        # of what needs no asking nobody was asked
+        # `asked` is empty if the model needs no comparison
         if known is not None and (not known.asked or set(option.engines) & set(known.asked)):
             return option
         if option.installed is not None and (faults := verify(option.installed)):
@@ -108,13 +108,13 @@ class Measurer:
             digests=option.digests,
             most_mib=self._most_mib,
         )
-        # whatever was not answered for lack of memory: it is not asked again by this daemon
+        # engines that lacked memory count as asked too: this daemon does not try them again
         found = dataclasses.replace(found, asked=tuple({*found.asked, *option.engines}))
         engines = tuple(engine for engine in option.engines if engine not in found.refused) or option.engines
         candidate = option.candidate
         if candidate.engine not in engines:
             candidate = dataclasses.replace(candidate, engine=engines[0])
-        # what mxnet was measured to take with its fusion says nothing of it without
+        # measurements of mxnet with fusion are not valid without it
         measured = {
             engine: measurement
             for engine, measurement in option.measured.items()

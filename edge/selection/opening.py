@@ -1,4 +1,4 @@
-"""A model is opened, and proven sound before it is believed: whole files, no crash, the known answer."""
+"""Opens a model, and checks it before use: its files are complete, it does not crash, its known answer is right."""
 
 from edge.engines import open_classifier
 from edge.engines.selftest import TOLERANCES, check_answer
@@ -12,20 +12,19 @@ from edge.stages import Classifier
 
 
 class Opener:
-    """Opens models, and notes while it does which one may kill the daemon."""
+    """Opens models, and records which one is being loaded in case it kills the daemon."""
 
     def __init__(self, crash_marker: CrashMarker, top: int, *, knows_answers: bool) -> None:
         """`top` is how many labels a classifier returns.
 
-        Without `knows_answers` the known answers do not count: of another input, or with other labels, nobody knows
-        them.
+        Without `knows_answers` the known answers are not checked: they do not apply to another input or other labels.
         """
         self._crash_marker = crash_marker
         self._top = top
         self._knows_answers = knows_answers
 
     def open(self, option: Option) -> Classifier:
-        """Return the model, open and checked. Raises ModelError, and leaves nothing open, where it is unsound."""
+        """Return the open and checked model. Raises ModelError, and leaves nothing open, if a check fails."""
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
         with self._crash_marker.loading(option.checkpoint):
@@ -41,11 +40,11 @@ class Opener:
 
 
 def _known_answer(option: Option) -> Answer | None:
-    """Return what the model said of the known picture when it was installed, or quantised; None: nobody has asked."""
+    """Return the model's answer to the known picture when it was installed or quantised; None if not recorded."""
     if option.precision != FLOAT32:
         info = about_quantised(option.checkpoint, option.precision)
         return info.answer if info else None
     if option.agreement is not None and option.agreement.unfused and option.agreement.answer is not None:
-        # an edge that did not ask may have noted what the fusion said
+        # a release that did not compare engines may have recorded the answer with fusion
         return option.agreement.answer
     return option.installed.manifest.answer if option.installed and option.installed.manifest else None

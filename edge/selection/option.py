@@ -1,4 +1,4 @@
-"""A model that could run here, with what is known of it."""
+"""Options: models that could run here, each with its records."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,25 +22,25 @@ class Option:
     """None for a checkpoint outside the store."""
     candidate: Candidate
     engines: tuple[str, ...]
-    """Those that may run it, one at least; of several the fastest that fits."""
+    """The engines that may run it, at least one; of several, the fastest that fits does."""
     precision: str = FLOAT32
     measured: Mapping[str, Measurement] = field(default_factory=dict)
-    """What it takes, by engine, as far as it was measured."""
+    """Its measurements, by engine."""
     unable: frozenset[str] = frozenset()
-    """Engines that have turned out not to run it."""
+    """Engines that failed to run it."""
     agreement: Agreement | None = None
-    """What came of asking all engines about it; None where that was never done."""
+    """The result of comparing all engines on it; None if that was never done."""
     kills: int = 0
-    """How often loading it has killed a daemon; 0 as well when it is tried again."""
+    """How often loading it has killed a daemon; reset to 0 when it is tried again."""
 
     @property
     def name(self) -> str:
-        """As in the table and on the command line."""
+        """The model's name, as in the table and on the command line."""
         return self.candidate.name
 
     @property
     def engine(self) -> str:
-        """What runs it."""
+        """The engine that runs it."""
         return self.candidate.engine
 
     @property
@@ -50,41 +50,41 @@ class Option:
 
     @property
     def digests(self) -> Mapping[str, str] | None:
-        """SHA-256 of its files by name, where they are known."""
+        """SHA-256 of its files by name, None if unknown."""
         return self.installed.digests if self.installed else None
 
     @property
     def unmeasured(self) -> list[str]:
-        """Where there is a choice of engines: those that it was not measured with."""
+        """The engines that it was not measured with; empty if there is only one engine."""
         if len(self.engines) == 1:
             return []
         return [engine for engine in self.engines if engine not in self.measured and engine not in self.unable]
 
     @property
     def background(self) -> frozenset[str]:
-        """Ids of labels that say nothing."""
+        """Ids of the labels that are not announced."""
         return self.checkpoint.background
 
     @property
     def labels(self) -> dict[str, str]:
-        """What it can say, by id."""
+        """The labels that it can announce, by id."""
         labels = read_labels(self.checkpoint.synset)
         return {label.id: label.name for label in labels if label.id not in self.background}
 
     @property
     def description(self) -> str:
-        """What it is and what runs it, for people."""
+        """The model and its backend, for messages."""
         weights = ", random weights: its labels mean nothing" if self.candidate.random_weights else ""
         return f"{self.name}, run by {self.backend}{weights}"
 
     def driver(self, engine: str) -> Backend:
-        """Return what is opened for an engine. Raises ModelError for one that is not used."""
+        """Return the backend to open for an engine. Raises ModelError if the engine is not used."""
         if self.precision != FLOAT32:
             return Backend(engine, self.precision)
         return Backend((self.agreement or UNKNOWN).driver(engine))
 
     def with_best_engine(self, limits: Limits) -> "Option":
-        """Return it with the fastest measured engine that fits; as it is while an unmeasured engine may yet fit."""
+        """Return it with the fastest measured engine that fits, or unchanged if only an unmeasured engine may fit."""
         if not self.measured:
             return self
         candidates = [
@@ -97,27 +97,27 @@ class Option:
         return replace(self, candidate=replace(best, rejected=self.candidate.rejected))
 
     def rejected(self, why: str) -> "Option":
-        """Return it as one that must not run, for a reason; '' lets it run again."""
+        """Return it marked as one that must not run, with the reason; '' allows it again."""
         return replace(self, candidate=replace(self.candidate, rejected=why))
 
 
 class Options:
-    """The models of this machine: those that may be chosen, and those that only a step down may take."""
+    """The models of this machine: those that may be chosen, and those that are only for stepping down."""
 
     def __init__(self, eligible: Iterable[Option], others: Iterable[Option] = ()) -> None:
         self.eligible = list(eligible)
         self._others = list(others)
 
     def __iter__(self) -> Iterator[Option]:
-        """Yield all of them, those that may be chosen first."""
+        """Yield all options, those that may be chosen first."""
         return iter([*self.eligible, *self._others])
 
     def get(self, name: str) -> Option:
-        """Return the one of that name."""
+        """Return the option of that name."""
         return next(option for option in self if option.name == name)
 
     def replace(self, option: Option) -> None:
-        """Put an option in the place of the one that `get` returns for its name."""
+        """Replace the option that `get` returns for its name."""
         for options in (self.eligible, self._others):
             for index, old in enumerate(options):
                 if old.name == option.name:
@@ -125,20 +125,20 @@ class Options:
                     return
 
     def rebuild(self, build: Callable[[Checkpoint, Installed | None], Option]) -> None:
-        """Put in the place of each option what `build` makes of its checkpoint and folder."""
+        """Replace each option by the one that `build` makes from its checkpoint and folder."""
         for options in (self.eligible, self._others):
             options[:] = [build(old.checkpoint, old.installed) for old in options]
 
     def reject(self, name: str, why: str) -> None:
-        """Let the model of that name not run any more."""
+        """Mark the model of that name as one that must not run."""
         self.replace(self.get(name).rejected(why))
 
     def add(self, option: Option, *, instead_of: str) -> None:
-        """Let one more be chosen, in the place of one of the same name and of the one named `instead_of`."""
+        """Add an option that may be chosen; it replaces one of the same name and the one named `instead_of`."""
         gone = (option.name, instead_of)
         self.eligible[:] = [*(old for old in self.eligible if old.name not in gone), option]
 
 
 def tried_as(agreement: Agreement | None, engine: str) -> str:
-    """Return what measurements of an engine are of: what is opened for it, also where it is not used by now."""
+    """Return the driver that an engine's measurements are of: the one opened for it, or itself if it is refused."""
     return engine if agreement is None or engine in agreement.refused else agreement.driver(engine)

@@ -1,4 +1,4 @@
-"""What is found on this machine becomes options, with all that is known of each without opening it."""
+"""Turns the models on this machine into options, each with all information that needs no opening."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from edge.selection.records import Records
 
 
 class OptionBuilder:
-    """Makes options of checkpoints, by what earlier runs have left in files."""
+    """Makes options from checkpoints and the records of earlier runs."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class OptionBuilder:
     ) -> None:
         """`board` is Machine.kind."""
         self.engines = tuple(engines)
-        """Those that may be taken; of several the fastest that fits."""
+        """The engines that may be used; of several, the fastest that fits is."""
         self.precision = precision
         self.limits = limits
         self._board = board
@@ -42,8 +42,8 @@ class OptionBuilder:
         self._records = records
 
     def build(self, checkpoint: Checkpoint, one: Installed | None) -> Option:
-        """Return the option of a checkpoint; `one` is its folder in a store, where it is in one. Raises ModelError."""
-        # the demo comes with edge, and is small enough as it is
+        """Return the option for a checkpoint; `one` is its folder in a store, or None. Raises ModelError."""
+        # the demo comes with edge, and is small enough without int8
         precision = FLOAT32 if checkpoint.name == DEMO else self.precision
         problem = quantised_problem(checkpoint, precision, one.digests if one else None)
         agreement = self._known_agreement(checkpoint, precision, one)
@@ -55,7 +55,7 @@ class OptionBuilder:
         if kills:
             problem = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
         file_mib = 0.0
-        with contextlib.suppress(OSError):  # opening it will tell what is wrong
+        with contextlib.suppress(OSError):  # opening it reports the error
             file_mib = weights_mib(checkpoint, precision)
         candidate = Candidate(
             name=checkpoint.name,
@@ -71,9 +71,9 @@ class OptionBuilder:
         return option.with_best_engine(self.limits)
 
     def _known_agreement(self, checkpoint: Checkpoint, precision: str, one: Installed | None) -> Agreement | None:
-        """Return what came of asking all engines, where that costs nothing to know."""
+        """Return the result of comparing all engines, if that is known at no cost."""
         digests = one.digests if one is not None else None
-        # of what comes with edge, bundled or in a package, its tests have asked
+        # edge's tests have compared the models that come with it, bundled or in a package
         if precision != FLOAT32 or _is_packaged(one) or is_bundled(checkpoint, digests):
             return Agreement()
         if one is None or digests is None:
@@ -83,21 +83,21 @@ class OptionBuilder:
     def _able(
         self, checkpoint: Checkpoint, precision: str, one: Installed | None, agreement: Agreement | None
     ) -> tuple[str, ...]:
-        """Return the engines that may run it: those that judged an int8 version, and that nobody has refused."""
+        """Return the engines that may run it: those that judged its int8 version, and that were not refused."""
         engines = self.engines
         if precision != FLOAT32 and len(engines) > 1:
-            # the others may be unable to run it here
+            # other engines may be unable to run it here
             info = about_quantised(checkpoint, precision, one.digests if one else None)
             engines = tuple(engine for engine in engines if info and engine in info.figures) or engines
         if agreement is not None:
-            # one that is asked for by name stays: opening it tells why it is not used
+            # an engine that is set by name stays: opening it reports why it is not used
             engines = tuple(engine for engine in engines if engine not in agreement.refused) or engines
         return engines
 
     def _measured(
         self, checkpoint: Checkpoint, precision: str, one: Installed | None, drivers: Mapping[str, str]
     ) -> dict[str, Measurement]:
-        """Return what was measured with each engine; `drivers` has what is opened for it."""
+        """Return the measurements by engine; `drivers` has the driver that is opened for each."""
         if one is None:
             return {}
         identity = identity_of(checkpoint, precision, one.digests)
@@ -108,7 +108,7 @@ class OptionBuilder:
         return {engine: measurement for engine, measurement in found.items() if measurement is not None}
 
     def _published(self, checkpoint: Checkpoint, precision: str, one: Installed | None) -> Measurement | None:
-        """Return what the catalogue says that it takes, which is of float32; None where it says nothing."""
+        """Return the catalogue's estimate, which is for float32; None if there is none."""
         entry = self._catalogue.get(checkpoint.name)
         return entry.estimate(self._board) if one is not None and entry is not None and precision == FLOAT32 else None
 
@@ -116,17 +116,17 @@ class OptionBuilder:
 def find_options(
     inventory: Inventory, builder: OptionBuilder, name: str, tell: Callable[[str], None], *, clip: bool
 ) -> Options:
-    """Return what can run here: the model that is named, or with `auto` all that are installed, else the demo.
+    """Return the models that can run here: the named one, or with `auto` all installed ones, or else the demo.
 
-    `clip`: the demo clip is what is looked at, which is drawn for the demo: a model that nobody has chosen is no match
-    for it. `tell` hears of models that cannot be used. Raises ModelError where that is the named one.
+    `clip`: the input is the demo clip, which is drawn for the demo model, so that is used unless the user installed a
+    model. `tell` gets a line for each unusable model. Raises ModelError if that is the named one.
     """
     if name == "auto":
         stored = _stored_options(inventory, builder, tell)
         if stored and not (clip and all(option.candidate.came_along for option in stored)):
             return Options(stored)
         return Options([builder.build(*inventory.find_demo())])
-    # first, so that what is wrong with it is told once, as the error
+    # first, so that its fault is reported only once, as the error
     named = inventory.find(name)
     stored = _stored_options(inventory, builder, tell)
     if name == DEMO:
@@ -146,7 +146,7 @@ def _stored_options(inventory: Inventory, builder: OptionBuilder, tell: Callable
 
 
 def whole_catalogue(options: Options, catalogue: Mapping[str, Entry], board: str) -> list[Candidate]:
-    """Return the candidates there would be if the whole catalogue were installed; `board` is Machine.kind."""
+    """Return the candidates as if the whole catalogue were installed; `board` is Machine.kind."""
     here = {option.name: option.candidate for option in options.eligible if option.name != DEMO}
     others = [
         Candidate(name, entry.top1, entry.estimate(board), entry.download_mib)
@@ -157,5 +157,5 @@ def whole_catalogue(options: Options, catalogue: Mapping[str, Entry], board: str
 
 
 def _is_packaged(one: Installed | None) -> bool:
-    """Return whether it was made of a Python package that comes with edge."""
+    """Return whether the model was made from a Python package that comes with edge."""
     return bool(one is not None and one.manifest is not None and one.manifest.package)

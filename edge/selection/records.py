@@ -1,4 +1,4 @@
-"""What earlier runs have left in files: what was measured, how the engines agreed, and what has killed a daemon."""
+"""Records of earlier runs in files: measurements, the engines' agreements, and models that killed the daemon."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from edge.models.measurements import Measurements
 
 @dataclass(frozen=True)
 class Records:
-    """What is known from earlier runs, on this kind of machine."""
+    """The records of earlier runs on this kind of machine."""
 
     measurements: Measurements
     agreements: Agreements

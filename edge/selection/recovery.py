@@ -1,4 +1,4 @@
-"""What can still be tried where no model fits, or the one that was chosen cannot be opened."""
+"""Further attempts if no model fits, or the chosen one cannot be opened."""
 
 import contextlib
 import dataclasses
@@ -15,13 +15,13 @@ from edge.selection.options import OptionBuilder
 
 DEFAULT = ENGINES[0]
 MOST_KILLS = 3
-"""What has killed edge while it was loaded is tried again where there is nothing else, but not for ever."""
+"""A model that killed edge this often is not tried again, even if there is no other."""
 LEANER_MIB = 60
-"""By so much at most ONNX Runtime takes less than MXNet, of a model that is small enough to need it (x86_64)."""
+"""How much less memory ONNX Runtime takes than MXNet at most, for models small enough to matter here (x86_64)."""
 
 
 class Recovery:
-    """Changes the options, so that another one can be chosen. Each way is taken once, and told."""
+    """Changes the options so that another one can be chosen. Each attempt is made once, and reported."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Recovery:
         measurer: Measurer,
         tell: Callable[[str], None],
     ) -> None:
-        """`tell` is for people."""
+        """`tell` gets lines for the user."""
         self._options = options
         self._builder = builder
         self._inventory = inventory
@@ -40,15 +40,15 @@ class Recovery:
         self._tell = tell
 
     def when_none_fits(self, verdicts: Sequence[Verdict]) -> bool:
-        """Return whether there is something to choose now; `verdicts` are those of which none was chosen."""
+        """Change the options and return True if a model may fit now; `verdicts` are those without a chosen one."""
         return self._forgive_one() or self._take_leaner_engine(verdicts)
 
     def when_unusable(self, option: Option, error: ModelError) -> bool:
-        """Return whether it may be tried again: another engine serves, or the model was installed anew."""
+        """Return whether the model may be tried again: with another engine, or because it was installed again."""
         return self._take_working_engine() or self._install_again(option, error)
 
     def _forgive_one(self) -> bool:
-        """Let a model that has killed edge try again: nothing else is left, and whatever killed it may be over."""
+        """Allow a model that killed edge again: no other is left, and the cause may be gone."""
         for option in self._options.eligible:
             if 0 < option.kills < MOST_KILLS:
                 self._tell(
@@ -59,7 +59,7 @@ class Recovery:
         return False
 
     def _take_leaner_engine(self, verdicts: Sequence[Verdict]) -> bool:
-        """Let another engine serve where no model fits with the default one: with ONNX Runtime each takes less."""
+        """Switch to another engine if no model fits with the default one: ONNX Runtime takes less memory."""
         precision, budget_mib = self._builder.precision, self._limits.budget.mib
         others = [engine for engine in self._others() if not precision_problem(Backend(engine, precision))]
         if not others or not lacks_memory(verdicts, self._limits.budget):
@@ -77,7 +77,7 @@ class Recovery:
         return True
 
     def _fits_measured(self, name: str) -> bool:
-        """Return whether any model fits, once the one of that name is measured."""
+        """Measure the model of that name, and return whether any model fits."""
         option = self._options.get(name)
         if not option.measured:
             with contextlib.suppress(ModelError):
@@ -86,7 +86,7 @@ class Recovery:
         return any(verdict.fits for verdict in self._limits.choose(candidates))
 
     def _take_working_engine(self) -> bool:
-        """Let another engine serve where the default one is installed and cannot be imported."""
+        """Switch to another engine if the default one is installed and cannot be imported."""
         others = self._others()
         if not others or DEFAULT not in installed_engines() or not (problem := import_problem(DEFAULT)):
             return False
@@ -95,7 +95,7 @@ class Recovery:
         return True
 
     def _others(self) -> list[str]:
-        """Return the engines that may stand in for the default one; none where another was asked for."""
+        """Return the engines that may replace the default one; none if the settings name another."""
         if self._builder.engines != (DEFAULT,):
             return []
         return [engine for engine in installed_engines() if engine != DEFAULT]
@@ -105,7 +105,7 @@ class Recovery:
         self._options.rebuild(self._builder.build)
 
     def _install_again(self, option: Option, error: ModelError) -> bool:
-        """Make a model anew that is damaged and came with edge: nobody need be there for it."""
+        """Install a damaged model again if it came with edge: that needs no user."""
         if not option.candidate.came_along or option.installed is None:
             return False
         again = self._inventory.reinstall(option.name, option.installed, f"{error}.")

