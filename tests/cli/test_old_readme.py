@@ -218,6 +218,8 @@ def alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_MODEL_FETCH", "false")
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    # it keeps the proxies of its first use, also for the tests of other files
+    monkeypatch.setattr("urllib.request._opener", None)
     monkeypatch.chdir(home)
 
 

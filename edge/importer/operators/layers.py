@@ -197,13 +197,13 @@ def bilinear_up_sampling(net: Builder, _index: int, node: Node, attributes: Attr
 def adaptive_pooling(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
     """Add the mean of windows, as many as the wanted output has numbers; the windows may overlap by one."""
     size = attributes.tuple("output_size", ()) if attributes.is_tuple("output_size") else ()
-    one = attributes.whole("output_size", 0) if not size else 0
+    one = attributes.whole("output_size", 1) if not size else 1
     attributes.end()
     takes(node, 1)
     x = net.value(node, 0)
     four_dimensions(node, x)
-    wanted = {0: (one or 1, one or 1), 1: size * 2, 2: size}.get(len(size), ())
-    need(node, len(wanted) == 2 and min(wanted) > 0, f"output_size = {size} cannot be read")
+    wanted = {0: (one, one), 1: size * 2, 2: size}.get(len(size), ())
+    need(node, len(wanted) == 2 and min(wanted) > 0, f"output_size = {size or one} cannot be read")
     sides = x.shape[2:]
     if wanted == (1, 1):
         return net.add("GlobalAveragePool", node, [x], (*x.shape[:2], 1, 1))
