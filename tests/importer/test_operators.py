@@ -178,6 +178,16 @@ def test_what_is_not_known_is_named_with_what_helps(what: str, mx: Any, tmp_path
     open_classifier(checkpoint, backend=Backend("mxnet")).close()
 
 
+def test_a_pooling_to_nothing_is_named(mx: Any, tmp_path: Path) -> None:
+    """MXNet's output is empty: any graph would say something that MXNet does not."""
+    checkpoint, _ = write(mx, network(mx, LAYERS["AdaptiveAvgPooling2D that divides"]), tmp_path)
+    text = checkpoint.symbol.read_text()
+    assert '"output_size": "5"' in text
+    checkpoint.symbol.write_text(text.replace('"output_size": "5"', '"output_size": "0"'))
+    with pytest.raises(ModelError, match="output_size = 0 cannot be read"):
+        open_classifier(checkpoint, backend=Backend("onnx"))
+
+
 def test_a_sparse_or_whole_weight_is_named(mx: Any, tmp_path: Path) -> None:
     checkpoint, _ = write(mx, network(mx, LAYERS["gelu"]), tmp_path)
     arrays = mx.nd.load(str(checkpoint.params))
