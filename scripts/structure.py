@@ -267,9 +267,8 @@ def document(text: str, parts: Mapping[str, str]) -> str:
     return text
 
 
-def renewed() -> str:
+def renewed(graph: grimp.ImportGraph) -> str:
     """Return the text of docs/structure.md."""
-    graph = import_graph()
     found = wings(graph)
     parts = {
         "spine": table_of_modules(found),
@@ -295,7 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
     modules = circle(graph)
     print(f"\nA circle: {' -> '.join(modules)}" if modules else "\nNo module imports another that imports it.")
     if chosen.write:
-        DOCUMENT.write_text(renewed(), encoding="utf-8")
+        DOCUMENT.write_text(renewed(graph), encoding="utf-8")
         print(f"Written: {DOCUMENT.relative_to(ROOT)}")
     return 1 if modules else 0
 

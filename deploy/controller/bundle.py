@@ -5,7 +5,6 @@ project, the list of these components (sbom.py), and the checksum of each file.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ PROJECT = DEPLOY.parent
 sys.path.insert(0, str(DEPLOY / "filter_plugins"))
 
 from edge_filters import source_digest, source_version  # noqa: E402  (found by the line above)
-from sbom import sbom  # noqa: E402
+from sbom import sbom, sha256  # noqa: E402  (an import above it is found by that line)
 
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -262,12 +261,6 @@ def fetch_model(name: str, folder: Path, origin: str | None) -> None:
     """Let edge download and check a model of its catalogue."""
     edge = [str(PROJECT / ".venv/bin/python"), "-P", "-m", "edge", "models", "fetch", name, "--store", str(folder)]
     run(*edge, *(["--from", origin] if origin else []))
-
-
-def sha256(file: Path) -> str:
-    """Return the checksum of a file, in hexadecimal."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def note_checksums(folder: Path) -> None:

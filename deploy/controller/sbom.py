@@ -71,7 +71,7 @@ def _wheel(wheel: Path) -> Component:
         "version": metadata["Version"],
         "purl": purl,
     }
-    component["hashes"] = [{"alg": "SHA-256", "content": _sha256(wheel)}]
+    component["hashes"] = [{"alg": "SHA-256", "content": sha256(wheel)}]
     if licenses := _licenses(metadata):
         component["licenses"] = licenses
     return component
@@ -103,10 +103,11 @@ def _debs(folder: Path, release: str) -> list[Component]:
 
 
 def _model(folder: Path) -> Component:
-    hashes = [{"alg": "SHA-256", "content": _sha256(file)} for file in sorted(folder.glob("*.params"))[:1]]
+    hashes = [{"alg": "SHA-256", "content": sha256(file)} for file in sorted(folder.glob("*.params"))[:1]]
     return {"type": "machine-learning-model", "bom-ref": f"model:{folder.name}", "name": folder.name, "hashes": hashes}
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """Return the checksum of a file, in hexadecimal."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
