@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rigs.camera import closed_at_the_end, next_frame
 from rigs.faulty_camera import FAULTS, RATE_HZ, picture
 from rigs.processes import command, grown, left_in_shared_memory, shared_memory, wait_until, workers
 
@@ -23,7 +24,6 @@ from edge.cameras.pausable import PausableCamera
 from edge.cameras.process import HEARTBEAT_S, ProcessCamera, patience_s
 from edge.errors import CameraError
 from edge.settings import CameraSettings
-from edge.stages import Frame
 
 pytestmark = pytest.mark.integration
 DRIVER = "rigs.faulty_camera:open_faulty"
@@ -61,18 +61,8 @@ def rig(tmp_path: Path) -> Rig:
 
 @pytest.fixture
 def camera(rig: Rig) -> Iterator[ProcessCamera]:
-    camera = rig.open(width=64, height=48)
-    try:
+    with closed_at_the_end(rig.open(width=64, height=48)) as camera:
         yield camera
-    finally:
-        camera.close()
-        wait_until(lambda: workers(os.getpid()) == [])
-
-
-def next_frame(camera: ProcessCamera) -> Frame:
-    frame = wait_until(lambda: camera.read(0.25))
-    assert frame is not None
-    return frame
 
 
 def read_for_ever(camera: ProcessCamera) -> None:

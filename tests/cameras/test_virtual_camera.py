@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from rigs.camera import is_red, number_in
+from rigs.camera import closed_at_the_end, is_red, next_frame, number_in
 from rigs.camera import scene as small_scene
 from rigs.processes import wait_until, workers
 
@@ -60,18 +60,8 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 @pytest.fixture
 def camera(rig: Rig) -> Iterator[ProcessCamera]:
-    camera = rig.open()
-    try:
+    with closed_at_the_end(rig.open()) as camera:
         yield camera
-    finally:
-        camera.close()
-        wait_until(lambda: workers(os.getpid()) == [])
-
-
-def next_frame(camera: ProcessCamera) -> Frame:
-    frame = wait_until(lambda: camera.read(0.25))
-    assert frame is not None
-    return frame
 
 
 def shrunk(frame: Frame) -> Frame:

@@ -2,40 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rigs.boards import BOARDS, write_board
 from rigs.stores import DEMO, store_of
+from rigs.terminal import Terminal
 
-from edge.cli import main
-from edge.cli.table import WIDTH
 from edge.engines import ENGINES
 from edge.host.machine import Machine
 
 pytestmark = pytest.mark.integration
 KNOWN = DEMO.parent / "known.png"
-
-
-class Terminal:
-    """Runs a command and keeps what it printed."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self.out = self.err = ""
-
-    def run(self, *arguments: object) -> int:
-        self._capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        self.out, self.err = self._capsys.readouterr()
-        return code
-
-    def json(self, *arguments: object) -> Any:
-        assert self.run(*arguments, "--json") == 0, self.err
-        return json.loads(self.out)
-
-    def fits(self) -> bool:
-        return all(len(line) <= WIDTH for line in self.out.splitlines())
 
 
 @pytest.fixture

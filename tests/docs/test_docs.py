@@ -1,5 +1,6 @@
 """The documentation: links lead somewhere, commands and settings exist, reference pages match the code."""
 
+import argparse
 import ast
 import contextlib
 import dataclasses
@@ -164,12 +165,13 @@ def is_known(command: str, *, complete: bool) -> bool:
         return True
     if complete:
         return False
-    parser, names = _parser(), list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    parser: argparse.ArgumentParser = _parser()
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
     for word in names:
         below = reference.subcommands(parser)
         if word not in below:
             return False
-        parser = below[word]  # type: ignore[assignment]
+        parser = below[word]
     flags = {flag for action in parser._actions for flag in action.option_strings}
     return all(word in flags for word in words if word.startswith("--"))
 

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +15,8 @@ from demo_render import Studio
 from demo_things import BACKGROUND, HELD_OUT, THINGS
 from numpy.typing import NDArray
 from rigs.stores import DEMO, unexamined
+from rigs.terminal import Terminal
 
-from edge.cli import main
 from edge.cli.models.calibrate import read_labelled
 from edge.cli.table import WIDTH
 from edge.engines import open_classifier
@@ -602,24 +601,6 @@ def test_the_demo_knows_how_sure_it_may_be(some: Renderings, long: bool) -> None
     network = open_classifier(checkpoint, top=1)
     of_daemon = [network.classify(Frame(pixels, 0, 0.0))[0].probability for pixels in seen.pictures[:50]]
     np.testing.assert_allclose(of_daemon, np.max(tempered(raw[:50], noted.temperature), axis=1), rtol=1e-5)
-
-
-class Terminal:
-    """Runs a command and keeps what it printed."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self.out = self.err = ""
-
-    def run(self, *arguments: object) -> int:
-        self._capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        self.out, self.err = self._capsys.readouterr()
-        return code
-
-    def json(self, *arguments: object) -> Any:
-        assert self.run(*arguments, "--json") == 0, self.err
-        return json.loads(self.out)
 
 
 @pytest.fixture

@@ -1,17 +1,21 @@
 """What the camera tests look at: a red scene with a number in it, as a file, a stream and a CSI camera's double."""
 
 import http.server
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
+from rigs.http import Server, running
+from rigs.processes import wait_until, workers
 
+from edge.cameras.process import ProcessCamera
 from edge.stages import Frame, Pixels
 
 WIDTH, HEIGHT, BITS, BLOCK = 160, 96, 10, 16
@@ -54,11 +58,11 @@ def write_image(path: Path, number: int = 0) -> Path:
     return path
 
 
-class MjpegServer(http.server.ThreadingHTTPServer):
+class MjpegServer(Server):
     """A network camera on the loopback: sends scenes at `rate_hz`. With `hang` it accepts and never answers."""
 
     def __init__(self, rate_hz: float = 25, hang: bool = False, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _MjpegHandler)
+        super().__init__(port, _MjpegHandler)
         self.rate_hz = rate_hz
         self.hang = hang
         self.sent = 0
@@ -78,23 +82,12 @@ class MjpegServer(http.server.ThreadingHTTPServer):
         """Set: sends the first half of each picture."""
         self.watched = 0
         """How many connections there are now."""
-        self.over = threading.Event()
-        """Set: closes its connections, for it ends."""
         self.url = f"http://127.0.0.1:{self.server_port}/stream"
 
 
-@contextmanager
-def serving(server: MjpegServer) -> Iterator[MjpegServer]:
+def serving(server: MjpegServer) -> AbstractContextManager[MjpegServer]:
     """Run the server; at the end its threads and sockets are gone."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.over.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return running(server)
 
 
 class _MjpegHandler(http.server.BaseHTTPRequestHandler):
@@ -293,3 +286,19 @@ class _FakeMapping:
 
     def __exit__(self, *_: object) -> None:
         self.array[...] = 0
+
+
+@contextmanager
+def closed_at_the_end(camera: ProcessCamera) -> Iterator[ProcessCamera]:
+    """Close a camera at the end, and wait until its child is gone."""
+    try:
+        yield camera
+    finally:
+        camera.close()
+        wait_until(lambda: workers(os.getpid()) == [])
+
+
+def next_frame(camera: ProcessCamera) -> Frame:
+    frame = wait_until(lambda: camera.read(0.25))
+    assert frame is not None
+    return frame

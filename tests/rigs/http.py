@@ -5,14 +5,39 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+S = TypeVar("S", bound="Server")
 
 
-class FileServer(http.server.ThreadingHTTPServer):
+class Server(http.server.ThreadingHTTPServer):
+    """A server on a port of the loopback. Its handlers may wait for `over`, which says that it ends."""
+
+    def __init__(self, port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", port), handler)
+        self.over = threading.Event()
+
+
+@contextmanager
+def running(server: S) -> Iterator[S]:
+    """Run a server; at the end its threads and sockets are gone."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class FileServer(Server):
     """Serves `files` (path -> bytes); each fault is an attribute that may be set at any time."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(0, _Handler)
         self.files = files
         self.ranges = True
         """Whether it goes on in the middle of a file when asked to."""
@@ -28,7 +53,6 @@ class FileServer(http.server.ThreadingHTTPServer):
         """Seconds between two pieces of 16 KiB."""
         self.asked: list[tuple[str, str]] = []
         """(path, Range header) of each request."""
-        self.over = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -92,16 +116,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Nothing: tests look at `asked`."""
 
 
-@contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[FileServer]:
-    """Run a server; at the end its threads and sockets are gone."""
-    server = FileServer(files)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def serving(files: dict[str, bytes]) -> AbstractContextManager[FileServer]:
+    """Run a server of files; at the end its threads and sockets are gone."""
+    return running(FileServer(files))
