@@ -46,18 +46,20 @@ def check(
     english = load_english()
     wanted = [*(getattr(AnnounceSettings(), key) for key in TEMPLATES), *sentences]
     faults = list(_wrong_articles(translation))
-    faults += [f"[sentences] {one!r} is none of edge's sentences" for one in translation.sentences if one not in wanted]
     faults += [
-        f"line {translation.line_of[identity]}: {identity} is no id that edge knows"
+        f"[sentences] {one!r} is not one of edge's sentences" for one in translation.sentences if one not in wanted
+    ]
+    faults += [
+        f"line {translation.line_of[identity]}: edge does not know the id {identity}"
         for identity in translation.words
         if identity not in english
     ]
     faults += _duplicates(translation, groups)
     unchecked = ""
     if not translation.code:
-        unchecked = 'Whether the voice can say the letters was not checked: [language] has no code, as in "de"'
+        unchecked = 'Not checked whether the voice can say the letters: [language] has no code, such as "de"'
     elif voices is None:
-        unchecked = "Whether the voice can say the letters was not checked: espeak-ng is not installed"
+        unchecked = "Not checked whether the voice can say the letters: espeak-ng is not installed"
     elif translation.code not in voices:
         faults.append(f"[language] code = {translation.code!r}: espeak-ng has no such voice; edge voices lists them")
     else:
@@ -78,13 +80,13 @@ def _wrong_articles(translation: Translation) -> Iterator[str]:
         forms, begins = translation.words[identity], translation.kinds[kind]
         where = f"line {translation.line_of[identity]}: {' | '.join(dict.fromkeys(forms.values()))!r}"
         if len(set(begins)) > 1 and len(set(forms.values())) == 1:
-            yield f"{where}: a word that is {kind} needs {len(begins)} forms: {', '.join(translation.forms)}"
+            yield f"{where}: a word of kind {kind} needs {len(begins)} forms: {', '.join(translation.forms)}"
             continue
         for (form, text), wanted in zip(forms.items(), begins, strict=True):
             found = max((one for one in articles if _begins(text, one)), key=len, default="")
             if found not in wanted:
                 must = " or ".join(f"begin with {one!r}" if one else "have no article" for one in wanted)
-                yield f"{where}: a word that is {kind} must {must}{f' in the {form}' if form else ''}"
+                yield f"{where}: a word of kind {kind} must {must}{f' in the {form}' if form else ''}"
                 break
 
 
@@ -104,7 +106,7 @@ def _duplicates(translation: Translation, groups: Mapping[str, Collection[str]])
                 if first in english and second in english and not same_to_a_listener(first, second, groups):
                     lines = f"lines {translation.line_of[first]} and {translation.line_of[second]}"
                     what = f"{english[first].said!r} and {english[second].said!r}"
-                    yield f"{lines}: {text!r} is said of {what}: a listener could not tell them apart"
+                    yield f"{lines}: {text!r} stands for {what}: a listener could not tell them apart"
 
 
 def same_to_a_listener(first: str, second: str, groups: Mapping[str, Collection[str]]) -> bool:

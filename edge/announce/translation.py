@@ -35,6 +35,11 @@ from edge.errors import ConfigError
 LARGEST = 2**20
 """Largest translation file, in bytes; a thousand words take a tenth of it."""
 ONE_FORM = ("",)
+_REWORDED = {
+    "I don't look any more.": "I've stopped looking.",
+    "I'm too hot, so I slow down.": "I'm too hot, so I'm slowing down.",
+}
+"""English sentences of 0.1.0 and their present wording: translation files may have either."""
 
 
 class Forms(dict[str, str]):
@@ -102,11 +107,13 @@ def read_translation(path: Path) -> Translation:
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         if path.stat().st_size > LARGEST:
-            raise ConfigError(f"{path}: {path.stat().st_size} bytes are too many for translations; at most {LARGEST}")
+            raise ConfigError(
+                f"{path}: {path.stat().st_size} bytes are too many for a translation file; at most {LARGEST}"
+            )
         text = path.read_text(encoding="utf-8-sig")
         return text, tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; [speech] translations names a file of translations") from error
+        raise ConfigError(f"{path}: {error.strerror}; [speech] translations must name a translation file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
@@ -182,7 +189,7 @@ class _Reader:
             elif fault := _sentence_fault(english, text, self._forms):
                 self._fault(f"{where} {fault}")
             else:
-                yield english, text
+                yield _REWORDED.get(english, english), text
 
     def _labels(self, part: Mapping[str, Any]) -> Iterator[tuple[str, Forms]]:
         for english, text in part.items():
@@ -215,7 +222,7 @@ class _Reader:
         elif kind and kind[0] not in self._kinds:
             self._fault(f"line {number}: {content!r}: unknown kind {kind[0]!r}; [kinds] has {', '.join(self._kinds)}")
         elif identity in self._lines:
-            self._fault(f"line {number}: {content!r}: {identity} has words already, in line {self._lines[identity]}")
+            self._fault(f"line {number}: {content!r}: {identity} already has words, in line {self._lines[identity]}")
         else:
             self._lines[identity] = number
             if kind:
@@ -235,9 +242,9 @@ def _sentence_fault(english: str, text: str, forms: tuple[str, ...]) -> str:
     try:
         wanted, found = _fields(english, ()), _fields(text, forms)
     except ValueError as error:
-        return f"is no template: {error}"
+        return f"is not a template: {error}"
     if wanted != found:
-        return f"must have {' and '.join(sorted(wanted)) or 'no field'}, as the English has"
+        return f"must have {' and '.join(sorted(wanted)) or 'no field'}, like the English sentence"
     return ""
 
 
@@ -248,6 +255,6 @@ def _fields(template: str, forms: tuple[str, ...]) -> set[str]:
             if conversion or name not in ("label", "other"):
                 raise ValueError(f"only {{label}} and {{other}} are known, not {{{name}}}")
             if form and form not in forms:
-                raise ValueError(f"{form!r} in {{{name}:{form}}} is none of the language's forms")
+                raise ValueError(f"{form!r} in {{{name}:{form}}} is not one of the language's forms")
             fields.add(f"{{{name}}}")
     return fields

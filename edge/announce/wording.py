@@ -43,13 +43,13 @@ class Words:
             for _, name, form, _ in string.Formatter().parse(sentence):
                 if form and self._layers and not any(form in layer.forms for layer in self._layers):
                     forms = ", ".join(self._layers[-1].forms)
-                    raise ConfigError(f"[announce] {sentence!r}: no form {form!r} for {{{name}}}; there are: {forms}")
+                    raise ConfigError(f"[announce] {sentence!r}: unknown form {form!r} for {{{name}}}; known: {forms}")
         self._ids_by_name: Mapping[str, set[str]] | None = None
         self._missing: set[str] = set()
         if speech and not self._layers and speech.language and not speech.language.lower().startswith("en"):
             tell(
-                f"edge has no translation for {speech.language!r}: it speaks English; "
-                "[speech] translations names a file of them."
+                f"edge has no translation for {speech.language!r}, so it speaks English; "
+                "[speech] translations can name a translation file."
             )
 
     # a missing line is reported only if the sentence is really `spoken`
@@ -79,10 +79,10 @@ class Words:
             asked = asked or term.label
             if forms := self._forms(term):
                 if term.label != asked and spoken:
-                    self._lacks(asked, f"it is called {format(forms, '')!r}, as its group is")
+                    self._lacks(asked, f"edge says its group, {format(forms, '')!r}")
                 return term
         if asked and spoken:
-            self._lacks(asked, "it is not said")
+            self._lacks(asked, "edge does not say it")
         return None
 
     def names(self, term: Term) -> frozenset[str]:
@@ -187,7 +187,7 @@ class Words:
             if english in layer.sentences:
                 return layer.sentences[english]
         if spoken and english not in self._own_sentences:
-            self._lacks(english, "it is said in English")
+            self._lacks(english, "edge says it in English")
         return None
 
     def _lacks(self, line: str, instead: str) -> None:
@@ -198,7 +198,7 @@ class Words:
         if len(self._missing) <= TOLD:
             self._tell(f"{file} has no line for {line!r}: {instead}.")
         else:
-            self._tell(f"{file} lacks more lines; edge voices --check {self._layers[0].path} names them.")
+            self._tell(f"{file} lacks more lines; edge voices --check {self._layers[0].path} lists them.")
 
 
 def translation_files(speech: SpeechSettings) -> list[Path]:

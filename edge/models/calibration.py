@@ -37,7 +37,7 @@ def void(name: str) -> str:
     """Return the message for a model whose calibration is not valid any more."""
     return (
         f"model {name} counts as uncalibrated: its weights or its [input] were changed after it was calibrated; "
-        f"do it again with edge models calibrate"
+        f"calibrate it again with edge models calibrate"
     )
 
 

@@ -19,7 +19,7 @@ from edge.host.atomic import to_disk, write_text
 CALIBRATION = "calibration.json"
 TEMPERATURES = (0.05, 20.0)
 """The useful range: at either end only the order of the labels is left."""
-_AGAIN = "delete it, and edge models calibrate makes a new one"
+_AGAIN = "delete it and run edge models calibrate again"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def calibration_from(table: Mapping[str, Any], where: str) -> Calibration:
         )
     figures = (fitted.pictures, fitted.ece, fitted.nll)
     if not all(is_number(figure) and figure >= 0 for figure in figures) or not isinstance(fitted.fitted_to, str):
-        raise ModelError(f"{where} pictures, ece, nll are numbers, fitted_to a text in quotes; {_AGAIN}")
+        raise ModelError(f"{where} pictures, ece and nll must be numbers, fitted_to a text in quotes; {_AGAIN}")
     return fitted
 
 

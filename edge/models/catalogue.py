@@ -209,7 +209,7 @@ def _source(values: Any, hosts: Mapping[str, Any], where: str) -> Source:
 def _hosts(value: Any, known: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the addresses of a list, or of a name in [hosts], each with a slash at the end."""
     if isinstance(value, str) and value not in known:
-        raise ValueError(f"hosts = {value!r} is not in [hosts]: {', '.join(known) or 'nothing is'}")
+        raise ValueError(f"hosts = {value!r} is not in [hosts]; known: {', '.join(known) or 'none'}")
     found = known[value] if isinstance(value, str) else value
     for host in found:
         if not str(host).startswith(("http://", "https://")):
@@ -224,9 +224,9 @@ def _check(values: Any, known: Mapping[str, tuple[type, ...]], where: str, neede
         if key not in known:
             raise ValueError(f"{where}: unknown key {key}; known: {', '.join(known)}")
         if not isinstance(value, known[key]) or isinstance(value, bool):
-            raise TypeError(f"{where}: {key} = {value!r} is of the wrong kind")
+            raise TypeError(f"{where}: {key} = {value!r} has the wrong type")
         if key in ("top1", "top5") and isinstance(value, int | float) and not 0 <= value <= 1:
-            raise ValueError(f"{where}: {key} = {value!r} must be a share from 0 to 1")
+            raise ValueError(f"{where}: {key} = {value!r} must be a number from 0 to 1")
     for key in needed:
         if key not in values:
             raise ValueError(f"{where}: {key} is missing")

@@ -152,22 +152,23 @@ def _find(name: str, overrides: Mapping[str, Any], synset: Path | None) -> Check
     if not symbol.exists() and not params.exists():
         known = sorted({DEMO, *(path.name for path in _stored())})
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known by name: {', '.join(known)}"
-        raise ModelError(f"model {name}: there is no {symbol}, and no model of that name ({hint})")
-    for path, what in ((symbol, "the network's structure"), (params, "its weights")):
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        raise ModelError(f"model {name}: there is no {symbol}, and no model has that name ({hint})")
+    for path, what in ((symbol, "its graph"), (params, "its weights")):
         if not path.is_file():
             # a wrong kind of file is reported first: a correct download may bring both files
             for other in (symbol, params):
                 if other.is_file() and other.stat().st_size and (instead := foreign(other)):
                     raise ModelError(f"model {name}: {other}: {instead}")
             raise ModelError(
-                f"model {name}: {path} ({what}) is missing; a checkpoint is both files{_other_epochs(path, stem)}"
+                f"model {name}: {path} ({what}) is missing; a checkpoint needs both files{_other_epochs(path, stem)}"
             )
     table = _read_model_toml(prefix.parent / _MODEL_TOML)
     given = {**table.get("input", {}), **overrides}
     if "size" not in given:
         raise ModelError(
-            f"model {name}: no input size: put a model.toml beside {symbol.name}, or give --size and so on"
+            f"model {name}: no input size: put a model.toml beside {symbol.name}, or give --size and the other input "
+            "flags"
         )
     return Checkpoint(
         name=stem,
@@ -253,7 +254,7 @@ def _about(table: Mapping[str, Any], path: Path) -> ModelInfo:
         share = table.get(key)
         # written so that nan is refused too
         if share is not None and not (is_number(share) and 0 <= share <= 1):
-            raise ModelError(f"{path}: [about] {key} = {share!r} must be a share between 0 and 1, such as 0.7755")
+            raise ModelError(f"{path}: [about] {key} = {share!r} must be a number from 0 to 1, such as 0.7755")
     about = ModelInfo(**table)
     if not isinstance(about.source, str) or not isinstance(about.random_weights, bool):
         raise ModelError(f"{path}: [about] source must be a text in quotes, random_weights true or false")

@@ -59,7 +59,9 @@ class Downloader:
                     continue  # it made progress: try again
                 raise UnavailableError(_reason(error)) from error
         else:
-            raise UnavailableError(f"the connection was cut {TRIES} times; run it again to go on from there")
+            raise UnavailableError(
+                f"the connection was cut {TRIES} times; run the command again to resume the download"
+            )
         part.replace(target)
         note.unlink(missing_ok=True)
 

@@ -92,19 +92,19 @@ class Fetcher:
                         if number < len(places):
                             following = places[number][1]
                             again = "its other files" if following == host else _shown(following)
-                            self._tell(f"Not from {faults[-1]}. Next: {again}.")
+                            self._tell(f"{faults[-1]}. Trying {again}.")
         except BlockingIOError as error:
             raise FetchError(
-                f"{folder}: {entry.name} is being fetched already, by another process; wait for it"
+                f"{folder}: another process is already fetching {entry.name}; wait until it has finished"
             ) from error
         except OSError as error:
             raise FetchError(
-                f"{error.filename or folder}: {os_reason(error)}; what was installed is as it was. Free some space, "
+                f"{error.filename or folder}: {os_reason(error)}; no installed model was changed. Free some space, "
                 "run it as the owner of the folder (sudo), or name another with --store"
             ) from error
         raise FetchError(
-            f"{entry.name} cannot be had now ({'; '.join(dict.fromkeys(faults))}). Name a folder with its files or a "
-            "mirror with --from; what was installed is as it was"
+            f"{entry.name} cannot be fetched now ({'; '.join(dict.fromkeys(faults))}). Give a folder with its files, "
+            "or a mirror, with --from; no installed model was changed"
         )
 
     def clear(self, entry: Entry) -> None:
@@ -129,7 +129,7 @@ class Fetcher:
         if source.kind == CHECKPOINT:
             symbol, params = self._get(host, source.symbol, folder), weights
         else:
-            self._tell(f"Converting {entry.name} from {source.kind}'s form.")
+            self._tell(f"Converting {entry.name} from the format of {source.kind}.")
             symbol, params = folder / "converted-symbol.json", folder / "converted-0000.params"
             try:
                 convert(source, weights, folder / "converted")
@@ -155,9 +155,9 @@ class Fetcher:
         pin = self._pins().get(path)
         for other in sorted(self._store.glob("*/synset.txt")):
             if pin is not None and sha256(other) == pin["sha256"]:
-                self._tell(f"Labels: those of {other.parent.name}, which are the same.")
+                self._tell(f"Using the labels of {other.parent.name}, which are the same.")
                 return Path(shutil.copyfile(other, folder / "synset.txt"))
-        raise UnavailableError(f"the labels {path} are not to be had ({'; '.join(faults)})")
+        raise UnavailableError(f"the labels {path} are not available ({'; '.join(faults)})")
 
     def _check_room(self, entry: Entry) -> None:
         """Tell the size of the download. Raises FetchError if the disk has too little space."""
@@ -166,8 +166,8 @@ class Fetcher:
         free = self._room(self._store)
         if entry.download_mib:
             self._tell(
-                f"{entry.name}: some {entry.download_mib:.0f} MiB to download, {need / _MIB:.0f} MiB of disk meanwhile "
-                f"({free / _MIB:.0f} MiB are free)."
+                f"{entry.name}: about {entry.download_mib:.0f} MiB to download. Meanwhile it takes {need / _MIB:.0f} "
+                f"MiB of disk space ({free / _MIB:.0f} MiB are free)."
             )
         if need > free:
             raise FetchError(
@@ -209,19 +209,19 @@ class Fetcher:
             if not _matches(file, checksum):
                 file.unlink()
                 kind = _ALGORITHMS[len(checksum)].upper().replace("SHA", "SHA-")
-                raise UnavailableError(f"{file.name} is not what was published (its {kind} is another)")
+                raise UnavailableError(f"{file.name} is not the published file (its {kind} differs)")
             return
         pins, found = self._pins(), sha256(file)
         pinned = pins.get(path)
         if pinned is None:
-            self._tell(f"Nobody has published a checksum of {file.name}: it is pinned now as {found[:12]}...")
+            self._tell(f"{file.name} has no published checksum. Its SHA-256 is pinned now: {found[:12]}...")
             pins[path] = {"sha256": found}
             self._pinned.append(path)
             write_json(self._store / PINS, pins)
         elif pinned["sha256"] != found:
             file.unlink()
             raise UnavailableError(
-                f"{file.name} is not what it was when it was first fetched; if that is right, delete its entry in "
+                f"{file.name} differs from the file that was first fetched; if this is intended, delete its entry in "
                 f"{self._store / PINS}"
             )
 
@@ -236,9 +236,9 @@ class Fetcher:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise ModelError(f"{path}: not JSON ({error}); delete it to pin anew") from error
+            raise ModelError(f"{path}: not JSON ({error}); delete it, and checksums are pinned again") from error
         if not isinstance(pins, dict):
-            raise ModelError(f"{path}: not a table; delete it to pin anew")
+            raise ModelError(f"{path}: not a table; delete it, and checksums are pinned again")
         return pins
 
 
@@ -265,7 +265,7 @@ def _unzip(archive: Path, plain: Path) -> None:
             part.replace(plain)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
         archive.unlink()
-        raise UnavailableError(f"{archive.name} is no zip with {plain.name} in it") from error
+        raise UnavailableError(f"{archive.name} is not a zip with {plain.name} in it") from error
     archive.unlink()
 
 

@@ -7,14 +7,14 @@ _START = 512
 # first bytes, after white space -> (kind of file, advice)
 _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (_LFS, "a Git LFS pointer", "fetch the file itself (git lfs pull)"),
-    (b"<!doctype html", "a web page", "download the file itself (of GitHub, its raw form)"),
-    (b"<html", "a web page", "download the file itself (of GitHub, its raw form)"),
+    (b"<!doctype html", "a web page", "download the file itself (on GitHub: the raw file)"),
+    (b"<html", "a web page", "download the file itself (on GitHub: the raw file)"),
     (b"\x1f\x8b", "compressed (gzip)", "unpack it"),
     (b"\xfd7zXZ\x00", "compressed (xz)", "unpack it"),
     (b"BZh", "compressed (bzip2)", "unpack it"),
-    (b"\x89HDF\r\n", "a file of Keras (HDF5)", "edge runs checkpoints of MXNet"),
-    (b"\x80\x02", "a file of PyTorch or a pickle", "edge runs checkpoints of MXNet"),
-    (b"\x80\x04", "a pickle", "edge runs checkpoints of MXNet"),
+    (b"\x89HDF\r\n", "a Keras file (HDF5)", "edge runs MXNet checkpoints"),
+    (b"\x80\x02", "a PyTorch file or a pickle", "edge runs MXNet checkpoints"),
+    (b"\x80\x04", "a pickle", "edge runs MXNet checkpoints"),
 )
 _ZIP = b"PK\x03\x04"
 _TFLITE = b"TFL3"
@@ -39,5 +39,5 @@ def foreign(path: Path) -> str:
             return "this is an npz, as MXNet 2 saves parameters: save them with MXNet 1 (mx.nd.save)"
         return "this is a zip archive: unpack it"
     if start[4:8] == _TFLITE:
-        return "this is a file of TensorFlow Lite: edge runs checkpoints of MXNet"
+        return "this is a TensorFlow Lite file: edge runs MXNet checkpoints"
     return ""

@@ -31,7 +31,7 @@ def read_labels(path: Path) -> list[Label]:
         # editors on other systems begin a file with a byte order mark
         lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}; give the network's labels with --synset FILE") from error
+        raise ModelError(f"{path}: {error.strerror}; give the model's labels with --synset FILE") from error
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: not a text file in UTF-8; labels are lines 'id label, synonym'") from error
     labels: dict[str, Label] = {}
@@ -43,6 +43,6 @@ def read_labels(path: Path) -> list[Label]:
         if not synonyms:
             raise ModelError(f"{path}:{number}: {line!r} is not 'id label, synonym'")
         if identity in labels:
-            raise ModelError(f"{path}:{number}: the id {identity} stands for another label already")
+            raise ModelError(f"{path}:{number}: the id {identity} already has another label")
         labels[identity] = Label(identity, synonyms)
     return list(labels.values())

@@ -24,7 +24,7 @@ def find_member(package: Package) -> Path | None:
     for folder in folders:
         if (folder / rest).is_file():
             return folder / rest
-    raise ModelError(f"{folders[0]}: the package {package.name} has no {rest} in it; {install_again(package)}")
+    raise ModelError(f"{folders[0]}: the package {package.name} lacks {rest}; {install_again(package)}")
 
 
 def is_here(entry: Entry) -> bool:

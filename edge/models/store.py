@@ -87,7 +87,7 @@ def verify(one: Installed, progress: Progress = lambda _step: None) -> list[str]
                 continue
             progress(f"reading {name}")
             if sha256(path) != noted["sha256"]:
-                faults.append(f"{path} was changed or damaged since it was installed (its checksum is another)")
+                faults.append(f"{path} was changed or damaged since it was installed (its checksum differs)")
         except OSError as error:
             faults.append(f"{path}: {error.strerror}")
     return [f"{fault}; install the model again: edge models add or fetch" for fault in faults]
@@ -193,7 +193,7 @@ class Store:
     def remove(self, name: str) -> None:
         """Delete a model. Raises ModelError if there is none of that name in this store."""
         if not _NAME.fullmatch(name) or not (self.folder / name).is_dir():
-            raise ModelError(f"{self.folder}: there is no model {name}; edge models list shows which there are")
+            raise ModelError(f"{self.folder}: there is no model {name}; edge models list shows the models")
         with self._writing() as scratch:
             (self.folder / name).rename(scratch / name)
 
@@ -223,8 +223,8 @@ def check_name(name: str) -> None:
     """Raise ModelError if this is not a valid name for a model."""
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise ModelError(
-            f"model name {name!r}: letters, digits, dots, - and _ make a name, at most 64, and "
-            f"{' and '.join(_RESERVED)} have a meaning of their own; give another with --name"
+            f"model name {name!r}: a name has at most 64 letters, digits, dots, - and _; "
+            f"{' and '.join(_RESERVED)} are reserved; give another with --name"
         )
 
 
@@ -235,7 +235,7 @@ def to_toml(checkpoint: Checkpoint) -> str:
         "output": {"background": sorted(checkpoint.background)},
         "about": {key: value for key, value in dataclasses.asdict(checkpoint.about).items() if value not in (None, "")},
     }
-    lines = ["# How a picture becomes this network's input, what its outputs mean, and what is known of it."]
+    lines = ["# How a frame becomes this model's input, what its outputs mean, and what is known about the model."]
     for table, values in tables.items():
         lines += ["", f"[{table}]"]
         # JSON's strings, numbers, lists and booleans are valid TOML

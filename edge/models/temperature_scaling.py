@@ -207,19 +207,19 @@ def fit(log_probabilities: Floats, accepted: Bools) -> Fit:
     count = len(log_probabilities)
     if count < LEAST_PICTURES:
         raise ModelError(
-            f"{count} pictures are too few: with fewer than {LEAST_PICTURES} nobody can see whether the fit is any "
-            f"good; {ROUGH_BELOW} or more make it a good one"
+            f"{count} images are too few: with fewer than {LEAST_PICTURES} the fit cannot be judged; {ROUGH_BELOW} or "
+            "more give a good fit"
         )
     if not np.all(np.isfinite(log_probabilities)):
-        raise ModelError("the network says nan of some of the pictures; run edge models verify")
+        raise ModelError("the model returns nan for some of the images; run edge models verify")
     correct = confidences(log_probabilities, accepted)[1]
     right = int(np.count_nonzero(correct))
     for number, what in ((right, "right"), (count - right, "wrong")):
         if number < LEAST_OF_EACH:
             raise ModelError(
-                f"the network has {number} of {count} pictures {what}, and a temperature is fitted to both kinds: "
-                f"{LEAST_OF_EACH} of each are the least; give {'easier' if what == 'right' else 'more or harder'} "
-                "pictures, as its camera would see them, with the right labels"
+                f"the model gets {number} of {count} images {what}, and the fit needs at least {LEAST_OF_EACH} right "
+                f"and {LEAST_OF_EACH} wrong; give {'easier' if what == 'right' else 'more or harder'} images, as its "
+                "camera would see them, with the right labels"
             )
     second = _halves(correct)
     each = np.empty(count)
@@ -228,18 +228,18 @@ def fit(log_probabilities: Floats, accepted: Bools) -> Fit:
     before, after = judge(log_probabilities, accepted), judge(log_probabilities, accepted, each)
     warnings = []
     if count < ROUGH_BELOW:
-        warnings.append(f"{count} pictures make a rough fit; {ROUGH_BELOW} or more make a good one.")
+        warnings.append(f"{count} images give a rough fit; {ROUGH_BELOW} or more give a good one.")
     if after.nll < before.nll:
         temperature = fit_temperature(log_probabilities, accepted)
         if after.ece > max(0.05, after.ece_by_chance):
-            warnings.append(f"Its confidence is still off by {after.ece:.3f}; a temperature cannot do more.")
+            warnings.append(f"Its confidence is still off by {after.ece:.3f}; a temperature cannot improve it further.")
     elif before.ece <= before.ece_by_chance:
         temperature, after = 1.0, before
-        warnings.append("Its confidence was true already: no temperature makes it any better.")
+        warnings.append("Its confidence was accurate already: no temperature improves it.")
     else:
         raise ModelError(
-            f"no temperature makes the network's confidence true: fitted on one half of the pictures, what is right "
-            f"becomes no likelier on the other (NLL {before.nll:.3f} before, {after.nll:.3f} after)"
+            f"no temperature calibrates the model: fitted to one half of the images, it does not make the right labels "
+            f"of the other half more likely (NLL {before.nll:.3f} before, {after.nll:.3f} after)"
         )
     return Fit(temperature, before, after, tuple(warnings))
 

@@ -97,9 +97,9 @@ def test_what_the_language_has_no_words_for_is_called_by_its_group_or_not_said(h
     assert life.texts(5, {GOLDFISH: 0.45, GUITAR: 0.4}) == []
     assert life.texts(3, {GOLDFISH: 0.95}) == ["Ich sehe einen Goldfisch"]
     assert life.told == [
-        "half.toml has no line for 'tench': it is called 'einen Fisch', as its group is.",
-        "half.toml has no line for 'electric guitar': it is not said.",
-        "half.toml has no line for 'wardrobe': it is not said.",
+        "half.toml has no line for 'tench': edge says its group, 'einen Fisch'.",
+        "half.toml has no line for 'electric guitar': edge does not say it.",
+        "half.toml has no line for 'wardrobe': edge does not say it.",
     ]
 
 
@@ -208,12 +208,12 @@ def test_a_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "\nImageNet's labels          6  1000\n" in out
     wrong = out.split("What is wrong:\n")[1].splitlines()
     expected = [
-        "line 14: 'ein Hund': a word that is m needs 2 forms: nominative, accusative",
-        "line 16: 'ein Katze': a word that is f must begin with 'eine' in the nominative",
-        "line 17: 'ein Brot': a word that is m- must have no article in the nominative",
-        "[sentences] 'I see nothing.' is none of edge's sentences",
-        "line 21: n09999999 is no id that edge knows",
-        "lines 19 and 20: 'ein Kran' is said of 'a crane, the bird' and 'a construction crane':"
+        "line 14: 'ein Hund': a word of kind m needs 2 forms: nominative, accusative",
+        "line 16: 'ein Katze': a word of kind f must begin with 'eine' in the nominative",
+        "line 17: 'ein Brot': a word of kind m- must have no article in the nominative",
+        "[sentences] 'I see nothing.' is not one of edge's sentences",
+        "line 21: edge does not know the id n09999999",
+        "lines 19 and 20: 'ein Kran' stands for 'a crane, the bird' and 'a construction crane':"
         " a listener could not tell them apart",
         "line 18: 'eine Łódź': the voice cannot say 'Ł'",
         "line 18: 'eine Łódź': the voice cannot say 'ź'",
@@ -221,7 +221,7 @@ def test_a_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         "[labels] 'ein Цwerg': the voice cannot say 'Ц'",
     ]
     assert sorted(wrong) == sorted(line for line in expected if "voice" not in line or line in wrong)
-    if "was not checked" not in out:
+    if "Not checked" not in out:
         assert set(expected) <= set(wrong)
 
 

@@ -76,14 +76,14 @@ def test_no_sentence_mixes_languages_and_what_is_missing_is_told_once(german: Sp
         assert words.maybe(cello) == "maybe a cello"
         assert words.notice(notices.READY) == notices.READY
     assert told == [
-        "german.toml has no line for 'hourglass': it is not said.",
-        "german.toml has no line for 'maybe {label}': it is said in English.",
-        'german.toml has no line for "I\'m ready.": it is said in English.',
+        "german.toml has no line for 'hourglass': edge does not say it.",
+        "german.toml has no line for 'maybe {label}': edge says it in English.",
+        'german.toml has no line for "I\'m ready.": edge says it in English.',
     ]
     told.clear()
     words = Words(AnnounceSettings(), german, told.append)
     assert words.sayable([hourglass, cello]) == words.sayable([hourglass, cello]) == cello
-    assert told == ["german.toml has no line for 'hourglass': it is called 'ein Cello', as its group is."]
+    assert told == ["german.toml has no line for 'hourglass': edge says its group, 'ein Cello'."]
 
 
 def test_of_a_file_that_lacks_nearly_all_not_everything_is_told(german: SpeechSettings) -> None:
@@ -92,7 +92,7 @@ def test_of_a_file_that_lacks_nearly_all_not_everything_is_told(german: SpeechSe
     for number in range(3 * TOLD):
         words.sayable([Term(f"thing {number}")])
     assert len(told) == TOLD + 1
-    assert told[-1] == f"german.toml lacks more lines; edge voices --check {german.translations} names them."
+    assert told[-1] == f"german.toml lacks more lines; edge voices --check {german.translations} lists them."
 
 
 def test_what_the_user_has_put_into_words_needs_no_translation(german: SpeechSettings) -> None:
@@ -126,7 +126,7 @@ def test_a_renamed_label_may_be_translated_too(german: SpeechSettings) -> None:
         ("[words]\na = 3", [r"\[words\] a must be lines between '''"]),
         (
             "[words]\na = '''\nn01 ein Hund\nn01 ein Tier\nn02\n'''",
-            [r"line 4: .* words already, in line 3", r"line 5: "],
+            [r"line 4: .* already has words, in line 3", r"line 5: "],
         ),
         (
             f"{FORMS}[words]\na = '''\nn1 m a | b | c\nn2 x a | b'''",
@@ -134,16 +134,22 @@ def test_a_renamed_label_may_be_translated_too(german: SpeechSettings) -> None:
         ),
         (
             f"{FORMS}[sentences]\n'I see {{label}}' = 'Ich sehe {{label:den}}'",
-            [r"'den' in \{label:den\} is none of the"],
+            [r"'den' in \{label:den\} is not one of the"],
         ),
         (f"{FORMS}[labels]\ngnome = 'a | b | c'", [r"'gnome' = 'a . b . c' has more forms than the language"]),
         ("[labels]\ncat = 3\ndog = ' '", [r"\[labels\] 'cat' = 3 must be a text", r"\[labels\] 'dog' = ' ' must be a"]),
-        ("[sentences]\n'I see {label}' = 'Ich sehe'", [r"must have \{label\}, as the English has$"]),
-        ("[sentences]\n'I can see again.' = 'Ich sehe {label}'", [r"must have no field, as the English has$"]),
-        ("[sentences]\n'I see {label}' = 'Ich {label!r}'", [r"is no template: only \{label\} and \{other\} are known"]),
-        ("[sentences]\n'I see {label}' = 'Ich {label.x}'", [r"is no template: only \{label\} and \{other\} are known"]),
-        ("[sentences]\n'I see {label}' = 'Ich {label'", [r"is no template: "]),
-        (f"# {'x' * LARGEST}", [r"bytes are too many for translations; at most 1048576"]),
+        ("[sentences]\n'I see {label}' = 'Ich sehe'", [r"must have \{label\}, like the English sentence$"]),
+        ("[sentences]\n'I can see again.' = 'Ich sehe {label}'", [r"must have no field, like the English sentence$"]),
+        (
+            "[sentences]\n'I see {label}' = 'Ich {label!r}'",
+            [r"is not a template: only \{label\} and \{other\} are known"],
+        ),
+        (
+            "[sentences]\n'I see {label}' = 'Ich {label.x}'",
+            [r"is not a template: only \{label\} and \{other\} are known"],
+        ),
+        ("[sentences]\n'I see {label}' = 'Ich {label'", [r"is not a template: "]),
+        (f"# {'x' * LARGEST}", [r"bytes are too many for a translation file; at most 1048576"]),
     ],
 )
 def test_faults_are_a_line_each(text: str, faults: list[str], tmp_path: Path) -> None:
@@ -159,7 +165,9 @@ def test_faults_are_a_line_each(text: str, faults: list[str], tmp_path: Path) ->
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none.toml: No such file.*\[speech\] translations names a file"):
+    with pytest.raises(
+        ConfigError, match=r"none.toml: No such file.*\[speech\] translations must name a translation file"
+    ):
         Words(AnnounceSettings(), SpeechSettings(translations=str(tmp_path / "none.toml")))
 
 
@@ -309,7 +317,7 @@ def test_the_user_s_own_template_takes_the_case_of_the_sentence_that_it_stands_f
     assert words.maybe(dog) == "eventuell ein Hund"
     words = Words(AnnounceSettings(template="Da ist {label:nominative}!"), SpeechSettings(language="de"))
     assert words.sure(dog) == "Da ist ein Hund!"
-    with pytest.raises(ConfigError, match=r"no form 'dativ' for \{label\}; there are: nominative, accusative"):
+    with pytest.raises(ConfigError, match=r"unknown form 'dativ' for \{label\}; known: nominative, accusative"):
         Words(AnnounceSettings(template="{label:dativ}"), SpeechSettings(language="de"))
 
 
@@ -321,6 +329,10 @@ def test_a_file_of_the_release_before_goes_on_working(tmp_path: Path) -> None:
     assert words.sure(Term("tench", "n01440764")) == "Schau: einen Fisch"
     assert words.sure(Term("dog", "n02084071")) == "Schau: einen Hund"
     assert words.notice(notices.READY) == "Ich bin bereit."
+    reworded = '"I don\'t look any more." = "Pause."\n"I\'m too hot, so I slow down." = "Puh, zu warm."\n'
+    path.write_text(f"[sentences]\n{reworded}")
+    words = Words(AnnounceSettings(), SpeechSettings(language="de", translations=str(path)))
+    assert (words.notice(notices.PAUSED), words.notice(notices.HOT)) == ("Pause.", "Puh, zu warm.")
     path.write_text('[labels]\ncardigan = "eine Strickjacke"\ncrane = "einen Kran"\n')
     words = Words(AnnounceSettings(), SpeechSettings(translations=str(path)))
     garment, dog, machine = Term("cardigan", "n02963159"), Term("Cardigan", "n02113186"), Term("crane", "n03126707")
@@ -347,6 +359,8 @@ def test_a_language_without_a_file_is_told_once() -> None:
     told: list[str] = []
     words = Words(AnnounceSettings(), SpeechSettings(language="es"), told.append)
     assert words.sure(Term("violin")) == words.sure(Term("violin")) == "I see a violin"
-    assert told == ["edge has no translation for 'es': it speaks English; [speech] translations names a file of them."]
+    assert told == [
+        "edge has no translation for 'es', so it speaks English; [speech] translations can name a translation file."
+    ]
     assert Words(AnnounceSettings(), SpeechSettings(language="en-GB"), told.append).sure(Term("cat")) == "I see a cat"
     assert len(told) == 1

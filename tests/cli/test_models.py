@@ -34,7 +34,7 @@ def test_a_network_from_add_to_remove(terminal: Terminal, store: Path) -> None:
 
     assert terminal.run("models", "add", DEMO, "--name", "mine") == 0
     assert terminal.out.splitlines()[0] == f"Installed mine in {store / 'mine'}."
-    first = terminal.out.splitlines().index("How the first of its 52 labels are said:")
+    first = terminal.out.splitlines().index("edge says the first of its 52 labels like this:")
     assert terminal.out.splitlines()[first + 2] == "guitar    I see a guitar"
     assert len(terminal.out.splitlines()) == first + 13
     (mine, *_) = terminal.json("models", "list")

@@ -69,7 +69,7 @@ COMMANDS = [
     Row("edge models measure", "edge models measure toy2", says="mxnet"),
     Row("edge models choose", "edge models choose", says="toy2"),
     # nobody has the files here, and there is no network
-    Row("edge models fetch inception-v3", "edge models fetch inception-v3", 69, says="cannot be had now"),
+    Row("edge models fetch inception-v3", "edge models fetch inception-v3", 69, says="cannot be fetched now"),
     Row("edge models fetch inception-v3 --from DIR", "edge models fetch inception-v3 --from {home}", 69),
     Row("edge run --budget-mib 300", f"edge run --budget-mib 300 {QUIET}"),
     Row("edge run --engine auto", f"edge run --engine auto {QUIET}"),

@@ -238,7 +238,7 @@ def test_where_it_cannot_be_had_edge_goes_on(
     said = {"gone": "HTTP status 404", "wrong": "its SHA-1 is another", "dead": "Connection refused"}[fault]
     events = run(machine, camera.url, tmp_path / "events", Limits(seconds=8))
     (line,) = [one for one in capsys.readouterr().out.splitlines() if said in one]
-    assert line.startswith("better cannot be had now")
+    assert line.startswith("better cannot be fetched now")
     assert line.endswith("small goes on.")
     assert not named(events, "model_changed")
     assert len(named(events, "frame")) > 5

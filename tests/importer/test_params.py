@@ -142,9 +142,9 @@ def test_what_else_people_have_is_told_for_what_it_is(tmp_path: Path) -> None:
         (gzip.compress(written_by("1.9")), "this is compressed (gzip): unpack it"),
         (archive.getvalue(), "this is a zip archive: unpack it"),
         (npz.getvalue(), "this is an npz, as MXNet 2 saves parameters"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(99), "a file of Keras (HDF5)"),
-        (b"\x1c\x00\x00\x00TFL3" + bytes(99), "a file of TensorFlow Lite"),
-        (pickle.dumps({"weight": 1}, protocol=2), "a file of PyTorch or a pickle"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "a Keras file (HDF5)"),
+        (b"\x1c\x00\x00\x00TFL3" + bytes(99), "a TensorFlow Lite file"),
+        (pickle.dumps({"weight": 1}, protocol=2), "a PyTorch file or a pickle"),
     ):
         path.write_bytes(data)
         assert said in refusal(path)

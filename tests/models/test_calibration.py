@@ -141,11 +141,11 @@ def test_what_was_true_already_stays() -> None:
     # a seed with which the temperature fitted to one half is of no use to the other
     found = next(one for seed in range(50) if (one := fit(*answers(1000, 1.0, seed))).temperature == 1.0)
     assert found.after == found.before
-    assert "true already" in found.warnings[-1]
+    assert "accurate already" in found.warnings[-1]
 
 
 def test_too_few_pictures_are_refused() -> None:
-    with pytest.raises(ModelError, match="199 pictures are too few: with fewer than 200"):
+    with pytest.raises(ModelError, match="199 images are too few: with fewer than 200"):
         fit(*answers(199))
 
 
@@ -165,7 +165,7 @@ def test_what_no_temperature_mends_is_refused() -> None:
     correct = np.arange(1000) < 500 + 206
     logs, accepted = np.log(np.stack([sure, 1 - sure], axis=1)), np.stack([correct, ~correct], axis=1)
     assert fit_temperature(logs, accepted) == pytest.approx(1, abs=0.01)
-    with pytest.raises(ModelError, match="no temperature makes the network's confidence true"):
+    with pytest.raises(ModelError, match="no temperature calibrates the model"):
         fit(logs, accepted)
 
 
@@ -333,8 +333,8 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(net: Path) -> None:
         ("temperature = 0.5", "temperature = nan", "temperature = nan must"),
         ("temperature = 0.5", "temperature = 'hot'", "temperature = 'hot' must"),
         ("temperature = 0.5", "", r"\[calibration\] has no temperature"),
-        ("pictures = 2000", "pictures = -1", "pictures, ece, nll are numbers"),
-        ("nll = 0.25", "nll = []", "pictures, ece, nll are numbers"),
+        ("pictures = 2000", "pictures = -1", "pictures, ece and nll must be numbers"),
+        ("nll = 0.25", "nll = []", "pictures, ece and nll must be numbers"),
         ("nll = 0.25", "nll = 0.25\nbias = 1", r"unknown key bias in \[calibration\]"),
     ],
 )
@@ -353,8 +353,8 @@ def test_a_bad_calibration_is_one_line(net: Path, old: str, new: str, message: s
         ('"temperature": 0.5', '"temperature": NaN', "temperature = nan must"),
         ('"temperature": 0.5', '"temperature": "hot"', "temperature = 'hot' must"),
         ('"temperature": 0.5,', "", "has no temperature"),
-        ('"pictures": 2000', '"pictures": -1', "pictures, ece, nll are numbers"),
-        ('"nll": 0.25', '"nll": []', "pictures, ece, nll are numbers"),
+        ('"pictures": 2000', '"pictures": -1', "pictures, ece and nll must be numbers"),
+        ('"nll": 0.25', '"nll": []', "pictures, ece and nll must be numbers"),
         ('"calibration":', '"other":', "damaged .*calibration"),
         ('"replaces": null', '"replaces": "much"', "damaged"),
         ('"replaces": null', '"replaces": ["temperature"]', "damaged"),
@@ -375,7 +375,7 @@ def test_a_damaged_calibration_file_is_one_line_that_tells_what_to_do(
     told = str(caught.value)
     assert "\n" not in told
     assert told.startswith(f"{path}: ")
-    assert told.endswith("; delete it, and edge models calibrate makes a new one")
+    assert told.endswith("; delete it and run edge models calibrate again")
     path.unlink()
     assert find_checkpoint(str(net)).calibration is None
 
@@ -489,13 +489,13 @@ def test_a_csv_that_can_be_read(tmp_path: Path, text: str, expected: tuple[int, 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("a.jpg,hotdgo", r"labels\.csv:1: the network has no label 'hotdgo' \(did you mean hotdog\?\)"),
-        ("file,label\n\na.jpg,n1|zebra", r"labels\.csv:3: the network has no label 'zebra' \(labels are those of"),
+        ("a.jpg,hotdgo", r"labels\.csv:1: the model has no label 'hotdgo' \(did you mean hotdog\?\)"),
+        ("file,label\n\na.jpg,n1|zebra", r"labels\.csv:3: the model has no label 'zebra' \(give a label or an id of"),
         ("a.jpg,crane", r":1: 'crane' is the name of several labels; give the id: n1 or n2"),
         ("a.jpg", ":1: 'a.jpg' is not file,label"),
         ("a.jpg,", ":1: 'a.jpg,' is not file,label"),
         (",n1", ":1: ',n1' is not file,label"),
-        ("a.jpg,n1\nb.jpg,n1\na.jpg,n3", r":3: a\.jpg stands in .*:1 already"),
+        ("a.jpg,n1\nb.jpg,n1\na.jpg,n3", r":3: a\.jpg is already in .*:1"),
         ('a.jpg,"n1', ":1: not CSV"),
     ],
 )
@@ -510,7 +510,7 @@ def test_all_faults_of_a_csv_are_told_but_not_thousands(tmp_path: Path) -> None:
         lines(tmp_path, "".join(f"{number}.jpg,nothing\n" for number in range(3000)))
     told = str(caught.value).splitlines()
     assert len(told) == 21
-    assert told[-1].endswith("and 2980 faults more")
+    assert told[-1].endswith("and 2980 more faults")
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "No such file"), (b"\xff\xfea", "not a text file in UTF-8")])
@@ -632,7 +632,7 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     assert terminal.run(*command) == 0
     assert all(len(line) <= WIDTH for line in terminal.out.splitlines()[:-1])
     assert "500 pictures, " in terminal.out
-    assert "500 pictures make a rough fit" in terminal.out
+    assert "500 images give a rough fit" in terminal.out
     assert terminal.out.splitlines()[-1] == f"Written to {toml.with_name('calibration.json')}."
     assert toml.read_bytes() == before
     (row, *_) = terminal.json("models", "list")
@@ -651,7 +651,7 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     other = toml.parent.with_name("other") / "model.toml"
     other.write_text(other.read_text().replace("short_side = 64", "short_side = 72"))
     assert terminal.run("models", "list") == 0
-    assert "changed since it was calibrated: other" in terminal.out
+    assert "because weights or input changed after it: other" in terminal.out
 
     assert terminal.run("models", "calibrate", "mine", "--remove") == 0
     assert toml.read_bytes() == before
@@ -663,13 +663,13 @@ def test_a_calibration_in_model_toml_is_removed_without_a_touch_to_it(terminal: 
     text = in_toml(net)
     remove = ("models", "calibrate", net, "--remove")
     assert terminal.run(*remove, "--dry-run") == 0
-    assert terminal.out == "demo is uncalibrated then.\n"
+    assert terminal.out == "The calibration of demo would be removed (--dry-run).\n"
     assert find_checkpoint(str(net)).calibration == NOTED
     assert terminal.run(*remove) == 0
     assert terminal.out.splitlines() == [
-        "demo is uncalibrated now.",
-        f"The [calibration] table in {net / 'model.toml'} is from an earlier edge. It is ignored now; "
-        "delete it, or that edge uses it again.",
+        "The calibration of demo was removed.",
+        f"The [calibration] table in {net / 'model.toml'} is from an earlier version of edge. It is ignored "
+        "now. Delete it, or that version uses it again after a downgrade.",
     ]
     assert (net / "model.toml").read_bytes().decode() == text
     assert find_checkpoint(str(net)).calibration is None
@@ -698,7 +698,7 @@ def test_a_few_pictures_may_be_missing_and_no_more(
     assert in_force(find_checkpoint(str(net)))
     labels = few(tmp_path / "few")
     assert terminal.run("models", "calibrate", net, "--images", labels.parent, "--labels", labels) == 78
-    assert "4 pictures are missing or cannot be read" in terminal.err
+    assert "4 images are missing or unreadable" in terminal.err
     assert len(terminal.err.splitlines()) == 5
 
 
@@ -712,11 +712,11 @@ def test_what_cannot_be_calibrated_is_one_line(terminal: Terminal, net: Path, tm
         assert (net / "model.toml").read_bytes() == before
         return terminal.err
 
-    assert "no model of that name" in refusal("nothing", "--images", tmp_path, "--labels", labels)
+    assert "no model has that name" in refusal("nothing", "--images", tmp_path, "--labels", labels)
     assert "--labels CSV is missing" in refusal(net, "--images", tmp_path)
     assert "--images DIR is missing" in refusal(net, "--labels", labels)
     assert "there is no such folder" in refusal(net, "--images", tmp_path / "no", "--labels", labels)
-    assert "199 pictures are too few" in refusal(net, "--images", tmp_path, "--labels", labels)
+    assert "199 images are too few" in refusal(net, "--images", tmp_path, "--labels", labels)
 
 
 def test_the_table_of_a_fit_stays_in_80_columns() -> None:

@@ -65,7 +65,7 @@ def test_ones_own_goes_before_ours(store: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "cause"),
     [
-        ("top1 = 0.91", "top1 = 91", "[birds]: top1 = 91 must be a share from 0 to 1"),
+        ("top1 = 0.91", "top1 = 91", "[birds]: top1 = 91 must be a number from 0 to 1"),
         ("top1 = 0.91", 'top_1 = "best"', "[birds]: unknown key top_1; known: title"),
         ("top1 = 0.91", "top1 = ", "cannot be read as TOML"),
         ("peak_mib = 150", "", "[birds] estimate pi5: peak_mib is missing"),
@@ -73,7 +73,7 @@ def test_ones_own_goes_before_ours(store: Path) -> None:
         ('symbol = "birds-symbol.json"', "", "[birds] source 1: symbol is missing"),
         ('params = "birds-0000.params"', "", "[birds] source 1: params is missing"),
         ('kind = "checkpoint"', 'kind = "onnx"', "kind = 'onnx' must be one of gluon, checkpoint"),
-        ('hosts = "school"\nsymbol', 'hosts = "home"\nsymbol', "hosts = 'home' is not in [hosts]: school"),
+        ('hosts = "school"\nsymbol', 'hosts = "home"\nsymbol', "hosts = 'home' is not in [hosts]; known: school"),
         ("https://models", "ftp://models", "must begin with http:// or https://"),
         ("[[birds.source]]", "[[birds.mirror]]", "[birds]: unknown key mirror"),
         ("size = 224", "size = 0", "size"),

@@ -82,7 +82,7 @@ def test_a_bad_model_toml_is_one_line(net: Path, toml: str, message: str) -> Non
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("missing", "words"), [("net-symbol.json", "structure"), ("net-0000.params", "weights")])
+@pytest.mark.parametrize(("missing", "words"), [("net-symbol.json", "its graph"), ("net-0000.params", "weights")])
 def test_half_a_checkpoint_names_the_other_half(net: Path, missing: str, words: str) -> None:
     net.with_name(missing).unlink()
     with pytest.raises(ModelError, match=rf"{missing} \(.*{words}\) is missing"):
@@ -90,7 +90,7 @@ def test_half_a_checkpoint_names_the_other_half(net: Path, missing: str, words: 
 
 
 def test_no_such_model_tells_where_it_looked(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"there is no .*nothing-symbol\.json.*known by name: demo"):
+    with pytest.raises(ModelError, match=r"there is no .*nothing-symbol\.json.*known: demo"):
         find_checkpoint(str(tmp_path / "nothing"))
 
 
@@ -104,7 +104,7 @@ def test_a_name_that_cannot_be_one_is_one_line(name: str) -> None:
 def test_a_store_that_may_not_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/proc/1/root/nowhere")
-    with pytest.raises(ModelError, match="no model of that name"):
+    with pytest.raises(ModelError, match="no model has that name"):
         find_checkpoint("birds")
 
 

@@ -113,8 +113,8 @@ def test_it_comes_with_progress_and_what_is_known_of_it(server: FileServer, stor
     assert (fetched.checkpoint.about.top1, fetched.checkpoint.input.size) == (0.5, 64)
     size = len(files()["a/demo-0000.params"])
     assert ("demo-0000.params", size, size) in run.seen
-    assert "some 2 MiB to download, 6 MiB of disk meanwhile" in run.told[0]
-    assert any("Nobody has published a checksum of synset.txt" in line for line in run.told)
+    assert "about 2 MiB to download. Meanwhile it takes 6 MiB of disk space" in run.told[0]
+    assert any("synset.txt has no published checksum" in line for line in run.told)
 
 
 def test_a_cut_connection_is_taken_up_where_it_ended(server: FileServer, store: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_wrong_checksum_is_refused_and_the_next_host_asked(server: FileServer,
         write_catalogue(store, damaged.url, server.url)
         assert is_complete(Run(store).fetch())
     write_catalogue(store, server.url, checksum="0" * 40)
-    with pytest.raises(FetchError, match="not what was published"):
+    with pytest.raises(FetchError, match="not the published file"):
         Run(store).fetch()
 
 
@@ -166,7 +166,7 @@ def test_a_file_without_a_checksum_is_pinned(server: FileServer, store: Path) ->
     run.fetcher.clear(run.entry)
     assert sum("pinned now" in line for line in run.told) == 3
     server.files["a/demo-0000.params"] = b"x" + server.files["a/demo-0000.params"][1:]
-    with pytest.raises(FetchError, match="not what it was when it was first fetched") as refused:
+    with pytest.raises(FetchError, match="differs from the file that was first fetched") as refused:
         Run(store).fetch()
     assert "pins.json" in str(refused.value)
 
@@ -254,7 +254,7 @@ def test_two_at_once_do_not_write_into_one_file(server: FileServer, store: Path)
     run = Run(store)
 
     def again(name: str, done: int, total: int | None) -> None:
-        with pytest.raises(FetchError, match="being fetched already"):
+        with pytest.raises(FetchError, match="already fetching"):
             Run(store).fetch()
 
     Fetcher(store, progress=again).fetch(run.entry, no_conversion)
@@ -426,7 +426,7 @@ def test_the_zoos_parameters_become_a_checkpoint(
     assert main(["classify", "--model", str(one.folder), str(DEMO.parent / "known.png")]) == 0
 
 
-@pytest.mark.parametrize("wrong", ["no zip", "another name", "a path", "a damaged one"])
+@pytest.mark.parametrize("wrong", ["not a zip", "another name", "a path", "a damaged one"])
 def test_a_zip_is_taken_only_for_what_it_should_be(
     server: FileServer, store: Path, gluon_params: bytes, wrong: str
 ) -> None:
@@ -436,7 +436,7 @@ def test_a_zip_is_taken_only_for_what_it_should_be(
     # the first byte after the file's header begins a block of a kind that there is not
     damaged[30 + len(f"{name}.params")] = 0x07
     archive = {
-        "no zip": b"PK nothing",
+        "not a zip": b"PK nothing",
         "a damaged one": bytes(damaged),
         "another name": zipped("else.params", gluon_params),
         "a path": zipped(f"../{name}.params", gluon_params),
@@ -444,7 +444,7 @@ def test_a_zip_is_taken_only_for_what_it_should_be(
     server.files = {f"gluon/models/{name}.zip": archive, "synset.txt": b"n0 a\n"}
     text = GLUON.format(url=server.url, short=checksum[:8], sha1=checksum)
     (store / "catalogue.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(FetchError, match="is no zip with"):
+    with pytest.raises(FetchError, match="is not a zip with"):
         Fetcher(store).fetch(load_catalogue([store])["small"], no_conversion)
 
 

@@ -70,7 +70,7 @@ def test_it_is_fetched_converted_and_installed(
         assert main(["models", "fetch", name]) == 0, capsys.readouterr().err
     assert [bool(asked) for _, asked in server.asked] == [False, True, True]  # in three pieces
     told = capsys.readouterr().err
-    assert f"Not from http://127.0.0.1:9/: Connection refused. Next: {front.url}." in told
+    assert f"http://127.0.0.1:9/: Connection refused. Trying {front.url}." in told
     (one,) = installed([store])
     assert verify(one) == []
     assert one.manifest is not None
@@ -131,16 +131,16 @@ def test_the_first_source_that_answers_is_taken(server: FileServer, store: Path)
     assert [path for path, _ in server.asked] == [source_of("imgclsmob").params]
 
 
-@pytest.mark.parametrize("fault", ["dead", "gone", "wrong sum", "no zip", "another file in the zip", "silent"])
+@pytest.mark.parametrize("fault", ["dead", "gone", "wrong sum", "not a zip", "another file in the zip", "silent"])
 def test_what_the_first_does_not_have_the_second_gives(server: FileServer, store: Path, fault: str) -> None:
     first = source_of("imgclsmob").params
     name = first.rsplit("/", 1)[-1].removesuffix(".zip")
     said = {
         "dead": "Connection refused",
         "gone": "HTTP status 404",
-        "wrong sum": f"{name} is not what was published (its SHA-1 is another)",
-        "no zip": f"{name}.zip is no zip with {name} in it",
-        "another file in the zip": f"{name}.zip is no zip with {name} in it",
+        "wrong sum": f"{name} is not the published file (its SHA-1 differs)",
+        "not a zip": f"{name}.zip is not a zip with {name} in it",
+        "another file in the zip": f"{name}.zip is not a zip with {name} in it",
         "silent": "no answer in time",
     }[fault]
     server.files = all_published()
@@ -149,7 +149,7 @@ def test_what_the_first_does_not_have_the_second_gives(server: FileServer, store
             ill.status = 404
         elif fault == "wrong sum":
             ill.files[first] = zipped(name, b"x" + FILES["imgclsmob"][1:])
-        elif fault == "no zip":
+        elif fault == "not a zip":
             ill.files[first] = b"PK\x03\x04 and no more"
         elif fault == "another file in the zip":
             ill.files[first] = zipped("../else.params", FILES["imgclsmob"])
@@ -161,7 +161,7 @@ def test_what_the_first_does_not_have_the_second_gives(server: FileServer, store
     assert fetched.checkpoint.params.read_bytes() == FILES["timm"]
     assert (fetched.licence, fetched.checkpoint.about.top1) == ("Apache-2.0", 0.7747)
     assert fetched.checkpoint.input.mean == (127.5, 127.5, 127.5)
-    assert f"Not from {url}: {said}. Next: {server.url}." in run.told
+    assert f"{url}: {said}. Trying {server.url}." in run.told
 
 
 def test_where_all_are_ill_each_is_named_with_its_reason(server: FileServer, store: Path) -> None:
@@ -176,8 +176,8 @@ def test_where_all_are_ill_each_is_named_with_its_reason(server: FileServer, sto
         assert "\n" not in line
         assert "http://127.0.0.1:9/: Connection refused" in line
         assert f"{gone.url}: HTTP status 404" in line
-        assert f"{server.url}: model.safetensors is not what was published (its SHA-256 is another)" in line
-        assert len([told for told in run.told if told.startswith("Not from ")]) == 2
+        assert f"{server.url}: model.safetensors is not the published file (its SHA-256 differs)" in line
+        assert len([told for told in run.told if ". Trying " in told]) == 2
 
 
 def test_what_cannot_be_converted_is_told_and_the_next_is_asked(server: FileServer, store: Path) -> None:
@@ -236,7 +236,9 @@ def test_where_it_would_look_can_be_seen(capsys: pytest.CaptureFixture[str]) -> 
         "   imgclsmob, MIT, top-1 80.8%, top-5 95.6%, SHA-1 15f2dd80...",
         "2. https://huggingface.co/timm/resnet152.tv_in1k/resolve/main/model.safetensors",
     ]
-    assert lines[-1] == "   checkpoint, licence not known, top-1 76.5%, top-5 93.1%, checksum pinned when it comes"
+    assert (
+        lines[-1] == "   checkpoint, licence unknown, top-1 76.5%, top-5 93.1%, checksum pinned at the first download"
+    )
 
 
 def test_the_three_networks_have_two_living_hosts_first() -> None:

@@ -361,7 +361,7 @@ def test_list_shows_it_and_remove_takes_it_along(
 ) -> None:
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
-    assert f"In int8 too: {NAME}, the same first label as in float on " in said
+    assert f"Also in int8: {NAME}, same first label as in float: " in said
     assert main(["models", "list", "--json"]) == 0
     (row, *_) = json.loads(capsys.readouterr().out)
     assert row["int8"]["figures"]["onnx"]["views"] >= 200
@@ -446,9 +446,12 @@ def test_what_does_not_pass_is_refused_with_the_figures_and_nothing_changes(
     monkeypatch.setattr(quantize, "KEPT", ())
     assert main(["models", "quantize", NAME, "--images", str(pictures)]) == 78
     said = capsys.readouterr()
-    assert "refused" in said.out
+    assert "rejected" in said.out
     assert "97.0%" in said.out
-    assert f"model {NAME}: in int8 it is too far from float, and is refused; nothing was changed" in said.err
+    assert (
+        f"model {NAME}: its int8 version differs too much from float, so it is rejected; nothing was changed"
+        in said.err
+    )
     assert {path.name: path.read_bytes() for path in quantised_folder(mine).iterdir()} == before
     assert sorted(path.name for path in mine.params.parent.iterdir() if path.name.startswith(".")) == []
 
@@ -476,7 +479,7 @@ def test_copies_of_a_picture_count_once(
     (folder / "broken.png").write_bytes(b"no picture")
     assert main(["models", "quantize", NAME, "--images", str(folder)]) == 78
     said = capsys.readouterr().err
-    assert said.count("is the same picture as") == 11
+    assert said.count("is the same image as") == 11
     assert "broken.png: not an image" in said
     assert "11 different pictures are too few: 12 are the least" in said
 

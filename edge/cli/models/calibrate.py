@@ -55,7 +55,7 @@ def calibrate(options: argparse.Namespace) -> int:
         return _remove(checkpoint, options.dry_run)
     for flag, value in (("--images DIR", options.images), ("--labels CSV", options.labels)):
         if value is None:
-            raise ModelError(f"{flag} is missing: pictures, and what they show, are what a network is calibrated with")
+            raise ModelError(f"{flag} is missing; a model is calibrated with images and their labels: give both")
     labelled = read_labelled(options.labels, options.images, read_labels(checkpoint.synset))
     identity = fitted_to(checkpoint)
     engine = settings_of(options).model.engine
@@ -89,15 +89,15 @@ def _remove(checkpoint: "Checkpoint", dry_run: bool) -> int:
     if checkpoint.calibration is None:
         raise ModelError(f"model {checkpoint.name} is not calibrated, so there is nothing to remove")
     if dry_run:
-        print(f"{checkpoint.name} is uncalibrated then.")
+        print(f"The calibration of {checkpoint.name} would be removed (--dry-run).")
         return EX_OK
     note_calibration(checkpoint, None)
-    print(f"{checkpoint.name} is uncalibrated now.")
+    print(f"The calibration of {checkpoint.name} was removed.")
     folder = checkpoint.symbol.parent
     if calibration_in_toml(folder):
         print(
-            f"The [calibration] table in {folder / 'model.toml'} is from an earlier edge. It is ignored now; "
-            "delete it, or that edge uses it again."
+            f"The [calibration] table in {folder / 'model.toml'} is from an earlier version of edge. It is ignored "
+            "now. Delete it, or that version uses it again after a downgrade."
         )
     return EX_OK
 
@@ -105,7 +105,7 @@ def _remove(checkpoint: "Checkpoint", dry_run: bool) -> int:
 def report(name: str, fitted: "Fit") -> str:
     """Return the reliability table before and after, and its summary, in 80 columns."""
     before, after = fitted.before, fitted.after
-    lines = [f"{name}: {before.pictures} pictures, {before.accuracy:.1%} of them right", ""]
+    lines = [f"{name}: {before.pictures} images, {before.accuracy:.1%} of them right", ""]
     rows = []
     numbers = sorted({round(one.low * 1000) for judgement in (before, after) for one in judgement.bins})
     for number in numbers:
@@ -117,16 +117,16 @@ def report(name: str, fitted: "Fit") -> str:
             for cell in ((f"{one.count}", f"{one.confidence:.1%}", f"{one.accuracy:.1%}") if one else "0--")
         ]
         rows.append([f"{known.low:.0%}-{known.high:.0%}", *cells[:3], "|", *cells[3:]])
-    header = ["confidence", "before", "says", "right", "|", "after", "says", "right"]
+    header = ["confidence", "before", "mean", "right", "|", "after", "mean", "right"]
     lines += [
         table(header, rows, numbers=(0, 1, 2, 3, 5, 6, 7)),
         "",
-        f"Calibration error (ECE)  {before.ece:.3f} before, {after.ece:.3f} after; by chance alone up to "
-        f"{after.ece_by_chance:.3f}",
+        f"Calibration error (ECE)  {before.ece:.3f} before, {after.ece:.3f} after; up to {after.ece_by_chance:.3f} "
+        "by chance",
         f"Log-likelihood (NLL)     {before.nll:.3f} before, {after.nll:.3f} after",
         f"Temperature              {fitted.temperature:.3f}",
-        "After is judged with pictures that the temperature was not fitted to: each half",
-        "with that of the other half. The one given is fitted to all.",
+        '"After" is cross-validated: each half of the images is judged with the',
+        "temperature of the other half. The temperature above is fitted to all images.",
         *fitted.warnings,
     ]
     return "\n".join(lines)
@@ -148,7 +148,7 @@ def read_labelled(path: Path, folder: Path, labels: Sequence[Label]) -> list[Lab
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: not a text file in UTF-8; give a CSV with lines file,label") from error
     if not folder.is_dir():
-        raise ModelError(f"{folder}: there is no such folder; give that of the pictures with --images")
+        raise ModelError(f"{folder}: there is no such folder; give the folder of the images with --images")
     names = _Names(labels)
     found: dict[Path, Labelled] = {}
     faults: list[str] = []
@@ -166,11 +166,11 @@ def read_labelled(path: Path, folder: Path, labels: Sequence[Label]) -> list[Lab
                 accepted.add(index)
         picture = folder / cells[0]
         if picture in found:
-            faults.append(f"{where}: {cells[0]} stands in {found[picture].where} already")
+            faults.append(f"{where}: {cells[0]} is already in {found[picture].where}")
             continue
         found[picture] = Labelled(picture, tuple(sorted(accepted)), where)
     if len(faults) > _MOST_FAULTS:
-        faults[_MOST_FAULTS:] = [f"{path}: and {len(faults) - _MOST_FAULTS} faults more"]
+        faults[_MOST_FAULTS:] = [f"{path}: and {len(faults) - _MOST_FAULTS} more faults"]
     if faults:
         raise ModelError("\n".join(faults))
     return list(found.values())
@@ -216,8 +216,8 @@ class _Names:
                 return None, f"{name!r} is the name of several labels; give the id: {ids}"
         near = difflib.get_close_matches(name.casefold(), self._any, n=1)
         near = near or difflib.get_close_matches(name, self._ids, n=1)
-        hint = f"did you mean {near[0]}?" if near else "labels are those of its synset.txt, as text or id"
-        return None, f"the network has no label {name[:60]!r} ({hint})"
+        hint = f"did you mean {near[0]}?" if near else "give a label or an id of its synset.txt"
+        return None, f"the model has no label {name[:60]!r} ({hint})"
 
 
 def _ask(
@@ -235,7 +235,7 @@ def _ask(
     if len(labelled) < LEAST_PICTURES:
         # raised before the user waits for the model
         raise ModelError(
-            f"{len(labelled)} pictures are too few: a calibration takes {LEAST_PICTURES} at least, better 1000 or more"
+            f"{len(labelled)} images are too few: a calibration needs at least {LEAST_PICTURES}, better 1000 or more"
         )
     total = len(labelled)
     most_left_out = max(_FEW, len(labelled) // _FEW_SHARE)
@@ -246,21 +246,21 @@ def _ask(
     try:
         if network.independent:
             raise ModelError(
-                f"model {checkpoint.name}: each of its labels has a probability of its own (sigmoids), and a "
-                "temperature is fitted to probabilities that come to 1; it stays as it is"
+                f"model {checkpoint.name}: each of its labels has an independent probability (sigmoids), but a "
+                "temperature needs probabilities that sum to 1; nothing was changed"
             )
         outputs, accepted = [], []
         for number, one in enumerate(labelled, start=1):
-            progress.show(bar(checkpoint.name[:28], number, total, f"{number} of {total} pictures"))
+            progress.show(bar(checkpoint.name[:28], number, total, f"{number} of {total} images"))
             try:
                 pixels = read_image(one.path)
             except CameraError as error:
                 left_out += 1
-                progress.line(f"edge: {one.where}: {error}; left out")
+                progress.line(f"edge: {one.where}: {error}; skipped")
                 if left_out > most_left_out:
                     raise ModelError(
-                        f"{left_out} pictures are missing or cannot be read, which is more than a few; is --images the "
-                        "right folder?"
+                        f"{left_out} images are missing or unreadable, which is too many; check that --images is the "
+                        "right folder"
                     ) from error
                 continue
             outputs.append(log_of(network.probabilities(to_input(pixels, network.input))).astype(np.float32))

@@ -62,7 +62,7 @@ def measure(options: argparse.Namespace) -> int:
     else:
         print(_measured_table(rows))
         if unkept:
-            print(f"Not kept: none of {', '.join(map(str, store_folders()))} can be written to.")
+            print(f"The results were not saved: none of {', '.join(map(str, store_folders()))} is writable.")
     return EX_CONFIG if any(row["problem"] for row in rows) else EX_OK
 
 
@@ -73,7 +73,7 @@ def _measured_table(rows: list[dict[str, Any]]) -> str:
         if row["problem"]:
             lines.append([*start, *["-"] * 4, row["problem"]])
         elif row["killed"]:
-            lines.append([*start, f"> {mib(row['peak_mib'])}", *["-"] * 3, "needs more than there is"])
+            lines.append([*start, f"> {mib(row['peak_mib'])}", *["-"] * 3, "out of memory"])
         else:
             lines.append(
                 [
@@ -136,9 +136,9 @@ def choose(options: argparse.Namespace) -> int:
     elif chosen is not None:
         print(f"Budget: {selector.budget.mib:.0f} MiB ({selector.budget.source}).")
         print(
-            f"A model needs its memory at the largest moment and {RESERVE_SHARE:.0%} in reserve (at least\n"
-            f"{RESERVE_MIB} MiB), {selector.overhead_mib:.0f} MiB for camera and voice, and its file's size: while it "
-            "loads,\nthe kernel keeps the file's pages in memory too."
+            f"A model needs its peak memory and {RESERVE_SHARE:.0%} in reserve (at least {RESERVE_MIB} MiB),\n"
+            f"{selector.overhead_mib:.0f} MiB for camera and voice, and the size of its file: while it loads,\n"
+            "the kernel keeps the file's pages in memory too."
         )
         rows = [
             [

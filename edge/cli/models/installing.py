@@ -37,7 +37,7 @@ def add(options: argparse.Namespace) -> int:
     catalogue = load_catalogue(store_folders())
     if (packaged := catalogue.get(options.prefix)) is not None and packaged.package and not prefix.exists():
         if options.name not in (None, packaged.name):
-            raise ModelError(f"model {packaged.name} comes with a package, and keeps its name")
+            raise ModelError(f"model {packaged.name} comes with a package, which fixes its name; leave out --name")
         return _install_packaged(options, packaged)
     entry = catalogue.get(options.name or prefix.name)
     # files of the old model zoo, as the tutorials use them, have no description of their input
@@ -49,7 +49,7 @@ def add(options: argparse.Namespace) -> int:
         checkpoint = find_checkpoint(options.prefix, dataclasses.asdict(source.input), options.synset)
         about = ModelInfo(source.top1 or entry.top1, source.top5 or entry.top5, entry.title)
         checkpoint = dataclasses.replace(checkpoint, about=about)
-        print(f"No model.toml: taking the input and the accuracy that the catalogue has of {entry.name}'s old files.")
+        print(f"There is no model.toml: input and accuracy come from the catalogue's entry for {entry.name}.")
     name = options.name or checkpoint.name
     engine = settings_of(options).model.engine
     with Progress() as progress:
@@ -64,7 +64,7 @@ def add(options: argparse.Namespace) -> int:
         )
     _tell_installed(done)
     labels = [label for label in read_labels(checkpoint.synset) if label.id not in checkpoint.background]
-    print(f"How the first of its {len(labels)} labels are said:")
+    print(f"edge says the first of its {len(labels)} labels like this:")
     print_how_labels_are_said(labels[:LABELS_SHOWN], settings_of(options))
     return EX_OK
 
@@ -89,9 +89,7 @@ def fetch(options: argparse.Namespace) -> int:
     if name not in catalogue:
         near = difflib.get_close_matches(name, catalogue, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(catalogue)}"
-        raise ModelError(
-            f"model {name} is not in the catalogue ({hint}); install files of your own with edge models add"
-        )
+        raise ModelError(f"model {name} is not in the catalogue ({hint}); install your own files with edge models add")
     if options.list_sources:
         print(_sources(catalogue[name]))
         return EX_OK
@@ -134,9 +132,9 @@ def _sources(entry: "Entry") -> str:
         kind = "SHA-256" if source.sha256 else "SHA-1"
         about = [
             source.kind,
-            source.licence or "licence not known",
+            source.licence or "licence unknown",
             *(f"{what} {share:.1%}" for what, share in (("top-1", top1), ("top-5", top5)) if share is not None),
-            f"{kind} {source.checksum[:8]}..." if source.checksum else "checksum pinned when it comes",
+            f"{kind} {source.checksum[:8]}..." if source.checksum else "checksum pinned at the first download",
         ]
         for host in source.hosts:
             lines.append(f"{len(lines) // 2 + 1}. {host}{source.params}")
@@ -147,9 +145,9 @@ def _sources(entry: "Entry") -> str:
 def _tell_installed(done: "Installation") -> None:
     print(f"Installed {done.name} in {done.folder}.")
     if done.random_weights:
-        print("Its weights are random: memory and speed are true, its labels mean nothing.")
+        print("Its weights are random: memory and speed are real, but its labels mean nothing.")
     measured = done.measurement
-    print(f"It takes {mib(measured.peak_mib)} and {milliseconds(measured.median_ms)} a frame on this machine.")
+    print(f"It takes {mib(measured.peak_mib)} and {milliseconds(measured.median_ms)} per frame on this machine.")
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -170,7 +168,7 @@ def verify(options: argparse.Namespace) -> int:
             here = verify_files(one, functools.partial(progress.step, one.name)) or _faults_in_int8(one)
         faults += here
         if not here:
-            print(f"{one.name}: {'good' if one.manifest else 'put there by hand, so there is nothing to compare with'}")
+            print(f"{one.name}: {'good' if one.manifest else 'put there by hand, so it has no checksums'}")
     if faults:
         raise ModelError("\n".join(faults))
     return EX_OK

@@ -100,14 +100,14 @@ def list_models(options: argparse.Namespace) -> int:
     if came_along := [row["name"] for row in ours if row.get("calibrated_by") == "edge"]:
         print(_by_edge(came_along))
     if voided := [row["name"] for row in ours if row.get("calibration") and not row["calibrated"]]:
-        print(f"Weights or input changed since it was calibrated: {', '.join(voided)}.")
+        print(f"Calibration ignored, because weights or input changed after it: {', '.join(voided)}.")
     for row in ours:
         if made := row.get("int8"):
-            print(wrapped(f"In int8 too: {row['name']}, {_agreement(made)}."))
+            print(wrapped(f"Also in int8: {row['name']}, {_agreement(made)}."))
         if problem := row.get("int8_problem"):
             print(f"{problem}.")
     if len(ours) < len(rows):
-        print("\nTo be had with edge models fetch NAME:")
+        print("\nAvailable with edge models fetch NAME:")
         others = [[*_row(row), row["title"]] for row in rows if not row["installed"]]
         print(table([*header, "what"], others, numbers=range(1, 3)))
     return EX_OK
@@ -133,14 +133,14 @@ def _calibrated_by(checkpoint: "Checkpoint", one: "Installed") -> str:
 
 def _by_edge(names: list[str]) -> str:
     return wrapped(
-        f"Calibrated by edge's developers, on photos: {', '.join(names)}. Your own pictures make it true for your "
-        "camera (edge models calibrate)."
+        f"Calibrated by edge's developers, on photos: {', '.join(names)}. For your own camera, calibrate with your "
+        "own images (edge models calibrate)."
     )
 
 
 def _agreement(made: dict[str, Any]) -> str:
     figures = [f"{one['agreement']:.1%} with {engine}" for engine, one in made["figures"].items()]
-    what = f"the same first label as in float on {', '.join(figures)}" if figures else "never judged"
+    what = f"same first label as in float: {', '.join(figures)}" if figures else "not judged"
     kept = len(made["kept"])
     return what + (f" ({kept} layer{'s' if kept > 1 else ''} in float)" if kept else "")
 

@@ -57,14 +57,14 @@ def quantize(options: argparse.Namespace) -> int:
     if options.remove:
         return _remove(checkpoint.name, quantised_folder(checkpoint), dry=options.dry_run)
     if checkpoint.name == DEMO:
-        raise ModelError("the bundled demo is as small as it need be; quantise a model that is installed")
+        raise ModelError("the bundled demo is small enough without int8; quantise an installed model")
     if (options.images is None) is not options.from_camera:
-        raise ModelError("give the pictures with --images DIR, or take the camera's own frames with --from-camera")
+        raise ModelError("give images with --images DIR, or use the camera's own frames with --from-camera")
     import_tools()
     folder = checkpoint.params.parent
     if not options.dry_run and not os.access(folder, os.W_OK):
         # raised before the user waits for the result
-        raise ModelError(f"{folder}: cannot be written to; run it as the owner of the folder (sudo), or with --dry-run")
+        raise ModelError(f"{folder}: not writable; run it as the owner of the folder (sudo), or with --dry-run")
     with Progress() as progress:
         # an int8 version is judged against the results of the same engine in float
         driver_of(checkpoint, Backend(GRAPH_ENGINES[0]), Machine().key, progress.line)
@@ -91,12 +91,13 @@ def quantize(options: argparse.Namespace) -> int:
         print(report(checkpoint.name, judged, parts, sizes))
     if not good:
         raise ModelError(
-            f"model {checkpoint.name}: in int8 it is too far from float, and is refused; nothing was changed"
+            f"model {checkpoint.name}: its int8 version differs too much from float, so it is rejected; nothing was "
+            "changed"
         )
     if not options.json:
         print(f"Written to {written}." if written else "Nothing was written (--dry-run).")
         if written and settings.model.precision != INT8:
-            print('With [model] precision = "int8" (or --precision int8) onnx and openvino use it.')
+            print('onnx and openvino use it with [model] precision = "int8" (or --precision int8).')
     return EX_OK
 
 
@@ -131,7 +132,7 @@ def _remove(name: str, folder: Path, *, dry: bool) -> int:
         except OSError as error:
             # the error has only the name of the file, without its folder
             raise ModelError(f"{folder}: {error.strerror}; run it as the owner of the folder (sudo)") from error
-    print(f"{name} has no int8 version {'then' if dry else 'now'}.")
+    print(f"The int8 version of {name} {'would be deleted (--dry-run)' if dry else 'was deleted'}.")
     return EX_OK
 
 
@@ -147,19 +148,19 @@ def report(name: str, judged: "Judged", parts: "Parts", sizes: Sequence[int]) ->
             f"{one.moved:.3f}",
             f"{one.views}",
             f"{one.pictures}",
-            "passes" if passes([one]) else "refused",
+            "passes" if passes([one]) else "rejected",
         ]
         for engine, one in about.figures.items()
     ]
-    rows.append(["wanted", f"{LEAST_AGREEMENT:.1%}", f"{MOST_MOVED:.3f}", "", "", ""])
+    rows.append(["required", f"{LEAST_AGREEMENT:.1%}", f"{MOST_MOVED:.3f}", "", "", ""])
     lines = [
-        f"{name} in int8, beside float: {sizes[1] / 2**20:.1f} instead of {sizes[0] / 2**20:.1f} MiB on disk",
+        f"{name} in int8, compared with float: {sizes[1] / 2**20:.1f} instead of {sizes[0] / 2**20:.1f} MiB on disk",
         "",
-        table(["engine", "same first label", "moves by", "views", "pictures", ""], rows, numbers=range(1, 5)),
+        table(["engine", "same first label", "change", "views", "images", ""], rows, numbers=range(1, 5)),
         "",
-        f"Ranges         {about.method}, of {counts['calibration']} pictures",
-        f"Layers         chosen by {counts['search']} other pictures",
-        f"Judged         on {counts['held_out']} pictures that neither has seen",
+        f"Ranges         {about.method}, from {counts['calibration']} images",
+        f"Layers         chosen with {counts['search']} other images",
+        f"Judged         on {counts['held_out']} images that neither step has seen",
     ]
     if about.kept:
         kept = [one.rpartition("#")[0] or one for one in about.kept]
@@ -180,19 +181,19 @@ def _pictures(folder: Path, progress: Progress) -> "list[Picture]":
 
     paths = images_in(folder)
     if len(paths) > MOST_PICTURES:
-        progress.line(f"Of {len(paths)} pictures {MOST_PICTURES} are taken, by lot.")
+        progress.line(f"Using {MOST_PICTURES} of {len(paths)} images, chosen at random.")
         paths = random.Random(0).sample(paths, MOST_PICTURES)
     found: dict[bytes, Path] = {}
     for number, path in enumerate(paths):
-        _show(progress, folder.name, "pictures", number, len(paths))
+        _show(progress, folder.name, "images", number, len(paths))
         try:
             pixels = read_image(path)
         except CameraError as error:
-            progress.line(f"edge: {error}; left out")
+            progress.line(f"edge: {error}; skipped")
             continue
         same = found.setdefault(hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest(), path)
         if same != path:
-            progress.line(f"edge: {path.name} is the same picture as {same.name}; left out")
+            progress.line(f"edge: {path.name} is the same image as {same.name}; skipped")
     return [partial(read_image, path) for path in found.values()]
 
 
