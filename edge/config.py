@@ -60,8 +60,8 @@ def load(
             )
     if settings.model.precision != "float32" and settings.model.engine == "mxnet":
         faults.append(
-            f"{' and '.join(engine_origins)}: [model] precision = {settings.model.precision!r} is nothing that mxnet "
-            "can compute with; set engine to onnx, openvino or auto"
+            f"{' and '.join(engine_origins)}: [model] precision = {settings.model.precision!r} does not work with "
+            "mxnet; set engine to onnx, openvino or auto"
         )
     if announce.sure < announce.maybe < 1:
         faults.append(

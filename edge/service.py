@@ -77,7 +77,7 @@ def run(
                 paused = parts.control_state.paused
                 parts.equipment.open(paused=paused)
                 if paused:
-                    _log.info("It was told not to look: edge resume opens the camera.")
+                    _log.info("edge is paused, the camera stays closed: edge resume opens it.")
         except StopRequested:
             reporter.stopped()
             return EX_OK
@@ -171,7 +171,7 @@ def _open_control(settings: Settings, control_state: ControlState, signals: Sign
     try:
         server = ControlServer(path, control_state.answer)
     except ControlError as error:
-        _log.info(f"Not to be spoken to: {error}.")
+        _log.info(f"There is no control socket: {error}.")
     else:
         signals.on_force(server.close)
         closing.callback(server.close)

@@ -28,14 +28,14 @@ def template_fault(template: str, fields: tuple[str, ...] = ("label",), example:
     try:
         found = [field for field in string.Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
-        return f"is no template: {error}; write {{{{ and }}}} for braces that are said"
+        return f"is not a template: {error}; write {{{{ and }}}} for literal braces"
     known = " and ".join(f"{{{name}}}" for name in fields)
     if any(
         name not in fields or (form and not form.isidentifier()) or conversion for _, name, form, conversion in found
     ):
-        return f"has another field than {known}; write it as {example!r}"
+        return f"has a field other than {known}; write it as {example!r}"
     if {name for _, name, _, _ in found} != set(fields):
-        return f"would say the same of everything: put {known} in it, as in {example!r}"
+        return f"would say the same for everything: put {known} in it, as in {example!r}"
     return ""
 
 
@@ -47,7 +47,7 @@ def quiet_hours_fault(text: str) -> str:
     """Return what is wrong with quiet hours, or '': they are empty, or two times of a day, as in 22:00-07:00."""
     if not text or re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", text):
         return ""
-    return "are no quiet hours; write them as '22:00-07:00', or leave them empty for none"
+    return "are not quiet hours; write them as '22:00-07:00', or leave them empty for none"
 
 
 @dataclass(frozen=True)

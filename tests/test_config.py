@@ -56,18 +56,21 @@ def test_a_whole_number_will_do_for_a_number(tmp_path: Path) -> None:
         ("[announce]\nfloor = 0.2\n", r"hold = 0.35 is above floor = 0.2"),
         ("[announce]\nsure = 0.3\nmaybe = 1\n", r"hold = 0.35 is above sure = 0.3"),
         ("[announce]\nmaybe = 0.9\n", r"maybe = 0.9 is above sure = 0.8; set it lower, or to 1 for never"),
-        ("[announce]\nquiet_hours = '22-7'\n", r"quiet_hours = '22-7' are no quiet hours; write them as '22:00-07:00'"),
-        ("[announce]\nquiet_hours = '24:00-07:00'\n", "are no quiet hours"),
+        (
+            "[announce]\nquiet_hours = '22-7'\n",
+            r"quiet_hours = '22-7' are not quiet hours; write them as '22:00-07:00'",
+        ),
+        ("[announce]\nquiet_hours = '24:00-07:00'\n", "are not quiet hours"),
         ("[announce]\nmuted = 'cat'\n", r"muted = 'cat' must be a list of texts"),
         ("[announce]\nmuted = ['cat', 3]\n", r"muted = \['cat', 3\] must be a list of texts"),
         ("[announce.rename]\ncat = 3\n", r"rename = {'cat': 3} must be a table of texts"),
         ("[announce]\nmaybe_or_template = 'maybe {label}'\n", "put {label} and {other} in it"),
         ("[speech]\ndriver = 'siri'\n", r"driver = 'siri' must be one of pyttsx3, espeak, log"),
         ("[camera\n", r"not TOML"),
-        ("[announce]\ntemplate = 'hello'\n", "template = 'hello' would say the same of everything"),
-        ("[announce]\ntemplate = '{'\n", "template = '{' is no template"),
+        ("[announce]\ntemplate = 'hello'\n", "template = 'hello' would say the same for everything"),
+        ("[announce]\ntemplate = '{'\n", "template = '{' is not a template"),
         *(
-            (f"[announce]\ntemplate = '{template}'\n", "has another field than {label}")
+            (f"[announce]\ntemplate = '{template}'\n", "has a field other than {label}")
             for template in ("{lable}", "{}", "{0}", "{label} {x}", "{label.upper}", "{label!r}", "{label:>9}")
         ),
     ],

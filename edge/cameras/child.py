@@ -125,7 +125,7 @@ class Host:
         if not good or pixels.shape[2] != 3 or not 0 < pixels.nbytes <= LARGEST:
             assert self._camera
             what = f"{getattr(pixels, 'dtype', type(pixels).__name__)} {getattr(pixels, 'shape', '')}"
-            raise CameraError(f"{self._camera.description}: gave {what.strip()}, which is no picture")
+            raise CameraError(f"{self._camera.description}: gave {what.strip()}, which is not an image")
         slot = self._written % len(self._slots)
         if self._placed is not None and pixels is self._placed:
             shape = self._placed.shape

@@ -47,7 +47,7 @@ def open_usb(settings: CameraSettings, number: int = 0, sysfs: Path = SYSFS) -> 
     if number >= len(nodes):
         found = ", ".join(f"usb:{i} ({node})" for i, node in enumerate(nodes)) or "none"
         raise CameraError(
-            f"camera usb:{number}: there is no such camera; found: {found}. Plug it in, or choose with --camera demo"
+            f"camera usb:{number}: there is no such camera; found: {found}. Plug it in, or use --camera demo"
         )
     return open_node(settings, nodes[number], f"USB camera {number} ({nodes[number]})")
 
@@ -65,7 +65,7 @@ def open_node(settings: CameraSettings, node: Path, description: str) -> Camera:
         return capture
 
     def advice() -> str:
-        return usb_user(node) or "does another program use it? Plug it in anew"
+        return usb_user(node) or "check that no other program uses it, or plug it in again"
 
     return LiveCapture(connect, description, settings, advice, node.exists)
 
@@ -155,7 +155,7 @@ class LiveCapture:
             self._changed.wait_for(lambda: self._newest or self._failure, timeout=settings.open_timeout_s)
             if self._newest:
                 return
-            why = self._failure or f"it gave no picture within {settings.open_timeout_s:g} s"
+            why = self._failure or f"no frame came within {settings.open_timeout_s:g} s"
         self.close()
         raise CameraError(f"{description}: {why}; {advice()}")
 
@@ -169,7 +169,7 @@ class LiveCapture:
             self._wanted = True
             while True:
                 if self._closing.is_set():
-                    raise CameraError(f"{self.description}: it was closed, open it again")
+                    raise CameraError(f"{self.description}: it is closed, open it again")
                 now_s = time.monotonic()
                 lost_s = self._last_s + self._read_timeout_s
                 if self._failure or now_s >= lost_s:

@@ -56,8 +56,7 @@ class PiCamera:
         if number >= len(cameras):
             found = ", ".join(f"csi:{i} ({info['Model']})" for i, (_, info) in enumerate(cameras)) or "none"
             raise CameraError(
-                f"camera csi:{number}: there is no such camera; found: {found}. "
-                "Check its cable, or choose with --camera demo"
+                f"camera csi:{number}: there is no such camera; found: {found}. Check its cable, or use --camera demo"
             )
         index, info = cameras[number]
         self.description = f"CSI camera {number} ({info['Model']})"
@@ -73,7 +72,7 @@ class PiCamera:
         try:
             self._camera = library.Picamera2(index)
         except Exception as error:
-            advice = csi_user() or "does another program use it?"
+            advice = csi_user() or "check that no other program uses it"
             raise self._failed("cannot be opened", error, advice) from error
         try:
             self._configure(settings)
@@ -88,7 +87,7 @@ class PiCamera:
         Raises CameraError if none comes for `read_timeout_s` (the first one: `open_timeout_s`), and after `close`.
         """
         if self._closed:
-            raise CameraError(f"{self.description}: it was closed, open it again")
+            raise CameraError(f"{self.description}: it is closed, open it again")
         try:
             if self._job is None:
                 # A capture with its own timeout would stay queued after it and swallow a later frame. This job is
@@ -130,7 +129,9 @@ class PiCamera:
                 self._drop_job()
             self._camera.close()
         except Exception as error:
-            _log.warning("%s", self._failed("was not closed cleanly", error, "a restart helps"))
+            _log.warning(
+                "%s", self._failed("was not closed cleanly", error, "restart edge if the camera does not open again")
+            )
 
     def _configure(self, settings: CameraSettings) -> None:
         # Only once: configuring again would exhaust the memory of the buffers. No lores stream: main is as small as
@@ -148,7 +149,7 @@ class PiCamera:
         self._format: str = main["format"]
         self._width: int = main["size"][0]
         if self._format != _RGB and self._format not in _YUV:
-            raise CameraError(f"it gives {self._format}, not one of {', '.join((_RGB, *_YUV))}")
+            raise CameraError(f"its format is {self._format}, not one of {', '.join((_RGB, *_YUV))}")
 
     def _controls(self, settings: CameraSettings) -> dict[str, Any]:
         """Return the controls to set. Unsupported ones are left out, with a log line if the settings ask for one."""
@@ -167,7 +168,7 @@ class PiCamera:
         asked |= {"AeExposureMode": "exposure", "FrameDurationLimits": "frame_rate"}
         for control, key in asked.items():
             if control in wanted and control not in has:
-                _log.warning("%s has no control for [camera] %s: it is left as it is.", self.description, key)
+                _log.warning("%s does not support [camera] %s: the setting is ignored.", self.description, key)
         return {control: value for control, value in wanted.items() if control in has}
 
     def _rgb(self, array: NDArray[np.uint8]) -> Pixels:
@@ -211,7 +212,5 @@ def _csi_cameras(library: Any) -> list[tuple[int, Mapping[str, Any]]]:
     try:
         cameras = library.Picamera2.global_camera_info()
     except Exception as error:
-        raise CameraError(
-            f"camera csi: libcamera does not work ({one_line(error)}); is the system up to date?"
-        ) from error
+        raise CameraError(f"camera csi: libcamera does not work ({one_line(error)}); update the system") from error
     return [(index, info) for index, info in enumerate(cameras) if "/usb" not in info["Id"]]

@@ -75,7 +75,7 @@ class Player:
         Raises EndOfFrames after the last one's time is over, CameraError if the file is gone and after `close`.
         """
         if self._closed:
-            raise CameraError(f"{self.description}: it was closed, open it again")
+            raise CameraError(f"{self.description}: it is closed, open it again")
         now_s = self._clock()
         deadline_s = now_s + timeout_s
         give_up_s = now_s + max(timeout_s, _CATCH_UP_S)
@@ -131,7 +131,7 @@ class Player:
 
     def _rewind(self) -> None:
         if self._media_s <= 0:
-            raise CameraError(f"{self.description}: no picture is left in it")
+            raise CameraError(f"{self.description}: it has no more frames")
         self._reel.rewind()
         self._at_end = False
         self._done = True

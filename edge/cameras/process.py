@@ -121,7 +121,7 @@ class ProcessCamera:
         while True:
             now_s = time.monotonic()
             if self._closed:
-                raise CameraError(f"{self.description}: it was closed, open it again")
+                raise CameraError(f"{self.description}: it is closed, open it again")
             if self._worker is None:
                 ready_s = until_s if self.paused else min(until_s, self._retry_s)
                 time.sleep(max(0.0, ready_s - now_s))

@@ -216,7 +216,7 @@ def _parser() -> _Parser:
         "--camera",
         dest="camera.source",
         metavar="SOURCE",
-        help="auto, csi[:N], usb[:N], demo, a file, a folder or a URL",
+        help="frame source: auto, csi[:N], usb[:N], demo, a file, a folder or a URL",
     )
     sub.add_argument(
         "--loop", dest="camera.loop", action="store_true", default=None, help="play a file or folder in a loop"
@@ -232,9 +232,7 @@ def _parser() -> _Parser:
     )
     sub.add_argument("--frames", type=_positive_whole, metavar="N", help="exit after N frames")
     sub.add_argument("--seconds", type=_positive, metavar="N", help="exit after N seconds")
-    sub.add_argument(
-        "--events", dest="service.events", metavar="FILE|-", help="write one JSON object per event and line"
-    )
+    sub.add_argument("--events", dest="service.events", metavar="FILE|-", help="write each event as a line of JSON")
     sub.add_argument(
         "--events-frames",
         dest="service.events_frames",
@@ -243,12 +241,12 @@ def _parser() -> _Parser:
         help="write an event for every frame too",
     )
 
-    sub = command(classify, "print the best labels of images", model)
+    sub = command(classify, "print the most likely labels of images", model)
     sub.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     sub.add_argument("--top", type=_positive_whole, default=5, metavar="N", help="number of labels (default: 5)")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of text")
 
-    sub = command(compare, "print the best labels of several models for the same images, side by side")
+    sub = command(compare, "print the most likely labels of several models for the same images, side by side")
     sub.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all installed models)")
     sub.add_argument(
@@ -270,7 +268,7 @@ def _parser() -> _Parser:
     _add_models(commands, common)
 
     sub = command(say, "speak a text with the voice of `edge run`")
-    sub.add_argument("text", nargs="*", metavar="TEXT", help="what to say")
+    sub.add_argument("text", nargs="*", metavar="TEXT", help="text to speak")
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
     sub.add_argument("--device", dest="speech.device", metavar="NAME", help="sound card, or any ALSA device")
     sub.add_argument("--voice", dest="speech.voice", metavar="NAME", help="a voice that `edge voices` lists")
@@ -287,7 +285,7 @@ def _parser() -> _Parser:
 
     control.add_commands(command)
 
-    sub = command(doctor, "check everything that edge depends on, and advise what to do")
+    sub = command(doctor, "check everything that edge depends on, and advise on repairs")
     sub.add_argument(
         "--service", action="store_true", help="check as the service's user, with its confinement (needs root)"
     )
@@ -353,8 +351,10 @@ def _add_models(commands: Any, common: _Parser) -> None:
     _add_input_flags(sub)
 
     sub = command(models.fetch, "download a model of the catalogue and install it", store)
-    sub.add_argument("name", nargs="?", metavar="NAME", help="default: the model that this machine would choose")
-    sub.add_argument("--from", dest="origin", metavar="DIR|URL", help="take its files from a folder or a mirror")
+    sub.add_argument(
+        "name", nargs="?", metavar="NAME", help="a model of the catalogue (default: the best that fits this machine)"
+    )
+    sub.add_argument("--from", dest="origin", metavar="DIR|URL", help="take the files from a folder or a mirror")
     sub.add_argument(
         "--list-sources", action="store_true", help="only list the sources, in the order in which they are tried"
     )
@@ -363,7 +363,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     )
 
     sub = command(models.verify, "compare the files of installed models with their checksums", store)
-    sub.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    sub.add_argument("names", nargs="*", metavar="NAME", help="an installed model (default: all)")
 
     sub = command(models.remove, "delete an installed model", store)
     sub.add_argument("name", metavar="NAME", help="an installed model")
@@ -391,14 +391,20 @@ def _add_models(commands: Any, common: _Parser) -> None:
     what = "number of camera frames, at least a second apart (default: 60)"
     sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help=what)
     sub.add_argument("--camera", dest="camera.source", metavar="SOURCE", help="the camera (default: [camera] source)")
-    sub.add_argument("--precision", choices=("int8",), default="int8", help="precision to make (default: int8)")
+    sub.add_argument(
+        "--precision", choices=("int8",), default="int8", help="precision of the new version (default: int8)"
+    )
     sub.add_argument("--dry-run", action="store_true", help="show the result, but write nothing")
     sub.add_argument("--remove", action="store_true", help="delete the int8 version")
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     sub = command(models.choose, "show which model would run here, and why the others would not")
     sub.add_argument(
-        "--budget-mib", dest="model.memory_budget_mib", type=_positive_whole, metavar="N", help="memory limit"
+        "--budget-mib",
+        dest="model.memory_budget_mib",
+        type=_positive_whole,
+        metavar="N",
+        help="memory limit for all of edge",
     )
     sub.add_argument(
         "--max-latency-ms",

@@ -32,7 +32,7 @@ def checkpoints(names: str | None) -> list[Checkpoint]:
         names = ",".join(one.name for one in installed(store_folders())) or DEMO
     found = [find_checkpoint(name.strip()) for name in names.split(",") if name.strip()]
     if not found:
-        raise ModelError("there is no model in this list; name some, with commas between")
+        raise ModelError("there is no model in this list; give names, separated by commas")
     return found
 
 
@@ -112,7 +112,7 @@ def _name_in(name: str, precision: str) -> str:
 
 def uncalibrated(names: Sequence[str]) -> str:
     """Return a warning about the confidence of uncalibrated models, in 80 columns."""
-    text = f"Uncalibrated, so 90 % need not mean right nine times in ten: {', '.join(names)} (edge models calibrate)."
+    text = f"Uncalibrated, so a label with 90 % may be right less often: {', '.join(names)} (edge models calibrate)."
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
@@ -150,7 +150,7 @@ def _side_by_side(result: dict[str, Any]) -> str:
             if prediction["id"] == agreement["id"]
         )
         most = (
-            "each says something else"
+            "none, each puts another label first"
             if agreement["models"] == 1
             else f"{agreement['models']} of {agreement['of']} put {label} first"
         )
@@ -186,7 +186,7 @@ def bench(options: argparse.Namespace) -> int:
     if not backends:
         raise ModelError(left_out[0])
     for problem in left_out:
-        print(f"Left out: {problem}.", file=sys.stderr)
+        print(f"Skipped: {problem}.", file=sys.stderr)
     ours = [str(backend) for backend in backends]
     if options.against:
         backends.append(Backend(options.against))
@@ -297,10 +297,10 @@ def _bench_table(rows: list[dict[str, Any]], frames: int) -> str:
             )
     text = table(header, [units, *lines], numbers=range(2, 10))
     if any(row.get("killed") for row in rows):
-        notes.append("> ended for lack of memory: it needs more than that")
+        notes.append("> out of memory: it needs more than that")
     if any(row["random_weights"] for row in rows):
-        notes.append("* random weights: memory and speed are true, labels are not")
-    notes.append(f"memory: the process at its largest. median and p95: of {frames} frames, from pixels to result.")
+        notes.append("* random weights: memory and speed are real, labels mean nothing")
+    notes.append(f"memory: peak of the process. median and p95: of {frames} frames, from pixels to result.")
     if any(row.get("enqueue_ms") for row in rows):
-        notes.append("queued: when forward() comes back. It only queues the work, so this is no time of a frame.")
+        notes.append("queued: time until forward() returns. It only queues the work, so no frame is done by then.")
     return "\n".join([text, *(textwrap.fill(note, WIDTH) for note in notes)])

@@ -36,19 +36,19 @@ def duration(text: str) -> float:
     try:
         return seconds(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 30m, 2h or 1h30m") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write 90s, 30m, 2h or 1h30m") from None
 
 
 def snooze(options: argparse.Namespace) -> int:
     """edge snooze: say nothing for a while."""
     answer = _ask(options, command="snooze", seconds=options.duration)
-    print(f"Snoozed until {_clock(answer['until'])}. edge wake ends it; edge missed tells what was seen.")
+    print(f"Snoozed until {_clock(answer['until'])}. edge wake ends it; edge missed lists what was seen.")
     return EX_OK
 
 
 def wake(options: argparse.Namespace) -> int:
     """edge wake: end a snooze."""
-    print("Awake." if _ask(options, command="wake")["snoozed"] else "It was awake already.")
+    print("Awake." if _ask(options, command="wake")["snoozed"] else "It was already awake.")
     return EX_OK
 
 
@@ -57,10 +57,10 @@ def mute(options: argparse.Namespace) -> int:
     label = " ".join(options.label)
     if not label:
         mutes = _ask(options, command="mutes")["mutes"]
-        print("\n".join(mutes) if mutes else "Nothing is muted. edge mute LABEL does it.")
+        print("\n".join(mutes) if mutes else "Nothing is muted. edge mute LABEL mutes a label.")
         return EX_OK
     answer = _ask(options, command="mute", label=label)
-    print(f"Muted: {answer['muted']}. edge unmute brings it back.")
+    print(f"Muted: {answer['muted']}. edge unmute undoes it.")
     _warn(answer)
     return EX_OK
 
@@ -88,7 +88,7 @@ def status(options: argparse.Namespace) -> int:
         ["camera", f"{answer.get('camera')}{_problem(answer.get('sight'))}"],
         ["speed", f"{answer.get('frames_per_second', 0):.1f} frames a second, {answer.get('frames', 0)} in all"],
         ["voice", f"{answer.get('speech')}{_problem(answer.get('sound'))}"],
-        ["in view", answer.get("in_view_text") or answer.get("in_view") or "nothing that it would name"],
+        ["in view", answer.get("in_view_text") or answer.get("in_view") or "nothing it would name"],
         ["last words", answer.get("last_words") or "none yet"],
     ]
     if answer["paused"]:
@@ -140,7 +140,7 @@ def pause(options: argparse.Namespace) -> int:
 def resume(options: argparse.Namespace) -> int:
     """edge resume: open the camera again."""
     answer = _ask(options, command="resume")
-    print("It looks again." if answer["was"] else "It looked already.")
+    print("The camera is open again." if answer["was"] else "The camera was already open.")
     _warn(answer)
     return EX_OK
 
@@ -150,7 +150,7 @@ def snapshot(options: argparse.Namespace) -> int:
     until_s = time.monotonic() + SNAPSHOT_S
     while not (jpeg := _ask(options, command="snapshot")["jpeg"]):
         if time.monotonic() > until_s:
-            raise ControlError("no picture has come: edge status tells why nothing can be seen")
+            raise ControlError("there is no frame: edge status shows why nothing can be seen")
         time.sleep(0.05)
     file: Path = options.file
     new = file.with_name(f".{file.name}.{os.getpid()}")
@@ -160,7 +160,7 @@ def snapshot(options: argparse.Namespace) -> int:
     except OSError as error:
         new.unlink(missing_ok=True)
         raise ControlError(f"{file}: {error.strerror or error}") from error
-    print(f"{file}: what is seen now.")
+    print(f"{file}: the current frame.")
     return EX_OK
 
 
@@ -168,7 +168,7 @@ def jpeg_file(text: str) -> Path:
     """Return the path of a JPEG file, for argparse."""
     path = Path(text)
     if path.suffix.lower() not in (".jpg", ".jpeg"):
-        raise argparse.ArgumentTypeError(f"{text!r}: a snapshot is a JPEG; name it FILE.jpg")
+        raise argparse.ArgumentTypeError(f"{text!r}: a snapshot is a JPEG; use a name such as FILE.jpg")
     return path
 
 
@@ -184,7 +184,12 @@ def add_commands(command: Any) -> None:
         add_socket(sub)
     sub = command(snooze, "silence the running edge for a while")
     sub.add_argument(
-        "duration", nargs="?", type=duration, default=1800.0, metavar="TIME", help="90s, 30m (the default), 2h, 1h30m"
+        "duration",
+        nargs="?",
+        type=duration,
+        default=1800.0,
+        metavar="TIME",
+        help="how long: 90s, 30m (the default), 2h, 1h30m",
     )
     add_socket(sub)
     add_socket(command(wake, "end a snooze"))
@@ -205,7 +210,9 @@ def add_commands(command: Any) -> None:
 
 def add_socket(parser: argparse.ArgumentParser) -> None:
     """Add the flag --socket, which chooses the edge to ask."""
-    parser.add_argument("--socket", type=Path, metavar="PATH", help="control socket of the edge to ask, if several run")
+    parser.add_argument(
+        "--socket", type=Path, metavar="PATH", help="control socket of the edge to ask (needed if several run)"
+    )
 
 
 def socket_paths(options: argparse.Namespace) -> list[Path]:
@@ -235,4 +242,4 @@ def _problem(text: str | None) -> str:
 
 def _warn(answer: Mapping[str, Any]) -> None:
     if not answer["lasting"]:
-        print("It could not be written down: it holds until edge is started again.")
+        print("This could not be saved: it ends when edge restarts.")

@@ -25,7 +25,7 @@ _CHECK_WIDTH = 14
 def doctor(options: argparse.Namespace) -> int:
     """edge doctor: print a line for each check, and return the exit code."""
     if options.unit and not options.service:
-        raise ConfigError("--unit: goes with --service")
+        raise ConfigError("--unit: only works with --service; give both")
     if options.service:
         flags = {"--speak": options.speak, "--json": options.json, "--before-use": options.before_use}
         arguments = ["doctor", *(flag for flag, given in flags.items() if given)]
@@ -53,10 +53,10 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
         settings = settings_of(options)
     except ConfigError as error:
         for what in error.faults:
-            advice = f"`{edge_command()} config --check FILE` tells whether a file is good"
+            advice = f"`{edge_command()} config --check FILE` checks a file"
             yield Finding("settings", Grade.FAULT, what, advice)
         return
-    yield Finding("settings", Grade.GOOD, f"they can be used; `{edge_command()} config` shows them")
+    yield Finding("settings", Grade.GOOD, f"valid; `{edge_command()} config` shows them")
     if options.before_use:
         yield from doctors.examine_before_use(settings)
     else:

@@ -52,12 +52,12 @@ def _list_devices() -> int:
     for device, name in (("", "ALSA's default"), *((card.id, card.name) for card in find_cards())):
         try:
             probe(aplay, device)
-            state = "can be used"
+            state = "works"
         except SpeechError as error:
             state = str(error)
         rows.append([f'"{device}"', name, state])
-    print(table(["device", "what it is", "now"], rows))
-    print("\nWrite the first column into the settings: [speech] device = ...")
+    print(table(["device", "name", "state"], rows))
+    print("\nTo choose one, set [speech] device to a value of the first column.")
     return EX_OK
 
 
@@ -73,7 +73,7 @@ def voices(options: argparse.Namespace) -> int:
     if not rows:
         raise SpeechError(f"espeak-ng has no voice for {options.language!r}; edge voices lists them all")
     print(table(["voice", "language", ""], rows))
-    print("\nWrite the first column into the settings: [speech] voice = ...")
+    print("\nTo choose one, set [speech] voice to a value of the first column.")
     return EX_OK
 
 
@@ -116,11 +116,11 @@ def _check(file: Path, *, every: bool) -> int:
         ("ImageNet's labels", labels),
     ):
         rows.append([name, str(len(ids - missing)), str(len(ids))])
-    print(table(["what", "there", "of"], rows, numbers=(1, 2)))
-    _print_some("Sentences that are missing:", [f'"{one}" = ""' for one in report.missing_sentences], every)
+    print(table(["part", "translated", "of"], rows, numbers=(1, 2)))
+    _print_some("Missing sentences:", [f'"{one}" = ""' for one in report.missing_sentences], every)
     words = [f"{identity}  # {english[identity].said}" for identity in report.missing_words]
-    _print_some("Words that are missing:", words, every)
-    _print_some("What is wrong:", report.faults, every=True)
+    _print_some("Missing words:", words, every)
+    _print_some("Faults:", report.faults, every=True)
     if report.unchecked:
         print(f"\n{report.unchecked}.")
     return EX_CONFIG if report.faults else EX_OK
@@ -135,9 +135,11 @@ def print_how_labels_are_said(labels: Sequence["Label"], settings: Settings) -> 
     rows = []
     for label in labels:
         term = words.sayable([Term(label.name, label.id)], spoken=False)
-        rows.append([label.name, words.sure(term) if term else "by its group, or not: no words in this language"])
+        rows.append(
+            [label.name, words.sure(term) if term else "its group, or nothing: this language has no words for it"]
+        )
     print(table(["label", "said"], rows))
-    print('Another word for one: [announce] rename = {"its label" = "the word"} in the settings.')
+    print('To change a word, set [announce] rename = {"its label" = "your word"}.')
 
 
 def _print_some(title: str, lines: Sequence[str], every: bool) -> None:

@@ -105,7 +105,7 @@ class ImageReel:
                 if self._where == self._images[number]:
                     raise
                 # dropped, so that the log reports it once and not in every round
-                _log.warning("left out: %s", error)
+                _log.warning("skipped: %s", error)
                 del self._images[number]
             else:
                 return
@@ -117,11 +117,11 @@ def images_in(folder: Path) -> list[Path]:
     """Return the image files of a folder, sorted by name. Raises CameraError if there is none."""
     with os_errors_told(folder):
         if not folder.is_dir():
-            what = "this is no folder" if os.path.lexists(folder) else "there is no such folder"
+            what = "this is not a folder" if os.path.lexists(folder) else "there is no such folder"
             raise CameraError(f"{folder}: {what}; give the path of a folder with images")
         images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not images:
-        raise CameraError(f"{folder}: there is no image in this folder; known are {', '.join(sorted(SUFFIXES))}")
+        raise CameraError(f"{folder}: there is no image in this folder; edge reads {', '.join(sorted(SUFFIXES))}")
     return images
 
 
@@ -133,13 +133,13 @@ def os_errors_told(path: Path) -> Iterator[None]:
     except CameraError:
         raise
     except OSError as error:
-        raise CameraError(f"{path}: {error.strerror}; choose something that this user may read") from error
+        raise CameraError(f"{path}: {error.strerror}; choose a path that this user may read") from error
 
 
 def _what_it_is(path: Path) -> str:
     if path.is_dir():
         return "this is a folder"
-    return "this is no file" if os.path.lexists(path) else "there is no such file"
+    return "this is not a file" if os.path.lexists(path) else "there is no such file"
 
 
 def _is_whole_png(data: bytes) -> bool:

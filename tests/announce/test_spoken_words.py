@@ -204,9 +204,9 @@ def test_a_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["voices", "--check", str(path)]) == 78
     out = capsys.readouterr().out
     assert out.splitlines()[0] == f"{path}: Broken, in the forms nominative and accusative."
-    assert "\nsentences                  1    18\n" in out
-    assert "\nImageNet's labels          6  1000\n" in out
-    wrong = out.split("What is wrong:\n")[1].splitlines()
+    assert "\nsentences                       1    18\n" in out
+    assert "\nImageNet's labels               6  1000\n" in out
+    wrong = out.split("Faults:\n")[1].splitlines()
     expected = [
         "line 14: 'ein Hund': a word of kind m needs 2 forms: nominative, accusative",
         "line 16: 'ein Katze': a word of kind f must begin with 'eine' in the nominative",

@@ -122,9 +122,7 @@ def test_usb_cameras_are_found_by_their_socket_and_nothing_else_is(tmp_path: Pat
 def test_a_usb_camera_that_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
     with pytest.raises(CameraError) as caught:
         open_camera(CameraSettings(source="usb:3"), sysfs=tmp_path)
-    assert str(caught.value) == (
-        "camera usb:3: there is no such camera; found: none. Plug it in, or choose with --camera demo"
-    )
+    assert str(caught.value) == ("camera usb:3: there is no such camera; found: none. Plug it in, or use --camera demo")
     _plug(tmp_path, "video4", "usb1/1-1/1-1:1.0")
     with pytest.raises(CameraError, match=r"found: usb:0 \(/dev/video4\)"):
         open_camera(CameraSettings(source="usb:1"), sysfs=tmp_path)

@@ -105,7 +105,7 @@ def test_no_server_at_all_is_an_error() -> None:
 
 
 def _capture(double: FakeCapture, is_present: Callable[[], bool] = lambda: True) -> LiveCapture:
-    return LiveCapture(lambda: double, "a camera", CameraSettings(), lambda: "plug it in anew", is_present)  # type: ignore[arg-type,return-value]
+    return LiveCapture(lambda: double, "a camera", CameraSettings(), lambda: "plug it in again", is_present)  # type: ignore[arg-type,return-value]
 
 
 def test_what_nobody_asks_for_is_not_decoded() -> None:
@@ -173,7 +173,7 @@ def test_an_unplugged_camera_is_lost_although_opencv_goes_on() -> None:
 
 def test_a_fault_in_the_grabber_reaches_the_reader() -> None:
     double = FakeCapture(cv2.error("out of memory"))
-    with pytest.raises(CameraError, match="a camera: error in OpenCV; plug it in anew"):
+    with pytest.raises(CameraError, match="a camera: error in OpenCV; plug it in again"):
         _capture(double)
     assert double.released.wait(5)
 
@@ -239,8 +239,8 @@ def test_a_control_that_a_csi_camera_has_not_is_told_only_if_it_was_asked_for(ca
     with closing(PiCamera(CameraSettings(focus="manual", exposure="short", frame_rate=10), library=library)):
         assert library.controls == {"FrameDurationLimits": (100000, 100000)}
     assert [message.partition("has ")[2] for message in caplog.messages] == [
-        "no control for [camera] focus: it is left as it is.",
-        "no control for [camera] exposure: it is left as it is.",
+        "does not support [camera] focus: the setting is ignored.",
+        "does not support [camera] exposure: the setting is ignored.",
     ]
 
 

@@ -618,7 +618,7 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     known = DEMO.parent / "known.png"
     toml = tmp_path / "xdg-data" / "edge" / "models" / "mine" / "model.toml"
     before = toml.read_bytes()
-    words = "Uncalibrated, so 90 % need not mean right nine times in ten: mine"
+    words = "Uncalibrated, so a label with 90 % may be right less often: mine"
     commands: list[tuple[object, ...]] = [("classify", "--model", "mine", known, known), ("compare", known)]
     commands.append(("models", "list"))
     for arguments in commands:

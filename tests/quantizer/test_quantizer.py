@@ -320,7 +320,7 @@ def test_mxnet_in_int8_is_a_fault_of_the_settings(
     monkeypatch.setenv("EDGE_MODEL_PRECISION", "int8")
     assert main(["config"]) == 78
     said = capsys.readouterr().err
-    assert "environment: [model] precision = 'int8' is nothing that mxnet can compute with; set engine to onnx" in said
+    assert "environment: [model] precision = 'int8' does not work with mxnet; set engine to onnx" in said
     monkeypatch.setenv("EDGE_MODEL_ENGINE", "auto")
     assert main(["config"]) == 0
 
@@ -424,7 +424,7 @@ def test_both_precisions_stand_side_by_side(mine: Checkpoint, capsys: pytest.Cap
     assert main([*arguments, "--json"]) == 0
     said = capsys.readouterr()
     assert [row["engine"] for row in json.loads(said.out)["rows"]] == ["mxnet", "onnx", "onnx int8"]
-    assert said.err == "Left out: mxnet cannot compute in int8; onnx and openvino can ([model] engine).\n"
+    assert said.err == "Skipped: mxnet cannot compute in int8; onnx and openvino can ([model] engine).\n"
     assert main(["bench", "--models", NAME, "--precision", "int4"]) == 78
     assert "there is no precision 'int4'" in capsys.readouterr().err
     # which edge models quantize would refuse to make
@@ -562,7 +562,7 @@ def test_nothing_to_quantize_with(mine: Checkpoint, capsys: pytest.CaptureFixtur
     assert main(["models", "quantize", NAME]) == 78
     assert "--images DIR" in capsys.readouterr().err
     nowhere = mine.params.parent / "nowhere"
-    for folder, told in ((nowhere, "there is no such folder"), (mine.params, "this is no folder")):
+    for folder, told in ((nowhere, "there is no such folder"), (mine.params, "this is not a folder")):
         assert main(["models", "quantize", NAME, "--images", str(folder)]) == 69
         assert capsys.readouterr().err == f"edge: {folder}: {told}; give the path of a folder with images\n"
     assert main(["models", "quantize", "demo", "--from-camera"]) == 78
