@@ -105,7 +105,7 @@ def test_the_unit_is_understood_and_confined(machine: Booted) -> None:
 def test_it_starts_sees_speaks_and_tells(service: Booted) -> None:
     shown = service.show("ActiveState", "StatusText", "UnitFileState", "MemoryMax", "WatchdogUSec", "Type")
     assert shown["ActiveState"] == "active"
-    assert shown["StatusText"].startswith("demo: looks through the demo clip")
+    assert shown["StatusText"].startswith("demo: looking through the demo clip")
     assert shown["UnitFileState"] == "enabled"
     assert shown["Type"] == ("notify" if service.release == "bookworm" else "notify-reload")
     wait_for_announcement(service, more_than=2)
@@ -183,7 +183,7 @@ def test_the_doctor_in_the_service_s_circumstances(service: Booted) -> None:
     # an edge that runs has the camera: it is asked
     start(service)
     findings = {one["check"]: one for one in json.loads(edge(service, "doctor", "--service", "--json").stdout)}
-    assert "looked through by the running edge" in findings["camera"]["text"]
+    assert "in use by the running edge" in findings["camera"]["text"]
     assert service.show("ActiveState")["ActiveState"] == "active"
     assert (service.root / "run/edge/control.sock").exists()
 

@@ -115,7 +115,7 @@ class ControlServer:
         _pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if not may_connect(uid, gid, self._group):
             with contextlib.suppress(OSError):
-                sock.send(_line({"error": "you may not speak to this edge"}))
+                sock.send(_line({"error": "you may not control this edge"}))
             sock.close()
             return
         if len(self._clients) >= MOST_CLIENTS:  # the oldest has had the most time
@@ -186,7 +186,7 @@ def ask(paths: list[Path], request: Mapping[str, Any], timeout_s: float = CLIENT
         except OSError as error:
             raise ControlError(f"{path}: edge does not answer ({error})") from error
         if not line:
-            raise ControlError(f"{path}: edge has hung up")
+            raise ControlError(f"{path}: edge closed the connection")
         answer: dict[str, Any] = json.loads(line)
         return answer
     raise ControlError("edge is not running here: start it with edge run, or sudo systemctl start edge")
@@ -220,7 +220,7 @@ def _listen(path: Path) -> socket.socket:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.parent.stat().st_uid not in (os.geteuid(), 0):
-            raise ControlError(f"{path.parent} belongs to somebody else; name another place in [service] control")
+            raise ControlError(f"{path.parent} belongs to another user; set another path in [service] control")
         server = socket.socket(socket.AF_UNIX)
         try:
             if path.is_socket():
@@ -233,7 +233,7 @@ def _listen(path: Path) -> socket.socket:
             server.close()
             raise
     except OSError as error:
-        raise ControlError(f"{path}: {error.strerror or error}; name another place in [service] control") from error
+        raise ControlError(f"{path}: {error.strerror or error}; set another path in [service] control") from error
     return server
 
 
@@ -248,4 +248,4 @@ def _take_over(path: Path) -> None:
             return
         except TimeoutError:
             pass
-    raise ControlError(f"{path}: another edge is running; it goes on being the one that is asked")
+    raise ControlError(f"{path}: another edge is running and keeps this socket")

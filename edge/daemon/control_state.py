@@ -136,7 +136,7 @@ class ControlState:
     def _snooze(self, request: Mapping[str, Any]) -> dict[str, Any]:
         seconds = request.get("seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= LONGEST_SNOOZE_S:
-            raise Refused(f"cannot snooze for {seconds!r} s: from 1 s to 7 days")
+            raise Refused(f"cannot snooze for {seconds!r} s; give 1 s to 7 days")
         self.snoozed_until_s = time.monotonic() + seconds
         return {"until": self._until()}
 
@@ -152,7 +152,7 @@ class ControlState:
         if known is None and labels:
             near = difflib.get_close_matches(plain(label), labels, n=1)
             hint = f"; did you mean {labels[near[0]]}?" if near else ""
-            raise Refused(f"the network has no label {label!r}{hint}")
+            raise Refused(f"the model has no label {label!r}{hint}")
         self._mutes = sorted({*self._without(label), known or label})
         return {"muted": known or label, "lasting": self._write()}
 
@@ -160,7 +160,7 @@ class ControlState:
         label = self._label(request)
         left = self._without(label)
         if left == self._mutes:
-            raise Refused(f"{label!r} is not muted (what the settings mute, only they bring back)")
+            raise Refused(f"{label!r} is not muted (labels that the settings mute can only be unmuted there)")
         self._mutes = left
         return {"unmuted": label, "lasting": self._write()}
 
@@ -185,7 +185,7 @@ class ControlState:
 
     def _take_snapshot(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         if self.paused:
-            raise Refused("it does not look: edge resume lets it look again")
+            raise Refused("edge is paused: edge resume opens the camera again")
         if self._snapshot is None:
             self._snapshot_wanted = True
             return {"jpeg": None}
@@ -233,13 +233,13 @@ class ControlState:
         except FileNotFoundError:
             return []
         except OSError as error:
-            _log.info(f"{self._file}: {error.strerror}: what was muted is not known.")
+            _log.info(f"{self._file}: {error.strerror}: the muted labels are unknown.")
             return []
         except ValueError as error:
             aside = self._file.with_name(f"{self._file.name}.damaged")
             with contextlib.suppress(OSError):
                 self._file.replace(aside)
-            _log.info(f"{self._file} is damaged ({error}) and was set aside as {aside.name}: nothing is muted.")
+            _log.info(f"{self._file} is damaged ({error}) and was renamed to {aside.name}: nothing is muted.")
             return []
 
     def _mark(self) -> bool:
@@ -271,7 +271,7 @@ class ControlState:
 
 def _texts(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ValueError("it is no list of texts")
+        raise ValueError("it is not a list of texts")
     return value
 
 

@@ -154,9 +154,9 @@ class Equipment:
         self.classifier = self.selector.open()
         _log.info(self._model_line())
         if self.camera.description == DEMO_CLIP and self.settings.model.name == "auto" and self.classifier.name == DEMO:
-            _log.info("This is a demo: a drawn clip, and a network that knows 52 drawings and nothing of the world.")
+            _log.info("This is a demo: a drawn clip, and a model that knows 52 drawings and nothing of the world.")
         if self.camera.description == DEMO_CLIP and self.classifier.name != DEMO:
-            _log.info("The demo clip is drawn for the demo network: --model demo shows how it is recognised.")
+            _log.info("The demo clip was drawn for the demo model: use --model demo to see it recognised.")
 
     def _model_line(self) -> str:
         return f"Model: {self.selector.description}{'' if self.classifier.calibrated else ', uncalibrated'}."
@@ -174,8 +174,8 @@ class Equipment:
         silent = dataclasses.replace(settings, driver="log")
         if self.camera.live and self.settings.model.name == "auto" and self.classifier.name == DEMO:
             _log.info(
-                "The demo network knows only its own few things, so I print what I would say. Use --model demo to "
-                "hear it, or --model PREFIX for a network that knows more."
+                "The demo model knows only 52 drawings, so announcements are printed, not spoken. Use --model demo to "
+                "hear them, or --model PREFIX for a model that knows more."
             )
         elif settings != silent:
             try:
@@ -183,7 +183,7 @@ class Equipment:
             except SpeechError as error:
                 if self._strict:
                     raise
-                _log.info(f"No sound ({error}): I print what I would say.")
+                _log.info(f"No sound ({error}): announcements are printed instead.")
         # a line is written for each announcement anyway
         return open_speaker(silent, printed=lambda _text: None)
 

@@ -91,7 +91,7 @@ class ModelChanges:
         selector = self._equipment.selector
         before = selector.running
         self._equipment.take_network(upgrade.take)
-        self._reporter.model_changed(before, selector.running, "it sees better, and has just been fetched")
+        self._reporter.model_changed(before, selector.running, "it is more accurate, and was just fetched")
         self._notices.once("model", BETTER)
 
     def _step(self, *, down: bool) -> None:

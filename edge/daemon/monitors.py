@@ -31,7 +31,7 @@ class MemoryMonitor:
         self._last_s = now_s
         reading = self._selector.machine.memory_reading()
         self.wanted = self._watch.update(reading, now_s, self._selector.growth_mib())
-        self.reason = _reason(reading) if self.wanted == "down" else "there is memory enough again"
+        self.reason = _reason(reading) if self.wanted == "down" else "enough memory is free again"
         return self.wanted == "up" or (self.wanted == "down" and self._selector.can_step_down())
 
 
@@ -76,7 +76,7 @@ class FreezeMonitor:
         if now_s < self._next_s:
             return
         if self._visibility.fault is Condition.FROZEN:
-            self._camera.reopen("its picture does not move any more")
+            self._camera.reopen("its picture is frozen")
             self._next_s = now_s + self._backoff.double()
         elif self._visibility.fault is None:
             self._backoff.reset()

@@ -66,13 +66,13 @@ class Reporter:
         if before[0] == now[0]:
             line = f"Now {now[1]} runs {now[0]} instead of {before[1]}: {why}."
         else:
-            line = f"Now {now[0]} looks instead of {before[0]}: {why}."
+            line = f"Now {now[0]} runs instead of {before[0]}: {why}."
         _log.warning(line, extra={"event": "model_changed", "model": now[0], "reason": why})
         self._events.emit("model_changed", before=before[0], model=now[0], engine=now[1], reason=why)
 
     def camera_lost(self, why: str) -> None:
         """Report that a live camera gives no frames any more; it is reopened again and again."""
-        line = f"{why} (it is tried again until it works)"
+        line = f"{why} (edge keeps trying to open it)"
         _log.warning(line, extra={"event": "camera_lost", "reason": why})
         self._events.emit("camera_lost", reason=why)
 
@@ -95,26 +95,26 @@ class Reporter:
 
     def reloaded(self, *, restart_needed: bool) -> None:
         """Report that the new settings are in effect."""
-        later = " What changed in [service] holds from the next start on." if restart_needed else ""
-        _log.info(f"The settings were read anew.{later}", extra={"event": "reloaded"})
+        later = " Changes in [service] take effect at the next start." if restart_needed else ""
+        _log.info(f"The settings were reloaded.{later}", extra={"event": "reloaded"})
         self._events.emit("reloaded")
 
     def reload_refused(self, faults: str) -> None:
         """Report that the reread settings cannot be used, with a line for each fault."""
         for fault in faults.splitlines():
-            _log.error(f"The settings stay as they were: {fault}", extra={"event": "reload_refused", "reason": fault})
+            _log.error(f"The settings were not reloaded: {fault}", extra={"event": "reload_refused", "reason": fault})
         self._events.emit("reload_refused", reason=faults)
 
     def paused(self, paused: bool) -> None:
         """Report that the camera was closed or opened on request."""
         name = "paused" if paused else "resumed"
-        line = "The camera is closed, as was asked for." if paused else "The camera is open again."
+        line = "The camera was closed on request." if paused else "The camera is open again."
         _log.info(line, extra={"event": name})
         self._events.emit(name)
 
     def snapshot_taken(self) -> None:
         """Report that a snapshot was requested and given."""
-        _log.info("A snapshot was asked for, and given.", extra={"event": "snapshot"})
+        _log.info("A snapshot was requested and sent.", extra={"event": "snapshot"})
         self._events.emit("snapshot")
 
     def notified(self, notice: Announcement) -> None:
@@ -155,7 +155,7 @@ class Reporter:
     def turn(self, camera: str, *, paused: bool, now_s: float) -> None:
         """Update systemd's status if it has changed or is old, and log the counts now and then; call it once a turn."""
         fault = sentence_of(self._summary.sight_fault)
-        state = "paused, the camera is closed" if paused else fault.rstrip(".") or f"looks through {camera}"
+        state = "paused, the camera is closed" if paused else fault.rstrip(".") or f"looking through {camera}"
         self._tell_status(state, now_s)
         if paused:
             self._tell_ready()  # paused on request: this is the wanted state
@@ -183,7 +183,7 @@ class Reporter:
             frames, looks, said = (now - then for now, then in zip(self._counts, before, strict=True))
             _log.info(
                 f"In the last {(now_s - self._counted_s) / 60:.0f} minutes: {frames} frames, {looks} of them "
-                f"classified, {said} things said; {state}.",
+                f"classified, {said} announcements; {state}.",
                 extra={"event": "summary", "frames": frames, "looks": looks, "said": said},
             )
         self._counted_s = now_s
@@ -227,7 +227,7 @@ class Reporter:
 
     def _hear(self, problem: str) -> None:
         if problem != self._problem:
-            line = f"No sound ({problem}): I print what I would say." if problem else "There is sound again."
+            line = f"No sound ({problem}): announcements are printed instead." if problem else "There is sound again."
             level = logging.WARNING if problem else logging.INFO
             _log.log(level, line, extra={"event": "sound", "problem": problem or None})
             self._problem = problem
@@ -237,11 +237,11 @@ class Reporter:
         problem, hint = sentence_of(fault), sentence_of(note)
         self._events.emit("sight", problem=problem or None, note=hint or None)
         if fault == self._fault:
-            line = hint or "What is seen is sharp again."
+            line = hint or "The picture is sharp again."
         elif fault:
-            line = f"Nothing can be seen: {problem.partition(': ')[2] or problem}"
+            line = f"The camera sees nothing: {problem.partition(': ')[2] or problem}"
         else:
-            line = "Something can be seen again."
+            line = "The camera can see again."
         self._fault = fault
         level = logging.WARNING if fault or note else logging.INFO
         _log.log(level, line, extra={"event": "sight", "problem": problem or None, "note": hint or None})

@@ -50,7 +50,7 @@ class FetchJob:
             self._worker = Worker(
                 "edge.installer.install",
                 {"lines": write},
-                f"the fetching of {name}",
+                f"the download of {name}",
                 START_TIMEOUT_S,
                 wait=False,
                 pass_fds=(write,),
@@ -120,7 +120,7 @@ class Upgrade:
         if self._thread is not None and not self._thread.is_alive():
             self._thread = None
             if self._fault:
-                _log.info(f"{self._fault}. {self.selector.name} goes on.")
+                _log.info(f"{self._fault}. {self.selector.name} keeps running.")
 
     def take(self) -> None:
         """Switch to the model that is ready."""
@@ -149,7 +149,7 @@ class Upgrade:
         self._name = self.selector.better()
         if not self._name:
             return
-        _log.info(f"{self._name} would see better: it is being fetched meanwhile (--no-fetch keeps edge from it).")
+        _log.info(f"{self._name} is more accurate: edge fetches it while it runs (--no-fetch prevents this).")
         self._shown_s = now_s
         try:
             self._job = self._start(self._name, self._engine)
@@ -172,9 +172,9 @@ class Upgrade:
         job.close()
         self._job = None
         if reply.error:
-            _log.info(f"{reply.error.removesuffix('.')}. {self.selector.name} goes on.")
+            _log.info(f"{reply.error.removesuffix('.')}. {self.selector.name} keeps running.")
             return
-        _log.info(f"{self._name} is installed, and is being loaded.")
+        _log.info(f"{self._name} is installed and is loading.")
         self._thread = threading.Thread(target=self._open, name="loading", daemon=True)
         self._thread.start()
 

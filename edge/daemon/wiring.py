@@ -163,7 +163,7 @@ class Wiring:
             reporter.reloaded(restart_needed=settings.service != old.service)
         if equipment.selector is not selector:
             if equipment.selector.running != before:
-                reporter.model_changed(before, equipment.selector.running, "the settings were read anew")
+                reporter.model_changed(before, equipment.selector.running, "the settings were reloaded")
             self._announce_fallback()
         if equipment.camera is not camera:
             self._visibility = Visibility(live=equipment.camera.live, fault=self._visibility.fault)

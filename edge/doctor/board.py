@@ -15,9 +15,9 @@ LITTLE_MIB = 200
 """A disk with less free space (MiB) is nearly full: no model fits any more."""
 _NOW = {
     0: ("the voltage is too low", "use the power supply that is made for this board, and a short cable"),
-    1: ("the processor's frequency is capped", "see to the power supply and the cooling"),
-    2: ("the processor is throttled", "see to the power supply and the cooling"),
-    3: ("the soft limit of the temperature is reached", "give it air, or a heat sink"),
+    1: ("the processor's frequency is capped", "check the power supply and the cooling"),
+    2: ("the processor is throttled", "check the power supply and the cooling"),
+    3: ("the soft limit of the temperature is reached", "add a fan or a heat sink"),
 }
 """Bits of get_throttled; 16 bits higher means the same since the board was started (raspberrypi.com, "vcgencmd")."""
 
@@ -27,14 +27,14 @@ def check_power(machine: Machine) -> Iterator[Finding]:
     temperature = machine.temperature_c()
     heat = "" if temperature is None else f"{temperature:.0f} °C"
     if temperature is not None and temperature >= HOT_C:
-        yield warning("temperature", heat, "edge slows down while it is so hot: give it air, or a heat sink")
+        yield warning("temperature", heat, "edge slows down while it is so hot: add a fan or a heat sink")
     elif heat:
         yield good("temperature", heat)
     if not machine.is_raspberry_pi:
         return
     flags, told = machine.throttle_flags(), machine.ask_firmware()
     if flags is None and told is None:
-        yield warning("power", "the firmware does not tell whether the voltage is too low")
+        yield warning("power", "the firmware does not report whether the voltage is too low")
         return
     # the two may differ, and each may have seen something that the other has not (raspberrypi/linux issue 2367)
     both = (flags or 0) | (told or 0)
@@ -45,9 +45,9 @@ def check_power(machine: Machine) -> Iterator[Finding]:
             yield fault("power", f"{what} now", advice) if bit == 0 else warning("power", f"{what} now", advice)
         elif both >> (bit + 16) & 1:
             fine = False
-            yield warning("power", f"{what} at times, since the board was started", advice)
+            yield warning("power", f"{what} at times (since the board started)", advice)
     if fine:
-        yield good("power", "neither throttled nor short of voltage since the board was started")
+        yield good("power", "no throttling and no low voltage since the board started")
 
 
 def check_memory_group(root: Path = Path("/"), *, on_a_pi: bool) -> Finding:
@@ -57,13 +57,13 @@ def check_memory_group(root: Path = Path("/"), *, on_a_pi: bool) -> Finding:
     except OSError:
         controllers = ["memory"] if (root / "sys/fs/cgroup/memory").is_dir() else []
     if "memory" in controllers:
-        return good("memory", "systemd can bound it")
+        return good("memory", "systemd can limit it")
     return warning(
         "memory",
         "there is no memory control group: MemoryMax in the unit does nothing",
         "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, and reboot"
         if on_a_pi
-        else "start the kernel without cgroup_disable=memory; in a container, its host decides",
+        else "boot without cgroup_disable=memory; in a container this is up to its host",
     )
 
 
@@ -79,13 +79,13 @@ def check_disk(folders: Iterable[Path]) -> Iterator[Finding]:
             yield fault("disk", f"{place}: {error.strerror}")
             continue
         if folder.exists() and not os.access(folder, os.W_OK):
-            yield warning("disk", f"{folder} cannot be written: nothing that is muted or measured is remembered")
+            yield warning("disk", f"{folder} is not writable: edge cannot save mutes and measurements")
         if device in seen:
             continue
         seen.add(device)
         text = f"{place}: {free_mib / 1024:.1f} GiB free" if free_mib > 1024 else f"{place}: {free_mib:.0f} MiB free"
         if free_mib < LITTLE_MIB:
-            yield warning("disk", text, f"make room: `{edge_command()} models list` shows what the models take")
+            yield warning("disk", text, f"free some space: `{edge_command()} models list` shows the size of each model")
         else:
             yield good("disk", text)
 
@@ -93,10 +93,10 @@ def check_disk(folders: Iterable[Path]) -> Iterator[Finding]:
 def check_clock(quiet_hours: str, root: Path = Path("/")) -> Finding:
     """Check whether the clock was set over the internet (NTP): a Pi has no clock that runs while it is off."""
     if (root / "run/systemd/timesync/synchronized").exists() or _is_synchronized():
-        return good("clock", "set by the network")
-    text = "not known to be set by the network"
+        return good("clock", "synchronised over the network")
+    text = "not known to be synchronised"
     if quiet_hours:
-        return warning("clock", f"{text}: quiet hours {quiet_hours} go by it", "`timedatectl` shows what is wrong")
+        return warning("clock", f"{text}: quiet hours {quiet_hours} depend on it", "`timedatectl` shows what is wrong")
     return good("clock", f"{text}; nothing depends on it")
 
 

@@ -56,27 +56,27 @@ def check_camera(settings: CameraSettings, running: Mapping[str, Any] | None) ->
     if not camera.live and settings.source == "auto":
         # the service waits for a camera, and says nothing until then
         found = fault if settings.wait else warning
-        yield found("camera", "no camera was found", "plug in a CSI or USB camera; or choose [camera] source")
+        yield found("camera", "no camera was found", "plug in a CSI or USB camera, or set [camera] source")
         if settings.wait:
             return
     yield from _judge(frames, camera.description, live=camera.live)
 
 
 def _of_the_running(running: Mapping[str, Any]) -> Finding:
-    what = f"{running.get('camera')}, looked through by the running edge (process {running.get('pid')})"
+    what = f"{running.get('camera')}, in use by the running edge (process {running.get('pid')})"
     if running.get("paused"):
         advice = f"`{edge_command()} resume` opens the camera again"
-        return warning("camera", "the running edge was told not to look", advice)
+        return warning("camera", "the running edge is paused", advice)
     if visibility := running.get("sight"):
-        return fault("camera", f"{what}: {visibility}", "see to its cable, its lens and the light")
+        return fault("camera", f"{what}: {visibility}", "check its cable, its lens and the light")
     if not running.get("frames"):
-        return warning("camera", f"{what}: no frame yet", "wait a moment, and ask again")
+        return warning("camera", f"{what}: no frame yet", "wait a moment and run this again")
     return good("camera", f"{what}, {running.get('frames_per_second', 0):.1f} frames a second")
 
 
 def _judge(frames: list[Frame], description: str, *, live: bool) -> Iterator[Finding]:
     if not frames:
-        yield fault("camera", f"{description}: no frame within {LOOK_S:g} s", "see to its cable")
+        yield fault("camera", f"{description}: no frame within {LOOK_S:g} s", "check its cable")
         return
     pixels = frames[-1].pixels
     height, width = pixels.shape[:2]
@@ -88,13 +88,13 @@ def _judge(frames: list[Frame], description: str, *, live: bool) -> Iterator[Fin
         yield fault(
             "picture",
             f"{sentence_of(reason).rstrip('.')} (mean brightness {brightness:.0f} of 255)",
-            "see to lens and light",
+            "check the lens and the light",
         )
         return
     yield good(
         "picture",
-        f"mean brightness {brightness:.0f} of 255; its middle is {_colour(pixels)}"
-        + (" (hold something red there: if it is called blue, the colours are swapped)" if live else ""),
+        f"mean brightness {brightness:.0f} of 255; the middle is {_colour(pixels)}"
+        + (" (hold something red there: if this says blue, the colours are swapped)" if live else ""),
     )
 
 
@@ -116,13 +116,13 @@ def _colour(pixels: Pixels) -> str:
 def check_sound(settings: SpeechSettings, *, speak: bool) -> Iterator[Finding]:
     """Check the voice, the card and its volume; with `speak`, speak a test sentence too."""
     if settings.driver == "log":
-        yield good("sound", 'what would be said is printed: [speech] driver = "log"')
+        yield good("sound", 'announcements are printed: [speech] driver = "log"')
         return
     cards = find_cards()
     try:
         probe(find_aplay(), settings.device)
         name = settings.device or "ALSA's default"
-        yield good("sound", f"the card {name} can be used; there are: {', '.join(card.id for card in cards) or 'none'}")
+        yield good("sound", f"{name} works; the cards here: {', '.join(card.id for card in cards) or 'none'}")
     except SpeechError as error:
         yield fault("sound", str(error), f"`{edge_command()} say --list-devices` shows the cards")
     yield from _volume(settings)

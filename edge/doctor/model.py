@@ -24,11 +24,12 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
             damaged = True
             yield fault("models", what)
     if stored and not damaged:
-        yield good("models", f"installed and whole: {', '.join(one.name for one in stored)}")
+        yield good("models", f"installed and intact: {', '.join(one.name for one in stored)}")
     if running is not None:
         calibrated = "" if running.get("calibrated") else ", uncalibrated"
         yield good(
-            "model", f"{running.get('model')}, run by {running.get('engine')}{calibrated}; it was tried at the start"
+            "model",
+            f"{running.get('model')}, run by {running.get('engine')}{calibrated}; it was tested when edge started",
         )
         return
     told: list[str] = []
@@ -43,13 +44,13 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
             yield warning("model", line)
         text = f"{selector.description}{'' if classifier.calibrated else ', uncalibrated'}: "
         answer = selector.option.installed.manifest if selector.option.installed else None
-        text += "it gives its known answer" if answer and answer.answer else "it loads and runs"
+        text += "it passes its self-test" if answer and answer.answer else "it loads and runs"
         need = next((one.need_mib for one in selector.verdicts if one.candidate.name == selector.name), None)
         text += f"; needs {need or 0:.0f} of {selector.budget.mib:.0f} MiB ({selector.budget.source})"
         if selector.name == DEMO and settings.model.name == "auto":
             here = [name for name, entry in load_catalogue(stores).items() if is_here(entry)]
             advice = f"edge run installs {', '.join(here)}" if here else f"`{edge_command()} models fetch`"
-            advice = f"the demo knows 52 drawings and nothing of the world: {advice}"
+            advice = f"the demo model knows 52 drawings and nothing of the world: {advice}"
             yield warning("model", text, advice)
         else:
             yield good("model", text)

@@ -29,10 +29,10 @@ _LOAD = {
 }
 """The code that loads each package, by the name under which it is installed."""
 _WANTED = {
-    "systemd-python": ("import systemd.journal", "the journal has lines without fields", how_to_get_systemd),
+    "systemd-python": ("import systemd.journal", "journal entries have no fields", how_to_get_systemd),
 }
 _ON_A_PI = {
-    "picamera2": ("import picamera2", "a camera on the ribbon cable cannot be used", how_to_get_picamera2),
+    "picamera2": ("import picamera2", "a CSI camera cannot be used", how_to_get_picamera2),
 }
 """For each package: the code that loads it, the consequence if it is missing, and the command that installs it."""
 
@@ -70,14 +70,14 @@ def _engines(found: list[str]) -> Iterator[Finding]:
         if not found:
             yield fault(name, f"cannot be loaded: {reason}", how_to_repair(name))
         elif is_installed(name):
-            yield warning(name, f"cannot be loaded: {reason}; {found[0]} can serve instead", how_to_repair(name))
+            yield warning(name, f"cannot be loaded: {reason}; {found[0]} can be used instead", how_to_repair(name))
 
 
 def _architecture() -> Finding:
     # the architecture of the programs: a 32-bit system may run on a 64-bit kernel
     dpkg = shutil.which("dpkg")
     if dpkg is None:
-        return warning("system", f"{platform.platform()}, without dpkg: edge was tried on Debian only")
+        return warning("system", f"{platform.platform()}, without dpkg: edge is tested on Debian only")
     name = subprocess.run([dpkg, "--print-architecture"], capture_output=True, text=True, check=False).stdout.strip()
     if name not in ("amd64", "arm64"):
         return fault("system", f"{name}: MXNet has no build for it", "install the 64-bit Raspberry Pi OS")

@@ -23,7 +23,7 @@ def check_service() -> Iterator[Finding]:
     """Check the service by what `systemctl show` prints."""
     systemctl = shutil.which("systemctl")
     if systemctl is None:
-        yield warning("service", "this system has no systemd: edge runs by hand only")
+        yield warning("service", "this system has no systemd: edge can only be started by hand")
         return
     properties = [
         *("LoadState", "ActiveState", "SubState", "UnitFileState", "WatchdogUSec", "Result", "NRestarts"),
@@ -46,21 +46,21 @@ def check_service() -> Iterator[Finding]:
 def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
     """Yield the findings about the properties of `systemctl show`."""
     if told.get("LoadState") != "loaded":
-        yield warning("service", "edge is not installed as a service", "systemd/edge.service is the unit")
+        yield warning("service", "edge is not installed as a service", "the unit is systemd/edge.service")
         return
     state = f"{told.get('ActiveState')} ({told.get('SubState')})"
     restarts = int(told.get("NRestarts") or 0)
-    again = f", started again {restarts} times" if restarts else ""
+    again = f", restarted {restarts} times" if restarts else ""
     if told.get("ActiveState") == "active":
         yield good("service", f"{state}{again}: {told.get('StatusText') or 'no status'}")
     elif told.get("ActiveState") == "failed":
         yield fault(
             "service",
             f"failed ({told.get('Result')}, exit status {told.get('ExecMainStatus')}): {told.get('StatusText')}",
-            "`journalctl -u edge -e` tells why; then `sudo systemctl restart edge`",
+            "`journalctl -u edge -e` shows why; then `sudo systemctl restart edge`",
         )
     elif told.get("ActiveState") == "inactive":
-        yield warning("service", "it does not run", "`sudo systemctl start edge`")
+        yield warning("service", "it is not running", "`sudo systemctl start edge`")
     else:
         yield warning("service", f"{state}{again}: {told.get('StatusText')}")
     if told.get("UnitFileState") != "enabled":
@@ -68,11 +68,15 @@ def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
     else:
         yield good("boot", "it starts at boot")
     if told.get("WatchdogUSec", "0") in ("0", "infinity"):
-        yield warning("watchdog", "no watchdog is armed: an edge that hangs stays so", "set WatchdogSec= in the unit")
+        yield warning(
+            "watchdog",
+            "there is no watchdog: if edge hangs, systemd does not restart it",
+            "set WatchdogSec= in the unit",
+        )
     else:
         yield good("watchdog", f"armed, {told['WatchdogUSec']}")
     if told.get("NeedDaemonReload") == "yes":
-        yield warning("unit", "it was changed since systemd read it", "`sudo systemctl daemon-reload`")
+        yield warning("unit", "it has changed since systemd read it", "`sudo systemctl daemon-reload`")
 
 
 def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> int:

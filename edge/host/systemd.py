@@ -169,6 +169,6 @@ def _journal() -> Any:
     try:
         from systemd import journal
     except ImportError:
-        print("edge: systemd-python is not installed: the journal has lines without fields", file=sys.stderr)
+        print("edge: systemd-python is not installed: journal entries have no fields", file=sys.stderr)
         return None
     return journal

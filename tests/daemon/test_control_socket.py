@@ -94,7 +94,7 @@ def test_mutes(control_state: ControlState, tmp_path: Path) -> None:
         ({}, "unknown command None; known: status, snooze"),
         ({"command": "reboot"}, "unknown command 'reboot'"),
         ({"command": ["status"]}, "unknown command"),
-        ({"command": "snooze"}, "cannot snooze for None s: from 1 s to 7 days"),
+        ({"command": "snooze"}, "cannot snooze for None s; give 1 s to 7 days"),
         ({"command": "snooze", "seconds": True}, "cannot snooze"),
         ({"command": "snooze", "seconds": 1e9}, "cannot snooze"),
         ({"command": "snooze", "seconds": float("nan")}, "cannot snooze"),
@@ -281,7 +281,7 @@ else:
     run = [sys.executable, "-c", code]
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "no permission\n"
     path.chmod(0o666)  # somebody has opened the first lock
-    assert "you may not speak to this edge" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert "you may not control this edge" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_second_daemon_does_not_take_the_socket_of_the_first(
@@ -294,7 +294,7 @@ def test_a_second_daemon_does_not_take_the_socket_of_the_first(
 
 def test_a_place_that_cannot_be_used(tmp_path: Path, control_state: ControlState) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ControlError, match="name another place in \\[service\\] control"):
+    with pytest.raises(ControlError, match="set another path in \\[service\\] control"):
         ControlServer(tmp_path / "file" / "control.sock", control_state.answer)
     with pytest.raises(ControlError, match="too long"):
         ControlServer(tmp_path / ("x" * 200), control_state.answer)

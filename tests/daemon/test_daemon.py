@@ -72,7 +72,7 @@ def test_a_voice_that_is_not_there_silences_but_does_not_end_it(
     monkeypatch.setenv("EDGE_SPEECH_VOICE", "nobody's")
     assert main(["run", "--camera", "demo", "--frames", "2"]) == 0
     told = capsys.readouterr().out
-    assert re.search(r"No sound \(.*nobody's.*\): I print what I would say\.", told), told
+    assert re.search(r"No sound \(.*nobody's.*\): announcements are printed instead\.", told), told
 
 
 def test_on_a_real_camera_the_demo_network_speaks_only_when_asked(
@@ -85,7 +85,7 @@ def test_on_a_real_camera_the_demo_network_speaks_only_when_asked(
             events = tmp_path / f"events of {speech}"
             assert main(["run", "--camera", server.url, *model, "--frames", "2", "--events", str(events)]) == 0
             assert named(read_events(events), "ready")[0]["speech"] == speech
-            assert ("The demo network knows only" in capsys.readouterr().out) == told
+            assert ("The demo model knows only" in capsys.readouterr().out) == told
 
 
 def test_a_lost_camera_is_said_and_comes_back(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_lost_camera_is_said_and_comes_back(tmp_path: Path) -> None:
         wait_until(lambda: len(said()) == 3)
         child.terminate()
         printed, _ = child.communicate(timeout=PATIENCE_S)
-    assert re.search(r"stream http://.*: lost, no frame came for 1 s; .*tried again until it works", printed)
+    assert re.search(r"stream http://.*: lost, no frame came for 1 s; .*edge keeps trying to open it", printed)
     assert said() == ["I'm ready.", "I can't see: the camera is lost.", "I can see again."]
     assert [event["problem"] for event in named(read_events(events), "sight")][-1] is None
 
@@ -161,7 +161,7 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         while not states or states[-1] != "STOPPING=1":
             states.append(listener.recv(1000).decode())
     assert states[0] == "READY=1"
-    assert states[1] == "STATUS=demo: looks through the demo clip"
+    assert states[1] == "STATUS=demo: looking through the demo clip"
 
 
 def test_sigterm_at_any_moment(tmp_path: Path, long: bool) -> None:

@@ -146,7 +146,7 @@ def test_a_camera_that_is_not_there_at_the_start_is_waited_for_if_asked(tmp_path
         assert len(named(read_events(events), "camera_lost")) == 1
         assert len(named(read_events(events), "camera_back")) == 1
         assert named(read_events(events), "frame")
-        wait_until(lambda: any("looks through stream" in state for state in listener.heard()))
+        wait_until(lambda: any("looking through stream" in state for state in listener.heard()))
 
 
 def test_without_asking_it_ends(tmp_path: Path) -> None:

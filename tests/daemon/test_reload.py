@@ -81,7 +81,7 @@ def test_other_settings_hold_and_bad_ones_do_not(tmp_path: Path, files: tuple[Pa
         child.terminate()
         assert child.wait(10) == 0
         assert child.stdout is not None
-        assert "The settings stay as they were: " in child.stdout.read()
+        assert "The settings were not reloaded: " in child.stdout.read()
 
 
 def test_another_camera_is_opened_and_the_old_one_closed(tmp_path: Path, files: tuple[Path, Path]) -> None:

@@ -155,7 +155,7 @@ def test_it_looks_at_once_and_changes_over(
     # the camera stayed open
     assert [frame["sequence"] for frame in frames] == sorted(frame["sequence"] for frame in frames)
     told = capsys.readouterr().out.splitlines()
-    order = ["Model: small", "I'm ready", "better would see better", "better is installed", "Model: better"]
+    order = ["Model: small", "I'm ready", "better is more accurate", "better is installed", "Model: better"]
     places = [next(place for place, line in enumerate(told) if line.startswith(start)) for start in order]
     assert places == sorted(places)
     # nothing of it is left, and the next start begins with it
@@ -177,7 +177,7 @@ def test_the_first_network_of_all_gets_a_voice(
     assert named(events, "ready")[0]["model"] == "demo"
     told = capsys.readouterr().out
     before, _, after = told.partition("Model: better")
-    assert "so I print what I would say" in before
+    assert "so announcements are printed" in before
     # here there is no card, which it hears of only now; or there is one, and it spoke
     assert "no sound card" in after.lower() or any(event["heard"] for event in named(events, "spoken"))
 
@@ -239,7 +239,7 @@ def test_where_it_cannot_be_had_edge_goes_on(
     events = run(machine, camera.url, tmp_path / "events", Limits(seconds=8))
     (line,) = [one for one in capsys.readouterr().out.splitlines() if said in one]
     assert line.startswith("better cannot be fetched now")
-    assert line.endswith("small goes on.")
+    assert line.endswith("small keeps running.")
     assert not named(events, "model_changed")
     assert len(named(events, "frame")) > 5
 
@@ -270,7 +270,7 @@ sys.exit(service.run(load(environment={}, flags=flags), machine=Machine(Path(sys
 
 
 @pytest.mark.usefixtures("machine")
-@pytest.mark.parametrize("moment", ["it is being fetched", "to download", "is being loaded", "looks instead"])
+@pytest.mark.parametrize("moment", ["is more accurate", "to download", "is loading", "runs instead"])
 def test_a_signal_ends_it_at_any_moment(
     tmp_path: Path, store: Path, server: FileServer, camera: MjpegServer, moment: str
 ) -> None:
@@ -394,7 +394,7 @@ def house(
 def test_what_is_ready_is_taken(house: House) -> None:
     house.turn()
     assert house.upgrade.is_ready
-    assert house.told[1:] == ["a line", "better is installed, and is being loaded."]
+    assert house.told[1:] == ["a line", "better is installed and is loading."]
     assert house.selector.name == "small"
     house.upgrade.take()
     assert (house.selector.name, house.upgrade.is_ready) == ("better", False)
@@ -428,7 +428,7 @@ def test_what_fails_its_known_answer_or_was_damaged_does_not_run(house: House, f
     assert not house.upgrade.is_ready
     cause = "was changed or damaged" if fault == "byte" else "the known picture is 'guitar'"
     assert cause in house.told[-1]
-    assert house.told[-1].endswith("small goes on.")
+    assert house.told[-1].endswith("small keeps running.")
     assert house.selector.name == "small"
     # it is told once, and not tried again
     told = list(house.told)
@@ -443,7 +443,7 @@ def test_without_room_for_both_it_waits_for_the_next_start(house: House, tmp_pat
     house.install = tighten  # type: ignore[method-assign]
     house.turn()
     assert house.told[-1] == (
-        "model better: there is no room for it beside small, so it runs from the next start on. small goes on."
+        "model better: there is no room for it beside small, so it runs from the next start on. small keeps running."
     )
     assert house.selector.name == "small"
 
