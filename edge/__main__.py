@@ -13,7 +13,7 @@ def entry() -> NoReturn:
 
     Without Python's and the vendor libraries' tidying at exit, which may hang; what needs an end has had it by then.
     """
-    # until the daemon has handlers of its own, Ctrl-C ends a command without a traceback
+    # until the daemon has its own handlers, Ctrl-C ends a command without a traceback
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # where a vendor's library dies, or hangs until systemd's watchdog ends it (SIGABRT), is worth a few lines

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Find words and forms that the house style avoids, in the prose of the docs, the command help and the code.
 
-    scripts/style.py             check all but LATER, and count the hits there
-    scripts/style.py --all       list the hits in LATER too
+    scripts/style.py             check everything in CHECKED
     scripts/style.py PATH...     check these files
 
 Prose is the text of Markdown without its code, comments and strings of Python, and comments of shell, TOML, YAML and
@@ -15,7 +14,6 @@ import io
 import re
 import sys
 import tokenize
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +55,7 @@ AVOIDED = {
 }
 """Form (a regular expression, in which a space is any white space) -> what to write instead."""
 
-CHECKED = ("*.md", "docs", ".github", "edge/cli/__init__.py", "edge/data/edge.toml", "systemd", "scripts", "deploy")
-LATER = ("edge",)
-"""Folders that are counted, and not checked yet."""
+CHECKED = ("*.md", "docs", ".github", "edge", "systemd", "scripts", "deploy")
 LEFT_OUT = ("docs/decisions", "docs/benchmark.md", "CHANGELOG.md", "scripts/style.py")
 """Decision records keep the form that they were written in; benchmark.md is written by a script."""
 
@@ -165,16 +161,9 @@ def faults(checked: Iterable[Path]) -> tuple[list[Hit], list[tuple[str, str]]]:
     return [hit for hit in found if not reasons.get((hit.path, hit.text))], sorted(set(reasons) - used)
 
 
-def later() -> list[Hit]:
-    """Return the hits in LATER that are not checked yet."""
-    checked = set(files(CHECKED))
-    return [hit for path in files(LATER) if path not in checked for hit in hits(path)]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files to check (default: see above)")
-    parser.add_argument("--all", action="store_true", help="list the hits in the files that are only counted, too")
     options = parser.parse_args()
     if options.paths:
         found, unused = faults([path.resolve() for path in options.paths])
@@ -184,13 +173,7 @@ def main() -> int:
     print("\n".join(map(str, found)), end="\n" if found else "")
     for path, text in unused:
         print(f"{ALLOWED.name}: {path} | {text}: this is nowhere; remove the line")
-    rest = [] if options.paths else later()
-    if options.all:
-        print("\n".join(map(str, rest)))
-        print("\n".join(f"{count:5} {text}" for text, count in Counter(hit.text for hit in rest).most_common()))
-    if not options.paths:
-        print(f"{len(found)} in checked files, {len(rest)} in files that are not checked yet ({', '.join(LATER)})")
-    return 1 if found or unused or (options.all and rest) else 0
+    return 1 if found or unused else 0
 
 
 if __name__ == "__main__":

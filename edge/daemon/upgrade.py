@@ -149,7 +149,7 @@ class Upgrade:
         self._name = self.selector.better()
         if not self._name:
             return
-        _log.info(f"{self._name} is more accurate: edge fetches it while it runs (--no-fetch prevents this).")
+        _log.info(f"{self._name} is more accurate: edge fetches it in the background (--no-fetch prevents this).")
         self._shown_s = now_s
         try:
             self._job = self._start(self._name, self._engine)

@@ -76,7 +76,7 @@ class Agreement:
         return UNFUSED if engine == MXNET and self.unfused else engine
 
 
-UNKNOWN = Agreement(unfused="nobody has asked yet")
+UNKNOWN = Agreement(unfused="it was not compared yet")
 """For a model whose check would take too long now: without the fusion mxnet is correct."""
 
 
@@ -136,7 +136,7 @@ def agreement_of(
     # faults of the files themselves are raised at once, without starting a child
     labels = read_labels(checkpoint.synset)
     describe(checkpoint, read_symbol(checkpoint.symbol), open_params(checkpoint.params))
-    tell(f"Asking all engines whether they say the same of {checkpoint.name}, once.")
+    tell(f"Comparing the results of all engines for {checkpoint.name}; this is done once.")
     had_graph = graph_is_kept(checkpoint, digests)
     answers = {}
     for driver in drivers:
@@ -146,7 +146,7 @@ def agreement_of(
         forget_graph(checkpoint, digests)  # as large as the weights, and not needed
     found = judge(checkpoint.name, answers, labels)
     if found.unfused:
-        tell(f"{checkpoint.name}: mxnet runs it without its fusion of layers; with it, {found.unfused}.")
+        tell(f"{checkpoint.name}: mxnet runs it without fusing layers; with the fusion, {found.unfused}.")
     for engine, why in found.refused.items():
         tell(f"{why}; {engine} is not used for it.")
     kept.keep(identity, found)
@@ -221,13 +221,13 @@ def judge(name: str, answers: Mapping[str, Said | Failed], labels: Sequence[Labe
     unfused = ""
     right = said.get(UNFUSED)
     if right is not None:
-        who = "MXNet says without its fusion"
+        who = "MXNet gives without its fusion"
         fused = answers.get(MXNET)
         if isinstance(fused, Failed):
             # the fusion alone may also be what needs too much memory
             unfused = f"it fails ({_bare(fused.why, name)})"
         elif fused is not None and (apart := difference(fused, right, MOST_APART_FUSED)):
-            unfused = f"it says {apart}"
+            unfused = f"it gives {apart}"
         refused.pop(MXNET, None)
         unable.pop(MXNET, None)
         if not isinstance(fused, Failed) or fused.lasting:
@@ -236,18 +236,18 @@ def judge(name: str, answers: Mapping[str, Said | Failed], labels: Sequence[Labe
     else:
         # MXNet cannot run it, or is not installed: any engine may be the reference
         first_engine, right = next(iter(said.items()))
-        who = f"{first_engine} says"
+        who = f"{first_engine} gives"
         others = {engine: one for engine, one in said.items() if engine != first_engine}
         for engine, one in others.items():
             if apart := difference(one, right, MOST_APART):
                 raise ModelError(
-                    f"model {name}: the engines do not agree, and nobody knows which is right: of the same picture "
-                    f"{engine} says {apart}, which {who}; install MXNet, which settles it, or use another model"
+                    f"model {name}: the engines disagree, and it is unknown which is right: for the same image "
+                    f"{engine} gives {apart}, which {who}; install MXNet, which settles it, or use another model"
                 )
         others = {}
     for engine, one in others.items():
         if apart := difference(one, right, MOST_APART):
-            refused[engine] = f"model {name}: of the same picture {engine} says {apart}, which {who}"
+            refused[engine] = f"model {name}: for the same image {engine} gives {apart}, which {who}"
     unable = {engine: why for engine, why in unable.items() if engine in ENGINES}
     order = tuple(engine for engine in ENGINES if engine in asked)
     best = int(np.argmax(right.probabilities[0]))

@@ -124,23 +124,23 @@ class EngineClassifier(ABC):
     def _check(self, outputs: NDArray[np.float32], checkpoint: Checkpoint) -> None:
         if outputs.shape != (len(self._labels),):
             raise ModelError(
-                f"model {self.name}: {checkpoint.synset} has {len(self._labels)} labels, but the network has "
+                f"model {self.name}: {checkpoint.synset} has {len(self._labels)} labels, but the model has "
                 f"{' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
             )
         if not np.isfinite(outputs).all():
             raise ModelError(
-                f"model {self.name}: a black picture gives nan; {checkpoint.params} is damaged, copy it again"
+                f"model {self.name}: a black image gives nan; {checkpoint.params} is damaged, copy it again"
             )
         if self.independent:
             return
         if len(outputs) == 1:
             raise ModelError(
-                f"{checkpoint.symbol}: has one output, and a softmax of one number is always 1; a network that tells "
-                "one thing ends in a sigmoid"
+                f"{checkpoint.symbol}: has one output, and a softmax of one number is always 1; a network with one "
+                "output must end in a sigmoid"
             )
         if abs(float(outputs.sum(dtype=np.float64)) - 1) > _MOST_OFF:
             raise ModelError(
-                f"{checkpoint.symbol}: its probabilities come to {float(outputs.sum()):.3g} instead of 1; a softmax at "
+                f"{checkpoint.symbol}: its probabilities sum to {float(outputs.sum()):.3g} instead of 1; a softmax at "
                 "the end has to run over all labels"
             )
 
@@ -155,7 +155,7 @@ class EngineClassifier(ABC):
             said = first_line(error)
             if lacks_memory(error):
                 raise ModelError(
-                    f"model {self.name}: there is not enough memory for it ({said}); choose a smaller model, or end "
+                    f"model {self.name}: there is not enough memory for it ({said}); choose a smaller model, or stop "
                     "other programs"
                 ) from error
             raise ModelError(f"model {self.name}: {self.vendor} cannot run it: {said}") from error

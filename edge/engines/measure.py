@@ -107,7 +107,9 @@ class OutOfMemoryError(ModelError):
     """A model in its trial run needed more memory than there is."""
 
     def __init__(self, name: str, peak_mib: float) -> None:
-        super().__init__(f"model {name}: needs more than {peak_mib:.0f} MiB, which is all there was; use a smaller one")
+        super().__init__(
+            f"model {name}: needs more than {peak_mib:.0f} MiB, which is all there was; use a smaller model"
+        )
         self.peak_mib = peak_mib
 
 

@@ -173,7 +173,7 @@ def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Param
     if missing:
         raise ModelError(
             f"{checkpoint.params}: {len(missing)} of the network's parameters are missing, the first is {missing[0]}; "
-            f"are both files of the same checkpoint?"
+            "check that both files are of the same checkpoint"
         )
     size = described.input.size
     try:
@@ -186,11 +186,11 @@ def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Param
                 shapes, _, state_shapes = symbol.infer_shape(**picture)
     except Exception as error:
         raise ModelError(
-            f"{checkpoint.symbol}: does not take a picture of {size} x {size} pixels: {first_line(error)}; "
+            f"{checkpoint.symbol}: does not take an image of {size} x {size} pixels: {first_line(error)}; "
             "check the input size"
         ) from error
     if shapes is None:
-        raise ModelError(f"{checkpoint.symbol}: the files do not tell the shapes of all layers; copy them again")
+        raise ModelError(f"{checkpoint.symbol}: the files do not give the shapes of all layers; copy them again")
     weights = set(arguments)
     for name, shape in zip(symbol.list_arguments(), shapes, strict=True):
         # only the input, and the label input of a training head, are not in the file

@@ -60,7 +60,7 @@ def import_mxnet() -> Any:
             return importlib.import_module("mxnet")
     except (ImportError, OSError, AttributeError) as error:
         raise ModelError(
-            f"MXNet cannot be imported: {error}; run ./scripts/run, which installs and mends it"
+            f"MXNet cannot be imported: {error}; run ./scripts/run, which installs and repairs it"
         ) from error
 
 

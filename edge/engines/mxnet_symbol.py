@@ -29,7 +29,7 @@ def load_symbol(mx: Any, path: Path, *, over_channels: bool = False) -> Any:
         said = first_line(error)
         if "is not registered" in said or "not find" in said:
             raise ModelError(f"{path}: has an operator that MXNet does not know: {said}") from error
-        raise ModelError(f"{path}: not a symbol of MXNet: {said}; copy it again") from error
+        raise ModelError(f"{path}: not an MXNet symbol file: {said}; copy it again") from error
 
 
 def _in_float32(text: str, *, over_channels: bool) -> str:

@@ -67,8 +67,8 @@ def check_answer(network: Network, expected: Answer, tolerance: float = TOLERANC
         if tolerance == TOLERANCES[INT8]:
             done, file, again = "quantised", "about.json", f"edge models quantize {network.name}"
         raise ModelError(
-            f"model {network.name}: the known picture is {best.label!r} ({best.probability:.3f}) to it, and was "
-            f"{expected.label!r} ({expected.probability:.3f}) when it was {done}. Either its model.toml or {file} was "
-            f"changed ({again}), or {network.engine} computes wrongly here, as with a broken BLAS library (run "
-            "./scripts/run, which mends it)"
+            f"model {network.name}: its self-test fails: the test image gives {best.label!r} ({best.probability:.3f}), "
+            f"but gave {expected.label!r} ({expected.probability:.3f}) when it was {done}. Either its model.toml or "
+            f"{file} was changed ({again}), or {network.engine} computes wrongly here, for instance with a broken BLAS "
+            "library (run ./scripts/run, which repairs it)"
         )

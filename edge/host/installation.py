@@ -87,7 +87,7 @@ def how_to_get_systemd() -> str:
 def how_to_get_picamera2() -> str:
     """Return how to get picamera2 for this Python, with the command in `...`; only apt has its dependencies."""
     if not PI_OS.exists():
-        return f"only Raspberry Pi OS has it, and this is {_system()}: use a USB camera, or that system"
+        return f"only Raspberry Pi OS has it, and this is {_system()}: use a USB camera, or install Raspberry Pi OS"
     install = "sudo apt install python3-picamera2"
     if sees_debians():
         return f"`{install}`"

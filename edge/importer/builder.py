@@ -118,7 +118,7 @@ class Builder:
         if array is None:
             raise ModelError(
                 f"{self._params_file}: the parameter {source.name[:80]!r} is missing; "
-                "are both files of the same checkpoint?"
+                "check that both files are of the same checkpoint"
             )
         if shape is not None and array.shape != shape:
             raise ModelError(

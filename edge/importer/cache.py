@@ -56,7 +56,7 @@ def graph_of(checkpoint: Checkpoint, stores: Sequence[Path] | None = None) -> It
             graph = _translated(checkpoint, Path(place))
         except OSError as error:
             raise ModelError(
-                f"model {checkpoint.name}: no room for its graph: {error.strerror} ({error.filename or folders[0]}); "
+                f"model {checkpoint.name}: no space for its graph: {error.strerror} ({error.filename or folders[0]}); "
                 "free some space, or run it with mxnet ([model] engine)"
             ) from error
         yield graph

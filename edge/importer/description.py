@@ -67,12 +67,12 @@ def _picture(symbol: Symbol, known: set[str], labels: Iterable[int]) -> int:
     candidates = [index for index in free if index in firsts] or free
     path = _path(symbol)
     if not candidates:
-        raise ModelError(f"{path}: all its variables are parameters: there is no input for a picture")
+        raise ModelError(f"{path}: all its variables are parameters: there is no input for an image")
     if len(candidates) > 1:
         named = ", ".join(repr(symbol.nodes[index].name[:80]) for index in candidates[:3])
         raise ModelError(
-            f"{path}: {len(candidates)} of its variables are in no file ({named}...): which is the picture? Call it "
-            f"{DATA!r}, and see that both files are of the same checkpoint"
+            f"{path}: {len(candidates)} of its variables are in no file ({named}...), so the input is unclear. Call it "
+            f"{DATA!r}, and check that both files are of the same checkpoint"
         )
     return candidates[0]
 
@@ -107,12 +107,12 @@ def _fitted(checkpoint: Checkpoint, channels: int | None) -> InputSpec:
     elif channels == 1:
         found = dataclasses.replace(spec, channels=GREY)
     elif channels == 3:
-        raise ModelError(f"model {checkpoint.name}: channels = {GREY!r}, but the network takes three; use rgb or bgr")
+        raise ModelError(f"model {checkpoint.name}: channels = {GREY!r}, but the model takes three; use rgb or bgr")
     else:
-        raise ModelError(f"{checkpoint.symbol}: takes {channels} channels; a picture has three, or one (grey)")
+        raise ModelError(f"{checkpoint.symbol}: takes {channels} channels; a frame has three, or one (grey)")
     if found.channels == GREY and (len(set(found.mean)) > 1 or len(set(found.std)) > 1):
         raise ModelError(
-            f"model {checkpoint.name}: takes one channel (grey), so mean and std are one number each, and are "
+            f"model {checkpoint.name}: takes one channel (grey), so mean and std must be one number each, but are "
             f"{found.mean} and {found.std}; check model.toml or the flags"
         )
     return found

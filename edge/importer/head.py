@@ -98,11 +98,11 @@ def _check_no_second(symbol: Symbol, node: Node) -> None:
     while (before := symbol.nodes[index]).op in PASSING and before.inputs:
         index = before.inputs[0]
     if before is not node and before.op in (*SOFTMAX, *SIGMOID):
-        raise _refused(node, f"a sigmoid of what {before.op} {before.name[:80]!r} has made probabilities already")
+        raise _refused(node, f"a sigmoid of probabilities that {before.op} {before.name[:80]!r} has already made")
 
 
 def _refused(node: Node, gives: str) -> ModelError:
     return ModelError(
-        f"{node.where}: the network gives {gives}, and edge needs probabilities: a softmax, what a softmax is made of, "
-        "or a sigmoid for each label; save it with such an end"
+        f"{node.where}: the network gives {gives}, and edge needs probabilities: a softmax, the scores for a softmax, "
+        "or a sigmoid for each label; save it with such a last layer"
     )

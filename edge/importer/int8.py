@@ -67,7 +67,9 @@ class _Int8:
         self._readers = Counter(name for layer in layers.layers for name in layer.inputs)
         matrices = [number for number, layer in enumerate(layers.layers) if layer.op == "Gemm"]
         if not matrices:
-            raise ModelError("a network without a matrix is not known in int8; make it with edge models quantize")
+            raise ModelError(
+                "a network without a matrix is not supported in int8; make the version with edge models quantize"
+            )
         last = matrices[-1]
         clips = {one.inputs[0]: one for one in layers.layers if one.op == "Clip"}
         for layer in layers.layers[:last]:
@@ -90,7 +92,9 @@ class _Int8:
             self._add(dataclasses.replace(layer, inputs=(self._of(layer.inputs[0]),)))
             self._steps[layer.output] = self._steps[layer.inputs[0]]
         elif layer.op != "Clip" or layer.output not in {one.output for one in self._made}:
-            raise ModelError(f"{layer.name}: {layer.op} is not known in int8; make it with edge models quantize")
+            raise ModelError(
+                f"{layer.name}: {layer.op} is not supported in int8; make the version with edge models quantize"
+            )
 
     def _cuts(self, clip: onnx.Layer) -> bool:
         """Return True if the range of its output lies within its limits, so that rounding does its work."""
@@ -144,11 +148,11 @@ class _Int8:
     def _range(self, name: str) -> tuple[float, float]:
         """Return the range of a value. It contains zero, because a border of zeros must be exact."""
         if name not in self._ranges:
-            raise ModelError(f"there is no range of {name}; the ranges are of another graph")
+            raise ModelError(f"there is no range of {name}; the ranges belong to another graph")
         least, most = self._ranges[name]
         least, most = min(float(least), 0.0), max(float(most), 0.0)
         if not most > least:
-            raise ModelError(f"the range of {name}, {least} to {most}, is none")
+            raise ModelError(f"the range of {name}, {least} to {most}, is empty")
         return least, most
 
     def _constant(self, name: str) -> NDArray[Any]:

@@ -83,7 +83,7 @@ def open_params(path: Path) -> Params:
         said = str(error).removeprefix(f"{path}: ")
         if said == _NO_NAMES:
             raise ModelError(f"{path}: {said}; save it with mx.model.save_checkpoint") from error
-        raise ModelError(f"{path}: truncated, or not parameters of MXNet: {said}; copy it again") from error
+        raise ModelError(f"{path}: truncated, or not MXNet parameters: {said}; copy it again") from error
 
 
 def check_finite(params: Params, path: Path) -> None:
@@ -154,7 +154,7 @@ def _arrays(data: mmap.mmap) -> Iterator[tuple[str, NDArray[Any] | str]]:
             return f"is sparse ({sparse}), which is not supported: save it dense (array.tostype('default'))"
         if kind not in _TYPES:
             skip(sizes, width)
-            return f"holds {name} numbers, with which no network computes here: save it as float32"
+            return f"holds {name} numbers, which edge does not support: save it as float32"
         if 0 in sizes:
             return "is empty"
         # numpy checks the size against the file before it allocates anything

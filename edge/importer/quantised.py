@@ -97,8 +97,8 @@ def about_quantised(
         raise ModelError(f"{folder / ABOUT}: damaged ({error}); {again}") from error
     if about.made_of != key_of(checkpoint, digests):
         raise ModelError(
-            f"model {checkpoint.name}: its {precision} version was made of other weights or with another input, and is "
-            f"not used; {again}"
+            f"model {checkpoint.name}: its {precision} version was made from other weights or for another input, so it "
+            f"is not used; {again}"
         )
     return about
 
@@ -112,7 +112,7 @@ def quantised_problem(checkpoint: Checkpoint, precision: str, digests: Mapping[s
     except ModelError as error:
         return str(error).removeprefix(f"model {checkpoint.name}: ")
     if about is None and checkpoint.name == DEMO:
-        return f"there is no {precision} version of it: as small as it is, it runs in float alone"
+        return f"there is no {precision} version of it: it is small, and runs in float only"
     return "" if about else f"there is no {precision} version of it: edge models quantize {checkpoint.name} makes one"
 
 
@@ -124,7 +124,7 @@ def quantised_graph(checkpoint: Checkpoint, precision: str = INT8) -> Graph:
     graph = whole_graph(folder, _read(folder), checkpoint)
     if graph is None:
         raise ModelError(
-            f"{folder}: damaged (a checksum is another); edge models quantize {checkpoint.name} makes another"
+            f"{folder}: damaged (a checksum differs); edge models quantize {checkpoint.name} makes another"
         )
     return graph
 

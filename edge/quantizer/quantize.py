@@ -143,7 +143,7 @@ class _Search:
         each = views_each(parts.search)
         self._pictures = len(parts.search)
         total = self._pictures * each
-        seen = self.inputs(_told(views_of(parts.search, each, _SEARCH), self._tell, "pictures to choose by", total))
+        seen = self.inputs(_told(views_of(parts.search, each, _SEARCH), self._tell, "images to choose by", total))
         side, planes = self.tools.input.size, self.tools.input.planes
         # in a file: 200 views of 299 x 299 are 200 MiB
         self._views = np.memmap(self._scratch / "views", np.float32, "w+", shape=(total, planes, side, side))
@@ -206,7 +206,7 @@ class _Search:
     def _try(self, scheme: Scheme) -> tuple[Figures, float]:
         """Return a scheme's figures on the search's views, and its divergence from the float network."""
         self._tries += 1
-        self._tell("ways tried", self._tries, MOST_TRIES)
+        self._tell("methods tried", self._tries, MOST_TRIES)
         self.write(scheme)
         found = self._of_views(INT8, self._views)
         return compare(self._floats, found, self._pictures), divergence(self._floats, found)

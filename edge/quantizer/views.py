@@ -41,10 +41,10 @@ def divide(pictures: Sequence[Picture], *, in_order: bool = False) -> Parts:
     Raises ModelError if they are too few.
     """
     if len(pictures) < LEAST_PICTURES:
-        count = "1 picture is" if len(pictures) == 1 else f"{len(pictures)} different pictures are"
+        count = "1 image is" if len(pictures) == 1 else f"{len(pictures)} different images are"
         raise ModelError(
-            f"{count} too few: {LEAST_PICTURES} are the least, better 100 or more, "
-            "since a network is quantised with some of them and judged with others"
+            f"{count} too few: at least {LEAST_PICTURES} are needed, better 100 or more, "
+            "because a model is quantised with some of them and judged with others"
         )
     order = np.arange(len(pictures))
     if not in_order:

@@ -191,7 +191,7 @@ def room_problem(candidate: Candidate, running: Candidate, limits: Limits, avail
     # the daemon already has the shared part, camera and voice
     more_mib = verdict.need_mib - SHARED_MIB - limits.overhead_mib
     if need_mib > limits.budget.mib or (available_mib is not None and more_mib > AVAILABLE_SHARE * available_mib):
-        return f"there is no room for it beside {running.name}, so it runs from the next start on"
+        return f"there is no room for it beside {running.name}, so it will run after the next start"
     return ""
 
 
@@ -240,13 +240,13 @@ def _fault(candidate: Candidate, need: float | None, within: Budget, max_latency
     if candidate.rejected:
         return candidate.rejected
     if candidate.measurement is None or need is None:
-        return "not measured: edge models measure"
+        return "not measured: run edge models measure"
     guess = " (estimate)" if candidate.measurement.estimated else ""
     if candidate.measurement.killed:
-        return f"needs more than {need:.0f} MiB: it was ended for lack of memory when it was measured"
+        return f"needs more than {need:.0f} MiB: it ran out of memory when it was measured"
     if need > within.mib:
-        return f"needs {need:.0f} MiB, {need - within.mib:.0f} too many{guess}"
+        return f"needs {need:.0f} MiB, {need - within.mib:.0f} MiB too much{guess}"
     if max_latency_ms is not None and candidate.measurement.median_ms > max_latency_ms:
         median_ms = candidate.measurement.median_ms
-        return f"{median_ms:.0f} ms a frame, {median_ms - max_latency_ms:.0f} more than max_latency_ms{guess}"
+        return f"{median_ms:.0f} ms per frame, {median_ms - max_latency_ms:.0f} ms more than max_latency_ms{guess}"
     return ""

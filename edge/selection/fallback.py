@@ -25,7 +25,7 @@ def explain(verdicts: Sequence[Verdict], options: Options) -> tuple[list[str], F
     """Return a line for each better model that must not run, and SMALLER if one of them killed edge, else None."""
     chosen = next(index for index, verdict in enumerate(verdicts) if verdict.chosen)
     passed = [options.get(verdict.candidate.name) for verdict in verdicts[:chosen]]
-    lines = [f"Not {one.name}: {one.candidate.rejected}." for one in passed if one.candidate.rejected]
+    lines = [f"{one.name} is not used: {one.candidate.rejected}." for one in passed if one.candidate.rejected]
     return lines, Fallback.SMALLER if any(option.kills for option in passed) else None
 
 

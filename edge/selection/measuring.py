@@ -79,7 +79,7 @@ class Measurer:
         if measured is None:
             choice = len(option.engines) > 1
             what = f" with {Backend(engine, option.precision)}" if choice else ""
-            self._tell(f"Measuring what {option.name} takes on this machine{what}, once.")
+            self._tell(f"Measuring {option.name} on this machine{what}; this is done once.")
             frames = COMPARED_FRAMES if choice else START_FRAMES
             measured = measure(option.checkpoint, driver, frames, machine=self._machine)
             self._records.measurements.keep(identity, engine_version(driver), measured)

@@ -53,7 +53,9 @@ class OptionBuilder:
             measured = self._measured(checkpoint, precision, one, {name: tried_as(agreement, name) for name in engines})
         kills = 0 if problem else self._records.kills.get(str(checkpoint.params), 0)
         if kills:
-            problem = f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child"
+            problem = (
+                f"loading it has killed edge before; edge models measure {checkpoint.name} tries it in a child process"
+            )
         file_mib = 0.0
         with contextlib.suppress(OSError):  # opening it reports the error
             file_mib = weights_mib(checkpoint, precision)

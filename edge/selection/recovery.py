@@ -52,7 +52,7 @@ class Recovery:
         for option in self._options.eligible:
             if 0 < option.kills < MOST_KILLS:
                 self._tell(
-                    f"Loading {option.name} has killed edge before; there is no other model, so it is tried again."
+                    f"Loading {option.name} has killed edge before. There is no other model, so edge tries it again."
                 )
                 self._options.replace(dataclasses.replace(option, kills=0).rejected(""))
                 return True

@@ -281,7 +281,7 @@ class ModelSelector:
         try:
             return self._open(option)
         except ModelError as error:
-            nothing = NoModelFits(f"{error}; and no other model can be used either")
+            nothing = NoModelFits(f"{error}; no other model can be used either")
             nothing.exit_code = EX_UNAVAILABLE  # a restart may find memory, or report the damage
             raise nothing from error
 

@@ -21,7 +21,7 @@ def answering(say: Callable[[str], None], aplay: str, device: str) -> Callable[[
         if time.monotonic() > request["expires_s"]:
             raise SpeechError(TOO_LATE)
         if not any(character.isalnum() for character in request["text"]):
-            raise SpeechError("there is nothing in it that can be said")
+            raise SpeechError("it contains nothing that can be spoken")
         say(request["text"])
 
     return answer

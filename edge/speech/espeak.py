@@ -72,4 +72,4 @@ def open_driver(settings: dict[str, Any]) -> Any:
 
 
 def _last_line(stderr: bytes) -> str:
-    return (stderr.decode(errors="replace").strip().splitlines() or ["it does not say why"])[-1]
+    return (stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]

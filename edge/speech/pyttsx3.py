@@ -108,7 +108,7 @@ class Pyttsx3:
             engine.setProperty("volume", self._volume)
             if is_set():
                 return
-        raise SpeechError(f"pyttsx3 does not take the rate {self._rate_wpm} and the volume {self._volume}")
+        raise SpeechError(f"pyttsx3 does not accept the rate {self._rate_wpm} and the volume {self._volume}")
 
     def _say(self, text: str) -> None:
         engine = self._open()

@@ -18,12 +18,12 @@ CARDS = Path("/proc/asound/cards")
 
 _MEANINGS = {
     # end of aplay's message: its meaning
-    "open error: No such file or directory": f"{NO_CARD}: connect one, or name it in [speech] device",
+    "open error: No such file or directory": f"{NO_CARD}: connect one, or set [speech] device",
     "open error: No such device": f"{NO_CARD}: it has been unplugged",
     "No such device": f"{NO_CARD}: it has been unplugged",
     "open error: Device or resource busy": BUSY,
     "open error: Permission denied": FORBIDDEN,
-    "open error: Connection refused": "the sound server does not answer: let ALSA's default be a card",
+    "open error: Connection refused": "the sound server does not answer: make a card ALSA's default",
 }
 
 

@@ -104,7 +104,7 @@ def test_a_budget_that_nothing_fits_says_what_each_needs(terminal: Terminal, tmp
         lines = terminal.err.splitlines()
         assert lines[0] == "edge: no model fits into 60 MiB (memory_budget_mib):"
         assert [line.split()[1] for line in lines[1:3]] == ["large:", "small:"]
-        assert all("too many" in line for line in lines[1:3])
+        assert all("too much" in line for line in lines[1:3])
     assert terminal.run("models", "choose", "--budget-mib", 60, "--json") == 78
     assert json.loads(terminal.out)["chosen"] is None
 

@@ -176,5 +176,5 @@ def test_a_network_that_is_none_is_refused(tmp_path: Path, files: tuple[Path, Pa
         child.terminate()
         assert child.wait(10) == 0
         assert child.stdout is not None
-        assert "from the next start on" in child.stdout.read()
+        assert "take effect at the next start" in child.stdout.read()
         assert json.loads(running.events.read_text().splitlines()[-1])["event"] == "stopped"

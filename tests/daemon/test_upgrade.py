@@ -426,7 +426,7 @@ def test_what_fails_its_known_answer_or_was_damaged_does_not_run(house: House, f
     house.install = spoil  # type: ignore[method-assign]
     house.turn()
     assert not house.upgrade.is_ready
-    cause = "was changed or damaged" if fault == "byte" else "the known picture is 'guitar'"
+    cause = "was changed or damaged" if fault == "byte" else "the test image gives 'guitar'"
     assert cause in house.told[-1]
     assert house.told[-1].endswith("small keeps running.")
     assert house.selector.name == "small"
@@ -443,7 +443,7 @@ def test_without_room_for_both_it_waits_for_the_next_start(house: House, tmp_pat
     house.install = tighten  # type: ignore[method-assign]
     house.turn()
     assert house.told[-1] == (
-        "model better: there is no room for it beside small, so it runs from the next start on. small keeps running."
+        "model better: there is no room for it beside small, so it will run after the next start. small keeps running."
     )
     assert house.selector.name == "small"
 

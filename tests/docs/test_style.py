@@ -18,11 +18,6 @@ def test_checked_prose_avoids_what_the_house_style_avoids() -> None:
     assert unused == [], "lines of scripts/style-allowed.txt that match nothing"
 
 
-def test_hits_in_files_that_are_not_checked_yet_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        print(f" [house style: {len(style.later())} hits in {', '.join(style.LATER)}: scripts/style.py --all]", end="")
-
-
 def test_a_reason_belongs_to_each_allowed_hit() -> None:
     assert all(len(reason) > 10 for reason in style.allowed().values())
 

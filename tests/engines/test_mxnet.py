@@ -132,7 +132,7 @@ def test_truncated_params_are_refused(tmp_path: Path, keep: float) -> None:
     checkpoint = make_net(tmp_path)
     whole = checkpoint.params.read_bytes()
     checkpoint.params.write_bytes(whole[: int(len(whole) * keep)])
-    assert f"{checkpoint.params}: truncated, or not parameters" in refusal(checkpoint)
+    assert f"{checkpoint.params}: truncated, or not MXNet parameters" in refusal(checkpoint)
 
 
 def test_a_layer_that_feeds_itself_is_refused(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_background_that_is_no_label_is_refused(tmp_path: Path) -> None:
 def test_a_symbol_that_is_none_is_refused(tmp_path: Path, symbol: str) -> None:
     checkpoint = make_net(tmp_path)
     checkpoint.symbol.write_text(symbol)
-    assert f"{checkpoint.symbol}: not a symbol of MXNet" in refusal(checkpoint)
+    assert f"{checkpoint.symbol}: not an MXNet symbol file" in refusal(checkpoint)
 
 
 def test_params_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_the_wrong_input_size_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
     wrong = dataclasses.replace(checkpoint, input=InputSpec(size=16))
     assert "check the input size" in refusal(wrong)
     smaller_than_the_kernel = dataclasses.replace(checkpoint, input=InputSpec(size=1))
-    assert "does not take a picture of 1 x 1 pixels" in refusal(smaller_than_the_kernel)
+    assert "does not take an image of 1 x 1 pixels" in refusal(smaller_than_the_kernel)
     # MXNet prints too, which would spoil events and --json
     assert capsys.readouterr().out == ""
 
@@ -463,7 +463,7 @@ def test_values_that_are_not_finite_are_found_by_name(tmp_path: Path, value: flo
         with pytest.raises(ModelError, match="aux:bn_moving_var holds nan or infinity"):
             check_finite(checkpoint)
     checkpoint.params.write_bytes(b"x")
-    with pytest.raises(ModelError, match="truncated, or not parameters"):
+    with pytest.raises(ModelError, match="truncated, or not MXNet parameters"):
         check_finite(checkpoint)
 
 

@@ -47,5 +47,5 @@ def test_the_same_but_for_the_tolerance_is_right(probabilities: tuple[float, ...
     [(0.9 - 2 * TOLERANCE, 0.1), (0.1, 0.9), (), (0.89, 0.95), (float("nan"), float("nan")), (0.9, float("nan"))],
 )
 def test_another_answer_is_wrong(probabilities: tuple[float, ...]) -> None:
-    with pytest.raises(ModelError, match="the known picture is"):
+    with pytest.raises(ModelError, match="its self-test fails: the test image gives"):
         check_answer(says(*(probabilities or (0.0, 0.5))), GUITAR)

@@ -154,7 +154,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "margins": (lambda s, x: s.SVMOutput(x, name="svm"), "margins of a support vector machine"),
     "an embedding": (lambda s, x: s.L2Normalization(x), "gives an embedding"),
     "a label": (lambda s, x: s.argmax(x, axis=1), "gives the number of a label"),
-    "twice": (lambda s, x: s.LogisticRegressionOutput(s.softmax(x), name="l"), "probabilities already"),
+    "twice": (lambda s, x: s.LogisticRegressionOutput(s.softmax(x), name="l"), "has already made"),
     "along the wrong axis": (lambda s, x: s.softmax(s.expand_dims(x, axis=2), axis=2), "softmax"),
 }
 
@@ -214,13 +214,13 @@ def test_channels_that_no_picture_has_are_refused(mx: Any, tmp_path: Path) -> No
     grey = save(mx, mx.sym.softmax(body(mx)), tmp_path / "grey", channels=1)
     colours = dataclasses.replace(grey, input=dataclasses.replace(grey.input, mean=(1.0, 2.0, 3.0)))
     for driver in DRIVERS:
-        with pytest.raises(ModelError, match=r"takes 4 channels; a picture has three, or one \(grey\)"):
+        with pytest.raises(ModelError, match=r"takes 4 channels; a frame has three, or one \(grey\)"):
             opened(checkpoint, driver)
-        with pytest.raises(ModelError, match="mean and std are one number each"):
+        with pytest.raises(ModelError, match="mean and std must be one number each"):
             opened(colours, driver)
     three = save(mx, mx.sym.softmax(body(mx)), tmp_path)
     said_grey = dataclasses.replace(three, input=dataclasses.replace(three.input, channels="grey"))
-    with pytest.raises(ModelError, match="the network takes three"):
+    with pytest.raises(ModelError, match="the model takes three"):
         opened(said_grey, "onnx")
 
 
@@ -235,5 +235,5 @@ def test_two_variables_that_are_in_no_file_are_named(mx: Any, tmp_path: Path) ->
         {**arrays, "arg:fc2_weight": mx.nd.ones((LABELS, 3)), "arg:fc2_bias": mx.nd.ones(LABELS)},
     )
     for driver in DRIVERS:
-        with pytest.raises(ModelError, match=r"'left', 'right'.*which is the picture"):
+        with pytest.raises(ModelError, match=r"'left', 'right'.*the input is unclear"):
             opened(checkpoint, driver)

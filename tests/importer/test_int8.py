@@ -83,7 +83,7 @@ def test_ranges_of_another_graph_are_refused(checkpoint: Checkpoint, tmp_path: P
 
 
 def test_layers_that_it_does_not_know_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is not known in int8; make it with edge models quantize"):
+    with pytest.raises(ModelError, match="is not supported in int8; make the version with edge models quantize"):
         make_int8_graph(find_checkpoint("demo"), EVERY, {}, tmp_path)
 
 

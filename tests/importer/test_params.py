@@ -86,7 +86,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(tmp_path: Path, release: str) ->
     whole = written_by(release)
     for length in range(7, len(whole), 7):
         path.write_bytes(whole[:length])
-        assert "truncated, or not parameters" in refusal(path)
+        assert "truncated, or not MXNet parameters" in refusal(path)
     assert "No such file" in refusal(tmp_path / "none")
     assert "Is a directory" in refusal(tmp_path)
 

@@ -233,7 +233,7 @@ def test_mxnet_reads_back_what_was_written(tiny: dict[str, Floats], tmp_path: Pa
     ("change", "cause"),
     [
         (lambda arrays: arrays.pop("bn.bias"), "bn.bias is missing"),
-        (lambda arrays: arrays.update(more=np.zeros(3, np.float32)), "'more' is no layer of tiny"),
+        (lambda arrays: arrays.update(more=np.zeros(3, np.float32)), "'more' is not a layer of tiny"),
         (lambda arrays: arrays.update({"fc.bias": np.zeros(4, np.float32)}), r"fc.bias has the shape \(4,\)"),
         (lambda arrays: arrays["conv.weight"].fill(np.nan), "holds nan"),
         (lambda arrays: arrays.update({"conv.weight": arrays["conv.weight"].reshape(4, 27)}), "has the shape"),
@@ -253,7 +253,7 @@ def test_a_file_of_the_other_project_is_refused(tiny: dict[str, Floats], tmp_pat
         convert(TIMM, "tiny", tmp_path / "weights", tmp_path / "net")
     with pytest.raises(ModelError, match=r"features\.conv\.weight is missing"):
         convert(IMGCLSMOB, "tiny", tmp_path / "weights", tmp_path / "net")
-    with pytest.raises(ModelError, match="not parameters of MXNet"):
+    with pytest.raises(ModelError, match="not MXNet parameters"):
         convert(IMGCLSMOB, "tiny", write(tmp_path / "other", tiny), tmp_path / "net")
 
 

@@ -149,7 +149,7 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path, change: 
     else:
         arrays["_aux.weight"] = arrays["_fc.bias"]
     (tmp_path / "made-up.pth").write_bytes(pth(arrays))
-    with pytest.raises(ModelError, match=f"no file of {NAME}") as refused:
+    with pytest.raises(ModelError, match=f"not a file of {NAME}") as refused:
         convert(NAME, tmp_path / "made-up.pth", tmp_path / NAME)
     assert {"missing": "_blocks.3._bn1.bias", "shape": "_conv_head", "another": "_aux.weight"}[change] in str(
         refused.value
@@ -226,7 +226,7 @@ def test_it_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "has no models/"), (b"", "SHA-256 is another"), (b"other weights", "SHA-256 is another")],
+    [(None, "lacks models/"), (b"", "SHA-256 differs"), (b"other weights", "SHA-256 differs")],
 )
 def test_a_package_that_is_not_whole_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str
@@ -260,7 +260,7 @@ def test_without_the_package_it_is_told_how_to_get_it(tmp_path: Path) -> None:
 
 def test_a_package_of_a_catalogue_of_ones_own_is_refused(tmp_path: Path) -> None:
     entry = dataclasses.replace(CATALOGUE[NAME], name="mine")
-    with pytest.raises(ModelError, match=f"model mine: of Python packages edge knows those of {NAME}"):
+    with pytest.raises(ModelError, match=f"model mine: edge knows only the Python packages of {NAME}"):
         install(entry, tmp_path)
 
 
@@ -364,7 +364,7 @@ def test_where_no_store_can_be_written_to_it_lives_in_a_temporary_folder(
     said = child.communicate(timeout=120)[0]
     assert child.returncode == 0, said
     assert f"Model: {NAME}, run by " in said
-    assert f"{NAME} is converted into a temporary folder, at each start anew" in said
+    assert f"{NAME} is converted into a temporary folder at each start" in said
     assert not left.exists()
     assert not list(place.glob(f"edge-models-{child.pid}-*"))
 

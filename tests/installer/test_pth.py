@@ -86,8 +86,8 @@ HOSTILE = {
     "a stack of nothing": with_table(b"\x80\x02\x87."),
     "a mark taken for a thing": with_table(b"\x80\x02(\x85."),
     "things left over": with_table(b"\x80\x02NN."),
-    "tuples 10,000 deep": (nested(10_000, b"", b"\x85"), "in each other"),
-    "marks 10,000 deep": (nested(10_000, b"(", b"t"), "in each other"),
+    "tuples 10,000 deep": (nested(10_000, b"", b"\x85"), "nested values"),
+    "marks 10,000 deep": (nested(10_000, b"(", b"t"), "nested values"),
     "dictionaries 10,000 deep": nested(10_000, b"}" + text("a"), b"s"),
     # a tuple of 200 tuples of 200 tuples ...: small in memory, and 200^7 things for who writes it out
     "a name that is a thousand million things": with_table(

@@ -111,7 +111,7 @@ def test_what_lies_is_refused_in_one_line(what: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as refused:
         read(tmp_path, HOSTILE[what])
     line = str(refused.value)
-    assert line.startswith(f"{tmp_path / 'model.safetensors'}: truncated, or no safetensors: ")
+    assert line.startswith(f"{tmp_path / 'model.safetensors'}: truncated, or not safetensors: ")
     assert "\n" not in line
     assert len(line) < 400 + len(str(tmp_path))
 

@@ -186,12 +186,12 @@ def test_what_cannot_be_converted_is_told_and_the_next_is_asked(server: FileServ
 
     def convert(source: Source, weights: Path, prefix: Path) -> None:
         if source.kind == "imgclsmob":
-            raise ModelError(f"{weights}: 'more' is no layer of {source.name}")
+            raise ModelError(f"{weights}: 'more' is not a layer of {source.name}")
         convert_nothing(source, weights, prefix)
 
     fetched = run.fetcher.fetch(run.entry, convert)
     assert fetched.licence == "Apache-2.0"
-    assert any("'more' is no layer of inception_v3. Next: its other files." in line for line in run.told)
+    assert any("'more' is not a layer of inception_v3. Trying its other files." in line for line in run.told)
 
 
 @pytest.mark.parametrize("kind", CONVERTED)

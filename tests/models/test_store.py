@@ -75,11 +75,11 @@ def test_what_is_known_of_a_checkpoint_is_read_back(tmp_path: Path, own: Path) -
 @pytest.mark.parametrize(
     ("damage", "cause"),
     [
-        ("truncated", "truncated, or not parameters"),
+        ("truncated", "truncated, or not MXNet parameters"),
         ("nan", "holds nan or infinity"),
         ("labels", "52 labels, but the network has 53 outputs"),
         ("symbol", "parameters are missing"),
-        ("garbage", "not a symbol of MXNet"),
+        ("garbage", "not an MXNet symbol file"),
         ("gone", "No such file"),
     ],
 )

@@ -79,7 +79,7 @@ def test_no_picture_is_in_two_parts() -> None:
 
 
 def test_too_few_pictures_are_told_with_how_many_are_needed() -> None:
-    with pytest.raises(ModelError, match=r"^11 different pictures are too few: 12 are the least, better 100"):
+    with pytest.raises(ModelError, match=r"^11 different images are too few: at least 12 are needed, better 100"):
         divide(some(LEAST_PICTURES - 1))
     parts = divide(some(LEAST_PICTURES))
     assert min(map(len, (parts.calibration, parts.search, parts.held_out))) >= 3
@@ -329,10 +329,10 @@ def test_of_a_changed_checkpoint_it_is_not_used(mine: Checkpoint, capsys: pytest
     data = bytearray(mine.params.read_bytes())
     data[-1000] ^= 1
     mine.params.write_bytes(data)
-    with pytest.raises(ModelError, match=r"was made of other weights or with another input, and is not used"):
+    with pytest.raises(ModelError, match=r"was made from other weights or for another input, so it is not used"):
         selector(engine="onnx", name=NAME).open()
     assert main(["models", "list"]) == 0
-    assert f"model {NAME}: its int8 version was made of other weights" in capsys.readouterr().out
+    assert f"model {NAME}: its int8 version was made from other weights" in capsys.readouterr().out
     other = dataclasses.replace(mine, input=dataclasses.replace(mine.input, mean=(1.0, 2.0, 3.0)))
     assert "another input" in quantised_problem(other, INT8)
 
@@ -481,7 +481,7 @@ def test_copies_of_a_picture_count_once(
     said = capsys.readouterr().err
     assert said.count("is the same image as") == 11
     assert "broken.png: not an image" in said
-    assert "11 different pictures are too few: 12 are the least" in said
+    assert "11 different images are too few: at least 12 are needed" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -80,7 +80,7 @@ def test_the_most_accurate_that_fits(mib: float, name: str) -> None:
 def test_the_reason_says_by_how_much() -> None:
     found = reasons(choose(ALL, of(640), OVERHEAD_MIB))
     need = 1.1 * 690 + OVERHEAD_MIB
-    assert found["resnet-152"] == f"needs {need:.0f} MiB, {need - 640:.0f} too many"
+    assert found["resnet-152"] == f"needs {need:.0f} MiB, {need - 640:.0f} MiB too much"
     assert found["inception-v3"] == "best fit: needs 501 of 640 MiB"
     assert found["squeezenet1.1"] == "fits: needs 254 of 640 MiB"
 
@@ -117,7 +117,7 @@ def test_without_a_stated_accuracy_it_is_last() -> None:
 def test_latency_may_bound_it_too() -> None:
     verdicts = choose(ALL, of(3000), OVERHEAD_MIB, max_latency_ms=60)
     assert chosen(verdicts) == "inception-v3"
-    assert reasons(verdicts)["resnet-152"] == "103 ms a frame, 43 more than max_latency_ms"
+    assert reasons(verdicts)["resnet-152"] == "103 ms per frame, 43 ms more than max_latency_ms"
 
 
 def test_what_was_killed_struck_or_never_measured_does_not_fit() -> None:

@@ -62,7 +62,7 @@ def test_the_most_accurate_that_fits_runs(tmp_path: Path, machine: Machine) -> N
     assert House(machine).open() == "middle"
     assert House(machine, memory_budget_mib=1000).open() == "large"
     assert House(machine, memory_budget_mib=200).open() == "small"
-    with pytest.raises(NoModelFits, match="small: needs 142 MiB, 82 too many"):
+    with pytest.raises(NoModelFits, match="small: needs 142 MiB, 82 MiB too much"):
         House(machine, memory_budget_mib=60).open()
 
 
@@ -110,7 +110,7 @@ def test_an_unsound_one_does_not_speak_and_the_next_does(tmp_path: Path, machine
     else:
         path = best / "model.toml"
         path.write_text(path.read_text().replace("127.5", "0.5"))
-        cause = "the known picture is"
+        cause = "its self-test fails: the test image gives"
     house = House(machine)
     assert house.open() == "next"
     assert cause in house.told[0]
@@ -219,7 +219,7 @@ def test_a_guess_that_matters_is_measured_once(tmp_path: Path, machine: Machine)
     Store(store).add(find_checkpoint("demo"), "net", unexamined, "a test")
     house = House(machine, memory_budget_mib=300)
     assert house.open() == "net"
-    assert house.told == ["Measuring what net takes on this machine, once."]
+    assert house.told == ["Measuring net on this machine; this is done once."]
     one = look_into(store / "net")
     identity = fingerprint(find_checkpoint("net"), one.digests)
     found = Measurements([store], machine.key).find(identity, engine_version(Backend("mxnet")))
@@ -296,7 +296,7 @@ def test_auto_takes_the_fastest_that_fits(tmp_path: Path, machine: Machine) -> N
     house = House(machine, engine="onnx", memory_budget_mib=1000)
     house.open()
     assert house.selector.option.engine == "onnx"
-    with pytest.raises(NoModelFits, match="one: needs 232 MiB, 132 too many"):
+    with pytest.raises(NoModelFits, match="one: needs 232 MiB, 132 MiB too much"):
         House(machine, engine="auto", memory_budget_mib=100).open()
 
 
@@ -318,7 +318,7 @@ def test_auto_measures_what_was_not_measured_once(tmp_path: Path, machine: Machi
     house = House(machine, engine="auto", memory_budget_mib=1000)
     house.open()
     assert [line for line in house.told if "Measuring" in line] == [
-        f"Measuring what one takes on this machine with {engine}, once." for engine in ENGINES[1:]
+        f"Measuring one on this machine with {engine}; this is done once." for engine in ENGINES[1:]
     ]
     assert set(house.selector.option.measured) == set(ENGINES)
     times = {engine: one.median_ms for engine, one in house.selector.option.measured.items()}

@@ -38,7 +38,7 @@ def leaky_relu(net: Builder, _index: int, node: Node, attributes: Attributes) ->
         return net.add("Elu", node, [x], x.shape, alpha=slope)
     if kind == "leaky":
         return net.add("LeakyRelu", node, [x], x.shape, alpha=slope)
-    support(node, len(x.shape) > 1, "a prelu of what has no channels is not supported")
+    support(node, len(x.shape) > 1, "a prelu of an input without channels is not supported")
     gamma = net.parameter(node, 1)
     need(node, gamma.shape in ((1,), (x.shape[1],)), f"gamma has the shape {gamma.shape}")
     slopes = net.constant(node, gamma.reshape(-1, *[1] * (len(x.shape) - 2)))

@@ -99,7 +99,7 @@ def _batch_norm(net: Builder, node: Node, attributes: Attributes, channels: int)
     shift = beta - mean * scale
     # numbers too large for float32 become infinite
     usable = np.isfinite(scale.astype(np.float32)).all() and np.isfinite(shift.astype(np.float32)).all()
-    need(node, bool(usable), "its mean and variance make no numbers; the parameters are damaged, copy them again")
+    need(node, bool(usable), "its mean and variance give nan or infinity; the parameters are damaged, copy them again")
     return scale, shift
 
 

@@ -30,8 +30,10 @@ def flatten(net: Builder, _index: int, node: Node, attributes: Attributes) -> Va
 
 
 def reshape(net: Builder, _index: int, node: Node, attributes: Attributes) -> Value:
-    """Add a change of shape, in MXNet's codes: 0 keeps a size, -1 takes the rest, -2 copies all sizes that follow,
-    -3 joins two sizes, -4 splits a size into the two numbers after the code. `reverse` counts from the end.
+    """Add a change of shape, in MXNet's codes.
+
+    0 keeps a size, -1 takes the rest, -2 copies all sizes that follow, -3 joins two sizes, -4 splits a size into the
+    two numbers after the code. `reverse` counts from the end.
     """
     # the oldest symbols have these two beside `shape`
     target = attributes.tuple("target_shape", ())

@@ -38,7 +38,7 @@ def convert(kind: str, network: str, weights: Path, prefix: Path) -> None:
     used = {array.sources[kind] for array in structure.arrays}
     for name in source.arrays:
         if name not in used and not name.startswith(_UNUSED):
-            raise ModelError(f"{weights}: {name[:80]!r} is no layer of {network}; this is another network's file")
+            raise ModelError(f"{weights}: {name[:80]!r} is not a layer of {network}; this is the file of another model")
     prefix.with_name(f"{prefix.name}-symbol.json").write_text(structure.symbol(), encoding="utf-8")
     arrays = _Arrays(found, structure.arrays, source, weights)
     write_params(prefix.with_name(f"{prefix.name}-0000.params"), arrays)
@@ -48,7 +48,7 @@ def _find(array: Array, kind: str, source: _Weights, weights: Path, network: str
     name = array.sources[kind]
     found = source.arrays.get(name)
     if found is None:
-        raise ModelError(f"{weights}: {name} is missing; this is no file of {network}")
+        raise ModelError(f"{weights}: {name} is missing; this is not a file of {network}")
     # in the source a matrix may be a convolution over all remaining pixels: the same numbers in the same order
     flat = (found.shape[0], prod(found.shape[1:])) if len(array.shape) == 2 and found.ndim == 4 else found.shape
     if flat != array.shape:

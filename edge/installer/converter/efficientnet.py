@@ -77,7 +77,7 @@ def convert(name: str, weights: Path, prefix: Path) -> None:
         structure = _EfficientNet(SIZES[name], arrays)
     except (ValueError, LookupError) as error:
         said = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise ModelError(f"{weights}: {said}; this is no file of {name}") from error
+        raise ModelError(f"{weights}: {said}; this is not a file of {name}") from error
     prefix.with_name(f"{prefix.name}-symbol.json").write_text(structure.symbol(), encoding="utf-8")
     write_params(prefix.with_name(f"{prefix.name}-0000.params"), structure.params)
 
@@ -101,7 +101,7 @@ class _EfficientNet(Symbol):
         bias = self._parameter("fc_bias", "_fc.bias", (_LABELS,))
         self._add_fully_connected("fc", [x, weight, bias], _LABELS)
         if self._left:
-            raise ValueError(f"{min(self._left)[:80]!r} is no layer of it")
+            raise ValueError(f"{min(self._left)[:80]!r} is not a layer of it")
 
     def _block(self, x: int, number: int, stage: _Stage, stride: int, channels: int) -> int:
         theirs, own, inner, came = f"_blocks.{number}", f"block{number}", channels * stage.expand, x

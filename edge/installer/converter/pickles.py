@@ -85,7 +85,7 @@ class PickleReader:
             instruction(self)
         found = self._pop()
         if self._stack:
-            raise ValueError(f"a pickle leaves {len(self._stack)} things over")
+            raise ValueError(f"a pickle leaves {len(self._stack)} values over")
         return found
 
     def _take(self, count: int) -> bytes:
@@ -107,12 +107,12 @@ class PickleReader:
 
     def _pop(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            raise ValueError("a pickle takes what it has not made")
+            raise ValueError("a pickle uses a value that it has not made")
         return self._stack.pop()
 
     def _to_mark(self) -> list[Any]:
         if not self._marks:
-            raise ValueError("a pickle takes what it has not made")
+            raise ValueError("a pickle uses a value that it has not made")
         found = []
         while (value := self._stack.pop()) is not _MARK:
             found.append(value)
@@ -121,15 +121,15 @@ class PickleReader:
         return found
 
     def protocol(self) -> None:
-        """PROTO"""
+        """PROTO: the version of the format."""
         if self._take(1) != b"\x02":
             raise ValueError("a pickle is not of protocol 2")
 
     def mark(self) -> None:
-        """MARK"""
+        """MARK: the start of a list of values."""
         self._marks += 1
         if self._marks > _MOST_DEEP:
-            raise ValueError(f"more than {_MOST_DEEP} things in each other")
+            raise ValueError(f"more than {_MOST_DEEP} nested values")
         self._push(_MARK)
 
     def line(self) -> str:
@@ -145,7 +145,7 @@ class PickleReader:
         """GLOBAL: a module and a name in it."""
         name = f"{self.line()} {self.line()}"
         if name not in (_DICT, _TENSOR, *_STORAGES):
-            raise ValueError(f"it asks for {name[:80]!r}, which belongs to no weights")
+            raise ValueError(f"it asks for {name[:80]!r}, which has no place in weights")
         self._push(_Global(name))
 
     def put(self, layout: str) -> None:
@@ -155,10 +155,10 @@ class PickleReader:
         self._memo[self._number(layout)] = value
 
     def get(self, layout: str) -> None:
-        """BINGET"""
+        """BINGET: push a remembered object."""
         number = self._number(layout)
         if number not in self._memo:
-            raise ValueError("a pickle takes what it has not made")
+            raise ValueError("a pickle uses a value that it has not made")
         self._push(self._memo[number])
 
     def whole(self) -> None:
@@ -173,27 +173,27 @@ class PickleReader:
         made = _Tuple(parts)
         made.deep = 1 + max((part.deep for part in parts if isinstance(part, _Tuple)), default=0)
         if made.deep > _MOST_DEEP:
-            raise ValueError(f"more than {_MOST_DEEP} things in each other")
+            raise ValueError(f"more than {_MOST_DEEP} nested values")
         self._push(made)
 
     def set_items(self, items: list[Any]) -> None:
         """SETITEM, SETITEMS: names and their values."""
         table = self._pop()
         if not isinstance(table, dict) or len(items) % 2:
-            raise ValueError("a pickle fills what is no dictionary")
+            raise ValueError("a pickle fills a value that is not a dictionary")
         for name, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(name, str) or name in table:
-                raise ValueError(f"the name {said(name)} is no text, or is there twice")
+                raise ValueError(f"the name {said(name)} is not a text, or appears twice")
             if isinstance(value, list) or value is table:
-                raise ValueError(f"{name[:80]!r} is no tensor")
+                raise ValueError(f"{name[:80]!r} is not a tensor")
             table[name] = value
         self._push(table)
 
     def append(self, items: list[Any]) -> None:
-        """APPEND, APPENDS"""
+        """APPEND, APPENDS: add the values to a list."""
         made = self._pop()
         if not isinstance(made, list) or not all(isinstance(item, str) for item in items):
-            raise ValueError("a pickle has a list of other things than texts")
+            raise ValueError("a pickle has a list of values that are not texts")
         made += items
         self._push(made)
 
@@ -219,13 +219,13 @@ class PickleReader:
             ):
                 self._push(_tensor(storage, offset, shape, strides))
             case _:
-                raise ValueError("it calls what belongs to no weights")
+                raise ValueError("it calls a function that has no place in weights")
 
     def build(self) -> None:
         """BUILD: the versions of the layers, which are not used here."""
         state, table = self._pop(), self._pop()
         if not isinstance(table, dict) or not isinstance(state, dict) or set(state) != {"_metadata"}:
-            raise ValueError("it sets attributes that belong to no weights")
+            raise ValueError("it sets attributes that have no place in weights")
         self._push(table)
 
 
@@ -234,7 +234,7 @@ def _tensor(storage: Storage, offset: int, shape: tuple[Any, ...], strides: tupl
     if len(shape) != len(strides) or len(shape) > _MOST_DIMENSIONS:
         raise ValueError(f"a tensor of {len(shape)} dimensions has {len(strides)} strides")
     if not all(type(number) is int and number > 0 for number in (*shape, *strides)):
-        raise ValueError("the shape of a tensor, or its strides, are no sizes")
+        raise ValueError("the shape or the strides of a tensor are not sizes")
     said = f"a tensor of the shape {tuple(shape)}"
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if offset < 0 or last >= storage.count or prod(shape) > storage.count:

@@ -36,7 +36,7 @@ def read_pth(path: Path) -> dict[str, NDArray[Any]]:
         raise ModelError(f"{path}: {error.strerror}; install its package again") from error
     except (ValueError, struct.error, OverflowError) as error:
         what = " ".join(str(error).split())[:160]
-        raise ModelError(f"{path}: damaged, or no weights of PyTorch's old format: {what}") from error
+        raise ModelError(f"{path}: damaged, or not weights in PyTorch's old format: {what}") from error
 
 
 def _arrays(data: mmap.mmap) -> dict[str, NDArray[Any]]:
@@ -53,7 +53,7 @@ def _arrays(data: mmap.mmap) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for name, tensor in named.items():
         if not isinstance(tensor, Tensor) or len(name) > MOST_NAME or not name.isprintable():
-            raise ValueError(f"{name[:80]!r} is no tensor")
+            raise ValueError(f"{name[:80]!r} is not a tensor")
         kind = np.dtype(tensor.storage.kind).newbyteorder("<")
         start = places[tensor.storage.key] + tensor.offset * kind.itemsize
         strides = tuple(kind.itemsize * stride for stride in tensor.strides)
@@ -66,7 +66,7 @@ def _places(data: mmap.mmap, offset: int, keys: list[Any], storages: dict[str, S
     places: dict[str, int] = {}
     for key in keys:
         if not isinstance(key, str) or key not in storages or key in places:
-            raise ValueError(f"the storage {said(key)} is there twice, or belongs to no tensor")
+            raise ValueError(f"the storage {said(key)} appears twice, or belongs to no tensor")
         storage = storages[key]
         (count,) = struct.unpack_from("<q", data, offset)
         if count != storage.count:

@@ -42,7 +42,7 @@ class Safetensors:
             """The float arrays, and the names of the arrays of other types."""
         except (OSError, ValueError, struct.error, RecursionError) as error:
             said = " ".join(str(error).split())[:160]
-            raise ModelError(f"{path}: truncated, or no safetensors: {said}; fetch it again") from error
+            raise ModelError(f"{path}: truncated, or not safetensors: {said}; fetch it again") from error
 
     def drop(self) -> None:
         """Drop the pages read so far from memory."""
@@ -77,7 +77,7 @@ def _arrays(data: mmap.mmap) -> tuple[dict[str, NDArray[Any]], frozenset[str]]:
     reached = 0
     for begin, end in sorted(places):
         if begin != reached:
-            raise ValueError(f"byte {min(begin, reached)} belongs to no array, or to two")
+            raise ValueError(f"byte {min(begin, reached)} belongs to no array, or to two arrays")
         reached = end
     if start + reached != len(data):
         raise ValueError(f"the arrays end at {start + reached}, and the file at {len(data)}")
@@ -102,7 +102,7 @@ def _about(name: str, about: Any) -> tuple[str, tuple[int, ...], tuple[int, int]
 def _table(name: str, value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
-    raise ValueError(f"{name} is no object")
+    raise ValueError(f"{name} is not an object")
 
 
 def _is_sizes(value: Any) -> bool:
@@ -113,9 +113,9 @@ def _is_sizes(value: Any) -> bool:
 def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name appears twice")
     return found
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
