@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Protocol
 
 from edge.announce.announcer import Announcer
-from edge.announce.notices import Notices
+from edge.announce.notices import Notices, sentence_of
 from edge.announce.schedule import Moment
 from edge.stages import (
     INTERRUPTED,
@@ -219,6 +219,7 @@ class _Turn:
         if (fault, note) != (summary.sight_fault, summary.sight_note):
             summary.sight_fault, summary.sight_note = fault, note
             self._stages.observer.sees(fault, note)
+            self._stages.announcer.sees(sentence_of(fault), moment())
         return visible
 
     def _notify(self) -> None:
@@ -253,6 +254,8 @@ class _Turn:
                 summary.said[announcement.label] += 1
                 stages.observer.announced(announcement, frame)
                 hear(stages, summary)
+            else:
+                stages.announcer.refused(announcement, now)
 
     def _times_in_view(self, frame: Frame) -> Iterator[float | None]:
         """Yield the times at which the frame is in view, on its file's clock; one None if that clock is not used.
@@ -300,4 +303,4 @@ def hear(stages: Stages, summary: Summary) -> None:
 
 def moment(media_s: float | None = None) -> Moment:
     """Return the current time on both clocks; for a file not played at its own pace, the first is the file's."""
-    return Moment(time.monotonic() if media_s is None else media_s, datetime.now().time())
+    return Moment(time.monotonic() if media_s is None else media_s, datetime.now())

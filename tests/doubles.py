@@ -24,7 +24,7 @@ def dark_frame(sequence: int = 0, captured_s: float = 0.0) -> Frame:
 
 def at(now_s: float, local: str = "12:00") -> Moment:
     """A moment of a day."""
-    return Moment(now_s, datetime.time.fromisoformat(local))
+    return Moment(now_s, datetime.datetime.fromisoformat(f"2026-06-01T{local}"))
 
 
 class PlainWords:

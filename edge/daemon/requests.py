@@ -38,7 +38,7 @@ class RequestHandler:
     def know(self, stages: pipeline.Stages, selector: ModelSelector) -> None:
         """Take other stages, and the labels of their model."""
         labels = selector.labels
-        self._control_state.know(lambda: self._announcer.names(labels))
+        self._control_state.know(lambda: self._announcer.claims.names(labels))
         self._control_state.show(lambda: self._status(stages), self._present)
 
     def attend(self, stages: pipeline.Stages, frame: Frame | None) -> None:
@@ -48,7 +48,7 @@ class RequestHandler:
             self._control_state.give_snapshot(jpeg(frame.pixels))
             self._reporter.snapshot_taken()
         self._schedule.snoozed_until_s = self._control_state.snoozed_until_s
-        self._announcer.muted = self._control_state.muted
+        self._announcer.claims.muted = self._control_state.muted
         if self._control_state.take_look():
             self._say_what_is_in_view(stages)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge import pipeline
-from edge.announce.announcer import Announcer, Knowledge
+from edge.announce.announcer import Announcer
+from edge.announce.claims import Knowledge
 from edge.announce.notices import ANOTHER, READY, SMALLER, Notices
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
@@ -85,7 +86,7 @@ class Wiring:
     def _know_the_model(self) -> None:
         """Pass the current model to the announcer, the reporter and the request handler."""
         equipment = self._equipment
-        self._parts.announcer.knowledge = Knowledge(
+        self._parts.announcer.claims.knowledge = Knowledge(
             equipment.selector.background,
             load_groups(equipment.selector.labels),
             calibrated=equipment.classifier.calibrated,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from doubles import PlainWords, at
 
-from edge.announce.announcer import Announcer, Knowledge
+from edge.announce.announcer import Announcer
+from edge.announce.claims import Knowledge
 from edge.announce.schedule import Schedule
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Group, Outcome, Prediction
@@ -226,7 +227,7 @@ def test_it_carries_no_more_labels_than_it_needs() -> None:
     subject = announcer()
     for number in range(5000):
         see(subject, predictions(f"thing {number}", 0.9), number / 10)
-    assert len(subject._view.smoothed) < 100
+    assert len(subject.claims.view.smoothed) < 100
 
 
 def test_another_thread_may_ask_what_is_in_view_while_views_come_and_go() -> None:
@@ -240,6 +241,6 @@ def test_another_thread_may_ask_what_is_in_view_while_views_come_and_go() -> Non
 
     groups = Passing([Group("music", "musical instrument", frozenset({"flute", "cello"}))])
     see(subject, predictions("guitar", 0.55), 0.0)
-    subject.knowledge = Knowledge(frozenset({"background"}), groups, calibrated=True)
+    subject.claims.knowledge = Knowledge(frozenset({"background"}), groups, calibrated=True)
     assert subject.look(at(0.1)).text == "maybe guitar or rival"
     assert subject.look(at(0.1)).text == "I'm not sure"

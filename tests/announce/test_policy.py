@@ -10,7 +10,8 @@ from doubles import PlainWords, at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.announce.announcer import NOT_SURE, Announcer, Knowledge, Missed
+from edge.announce.announcer import Announcer, Missed
+from edge.announce.claims import NOT_SURE, Knowledge
 from edge.announce.notices import COVERED, DARK, SIGHT_AGAIN, SMALLER, Notices
 from edge.announce.schedule import Moment, Schedule
 from edge.announce.wording import Words
@@ -120,9 +121,9 @@ def test_the_muted_is_not_said_nor_is_the_next_best(muted: tuple[str, ...]) -> N
 
 def test_what_is_muted_while_it_runs() -> None:
     life = Life(knowledge=KNOWS_DOGS)
-    life.subject.muted = frozenset({"cat"})
+    life.subject.claims.muted = frozenset({"cat"})
     assert life.see(5, cat=0.95) == []
-    life.subject.muted = frozenset()
+    life.subject.claims.muted = frozenset()
     assert life.see(5, cat=0.95) == ["I see cat"]
 
 
@@ -293,7 +294,7 @@ def test_whatever_happens(
         for _ in range(step["frames"]):
             now_s += step["wait_s"]
             wall += datetime.timedelta(seconds=step["wait_s"])
-            now = Moment(now_s, wall.time())
+            now = Moment(now_s, wall)
             if in_the_air is not None and step["ends"]:
                 subject.finished(Outcome(in_the_air, step["heard"]))
                 in_the_air = None

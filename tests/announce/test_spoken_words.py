@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from doubles import at
 
-from edge.announce.announcer import Announcer, Knowledge, Missed
+from edge.announce.announcer import Announcer, Missed
+from edge.announce.claims import Knowledge
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
 from edge.cli import main
@@ -131,13 +132,13 @@ def test_a_mute_takes_either_word(muted: str, silent: set[str], said: set[str], 
         # the same through the desk, where a person asks for it
         life = Life(german)
         control_state = ControlState(tmp_path / identity / "mutes.json")
-        control_state.know(lambda subject=life.subject: subject.names(LABELS))  # type: ignore[misc]
+        control_state.know(lambda subject=life.subject: subject.claims.names(LABELS))  # type: ignore[misc]
         assert "error" not in control_state.answer({"command": "mute", "label": muted})
-        life.subject.muted = control_state.muted
+        life.subject.claims.muted = control_state.muted
         assert bool(life.see(2, {identity: 0.95})) == (identity in said), identity
         # and in another language, later
         life = Life()
-        life.subject.muted = ControlState(tmp_path / identity / "mutes.json").muted
+        life.subject.claims.muted = ControlState(tmp_path / identity / "mutes.json").muted
         assert bool(life.see(2, {identity: 0.95})) == (identity in said), identity
         assert "error" not in control_state.answer({"command": "unmute", "label": muted})
         assert control_state.muted == frozenset()
@@ -146,7 +147,7 @@ def test_a_mute_takes_either_word(muted: str, silent: set[str], said: set[str], 
 def test_mutes_are_kept_by_label_and_where_two_have_it_by_words(tmp_path: Path) -> None:
     control_state = ControlState(tmp_path / "mutes.json")
     subject = Life(SpeechSettings(language="de")).subject
-    control_state.know(lambda: subject.names(LABELS))
+    control_state.know(lambda: subject.claims.names(LABELS))
     for said, kept in (
         ("eine Schleie", "tench"),
         ("a tench fish", "tench"),

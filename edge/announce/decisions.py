@@ -1,0 +1,172 @@
+"""Why edge speaks or is silent: the decision about the current view, and the last ones. Pure: time is an argument.
+
+The announcer notes one decision a frame. It is recorded only when what is in view changes, or the reason. A new reason
+is one line of `Reason`.
+"""
+
+import datetime
+import enum
+import math
+from typing import Any, NamedTuple
+
+from edge.announce.schedule import Moment
+from edge.stages import Outcome
+
+MOST_DECISIONS = 100
+"""Number of decisions that are kept, in memory."""
+LEAST_S = 0.5
+"""A decision that held for a shorter time is not recorded, unless something was said: a view that passes by."""
+
+
+class Reason(enum.Enum):
+    """Why it is silent, or that it spoke. The value is the text for people; its fields are those of a Decision."""
+
+    SAID = 'said: "{detail}"'
+    PRINTED = 'printed, not spoken: "{detail}"'
+    SPEAKING = 'it is saying "{detail}"'
+    NO_FRAME = "no picture has come yet"
+    NOTHING = "nothing is in view"
+    UNSURE = "it is not sure enough: {label} has {probability:.0%}, and {needed:.0%} are needed"
+    TOO_CLOSE = "it is not sure enough: {label} ({probability:.0%}) must be {needed:.0%} ahead of {detail}"
+    TOO_SHORT = "it has just come into view, and must stay for {needed:.1f} s"
+    CHANGING = "the view is changing"
+    ALREADY_SAID = 'it was said already: "{detail}"'
+    MUTED = "{detail} is muted (edge mute lists it, edge unmute brings it back)"
+    MUTED_IN_SETTINGS = "{detail} is muted in the settings ([announce] muted)"
+    QUIET_HOURS = "quiet hours"
+    SNOOZED = "it was told to be quiet (edge snooze; edge wake ends it)"
+    RATE_LIMIT = "it has spoken as often as it may within a minute ([announce] per_minute = {needed:.0f}): it waits"
+    BUSY = "the voice is busy"
+    TOO_LATE = "the picture is too old to speak about it"
+    NO_WORDS = "the spoken language has no words for it"
+    NOT_HEARD = "it could not be heard ({detail}), and is not tried again"
+    NO_SOUND = "there is no sound ({detail})"
+    PAUSED = "the camera is closed (edge resume opens it)"
+    BLIND = "nothing can be seen: {detail}"
+
+    @property
+    def code(self) -> str:
+        """Return its name for programs: 'rate limit'."""
+        return self.name.lower().replace("_", " ")
+
+
+_SPOKEN = {Reason.SAID, Reason.PRINTED}
+_AFTER_SPEAKING = {Reason.SPEAKING, Reason.ALREADY_SAID}
+"""What the next frames say about a thing that was just said: no new decision."""
+_PASSING = {Reason.TOO_SHORT, Reason.CHANGING, Reason.SPEAKING, Reason.BUSY, Reason.TOO_LATE}
+"""Reasons that another one replaces soon: only that one is recorded."""
+_NO_VIEW = {Reason.NO_FRAME, Reason.NOTHING}
+
+
+class Decision(NamedTuple):
+    """What was decided about a view."""
+
+    reason: Reason
+    id: str = ""
+    """The id of the claim, or of the best label if nothing could be claimed."""
+    label: str = ""
+    probability: float = 0.0
+    needed: float = 0.0
+    """What the reason compares with: a probability, a lead, seconds, or a number of announcements."""
+    detail: str = ""
+    """What else the reason names: a sentence, a fault, a muted word."""
+    until_s: float | None = None
+    """When the reason ends, on the clock of Moment.s; None: not known."""
+
+    def as_json(self, at: Moment) -> dict[str, Any]:
+        """Return it as a JSON object, with the time at which it was made."""
+        until, tail = None, ""
+        if self.until_s is not None:
+            until = at.local + datetime.timedelta(seconds=self.until_s - at.s)
+            tail = f" until {until:{'%H:%M:%S' if until.date() == at.local.date() else '%A %H:%M'}}"
+        return {
+            "time": _iso(at.local),
+            "label": self.label or None,
+            "probability": round(self.probability, 3) if self.label else None,
+            "said": self.reason in _SPOKEN,
+            "reason": self.reason.code,
+            "because": self.reason.value.format(**self._asdict()) + tail,
+            "until": _iso(until) if until else None,
+        }
+
+
+class _Record(NamedTuple):
+    decision: Decision
+    at: Moment
+
+
+class Decisions:
+    """The current decision and the last ones. Another thread may read them: all values are replaced as a whole."""
+
+    def __init__(self) -> None:
+        self._now = self._open = _Record(Decision(Reason.NO_FRAME), Moment(-math.inf, datetime.datetime.min))
+        """The decision about the newest frame, and the record of it, whose time is that of its first frame."""
+        self._past: tuple[_Record, ...] = ()
+
+    def note(self, decision: Decision, now: Moment) -> None:
+        """Note the decision about the newest frame."""
+        self._now = _Record(decision, now)
+        old = self._open
+        if _is_same(old.decision, decision):
+            self._open = _joined(old, decision)
+        elif not 0 <= now.s - old.at.s < LEAST_S or old.decision.reason in _SPOKEN:
+            self._past, self._open = self._kept(), self._now
+        elif self._past and _is_same(self._past[-1].decision, decision):
+            # the decision before goes on after a short interruption
+            self._past, self._open = self._past[:-1], _joined(self._past[-1], decision)
+        else:
+            self._open = self._now
+
+    def finished(self, outcome: Outcome) -> None:
+        """Record that something that was said was printed or not heard."""
+        if outcome.heard:
+            return
+        if outcome.printed:
+            reason, detail = Reason.PRINTED, outcome.announcement.text
+        else:
+            reason, detail = Reason.NO_SOUND if outcome.lasting else Reason.NOT_HEARD, outcome.reason
+
+        # other things may have come into view while it was spoken
+        records = [*self._past, self._open]
+        for place in reversed(range(len(records))):
+            decision, at = records[place]
+            if decision.reason is Reason.SAID and decision.id == outcome.announcement.id:
+                records[place] = _Record(decision._replace(reason=reason, detail=detail), at)
+                break
+        *past, self._open = records
+        self._past = tuple(past)
+
+    @property
+    def current(self) -> Decision:
+        """The decision about the newest frame."""
+        return self._now.decision
+
+    def last(self) -> list[dict[str, Any]]:
+        """Return the last decisions as JSON objects, the newest first."""
+        return [record.decision.as_json(record.at) for record in reversed(self._kept())]
+
+    def _kept(self) -> tuple[_Record, ...]:
+        """Return the past decisions, with the current one if it is about something."""
+        if self._open.decision.reason in _NO_VIEW:
+            return self._past
+        return (*self._past[1 - MOST_DECISIONS :], self._open)
+
+
+def _is_same(old: Decision, new: Decision) -> bool:
+    """Return True if the new decision goes on with the old one."""
+    if old.id != new.id:
+        return False
+    return (
+        old.reason is new.reason or old.reason in _PASSING or (old.reason in _SPOKEN and new.reason in _AFTER_SPEAKING)
+    )
+
+
+def _joined(record: _Record, new: Decision) -> _Record:
+    old = record.decision
+    if old.reason in _SPOKEN or (old.reason is new.reason and old.probability > new.probability):
+        return record
+    return _Record(new, record.at)
+
+
+def _iso(local: datetime.datetime) -> str:
+    return local.astimezone().isoformat(timespec="seconds")
