@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from rigs.stores import DEMO, unexamined
 from rigs.terminal import Terminal
 
-from edge.cli.models.calibrate import read_labelled
 from edge.cli.table import WIDTH
 from edge.engines import open_classifier
 from edge.engines.preprocess import to_input
@@ -27,6 +26,7 @@ from edge.models import temperature_scaling
 from edge.models.calibration import fitted_to, in_force, note_calibration
 from edge.models.calibration_file import Calibration
 from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
+from edge.models.labelled import read_labelled
 from edge.models.labels import Label
 from edge.models.manifest import Answer, read_manifest
 from edge.models.store import Store, look_into, verify
