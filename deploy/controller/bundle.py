@@ -120,7 +120,7 @@ def make(options: argparse.Namespace) -> Path:
             raise BundleError(f"{folder} has no checkpoint (NAME-symbol.json): give the folder with its files")
     for feature in options.features:
         if feature not in FEATURES:
-            raise BundleError(f"--with: there is no {feature}; there are: {', '.join(FEATURES)}")
+            raise BundleError(f"--with: there is no {feature}; known: {', '.join(FEATURES)}")
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise BundleError(f"there is no {tool}: make the bundle on Debian, Ubuntu or Raspberry Pi OS")

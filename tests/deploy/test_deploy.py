@@ -349,7 +349,7 @@ def test_an_upgrade_that_crashes_is_taken_back(pi: Booted, installed: tuple[Path
     told = deploy(pi, folder, check=False)
     ended_s = time.time()
     assert "boom" in told
-    assert f"Rolled back to {first}, which runs again." in told
+    assert f"Rolled back to {first}, which is running again." in told
     assert re.search(rf"(?m)^this-pi +{re.escape(first)} .*failed: Use the release", told)
     assert used(pi) == first
     words(pi)

@@ -139,14 +139,14 @@ def test_a_release_that_does_not_run_is_taken_back_with_all_that_came_with_it(ma
     with pytest.raises(ReleaseError) as told:
         use(machine, release(machine, "2", "crashes"), '[camera]\nsource = "usb"\n', {"stream": "[Service]\n"})
     assert "RuntimeError: boom" in str(told.value)
-    assert str(told.value).endswith("Rolled back to 1, which runs again.")
+    assert str(told.value).endswith("Rolled back to 1, which is running again.")
     assert files(machine) == before
     assert machine.starts[-2:] == ["# 2 crashes\n", "# 1 runs\n"]
     assert not machine.place("/opt/edge/releases/2").exists()
 
 
 def test_the_first_release_stays_even_when_it_does_not_run(machine: OneMachine) -> None:
-    with pytest.raises(ReleaseError, match="It is the first release here, and stays"):
+    with pytest.raises(ReleaseError, match="It is the first release here, so it stays"):
         use(machine, release(machine, "1", "crashes"))
     assert Releases(machine).used() == "1"
     # the next one is not compared with it: there is still nothing to go back to, but it runs
@@ -191,7 +191,7 @@ def test_one_that_never_becomes_active_is_not_said_to_be_a_success(
     show = machine.show
     never = {"ActiveState": "activating", "NRestarts": "0", "Result": "success", "ExecMainStatus": "0"}
     monkeypatch.setattr(machine, "show", lambda: {**show(), **never})
-    with pytest.raises(ReleaseError, match="not active after 0 s: it is activating and has said nothing"):
+    with pytest.raises(ReleaseError, match="not active after 0 s: it is activating and has reported no status"):
         Releases(machine).use(Releases(machine).plan(release(machine, "1"), OFFERED, {}), 0.0)
 
 
@@ -237,14 +237,14 @@ def test_two_deploys_wait_for_each_other(machine: OneMachine, monkeypatch: pytes
     # as make-release takes it
     with machine.place("/opt/edge/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ReleaseError, match="another deploy is at work"), Releases(machine).alone():
+        with pytest.raises(ReleaseError, match="another deploy is running"), Releases(machine).alone():
             raise AssertionError
     with Releases(machine).alone():
         pass
 
 
 def test_where_there_is_no_edge_there_is_nothing_to_go_back_to(machine: OneMachine) -> None:
-    with pytest.raises(ReleaseError, match="no edge here"), Releases(machine).alone():
+    with pytest.raises(ReleaseError, match="edge is not installed here"), Releases(machine).alone():
         raise AssertionError
 
 

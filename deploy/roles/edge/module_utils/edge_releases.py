@@ -177,7 +177,7 @@ class Releases:
         An interrupted deploy may still be completing its trial. The lock is that of make-release.
         """
         if not self.machine.place(self._base).is_dir():
-            raise ReleaseError("There is no edge here: deploy/install brings it.")
+            raise ReleaseError("edge is not installed here: deploy/install installs it.")
         with self.machine.place(f"{self._base}/.lock").open("w") as lock:
             deadline_s = time.monotonic() + LOCK_S
             while True:
@@ -186,7 +186,9 @@ class Releases:
                     break
                 except BlockingIOError:
                     if time.monotonic() > deadline_s:
-                        raise ReleaseError("another deploy is at work on this machine: wait for it") from None
+                        raise ReleaseError(
+                            "another deploy is running on this machine: wait until it has finished"
+                        ) from None
                     time.sleep(_POLL_S)
             yield
 
@@ -255,9 +257,9 @@ class Releases:
         Raises ReleaseError with the fault and advice.
         """
         if not (self.folder(plan.release) / "complete").exists():
-            raise ReleaseError(f"release {plan.release} is gone: another deploy has taken its place. Deploy again.")
+            raise ReleaseError(f"release {plan.release} is gone: another deploy has replaced it. Deploy again.")
         if self.machine.show().get("UnitFileState", "").startswith("masked"):
-            raise ReleaseError(f"somebody has masked {UNIT}, so that it never starts; run: sudo systemctl unmask edge")
+            raise ReleaseError(f"{UNIT} is masked, so it never starts; run: sudo systemctl unmask edge")
         edge = [str(self.folder(plan.release) / "bin" / "python"), "-P", "-m", "edge"]
         # only the service's user may read it
         candidate = "/etc/edge/.candidate.toml"
@@ -275,7 +277,7 @@ class Releases:
             told = self.machine.run(*doctor, timeout_s=900)
             if told.returncode:
                 faults = faults_of(told.stdout) or [told.stderr.strip() or f"exit code {told.returncode}"]
-                raise ReleaseError(f"release {plan.release} is not fit to be used:\n" + "\n".join(faults))
+                raise ReleaseError(f"release {plan.release} has failed its checks:\n" + "\n".join(faults))
         finally:
             self.machine.write(candidate, File())
 
@@ -302,16 +304,16 @@ class Releases:
         except (ReleaseError, OSError) as error:
             if not undo["release"]:
                 raise ReleaseError(
-                    f"{error}\nIt is the first release here, and stays: systemd goes on trying."
+                    f"{error}\nIt is the first release here, so it stays: systemd keeps trying to start it."
                 ) from None
             for path, file in undo["files"].items():
                 self.machine.write(path, File(**file))
             try:
                 # a short timeout for the trial must not stop the release that ran before
                 self._start(max(start_timeout_s, START_TIMEOUT_S))
-                ending = f"Rolled back to {undo['release']}, which runs again."
+                ending = f"Rolled back to {undo['release']}, which is running again."
             except ReleaseError as second:
-                ending = f"Rolled back to {undo['release']}, which does not run either: {second}"
+                ending = f"Rolled back to {undo['release']}, which fails too: {second}"
             self.undo.unlink()
             self.prune()
             raise ReleaseError(f"{error}\n{ending}") from None
@@ -361,7 +363,7 @@ class Releases:
             # it is being restarted, and its last result is lost
             status = f"it ended {told['NRestarts']} times soon after its start"
         elif told.get("Result") == "success" and not told.get("StatusText"):
-            status = f"it is {told.get('ActiveState')} and has said nothing of itself"
+            status = f"it is {told.get('ActiveState')} and has reported no status"
         last = lines[-1].strip() if lines else ""
         return f"{status}; its last line: {last}" if last and status not in last else last or status
 
