@@ -7,7 +7,7 @@ Six questions between a frame's predictions and words:
 4. Has it left? Only if it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
 5. Is speaking allowed now? (announce/schedule.py) Announcements held back in quiet hours are kept as missed.
 6. Was it heard? Only then does it count as said.
-The answer is noted for whoever asks why edge is silent. (announce/decisions.py)
+The answer is noted, to explain why edge is silent. (announce/decisions.py)
 """
 
 import math
@@ -108,7 +108,7 @@ class Announcer:
             self.decisions.note(self._nothing, now)
 
     def silent_because(self, now: Moment) -> Decision:
-        """Return the reason of the current silence, whatever is in view. May be called from any thread."""
+        """Return the reason of the current silence, for any view. May be called from any thread."""
         current = self.decisions.current
         silence = self._silence(now)
         return current if silence is None or current.reason in (Reason.PAUSED, Reason.BLIND) else silence
@@ -262,5 +262,5 @@ class Announcer:
 
 
 def _about(claim: Claim, decision: Decision) -> Decision:
-    """Return the decision with what it is about."""
+    """Return the decision with the claim's id, label and probability."""
     return decision._replace(id=claim.id, label=claim.name, probability=claim.probability)

@@ -24,25 +24,25 @@ class Reason(enum.Enum):
     SAID = 'said: "{detail}"'
     PRINTED = 'printed, not spoken: "{detail}"'
     SPEAKING = 'it is saying "{detail}"'
-    NO_FRAME = "no picture has come yet"
+    NO_FRAME = "there is no frame yet"
     NOTHING = "nothing is in view"
     UNSURE = "it is not sure enough: {label} has {probability:.0%}, and {needed:.0%} are needed"
     TOO_CLOSE = "it is not sure enough: {label} ({probability:.0%}) must be {needed:.0%} ahead of {detail}"
     TOO_SHORT = "it has just come into view, and must stay for {needed:.1f} s"
     CHANGING = "the view is changing"
     ALREADY_SAID = 'it was said already: "{detail}"'
-    MUTED = "{detail} is muted (edge mute lists it, edge unmute brings it back)"
+    MUTED = "{detail} is muted (edge mute lists it, edge unmute undoes it)"
     MUTED_IN_SETTINGS = "{detail} is muted in the settings ([announce] muted)"
     QUIET_HOURS = "quiet hours"
-    SNOOZED = "it was told to be quiet (edge snooze; edge wake ends it)"
-    RATE_LIMIT = "it has spoken as often as it may within a minute ([announce] per_minute = {needed:.0f}): it waits"
+    SNOOZED = "it is snoozed (edge wake ends this)"
+    RATE_LIMIT = "it has reached its limit ([announce] per_minute = {needed:.0f}): it waits"
     BUSY = "the voice is busy"
-    TOO_LATE = "the picture is too old to speak about it"
+    TOO_LATE = "the frame is too old to announce"
     NO_WORDS = "the spoken language has no words for it"
-    NOT_HEARD = "it could not be heard ({detail}), and is not tried again"
+    NOT_HEARD = "it was not heard ({detail}), and is not repeated"
     NO_SOUND = "there is no sound ({detail})"
     PAUSED = "the camera is closed (edge resume opens it)"
-    BLIND = "nothing can be seen: {detail}"
+    BLIND = "the camera sees nothing: {detail}"
 
     @property
     def code(self) -> str:

@@ -216,7 +216,7 @@ def dark_for_long(life: Life) -> None:
 
 
 SCENES: Sequence[tuple[Callable[[Life], None], Reason, str]] = [
-    (nothing_yet, Reason.NO_FRAME, "no picture has come yet"),
+    (nothing_yet, Reason.NO_FRAME, "there is no frame yet"),
     (a_wall, Reason.NOTHING, "nothing is in view"),
     (a_dark_picture, Reason.NOTHING, "nothing is in view"),
     (half_sure, Reason.UNSURE, "it is not sure enough: cat has 52%, and 60% are needed"),
@@ -227,26 +227,26 @@ SCENES: Sequence[tuple[Callable[[Life], None], Reason, str]] = [
     (another_is_being_said, Reason.SPEAKING, 'it is saying "I see cat"'),
     (said, Reason.ALREADY_SAID, 'it was said already: "I see cat"'),
     (its_breed_was_said, Reason.ALREADY_SAID, 'it was said already: "I see husky"'),
-    (muted, Reason.MUTED, "dog is muted (edge mute lists it, edge unmute brings it back)"),
+    (muted, Reason.MUTED, "dog is muted (edge mute lists it, edge unmute undoes it)"),
     (muted_in_the_settings, Reason.MUTED_IN_SETTINGS, "husky is muted in the settings ([announce] muted)"),
     (at_night, Reason.QUIET_HOURS, "quiet hours until Tuesday 07:00"),
-    (snoozed, Reason.SNOOZED, "it was told to be quiet (edge snooze; edge wake ends it) until 12:01:02"),
+    (snoozed, Reason.SNOOZED, "it is snoozed (edge wake ends this) until 12:01:02"),
     (
         too_often,
         Reason.RATE_LIMIT,
-        "it has spoken as often as it may within a minute ([announce] per_minute = 1): it waits until 12:01:00",
+        "it has reached its limit ([announce] per_minute = 1): it waits until 12:01:00",
     ),
     (refused, Reason.BUSY, "the voice is busy"),
-    (late, Reason.TOO_LATE, "the picture is too old to speak about it"),
+    (late, Reason.TOO_LATE, "the frame is too old to announce"),
     (no_words, Reason.NO_WORDS, "the spoken language has no words for it"),
     (
         not_heard,
         Reason.NOT_HEARD,
-        "it could not be heard (aplay: broken), and is not tried again until 12:00:10",
+        "it was not heard (aplay: broken), and is not repeated until 12:00:10",
     ),
     (no_card, Reason.NO_SOUND, "there is no sound (no sound card)"),
-    (blind, Reason.BLIND, "nothing can be seen: the camera is lost"),
-    (dark_for_long, Reason.BLIND, "nothing can be seen: it is dark, or the camera is covered"),
+    (blind, Reason.BLIND, "the camera sees nothing: the camera is lost"),
+    (dark_for_long, Reason.BLIND, "the camera sees nothing: it is dark, or the camera is covered"),
 ]
 
 
