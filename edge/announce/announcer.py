@@ -113,6 +113,13 @@ class Announcer:
         silence = self._silence(now)
         return current if silence is None or current.reason in (Reason.PAUSED, Reason.BLIND) else silence
 
+    def best(self) -> Prediction | None:
+        """Return the most probable label of the smoothed view, with its smoothed probability; None if there is none.
+
+        May be called from any thread.
+        """
+        return self.claims.view.best()
+
     def look(self, now: Moment, fault: str = "") -> Announcement:
         """Return the answer for a user who asks what is in view now, whether it is news or not.
 

@@ -98,6 +98,13 @@ class View:
         """Return the sum of these labels' probabilities."""
         return sum(self.smoothed.get(identity, 0.0) for identity in members)
 
+    def best(self) -> Prediction | None:
+        """Return the most probable label with its smoothed probability; None if there is none."""
+        if not self.smoothed:
+            return None
+        best = max(self.smoothed, key=self.smoothed.__getitem__)
+        return Prediction(best, self.labels[best], self.smoothed[best])
+
     def ranked(self) -> list[str]:
         """Return the ids, the most probable first."""
         return sorted(self.smoothed, key=self.smoothed.__getitem__, reverse=True)

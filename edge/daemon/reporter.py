@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ class Reporter:
         self._frame_events = frame_events
         self._classifier: Classifier | None = None
         self._speaker: Speaker | None = None
+        self._smoothed: Callable[[], Prediction | None] = lambda: None
         self._ready = self._told_ready = False
         self._stopped = False
         self._problem = ""
@@ -57,9 +58,14 @@ class Reporter:
         self._counted_s, self._counts = 0.0, _Counts()
         """Time at which the counts were reported last, and the counts then."""
 
-    def ready_with(self, classifier: Classifier, speaker: Speaker) -> None:
-        """Take the stages that are open now. The daemon is ready with its first classified frame."""
-        self._classifier, self._speaker = classifier, speaker
+    def ready_with(
+        self, classifier: Classifier, speaker: Speaker, smoothed: Callable[[], Prediction | None] = lambda: None
+    ) -> None:
+        """Take the stages that are open now. The daemon is ready with its first classified frame.
+
+        `smoothed` returns the best label of the announcer's smoothed view.
+        """
+        self._classifier, self._speaker, self._smoothed = classifier, speaker, smoothed
 
     def model_changed(self, before: tuple[str, str], now: tuple[str, str], why: str) -> None:
         """Report that another model runs now, or the same with another engine: `before`, `now` are (model, engine)."""
@@ -138,6 +144,7 @@ class Reporter:
             self._tell_ready()
         if self._frame_events:
             best = predictions[0] if predictions else None
+            smoothed = self._smoothed()
             timing = self._classifier.timing if looked else Timing(0.0, 0.0)
             self._events.emit(
                 "frame",
@@ -146,6 +153,8 @@ class Reporter:
                 label=best.label if best else None,
                 id=best.id if best else None,
                 probability=round(best.probability, 4) if best else None,
+                smoothed_id=smoothed.id if smoothed else None,
+                smoothed=round(smoothed.probability, 4) if smoothed else None,
                 looked=looked,
                 capture_ms=round(1000 * capture_s, 3),
                 preprocess_ms=round(1000 * timing.preprocess_s, 3),

@@ -92,7 +92,7 @@ class Wiring:
             calibrated=equipment.classifier.calibrated,
             independent=equipment.classifier.independent,
         )
-        self._reporter.ready_with(equipment.classifier, equipment.speaker)
+        self._reporter.ready_with(equipment.classifier, equipment.speaker, self._parts.announcer.best)
         self._requests.know(self.stages, equipment.selector)
 
     def close(self) -> None:

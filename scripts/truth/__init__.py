@@ -1,1 +1,1 @@
-"""The measure of what edge says: films with known truth, and the score of the sentences (scripts/score_truth.py)."""
+"""Measures if edge says the truth: films with known truth, and how sentences are scored (scripts/score_truth.py)."""

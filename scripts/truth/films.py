@@ -1,4 +1,4 @@
-"""Films with known truth: what a camera sees of photos, and between them, with a note of what is right.
+"""Films with known truth: a camera looks at photos, with gaps between them, and each shot says which labels are right.
 
     photos = read_photos(folder, "judge")
     film = make_film(folder, photos, Counts(visits=125, gaps=200, pans=30, pairs=30, unknown=100), seed=1)

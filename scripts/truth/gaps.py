@@ -8,7 +8,7 @@ from truth.camera import HEIGHT, MARGIN, WIDTH, Pixels, fill_scale, handheld, no
 from truth.patterns import Field, as_pixels, clouds, colour, ink, uneven_light
 
 SIZE = (round(HEIGHT * 1.1), round(WIDTH * 1.1))
-"""Height and width of what is drawn: a little more than the frame, for the motion of the hand."""
+"""Height and width of these pictures: a little more than the frame, for the motion of the hand."""
 DEFOCUS = (24, 48)
 """Radius of the circle that a point becomes, in pixels of a frame 640 wide."""
 

@@ -1,4 +1,4 @@
-"""Pictures of what ImageNet has no label for, drawn here: text, charts, drawings, codes, maps, patterns.
+"""Pictures that no label of ImageNet is right for, drawn here: text, charts, drawings, codes, maps, patterns.
 
 Each is drawn by a family with a random generator, so the same number and seed give the same picture. Forms that are
 a label of ImageNet are avoided, such as a clock, a maze, a honeycomb or a stone wall. Two families may still be called

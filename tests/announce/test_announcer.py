@@ -244,3 +244,14 @@ def test_another_thread_may_ask_what_is_in_view_while_views_come_and_go() -> Non
     subject.claims.knowledge = Knowledge(frozenset({"background"}), groups, calibrated=True)
     assert subject.look(at(0.1)).text == "maybe guitar or rival"
     assert subject.look(at(0.1)).text == "I'm not sure"
+
+
+def test_the_best_label_is_that_of_the_smoothed_view() -> None:
+    subject = announcer(dataclasses.replace(SETTINGS, smoothing_s=1.0))
+    assert subject.best() is None
+    see(subject, predictions("guitar", 0.9), 0.0)
+    see(subject, predictions("key", 0.8), 0.1)
+    best = subject.best()
+    assert best is not None
+    assert (best.id, best.label) == ("guitar", "guitar")
+    assert 0.8 < best.probability < 0.9

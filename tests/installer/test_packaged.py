@@ -22,7 +22,7 @@ from rigs.efficientnet import made_up, scores
 from rigs.packages import find_first, hide
 from rigs.pth import pth
 from rigs.stores import DEMO, store_of
-from score_photos import read_groups
+from truth.scoring import ids_of, read_groups
 
 from edge.config import load
 from edge.engines import ENGINES, engine_problem, engine_version, open_classifier
@@ -492,8 +492,7 @@ def test_a_folder_of_photos_is_named_without_one_further_command(tmp_path: Path,
     for event in read_events(events):
         if event["event"] == "announced":
             shown = files[int(event["frame_s"] // 2)]
-            ids = groups.get(event["id"], frozenset(event["id"].removeprefix("maybe ").split(" or ")))
-            if ids & accepted[shown]:
+            if ids_of(event["id"], groups) & accepted[shown]:
                 named.add(shown)
             else:
                 wrong.append((event["text"], shown))
