@@ -48,7 +48,7 @@ def main() -> int:
         film = make_film(options.folder, photos, counts, fps=options.fps, seed=options.seed)
         parts = film.parts()
         with Progress() as progress:
-            heard, ready = run(parts, flags, progress)
+            heard, ready = run(parts, flags, progress, options.keep)
             wrong = wrong_ones(parts, heard)
             progress.show("Drawing the contact sheet")
             if options.sheet:
@@ -98,6 +98,9 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "--json", type=Path, metavar="FILE", help="write all figures and sentences there; -: print them"
     )
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet of the wrong sentences there")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep the films there, and use those that are there (3 GB)"
+    )
     at = list(arguments).index("--") if "--" in arguments else len(arguments)
     return parser.parse_args(arguments[:at]), list(arguments[at + 1 :])
 
@@ -116,32 +119,48 @@ def _rate(text: str) -> float:
     return rate
 
 
-def run(parts: Sequence[Film], flags: Sequence[str], progress: Progress) -> tuple[list[Listened], dict[str, Any]]:
-    """Return what edge says about each part, and its `ready` event. One part is drawn while edge sees another."""
+def run(
+    parts: Sequence[Film], flags: Sequence[str], progress: Progress, keep: Path | None = None
+) -> tuple[list[Listened], dict[str, Any]]:
+    """Return what edge says about each part, and its `ready` event. One part is drawn while edge sees another.
+
+    The films are kept in a folder `keep`, and those that are there already are not drawn again.
+    """
     heard = []
     total_s = sum(part.shots[-1].to_s for part in parts)
     done_s, ready = 0.0, {}
     with tempfile.TemporaryDirectory(prefix="edge-") as name, ThreadPoolExecutor(1) as drawing:
-        paths = [Path(name) / f"{number}.avi" for number in range(len(parts))]
+        if keep:
+            keep.mkdir(parents=True, exist_ok=True)
+        paths = [(keep or Path(name)) / f"{part.digest()}.avi" for part in parts]
         progress.show(bar("Measuring", 0, 1, f"drawing the first of {len(parts)} parts"))
-        drawn = drawing.submit(parts[0].write, paths[0])
+        drawn = drawing.submit(draw, parts[0], paths[0])
         for number, part in enumerate(parts):
             drawn.result()
             if number + 1 < len(parts):
-                drawn = drawing.submit(parts[number + 1].write, paths[number + 1])
+                drawn = drawing.submit(draw, parts[number + 1], paths[number + 1])
             what = f"part {number + 1} of {len(parts)}, {done_s:.0f} of {total_s:.0f} s of film"
             progress.show(bar("Measuring", number, len(parts), what))
-            events = watch(paths[number], part, flags)
-            paths[number].unlink()
+            events = watch(paths[number], Path(name) / "events", part, flags)
+            if not keep:
+                paths[number].unlink()
             ready = next(event for event in events if event["event"] == "ready")
             heard.append(listen(events, part, number))
             done_s += part.shots[-1].to_s
     return heard, ready
 
 
-def watch(path: Path, part: Film, flags: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the events of `edge run` on a film. Raises ValueError with edge's words if it fails."""
-    events = path.with_suffix(".events")
+def draw(part: Film, path: Path) -> None:
+    """Write a film unless it is there; one that is not complete has another name."""
+    if not path.exists():
+        unfinished = path.with_suffix(".unfinished.avi")
+        part.write(unfinished)
+        unfinished.replace(path)
+
+
+def watch(path: Path, events: Path, part: Film, flags: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the events of `edge run` on a film, through a file. Raises ValueError with edge's words if it fails."""
+    events.unlink(missing_ok=True)
     command = [sys.executable, "-P", "-m", "edge", "run", "--camera", str(path), "--every-frame", "--speech", "log"]
     command += ["--events", str(events), "--events-frames", *flags]
     # far more than a Raspberry Pi needs: it is for an edge that hangs

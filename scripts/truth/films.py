@@ -13,6 +13,7 @@ and its number only, not on its place in the film.
 """
 
 import csv
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,9 +110,9 @@ class Film:
         """Write it as Motion JPEG in an AVI file. Raises OSError if that is not possible."""
         import cv2
 
-        # not FFMPEG: its quality is so low that most of the noise is lost
-        codec = cv2.VideoWriter.fourcc(*"MJPG")
-        writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, codec, self.fps, (WIDTH, HEIGHT))
+        # FFMPEG's quality is so low that most of the noise is lost; OpenCV's own writer has whole rates only
+        by = cv2.CAP_OPENCV_MJPEG if self.fps.is_integer() else cv2.CAP_FFMPEG
+        writer = cv2.VideoWriter(str(path), by, cv2.VideoWriter.fourcc(*"MJPG"), self.fps, (WIDTH, HEIGHT))
         if not writer.isOpened():
             raise OSError(f"{path}: cannot write a film there")
         try:
@@ -119,6 +120,18 @@ class Film:
                 writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
         finally:
             writer.release()
+
+    def digest(self) -> str:
+        """Return a name for its frames: another film, or other code that draws them, has another."""
+        code = hashlib.sha256()
+        for path in sorted(Path(__file__).parent.rglob("*.py")):
+            # these draw nothing
+            code.update(b"" if path.stem in ("intervals", "report", "scoring") else path.read_bytes())
+        for file in sorted({file for shot in self.shots for file in shot.files}):
+            code.update((self.folder / file).read_bytes())
+        shots = [(shot.kind, shot.number, shot.files, shot.from_s, shot.to_s) for shot in self.shots]
+        code.update(repr((self.seed, self.fps, shots)).encode())
+        return code.hexdigest()[:16]
 
     def _open(self, index: int) -> tuple[str, Iterator[Pixels]]:
         """Return what a shot shows in words, and its frames."""
@@ -201,7 +214,7 @@ def make_film(folder: Path, photos: Sequence[Photo], counts: Counts, *, fps: flo
         upto = (index + 1) * len(empty) // (len(order) + 1)
         shots += [*empty[used:upto], shot]
         used = upto
-    return Film(folder, seed, fps, _timed([*shots, *empty[used:]], fps))
+    return Film(folder, seed, float(fps), _timed([*shots, *empty[used:]], fps))
 
 
 def _of_photos(kind: str, number: int, photos: Sequence[Photo]) -> Shot:

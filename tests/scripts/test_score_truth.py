@@ -225,8 +225,25 @@ def test_the_whole_way_with_the_bundled_model(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / name), np.full((100, 100, 3), 128, np.uint8))
     (tmp_path / "labels.csv").write_text("file,ids\n0a.png,guitar\n8b.png,guitar\n")
     out, picture = tmp_path / "out.json", tmp_path / "wrong.png"
-    flags = ("--half", "judge", "--gaps", "1", "--pans", "1", "--pairs", "1", "--unknown", "1", "--fps", "1")
+    flags = (
+        "--keep",
+        str(tmp_path / "films"),
+        "--half",
+        "judge",
+        "--gaps",
+        "1",
+        "--pans",
+        "1",
+        "--pairs",
+        "1",
+        "--unknown",
+        "1",
+        "--fps",
+        "1",
+    )
     text = run(tmp_path, *flags, "--json", out, "--sheet", picture, "--", "--model", "demo")
+    (film,) = (tmp_path / "films").iterdir()
+    made_ns = film.stat().st_mtime_ns
     assert text.startswith("demo, ")
     found = json.loads(out.read_text())
     assert found["shots"] == {"visit": 1, "pair": 1, "pan": 1, "unknown": 1, "wall": 2, "dark": 2, "blur": 2}
@@ -234,6 +251,8 @@ def test_the_whole_way_with_the_bundled_model(tmp_path: Path) -> None:
     assert found["ece_seen"]["of"] == 1, "the daemon tells what it smoothed"
     wrong = [one for one in found["sentences"] if not one["right"]]
     assert picture.exists() == bool(wrong)
+    assert run(tmp_path, *flags, "--", "--model", "demo").splitlines()[1:-2] == text.splitlines()[1:-2]
+    assert [one.stat().st_mtime_ns for one in (tmp_path / "films").iterdir()] == [made_ns], "it is used again"
     assert "edge run ended with " in run(tmp_path, *flags, "--", "--model", "nothing-of-that-name", code=1)
     assert "do not limit them" in run(tmp_path, *flags, "--", "--model", "demo", "--frames", "3", code=1)
 
@@ -248,7 +267,8 @@ def test_a_stream_of_photos(shared: Path, model: str, fps: float, seed: int, *, 
         pytest.skip("as many frames as a camera gives, other orders and networks: with --long")
     found = json.loads(run(*stream(shared, model, fps, seed)))
     assert found["recall"]["count"] >= 12
-    assert found["precision"]["all"]["share"] >= 0.95
+    right = found["precision"]["all"]
+    assert right["count"] >= right["of"] - 1
     assert (found["repeats"]["count"], found["pans"]["count"]) == (0, 0)
     latency = found["latency"]["all"]
     if fps == 10:

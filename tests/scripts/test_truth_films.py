@@ -124,6 +124,15 @@ def test_a_part_begins_at_0_and_its_frames_are_those_of_the_film(folder: Path) -
     assert digest(next(parts[1].frames_of(0))) == digest(next(film.frames_of(first)))
 
 
+def test_a_film_is_named_by_its_frames(folder: Path) -> None:
+    first = film_of(folder).digest()
+    assert film_of(folder).digest() == first
+    assert film_of(folder, seed=2).digest() != first
+    assert film_of(folder, fps=3).digest() != first
+    cv2.imwrite(str(folder / "0a.png"), np.zeros((9, 9, 3), np.uint8))
+    assert film_of(folder).digest() != first
+
+
 def test_what_is_written_can_be_read(folder: Path, tmp_path: Path) -> None:
     film = make_film(folder, read_photos(folder), Counts(visits=1), fps=2)
     film.write(tmp_path / "film.avi")
