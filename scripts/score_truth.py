@@ -18,11 +18,14 @@ import environment  # noqa: F401, I001 - goes first: it may start this again in 
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -55,6 +58,8 @@ def main() -> int:
                 write_sheet(options.sheet, parts, wrong)
     except (OSError, ValueError) as error:
         sys.exit(f"score_truth.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     found = score(parts, heard)
     if options.json:
         text = json.dumps(about(options, flags, ready) | found | {"sentences": told(parts, heard)}, indent=1)
@@ -129,16 +134,18 @@ def run(
     heard = []
     total_s = sum(part.shots[-1].to_s for part in parts)
     done_s, ready = 0.0, {}
-    with tempfile.TemporaryDirectory(prefix="edge-") as name, ThreadPoolExecutor(1) as drawing:
+    stop = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="edge-") as name, ThreadPoolExecutor(1) as drawing, ExitStack() as ending:
+        ending.callback(stop.set)  # before the wait for the thread
         if keep:
             keep.mkdir(parents=True, exist_ok=True)
         paths = [(keep or Path(name)) / f"{part.digest()}.avi" for part in parts]
         progress.show(bar("Measuring", 0, 1, f"drawing the first of {len(parts)} parts"))
-        drawn = drawing.submit(draw, parts[0], paths[0])
+        drawn = drawing.submit(draw, parts[0], paths[0], stop)
         for number, part in enumerate(parts):
             drawn.result()
             if number + 1 < len(parts):
-                drawn = drawing.submit(draw, parts[number + 1], paths[number + 1])
+                drawn = drawing.submit(draw, parts[number + 1], paths[number + 1], stop)
             what = f"part {number + 1} of {len(parts)}, {done_s:.0f} of {total_s:.0f} s of film"
             progress.show(bar("Measuring", number, len(parts), what))
             events = watch(paths[number], Path(name) / "events", part, flags)
@@ -150,12 +157,17 @@ def run(
     return heard, ready
 
 
-def draw(part: Film, path: Path) -> None:
-    """Write a film unless it is there; one that is not complete has another name."""
-    if not path.exists():
-        unfinished = path.with_suffix(".unfinished.avi")
-        part.write(unfinished)
-        unfinished.replace(path)
+def draw(part: Film, path: Path, stop: threading.Event) -> None:
+    """Write a film unless it is there; one that is not complete has another name, and is removed."""
+    if path.exists():
+        return
+    unfinished = path.with_suffix(f".{os.getpid()}.avi")
+    try:
+        part.write(unfinished, stop.is_set)
+        if not stop.is_set():
+            unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def watch(path: Path, events: Path, part: Film, flags: Sequence[str]) -> list[dict[str, Any]]:

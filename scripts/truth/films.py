@@ -14,7 +14,7 @@ and its number only, not on its place in the film.
 
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,8 +106,8 @@ class Film:
                 start = index + 1
         return parts
 
-    def write(self, path: Path) -> None:
-        """Write it as Motion JPEG in an AVI file. Raises OSError if that is not possible."""
+    def write(self, path: Path, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Write it as Motion JPEG in an AVI file; end early if `stopping()`. Raises OSError if that is not possible."""
         import cv2
 
         # FFMPEG's quality is so low that most of the noise is lost; OpenCV's own writer has whole rates only
@@ -117,6 +117,8 @@ class Film:
             raise OSError(f"{path}: cannot write a film there")
         try:
             for frame in self.frames():
+                if stopping():
+                    return
                 writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
         finally:
             writer.release()
@@ -259,7 +261,9 @@ def pan_frames(photos: Sequence[Pixels], fps: float, frames: int, rng: np.random
     import cv2
 
     high = round(HEIGHT * MARGIN)
-    row = np.hstack([cv2.resize(one, (high * one.shape[1] // one.shape[0], high)) for one in photos])
+    row = np.hstack([cv2.resize(one, (max(1, high * one.shape[1] // one.shape[0]), high)) for one in photos])
+    # portraits may be narrow: there must be enough to sweep along
+    row = np.tile(row, (1, -(-3 * WIDTH // row.shape[1]), 1))
     speed = row.shape[1] / len(photos) / (PAN_S * rng.uniform(0.8, 1.2) * fps)  # pixels a frame
     speed = min(speed, (row.shape[1] - WIDTH) / max(frames - 1, 1))
     smear = max(1, round(speed / 2))  # the shutter is open half of the time

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import score_truth
+from rigs.processes import PATIENCE_S, wait_until
 from truth.films import Film, Shot
 from truth.intervals import bootstrap, wilson
 from truth.report import report, sheet
@@ -255,6 +257,20 @@ def test_the_whole_way_with_the_bundled_model(tmp_path: Path) -> None:
     assert [one.stat().st_mtime_ns for one in (tmp_path / "films").iterdir()] == [made_ns], "it is used again"
     assert "edge run ended with " in run(tmp_path, *flags, "--", "--model", "nothing-of-that-name", code=1)
     assert "do not limit them" in run(tmp_path, *flags, "--", "--model", "demo", "--frames", "3", code=1)
+
+
+@pytest.mark.integration
+def test_it_ends_at_once_when_it_is_interrupted(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0a.png"), np.full((100, 100, 3), 128, np.uint8))
+    (tmp_path / "labels.csv").write_text("file,ids\n0a.png,guitar\n")
+    command = [sys.executable, "scripts/score_truth.py", str(tmp_path), "--keep", str(tmp_path / "films")]
+    with subprocess.Popen([*command, "--", "--model", "demo"], cwd=ROOT, stderr=subprocess.PIPE, text=True) as child:
+        wait_until(lambda: list((tmp_path / "films").glob("*")))
+        child.send_signal(signal.SIGINT)
+        assert child.stderr
+        assert "Traceback" not in child.stderr.read()
+        assert child.wait(PATIENCE_S) == 130
+    assert list((tmp_path / "films").glob("*")) == []
 
 
 @pytest.mark.integration

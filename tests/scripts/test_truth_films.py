@@ -113,6 +113,17 @@ def test_gaps_look_like_nothing(folder: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_pan_never_rests(folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    for file, size in (("0a.png", (16, 2, 3)), ("3b.png", (12, 16, 3))):  # a very narrow one too
+        cv2.imwrite(str(folder / file), rng.integers(0, 255, size).astype(np.uint8))
+    film = make_film(folder, read_photos(folder, "fit"), Counts(pans=3))
+    for index, shot in enumerate(film.shots):
+        if shot.kind == "pan":
+            lines = np.stack([frame[240].astype(np.float32) for frame in film.frames_of(index)])
+            assert np.abs(np.diff(lines, axis=0)).mean(axis=(1, 2)).min() > 8, "the noise alone makes 5"
+
+
 def test_a_part_begins_at_0_and_its_frames_are_those_of_the_film(folder: Path) -> None:
     film = film_of(folder)
     parts = film.parts(30)
@@ -142,6 +153,8 @@ def test_what_is_written_can_be_read(folder: Path, tmp_path: Path) -> None:
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(2)
     for frame, written in zip(read, film.frames(), strict=True):
         assert np.abs(frame[:, :, ::-1].mean(axis=(0, 1)) - written.mean(axis=(0, 1))).max() < 2
+    film.write(tmp_path / "ended.avi", stopping=lambda: True)
+    assert (tmp_path / "ended.avi").stat().st_size < (tmp_path / "film.avi").stat().st_size / 2
     with pytest.raises(OSError, match="cannot write"):
         film.write(tmp_path / "nowhere" / "film.avi")
 
