@@ -255,7 +255,7 @@ def test_a_film_of_slides_is_not_skipped_by_a_slow_reader() -> None:
 
 def test_an_empty_reel_does_not_loop_for_ever() -> None:
     player, _ = _player([], loop=True)
-    with pytest.raises(CameraError, match="no picture"):
+    with pytest.raises(CameraError, match="no more frames"):
         player.read(timeout_s=1)
 
 

@@ -207,7 +207,7 @@ def test_a_csi_camera_that_insists_on_yuv_is_converted() -> None:
     assert frame.pixels.shape == (HEIGHT, WIDTH, 3)
     assert is_red(frame)
     library.gives = "MJPEG"
-    with pytest.raises(CameraError, match="cannot be started: it gives MJPEG"):
+    with pytest.raises(CameraError, match="cannot be started: its format is MJPEG"):
         PiCamera(CameraSettings(), library=library)
 
 
@@ -238,7 +238,7 @@ def test_a_control_that_a_csi_camera_has_not_is_told_only_if_it_was_asked_for(ca
     assert not caplog.messages
     with closing(PiCamera(CameraSettings(focus="manual", exposure="short", frame_rate=10), library=library)):
         assert library.controls == {"FrameDurationLimits": (100000, 100000)}
-    assert [message.partition("has ")[2] for message in caplog.messages] == [
+    assert [message.partition("(imx708) ")[2] for message in caplog.messages] == [
         "does not support [camera] focus: the setting is ignored.",
         "does not support [camera] exposure: the setting is ignored.",
     ]

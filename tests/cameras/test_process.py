@@ -312,7 +312,7 @@ def test_closed_from_another_thread_while_it_is_read(rig: Rig) -> None:
     rig.order("silence")
     timer = threading.Timer(0.5, camera.close)
     timer.start()
-    with pytest.raises(CameraError, match="was closed"):
+    with pytest.raises(CameraError, match="is closed"):
         read_for_ever(camera)
     timer.join()
     camera.close()

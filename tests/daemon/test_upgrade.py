@@ -235,7 +235,7 @@ def test_where_it_cannot_be_had_edge_goes_on(
         server.files["demo-0000.params"] = bytes(1000)
     else:
         server.redirect_to = "http://127.0.0.1:9/"
-    said = {"gone": "HTTP status 404", "wrong": "its SHA-1 is another", "dead": "Connection refused"}[fault]
+    said = {"gone": "HTTP status 404", "wrong": "its SHA-1 differs", "dead": "Connection refused"}[fault]
     events = run(machine, camera.url, tmp_path / "events", Limits(seconds=8))
     (line,) = [one for one in capsys.readouterr().out.splitlines() if said in one]
     assert line.startswith("better cannot be fetched now")

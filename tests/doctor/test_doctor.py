@@ -63,8 +63,8 @@ def test_sysfs_and_vcgencmd_may_differ_and_both_count(tmp_path: Path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     texts = [one.text for one in check_power(Machine(tmp_path))]
     assert texts == [
-        "the voltage is too low at times, since the board was started",
-        "the processor is throttled at times, since the board was started",
+        "the voltage is too low at times (since the board started)",
+        "the processor is throttled at times (since the board started)",
     ]
     tool.write_text("#!/bin/sh\nexit 255\n")
     assert [one.grade for one in check_power(Machine(tmp_path))] == [Grade.GOOD]

@@ -124,7 +124,7 @@ def refusal(checkpoint: Checkpoint) -> str:
 
 def test_one_label_too_few_is_refused(tmp_path: Path) -> None:
     checkpoint = make_net(tmp_path, outputs=4)
-    assert "synset.txt has 3 labels, but the network has 4 outputs" in refusal(checkpoint)
+    assert "synset.txt has 3 labels, but the model has 4 outputs" in refusal(checkpoint)
 
 
 @pytest.mark.parametrize("keep", [0.01, 0.5, 0.99])

@@ -78,7 +78,7 @@ def test_it_is_the_graph_of_the_tools(checkpoint: Checkpoint, tmp_path: Path) ->
 def test_ranges_of_another_graph_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no range of "):
         make_int8_graph(checkpoint, {}, {}, tmp_path)
-    with pytest.raises(ModelError, match=r"the range of data, 0\.0 to 0\.0, is none"):
+    with pytest.raises(ModelError, match=r"the range of data, 0\.0 to 0\.0, is empty"):
         make_int8_graph(checkpoint, EVERY | {"data": (0.0, 0.0)}, {}, tmp_path)
 
 

@@ -249,7 +249,7 @@ def test_another_networks_file_is_refused(tiny: dict[str, Floats], tmp_path: Pat
 
 def test_a_file_of_the_other_project_is_refused(tiny: dict[str, Floats], tmp_path: Path) -> None:
     write_gluon(tmp_path / "weights", {name: array.shape for name, array in tiny.items()}, tiny.__getitem__)
-    with pytest.raises(ModelError, match="no safetensors"):
+    with pytest.raises(ModelError, match="not safetensors"):
         convert(TIMM, "tiny", tmp_path / "weights", tmp_path / "net")
     with pytest.raises(ModelError, match=r"features\.conv\.weight is missing"):
         convert(IMGCLSMOB, "tiny", tmp_path / "weights", tmp_path / "net")

@@ -155,7 +155,7 @@ def test_a_fit_needs_both_kinds(kind: str) -> None:
     is_right = temperature_scaling.confidences(logs, accepted)[1]
     rows = np.concatenate([np.flatnonzero(is_right == (kind == "wrong"))] * 4)[:300]
     rows = np.concatenate([rows, np.flatnonzero(is_right == (kind == "right"))[:9]])
-    with pytest.raises(ModelError, match=f"has 9 of {len(rows)} pictures {kind}"):
+    with pytest.raises(ModelError, match=f"the model gets 9 of {len(rows)} images {kind}"):
         fit(logs[rows], accepted[rows])
 
 
@@ -631,7 +631,7 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     assert toml.read_bytes() == before
     assert terminal.run(*command) == 0
     assert all(len(line) <= WIDTH for line in terminal.out.splitlines()[:-1])
-    assert "500 pictures, " in terminal.out
+    assert "500 images, " in terminal.out
     assert "500 images give a rough fit" in terminal.out
     assert terminal.out.splitlines()[-1] == f"Written to {toml.with_name('calibration.json')}."
     assert toml.read_bytes() == before

@@ -77,7 +77,7 @@ def test_what_is_known_of_a_checkpoint_is_read_back(tmp_path: Path, own: Path) -
     [
         ("truncated", "truncated, or not MXNet parameters"),
         ("nan", "holds nan or infinity"),
-        ("labels", "52 labels, but the network has 53 outputs"),
+        ("labels", "52 labels, but the model has 53 outputs"),
         ("symbol", "parameters are missing"),
         ("garbage", "not an MXNet symbol file"),
         ("gone", "No such file"),

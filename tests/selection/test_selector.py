@@ -103,7 +103,7 @@ def test_an_unsound_one_does_not_speak_and_the_next_does(tmp_path: Path, machine
         table = json.loads((best / "manifest.json").read_text())
         table["answer"]["id"], table["answer"]["label"] = "n02121620", "cat"
         (best / "manifest.json").write_text(json.dumps(table))
-        cause = "was 'cat'"
+        cause = "gave 'cat'"
     elif damage == "manifest":
         (best / "manifest.json").write_text("{")
         cause = "damaged"
@@ -146,7 +146,7 @@ def test_what_killed_the_last_one_is_left_out_aloud(
     subprocess.run([sys.executable, "-c", LOADING, "large"], check=False, timeout=60)
     house = House(machine)
     assert (house.open(), house.selector.fallback) == ("small", Fallback.SMALLER)
-    assert "Not large: loading it has killed edge before" in house.told[0]
+    assert "large is not used: loading it has killed edge before" in house.told[0]
     house.selector.crash_marker.forgive(find_checkpoint("large"))
     assert House(machine).open() == "large"
 
