@@ -109,7 +109,7 @@ def test_files_that_do_not_fit_together_are_named(engine: str, tmp_path: Path) -
     checkpoint = copy_of_the_demo(tmp_path / "demo")
     synset = tmp_path / "short.txt"
     synset.write_text("n1 one\nn2 two\n")
-    with pytest.raises(ModelError, match=r"has 2 labels, but the network has 53 outputs"):
+    with pytest.raises(ModelError, match=r"has 2 labels, but the model has 53 outputs"):
         opened(engine, dataclasses.replace(checkpoint, synset=synset, background=frozenset()))
     checkpoint.params.write_bytes(checkpoint.params.read_bytes()[:100_000])
     with pytest.raises(ModelError, match=r"demo-0000.params: truncated"):
@@ -228,7 +228,7 @@ def test_no_disk_has_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
     with (
-        pytest.raises(ModelError, match=r"model demo: no room for its graph"),
+        pytest.raises(ModelError, match=r"model demo: no space for its graph"),
         graph_of(find_checkpoint("demo"), [tmp_path / "file"]),
     ):
         pass
