@@ -6,11 +6,13 @@ from collections.abc import Sequence
 WIDTH = 80
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), *, paths: bool = False
+) -> str:
     """Return lines of aligned columns; those in `numbers` (from 0) are aligned to the right.
 
     Columns are two spaces apart, or one if the header of the last column would not fit into WIDTH otherwise. The last
-    column is cut if it is too long.
+    column is cut if it is too long: at its end, or with `paths` at its beginning, so that the name at the end stays.
     """
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
@@ -22,6 +24,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         whole = gap.join(cells).rstrip()
+        over = len(whole) - WIDTH
+        if over > 0 and paths and len(line[-1]) > over + 3:
+            whole = f"{whole[: -len(line[-1])]}...{line[-1][over + 3 :]}"
         text.append(whole if len(whole) <= WIDTH else whole[: WIDTH - 3] + "...")
     return "\n".join(text)
 

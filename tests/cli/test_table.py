@@ -21,3 +21,11 @@ def test_the_last_column_is_cut() -> None:
     line = table(["a", "b"], [["x", "y" * 100]]).splitlines()[1]
     assert len(line) == WIDTH
     assert line.endswith("yyy...")
+
+
+def test_of_a_path_the_beginning_is_cut() -> None:
+    lines = table(["a", "where"], [["x", f"/{'y' * 100}/models/name"], ["x", "/short"]], paths=True).splitlines()
+    assert len(lines[1]) == WIDTH
+    assert lines[1].startswith("x  ...yyy")
+    assert lines[1].endswith("yyy/models/name")
+    assert lines[2] == "x  /short"

@@ -87,7 +87,7 @@ def list_models(options: argparse.Namespace) -> int:
     print("Installed:" if ours else _none_is_installed(rows))
     if ours:
         lines = [[*_row(row), "unusable" if row["problem"] else row["folder"]] for row in ours]
-        print(table([*header, "where"], lines, numbers=range(1, 3)))
+        print(table([*header, "where"], lines, numbers=range(1, 3), paths=True))
     for row in ours:
         # in full, and so not in the table
         if problem := row["problem"]:
