@@ -29,13 +29,14 @@ def load(
 ) -> Settings:
     """Return the effective settings.
 
-    `path` None means /etc/edge/edge.toml if it exists. `flags` has the shape {table: {key: value}}.
+    `path` None means /etc/edge/edge.toml if it exists. `flags` has the shape {table: {key: value}}. A precision that
+    mxnet cannot compute in makes the engine `auto`, unless the same or a later layer sets the engine.
     Raises ConfigError with every fault found.
     """
     faults: list[str] = []
     values: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     origins: list[str] = []
-    engine_origins: list[str] = []
+    engine_origin, precision_origin = "", ""
     for where, layer in (
         _read_file(path),
         ("environment", _from_environment(os.environ if environment is None else environment, faults)),
@@ -46,8 +47,11 @@ def load(
         if isinstance(announce, Mapping) and {"hold", "floor", "sure", "maybe"} & set(announce):
             origins.append(where)
         model = layer.get("model")
-        if isinstance(model, Mapping) and {"engine", "precision"} & set(model):
-            engine_origins.append(where)
+        if isinstance(model, Mapping) and "precision" in model:
+            # an engine of an earlier layer was chosen for another precision
+            engine_origin, precision_origin = "", where
+        if isinstance(model, Mapping) and "engine" in model:
+            engine_origin = where
     if faults:
         raise ConfigError(*faults)
     settings = Settings(**{table: kind(**values[table]) for table, kind in TABLES.items()})
@@ -59,10 +63,13 @@ def load(
                 f"{getattr(announce, high)}: a label would be dropped as soon as it is announced; set hold lower"
             )
     if settings.model.precision != "float32" and settings.model.engine == "mxnet":
-        faults.append(
-            f"{' and '.join(engine_origins)}: [model] precision = {settings.model.precision!r} does not work with "
-            "mxnet; set engine to onnx, openvino or auto"
-        )
+        if engine_origin:
+            both = dict.fromkeys((precision_origin, engine_origin))
+            faults.append(
+                f"{' and '.join(both)}: [model] precision = {settings.model.precision!r} does not work with "
+                "mxnet; set engine to onnx, openvino or auto, or leave it out"
+            )
+        settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, engine="auto"))
     if announce.sure < announce.maybe < 1:
         faults.append(
             f"{' and '.join(origins)}: [announce] maybe = {announce.maybe} is above sure = {announce.sure}; set it "

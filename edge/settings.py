@@ -102,7 +102,7 @@ class ModelSettings:
     or auto (the fastest engine measured on this machine, of those that are installed and fit the budget)."""
     precision: str = _setting("float32", choices=("float32", "int8"))
     """The precision of the inference: float32 as trained, or int8. `edge models quantize NAME` makes the int8 version
-    of a model. The engines onnx and openvino can run it."""
+    of a model. The engines onnx and openvino can run it; if no engine is set, int8 makes the engine auto."""
     memory_budget_mib: int = _setting(0, low=0, high=1_000_000)
     """The memory limit in MiB for the daemon and all its processes together. 0: 640 for a model that edge chooses, and
     no such limit for a model that you name. The cgroup limit and the available memory apply as well."""

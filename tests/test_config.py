@@ -37,6 +37,34 @@ def test_the_environment_has_types() -> None:
     assert (settings.camera.loop, settings.announce.floor, settings.model.name) == (True, 0.7, "x")
 
 
+@pytest.mark.parametrize(
+    ("file", "environment", "flags", "engine"),
+    [
+        ("", {}, {"precision": "int8"}, "auto"),
+        ('precision = "int8"', {}, {}, "auto"),
+        ("", {"EDGE_MODEL_PRECISION": "int8"}, {}, "auto"),
+        # an engine that was chosen for float32
+        ('engine = "mxnet"', {}, {"precision": "int8"}, "auto"),
+        ('engine = "openvino"', {}, {"precision": "int8"}, "openvino"),
+        ('precision = "int8"', {}, {"engine": "onnx"}, "onnx"),
+        ('engine = "mxnet"', {}, {}, "mxnet"),
+        ('precision = "int8"', {}, {"precision": "float32"}, "mxnet"),
+    ],
+)
+def test_int8_alone_takes_an_engine_that_can(
+    tmp_path: Path, file: str, environment: dict[str, str], flags: dict[str, str], engine: str
+) -> None:
+    path = write(tmp_path, f"[model]\n{file}\n")
+    assert load(path, environment=environment, flags={"model": flags}).model.engine == engine
+
+
+def test_mxnet_that_is_asked_for_in_int8_is_a_fault(tmp_path: Path) -> None:
+    path = write(tmp_path, '[model]\nengine = "mxnet"\nprecision = "int8"\n')
+    assert re.search(r"edge\.toml: \[model\] precision = 'int8' does not work with mxnet", faults(path))
+    later = faults(write(tmp_path, '[model]\nprecision = "int8"\n'), flags={"model": {"engine": "mxnet"}})
+    assert "edge.toml and command line: [model] precision = 'int8'" in later
+
+
 def test_a_whole_number_will_do_for_a_number(tmp_path: Path) -> None:
     assert load(write(tmp_path, "[announce]\ncooldown_s = 5\n"), environment={}).announce.cooldown_s == 5.0
 

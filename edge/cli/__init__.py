@@ -189,7 +189,7 @@ def _parser() -> _Parser:
         "--precision",
         dest="model.precision",
         metavar="PRECISION",
-        help="float32, or int8 if the model has that version",
+        help="float32, or int8 if the model has that version (then the engine is auto, unless it is given too)",
     )
     model.add_argument(
         "--budget-mib",

@@ -58,7 +58,11 @@ def compare(options: argparse.Namespace) -> int:
     wanted = settings_of(options).model
     precisions = _precisions(options.precision or wanted.precision)
     tell = functools.partial(print, file=sys.stderr)
-    engines = {precision: engine_for(wanted.engine, tell, precision) for precision in precisions}
+    given = getattr(options, "model.engine")
+    engines = {
+        precision: engine_for(given or _able_engine(wanted.engine, precision), tell, precision)
+        for precision in precisions
+    }
     for checkpoint, precision in itertools.product(models if frames else [], precisions):
         driver = driver_of(checkpoint, Backend(engines[precision], precision), Machine().key, tell)
         classifier = open_classifier(checkpoint, driver, TOP)
@@ -91,6 +95,14 @@ def compare(options: argparse.Namespace) -> int:
     if rough := [name for name, calibrated in seen.items() if not calibrated and name not in invented]:
         print(uncalibrated(rough))
     return code
+
+
+def _able_engine(engine: str, precision: str) -> str:
+    """Return a value of [model] engine, or `auto` if that engine cannot compute in this precision."""
+    from edge.engines import precision_problem
+    from edge.engines.backend import Backend
+
+    return "auto" if precision_problem(Backend(engine, precision)) else engine
 
 
 def _precisions(names: str) -> list[str]:
@@ -173,14 +185,20 @@ def bench(options: argparse.Namespace) -> int:
 
     models = checkpoints(options.models)
     wanted = settings_of(options).model
-    if options.engines in (None, "auto"):
-        named, line = engines_for(options.engines or wanted.engine)
-        if line:
-            print(line, file=sys.stderr)
-    else:
-        named = options.engines.split(",")
     precisions = _precisions(options.precision or wanted.precision)
-    asked_for = [Backend(engine, precision) for engine, precision in itertools.product(named, precisions)]
+    asked_for: list[Backend] = []
+    lines: dict[str, None] = {}
+    for precision in precisions:
+        if options.engines is None:
+            named, line = engines_for(_able_engine(wanted.engine, precision), precision)
+        else:
+            named, line = engines_for("auto") if options.engines == "auto" else (options.engines.split(","), "")
+        lines[line] = None
+        asked_for += [Backend(engine, precision) for engine in named]
+    order = [backend.engine for backend in asked_for]
+    asked_for.sort(key=lambda backend: order.index(backend.engine))
+    for line in filter(None, lines):
+        print(line, file=sys.stderr)
     backends = [backend for backend in asked_for if not precision_problem(backend)]
     left_out = [problem for backend in asked_for if (problem := precision_problem(backend))]
     if not backends:

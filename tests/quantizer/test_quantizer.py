@@ -318,6 +318,7 @@ def test_mxnet_in_int8_is_a_fault_of_the_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGE_MODEL_PRECISION", "int8")
+    monkeypatch.setenv("EDGE_MODEL_ENGINE", "mxnet")
     assert main(["config"]) == 78
     said = capsys.readouterr().err
     assert "environment: [model] precision = 'int8' does not work with mxnet; set engine to onnx" in said
