@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge import __version__
 from edge.cli import control, models
-from edge.cli.common import overrides_of, settings_of
+from edge.cli.common import image_files, overrides_of, settings_of
 from edge.cli.compare import bench, compare, uncalibrated
 from edge.cli.doctor import doctor
 from edge.cli.speech import say, voices
@@ -123,8 +123,8 @@ def _classify(options: argparse.Namespace, classifier: "Classifier") -> int:
     from edge.vision.images import read_image
 
     results: list[dict[str, Any]] = []
-    code = EX_OK
-    for number, image in enumerate(options.images):
+    images, code = image_files(options.images)
+    for number, image in enumerate(images):
         try:
             frame = Frame(read_image(Path(image)), number, time.monotonic())
         except CameraError as error:
@@ -242,12 +242,12 @@ def _parser() -> _Parser:
     )
 
     sub = command(classify, "print the most likely labels of images", model)
-    sub.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
+    sub.add_argument("images", nargs="+", metavar="IMAGE|FOLDER", help="an image file, or a folder of images")
     sub.add_argument("--top", type=_positive_whole, default=5, metavar="N", help="number of labels (default: 5)")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of text")
 
     sub = command(compare, "print the most likely labels of several models for the same images, side by side")
-    sub.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
+    sub.add_argument("images", nargs="+", metavar="IMAGE|FOLDER", help="an image file, or a folder of images")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all installed models)")
     sub.add_argument(
         "--engine", dest="model.engine", metavar="ENGINE", help="inference engine (default: [model] engine)"

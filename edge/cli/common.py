@@ -1,9 +1,13 @@
 """Settings and overrides from the flags of a command."""
 
 import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from edge.config import load
+from edge.errors import EX_OK, CameraError
 from edge.settings import Settings
 
 
@@ -21,3 +25,21 @@ def overrides_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return the flags that take precedence over model.toml."""
     names = ("size", "channels", "mean", "std", "resize", "short_side")
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def image_files(given: Sequence[str]) -> tuple[list[str], int]:
+    """Return these files, with the images of each folder in its place, and an exit code.
+
+    A folder without images is reported, and determines the code.
+    """
+    from edge.vision.images import images_in
+
+    files: list[str] = []
+    code = EX_OK
+    for one in given:
+        try:
+            files += map(str, images_in(Path(one))) if Path(one).is_dir() else [one]
+        except CameraError as error:
+            print(f"edge: {error}", file=sys.stderr)
+            code = error.exit_code
+    return files, code

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import settings_of
+from edge.cli.common import image_files, settings_of
 from edge.cli.progress import Progress
 from edge.cli.table import WIDTH, milliseconds, table
 from edge.errors import EX_OK, CameraError, ModelError
@@ -45,9 +45,9 @@ def compare(options: argparse.Namespace) -> int:
     from edge.stages import Frame
     from edge.vision.images import read_image
 
-    code = EX_OK
     frames: dict[str, Frame] = {}
-    for number, image in enumerate(options.images):
+    images, code = image_files(options.images)
+    for number, image in enumerate(images):
         try:
             frames[image] = Frame(read_image(Path(image)), number, time.monotonic())
         except CameraError as error:

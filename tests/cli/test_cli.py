@@ -53,6 +53,34 @@ def test_a_bad_picture_does_not_lose_the_good_ones(picture: Path, capsys: pytest
     assert str(bad) in captured.err
 
 
+def test_a_folder_means_the_pictures_in_it(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = picture.parent / "album"
+    folder.mkdir()
+    for name in ("b.png", "a.png"):
+        (folder / name).write_bytes(picture.read_bytes())
+    (folder / "notes.txt").write_text("no picture")
+    assert main(["classify", "--model", "demo", str(picture), str(folder), "--json"]) == 0
+    found = [result["image"] for result in json.loads(capsys.readouterr().out)]
+    assert found == [str(picture), str(folder / "a.png"), str(folder / "b.png")]
+    (folder / "c.png").write_text("no picture either")
+    assert main(["classify", "--model", "demo", str(folder), "--json"]) == 69
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 2
+    assert captured.err.count("\n") == 1
+    assert main(["compare", "--models", "demo", str(folder), "--json"]) == 69
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_a_folder_without_pictures_is_one_line(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = picture.parent / "empty"
+    folder.mkdir()
+    assert main(["classify", "--model", "demo", str(folder), str(picture), "--json"]) == 69
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 1
+    assert captured.err.startswith(f"edge: {folder}: there is no image in this folder")
+    assert captured.err.count("\n") == 1
+
+
 def test_config_prints_what_is_in_effect(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
