@@ -225,6 +225,7 @@ def _parser() -> _Parser:
         "--every-frame", action="store_true", help="classify every frame of a file or folder, without pauses"
     )
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
+    _add_language(sub)
     what = "on a Raspberry Pi with a camera: download a better model while edge runs, and switch to it"
     sub.add_argument("--fetch", action="store_true", help=what)
     sub.add_argument(
@@ -272,6 +273,7 @@ def _parser() -> _Parser:
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
     sub.add_argument("--device", dest="speech.device", metavar="NAME", help="sound card, or any ALSA device")
     sub.add_argument("--voice", dest="speech.voice", metavar="NAME", help="a voice that `edge voices` lists")
+    _add_language(sub)
     sub.add_argument("--list-devices", action="store_true", help="list the sound cards, and whether each works")
 
     sub = command(voices, "list the installed voices, or check a translation file")
@@ -308,6 +310,11 @@ def _parser() -> _Parser:
     what = "only check this file (default: the settings in effect)"
     sub.add_argument("--check", type=Path, nargs="?", const=_IN_EFFECT, metavar="FILE", help=what)
     return parser
+
+
+def _add_language(parser: _Parser) -> None:
+    what = "language of the words and of the voice, such as de (default: English)"
+    parser.add_argument("--language", dest="speech.language", metavar="LANGUAGE", help=what)
 
 
 def _add_input_flags(parser: _Parser) -> None:

@@ -81,6 +81,16 @@ def test_a_folder_without_pictures_is_one_line(picture: Path, capsys: pytest.Cap
     assert captured.err.count("\n") == 1
 
 
+def test_the_language_can_be_given_for_once(capsys: pytest.CaptureFixture[str]) -> None:
+    demo = ["run", "--camera", "demo", "--every-frame", "--speech", "log", "--frames", "60"]
+    assert main([*demo, "--language", "de"]) == 0
+    assert "Ich sehe " in capsys.readouterr().out
+    assert main(["say", "--language", "de", "--speech", "log", "guten", "Tag"]) == 0
+    assert capsys.readouterr().out == "guten Tag\n"
+    assert main([*demo, "--language", "xx"]) == 0
+    assert "edge has no translation for 'xx', so it speaks English" in capsys.readouterr().out
+
+
 def test_config_prints_what_is_in_effect(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
