@@ -135,6 +135,15 @@ class Claims:
         self._words = words
         self._muted_in_settings = frozenset(map(plain, settings.muted))
 
+    def unknown_mutes(self, labels: Mapping[str, str]) -> list[str]:
+        """Return the mutes of the settings that name none of these labels (by id) nor a group: they mute nothing."""
+        if not self._settings.muted:
+            return []
+        known = {plain(one) for one in (*labels, *(group.id for group in self.knowledge.groups))}
+        for label, words in self.names(labels):
+            known |= {plain(label), *words}
+        return [one for one in self._settings.muted if plain(one) not in known]
+
     def take(self, predictions: Sequence[Prediction], seen_s: float) -> None:
         """Smooth with the predictions of a frame: a moving average with a time constant in seconds, at any rate."""
         elapsed_s, self._last_s = seen_s - self._last_s, seen_s

@@ -35,6 +35,27 @@ class Refused(Exception):  # noqa: N818 - it is an answer
     """A request that cannot be met; the text gives the reason."""
 
 
+def by_word(names: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:
+    """Return the stored name of each thing that can be muted, by each plain word for it.
+
+    `names` has the stored name of each thing, and all plain words for it.
+    """
+    labels: dict[str, str] = {}
+    words: dict[str, str] = {}
+    for kept, ways in names:
+        labels[plain(kept)] = kept
+        for way in ways:
+            words.setdefault(way, kept)
+    return words | labels  # a label takes precedence over the spoken words of another
+
+
+def no_such_label(label: str, labels: Mapping[str, str]) -> str:
+    """Return the message that the model has no such label, with the nearest one; `labels` is from `by_word`."""
+    near = difflib.get_close_matches(plain(label), labels, n=1)
+    hint = f"; did you mean {labels[near[0]]}?" if near else ""
+    return f"the model has no label {label!r}{hint}"
+
+
 class ControlState:
     """The state; both threads may use it."""
 
@@ -150,9 +171,7 @@ class ControlState:
         labels = self._known()
         known = labels.get(plain(label))
         if known is None and labels:
-            near = difflib.get_close_matches(plain(label), labels, n=1)
-            hint = f"; did you mean {labels[near[0]]}?" if near else ""
-            raise Refused(f"the model has no label {label!r}{hint}")
+            raise Refused(no_such_label(label, labels))
         self._mutes = sorted({*self._without(label), known or label})
         return {"muted": known or label, "lasting": self._write()}
 
@@ -204,12 +223,7 @@ class ControlState:
 
     def _known(self) -> dict[str, str]:
         if not self._labels:
-            words: dict[str, str] = {}
-            for kept, ways in self._names():
-                self._labels[plain(kept)] = kept
-                for way in ways:
-                    words.setdefault(way, kept)
-            self._labels = words | self._labels  # a label takes precedence over the spoken words of another
+            self._labels = by_word(self._names())
         return self._labels
 
     def _without(self, label: str) -> list[str]:

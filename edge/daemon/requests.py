@@ -1,6 +1,8 @@
 """The link between the control state, which holds the requests, and the loop, which carries them out."""
 
+import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from edge import __version__, pipeline
@@ -8,12 +10,14 @@ from edge.announce.announcer import Announcer
 from edge.announce.notices import PAUSED, RESUMED, Notices, sentence_of
 from edge.announce.schedule import Schedule
 from edge.cameras import PausableCamera
-from edge.daemon.control_state import ControlState
+from edge.daemon.control_state import ControlState, by_word, no_such_label
 from edge.daemon.reporter import Reporter
 from edge.selection.selector import ModelSelector
 from edge.stages import Announcement, Frame
 from edge.vision.images import jpeg
 from edge.vision.visibility import Visibility
+
+_log = logging.getLogger(__name__)
 
 
 class RequestHandler:
@@ -32,6 +36,8 @@ class RequestHandler:
         self._schedule = schedule
         self._reporter = reporter
         self._summary = summary
+        self._unknown: list[str] = []
+        """The labels of [announce] muted that were reported last, because the model has none of them."""
         self._looked = ""
         """The last answer to `edge look` that was spoken."""
 
@@ -40,6 +46,17 @@ class RequestHandler:
         labels = selector.labels
         self._control_state.know(lambda: self._announcer.claims.names(labels))
         self._control_state.show(lambda: self._status(stages), self._present)
+        self._check_mutes(labels)
+
+    def _check_mutes(self, labels: Mapping[str, str]) -> None:
+        """Report the labels that the settings mute, and that the model does not have: a misspelt one mutes nothing."""
+        claims = self._announcer.claims
+        unknown = claims.unknown_mutes(labels)
+        if unknown and unknown != self._unknown:
+            known = by_word(claims.names(labels))
+            for one in unknown:
+                _log.warning(f"[announce] muted: {no_such_label(one, known)}")
+        self._unknown = unknown
 
     def attend(self, stages: pipeline.Stages, frame: Frame | None) -> None:
         """Carry out the requests; call it once a turn."""

@@ -91,6 +91,26 @@ def test_the_language_can_be_given_for_once(capsys: pytest.CaptureFixture[str]) 
     assert "edge has no translation for 'xx', so it speaks English" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("muted", "told"),
+    [
+        ("bagle", "[announce] muted: the model has no label 'bagle'"),
+        ("guitr", "[announce] muted: the model has no label 'guitr'; did you mean guitar?"),
+        ("guitar", ""),
+        ("a guitar", ""),
+        ("n03467517", ""),
+        ("", ""),
+    ],
+)
+def test_a_misspelt_mute_in_the_settings_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], muted: str, told: str
+) -> None:
+    monkeypatch.setenv("EDGE_ANNOUNCE_MUTED", json.dumps([muted] if muted else []))
+    assert main(["run", "--camera", "demo", "--speech", "log", "--frames", "2"]) == 0
+    said = capsys.readouterr().out
+    assert said.count(told) == 1 if told else "muted" not in said
+
+
 def test_config_prints_what_is_in_effect(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
