@@ -71,6 +71,25 @@ def test_the_flags_go_into_its_model_toml(terminal: Terminal, tmp_path: Path, st
     assert "mean = [127.5, 127.5, 127.5]" in text
 
 
+def test_fetch_from_a_folder_with_a_checkpoint_says_how_to_add_it(terminal: Terminal, tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    assert terminal.run("models", "fetch", "inception-v3", "--from", folder) == 69
+    assert "models add" not in terminal.err
+    for name in ("net-symbol.json", "net-0126.params"):
+        (folder / name).write_text("")
+    advice = f"that folder has a checkpoint of your own: edge models add {folder / 'net-0126.params'}"
+    assert terminal.run("models", "fetch", "inception-v3", "--from", folder) == 69
+    assert terminal.err.splitlines()[-1].endswith(advice)
+    assert terminal.run("models", "fetch", "net", "--from", folder) == 78
+    assert terminal.err == f"edge: model net is not in the catalogue; {advice}\n"
+    (folder / "net-0000.params").write_text("")
+    (folder / "other-symbol.json").write_text("")
+    (folder / "other-0000.params").write_text("")
+    assert terminal.run("models", "fetch", "net", "--from", folder) == 78
+    assert terminal.err.endswith(f"edge models add {folder / 'net'} (and 1 more)\n")
+
+
 def test_what_is_wrong_with_one_is_told_whole(terminal: Terminal, store: Path) -> None:
     assert terminal.run("models", "add", DEMO, "--name", "mine") == 0
     toml = store / "mine" / "model.toml"

