@@ -71,6 +71,64 @@ def test_the_flags_go_into_its_model_toml(terminal: Terminal, tmp_path: Path, st
     assert "mean = [127.5, 127.5, 127.5]" in text
 
 
+def lines_about_ranking(terminal: Terminal) -> list[str]:
+    """Return what is printed between the measurement and the labels."""
+    lines = terminal.out.splitlines()
+    measured = next(index for index, line in enumerate(lines) if line.startswith("It takes "))
+    return lines[
+        measured + 1 : next(index for index, line in enumerate(lines) if line.startswith("edge says the first"))
+    ]
+
+
+def test_add_says_which_one_runs_and_how_to_use_this_one(terminal: Terminal, tmp_path: Path, store: Path) -> None:
+    assert terminal.run("models", "add", DEMO, "--name", "first") == 0
+    assert lines_about_ranking(terminal) == ["edge run uses it from now on."]
+    toml = store / "first" / "model.toml"
+    toml.write_text(toml.read_text().replace("[about]", "[about]\ntop1 = 0.62"))
+
+    assert terminal.run("models", "add", DEMO, "--name", "second") == 0
+    assert lines_about_ranking(terminal) == [
+        "edge run uses first (top-1 62.0%). The model.toml of second states no top1, so",
+        "it ranks last.",
+        "To use this one:",
+        "  edge run --model second",
+        'or in the settings: [model] name = "second"',
+        "Or state its accuracy, if you have measured it, in [about] top1 of",
+        f"  {store / 'second' / 'model.toml'}",
+    ]
+    assert terminal.json("models", "choose")["chosen"] == "first"
+
+    # in a folder that edge does not search
+    assert terminal.run("models", "add", DEMO, "--name", "far", "--store", tmp_path / "elsewhere") == 0
+    assert f"  edge run --model {tmp_path / 'elsewhere' / 'far'}" in terminal.out.splitlines()
+    assert terminal.run("classify", "--model", tmp_path / "elsewhere" / "far", KNOWN) == 0
+
+
+def test_a_copied_top1_is_doubted(terminal: Terminal, shared: Path, tmp_path: Path, store: Path) -> None:
+    """Of 1.3 million parameters, with the top1 of Inception v3 that a README once stated."""
+    store_of(tmp_path / "xdg-data", Machine(), good=1500)
+    folder = tmp_path / "net"
+    folder.mkdir()
+    for path in (shared / "checkpoints" / "mobilenet0.5").iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "synset.txt").symlink_to(shared / "checkpoints" / "synset.txt")
+    (folder / "model.toml").write_text("[input]\nsize = 224\n[about]\ntop1 = 0.7755\n")
+    assert terminal.run("models", "add", folder) == 0
+    said = lines_about_ranking(terminal)
+    warning = " ".join(said)
+    assert warning.startswith(
+        "Warning: top1 = 0.7755 is doubtful. The best published models with 1.3 million parameters reach 0.72. "
+        "edge chooses by it: mobilenet0.5 ranks before good (75.0%)."
+    ), warning
+    assert said[-2:] == [
+        f"  {store / 'mobilenet0.5' / 'model.toml'}",
+        "edge run uses it from now on (top-1 77.5%).",
+    ]
+    (folder / "model.toml").write_text("[input]\nsize = 224\n[about]\ntop1 = 0.6307\n")
+    assert terminal.run("models", "add", folder) == 0
+    assert "doubtful" not in terminal.out
+
+
 def test_fetch_from_a_folder_with_a_checkpoint_says_how_to_add_it(terminal: Terminal, tmp_path: Path) -> None:
     folder = tmp_path / "net"
     folder.mkdir()
@@ -78,7 +136,7 @@ def test_fetch_from_a_folder_with_a_checkpoint_says_how_to_add_it(terminal: Term
     assert "models add" not in terminal.err
     for name in ("net-symbol.json", "net-0126.params"):
         (folder / name).write_text("")
-    advice = f"that folder has a checkpoint of your own: edge models add {folder / 'net-0126.params'}"
+    advice = f"that folder has a checkpoint; install it with edge models add {folder / 'net-0126.params'}"
     assert terminal.run("models", "fetch", "inception-v3", "--from", folder) == 69
     assert terminal.err.splitlines()[-1].endswith(advice)
     assert terminal.run("models", "fetch", "net", "--from", folder) == 78

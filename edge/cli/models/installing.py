@@ -16,6 +16,7 @@ from edge.errors import EX_OK, FetchError, ModelError
 from edge.models.checkpoint import ModelInfo
 from edge.models.labels import read_labels
 from edge.selection.choice import no_model_fits
+from edge.settings import Settings
 
 if TYPE_CHECKING:
     from edge.installer.install import Installation
@@ -64,6 +65,7 @@ def add(options: argparse.Namespace) -> int:
             show=progress.show,
         )
     _tell_installed(done)
+    _tell_what_runs(done, settings_of(options))
     labels = [label for label in read_labels(checkpoint.synset) if label.id not in checkpoint.background]
     print(f"edge says the first of its {len(labels)} labels like this:")
     print_how_labels_are_said(labels[:LABELS_SHOWN], settings_of(options))
@@ -114,6 +116,7 @@ def fetch(options: argparse.Namespace) -> int:
             raise
         raise FetchError(f"{error}; {own}") from error
     _tell_installed(done)
+    _tell_what_runs(done, settings)
     return EX_OK
 
 
@@ -129,7 +132,7 @@ def _own_checkpoints(origin: str | None) -> str:
     if not found:
         return ""
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"that folder has a checkpoint of your own: edge models add {found[0]}{more}"
+    return f"that folder has a checkpoint; install it with edge models add {found[0]}{more}"
 
 
 def _install_packaged(options: argparse.Namespace, entry: "Entry") -> int:
@@ -172,6 +175,25 @@ def _tell_installed(done: "Installation") -> None:
         print("Its weights are random: memory and speed are real, but its labels mean nothing.")
     measured = done.measurement
     print(f"It takes {mib(measured.peak_mib)} and {milliseconds(measured.median_ms)} per frame on this machine.")
+
+
+def _tell_what_runs(done: "Installation", settings: Settings) -> None:
+    """Print which model runs now, and a warning if the new one's stated accuracy is doubtful."""
+    from edge.cli.models.ranking import doubt, what_runs
+    from edge.models.accuracy import is_doubtful
+    from edge.models.checkpoint import find_checkpoint
+    from edge.models.store import look_into
+    from edge.selection.selector import ModelSelector
+
+    checkpoint, one = find_checkpoint(str(done.folder)), look_into(done.folder)
+    toml, top1 = done.folder / "model.toml", checkpoint.about.top1
+    verdicts = ModelSelector(
+        dataclasses.replace(settings, model=dataclasses.replace(settings.model, name="auto"))
+    ).verdicts
+    parameters = one.manifest.parameters if one.manifest else 0
+    if top1 is not None and is_doubtful(top1, parameters, len(read_labels(checkpoint.synset))):
+        print("\n".join(doubt(done.name, toml, top1, parameters, verdicts)))
+    print("\n".join(what_runs(done.name, toml, settings.model.name, verdicts)))
 
 
 def verify(options: argparse.Namespace) -> int:
