@@ -165,8 +165,9 @@ class Fetcher:
         need = 3 * entry.download_mib * _MIB
         free = self._room(self._store)
         if entry.download_mib:
+            what = "download" if self._origin is None or "://" in self._origin else "copy"
             self._tell(
-                f"{entry.name}: about {entry.download_mib:.0f} MiB to download. Meanwhile it takes {need / _MIB:.0f} "
+                f"{entry.name}: about {entry.download_mib:.0f} MiB to {what}. Meanwhile it takes {need / _MIB:.0f} "
                 f"MiB of disk space ({free / _MIB:.0f} MiB are free)."
             )
         if need > free:

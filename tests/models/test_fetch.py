@@ -117,6 +117,22 @@ def test_it_comes_with_progress_and_what_is_known_of_it(server: FileServer, stor
     assert any("synset.txt has no published checksum" in line for line in run.told)
 
 
+def test_the_size_is_told_once_however_many_hosts_are_asked(server: FileServer, store: Path) -> None:
+    write_catalogue(store, "http://127.0.0.1:9/", "http://127.0.0.1:10/", server.url)
+    run = Run(store)
+    assert is_complete(run.fetch())
+    assert sum("MiB to download" in line for line in run.told) == 1
+
+
+def test_from_a_folder_nothing_is_downloaded(tmp_path: Path, store: Path) -> None:
+    write_catalogue(store, "http://127.0.0.1:9/")
+    for name, content in files().items():
+        (tmp_path / Path(name).name).write_bytes(content)
+    run = Run(store, origin=str(tmp_path))
+    assert is_complete(run.fetch())
+    assert "about 2 MiB to copy. Meanwhile it takes 6 MiB" in run.told[0]
+
+
 def test_a_cut_connection_is_taken_up_where_it_ended(server: FileServer, store: Path) -> None:
     write_catalogue(store, server.url)
     server.cut_after = 700_000
