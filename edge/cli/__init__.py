@@ -379,6 +379,15 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all installed models)")
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
+    sub = command(models.check, "check with images whether a model's stated input fits it, or another fits better")
+    sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
+    sub.add_argument("--images", type=Path, metavar="DIR", help="folder of the images: at least 20, better 100 or more")
+    sub.add_argument(
+        "--labels", type=Path, metavar="CSV", help="lines of file,label (a text or an id; separate several with |)"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    _add_input_flags(sub)
+
     sub = command(models.calibrate, "calibrate a model's confidence on labelled images")
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument(

@@ -1,6 +1,5 @@
 """Whether 0.9 is right nine times in ten: the fit, where it is kept, and the command."""
 
-import csv
 import dataclasses
 import json
 import os
@@ -8,12 +7,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from demo_render import Studio
-from demo_things import BACKGROUND, HELD_OUT, THINGS
 from numpy.typing import NDArray
+from rigs.renderings import Renderings, renderings
 from rigs.stores import DEMO, unexamined
 from rigs.terminal import Terminal
 
@@ -31,14 +28,12 @@ from edge.models.labels import Label
 from edge.models.manifest import Answer, read_manifest
 from edge.models.store import Store, look_into, verify
 from edge.models.temperature_scaling import Fit, ece, fit, fit_temperature, log_of, reliability, tempered
-from edge.stages import Frame, Pixels
+from edge.stages import Frame
 from edge.vision.images import read_image
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-OF_THESE_TESTS = 6
-"""A random stream that neither training, calibration nor the clips draw from."""
 NOTED = Calibration(temperature=0.5, pictures=2000, ece=0.0125, nll=0.25, fitted_to="0123456789abcdef")
 
 
@@ -533,39 +528,6 @@ def test_the_list_of_the_real_photos_can_be_read(shared: Path) -> None:
 
 
 # The command, and the demo.
-
-
-@dataclasses.dataclass(frozen=True)
-class Renderings:
-    """Pictures that the demo has never seen, and what they show."""
-
-    pictures: list[Pixels]
-    truth: NDArray[np.int64]
-
-    @property
-    def accepted(self) -> Bools:
-        right: Bools = np.arange(len(THINGS) + 1) == self.truth[:, np.newaxis]
-        return right
-
-    def save(self, folder: Path) -> Path:
-        """Write the pictures, and return their CSV: by text for some, by id for the others."""
-        folder.mkdir()
-        names = [*((thing.id, thing.names.split(",")[0]) for thing in THINGS), (BACKGROUND, BACKGROUND)]
-        with (folder / "labels.csv").open("w", newline="") as file:
-            for number, (pixels, label) in enumerate(zip(self.pictures, self.truth, strict=True)):
-                assert cv2.imwrite(str(folder / f"{number}.bmp"), pixels[:, :, ::-1])
-                csv.writer(file).writerow([f"{number}.bmp", names[label][number % 2]])
-        return folder / "labels.csv"
-
-
-def renderings(count: int, purpose: int) -> Renderings:
-    """As many things as in training; the background shows what was kept from it."""
-    studio = Studio(HELD_OUT)
-    rng = np.random.default_rng((OF_THESE_TESTS, purpose))
-    truth = rng.integers(0, len(THINGS), count)
-    truth[rng.random(count) < 0.25] = len(THINGS)
-    pictures = [studio.scene(rng, None if label == len(THINGS) else int(label)) for label in truth]
-    return Renderings(pictures, truth)
 
 
 @pytest.fixture(scope="module")

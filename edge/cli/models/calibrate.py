@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cli.common import settings_of
-from edge.cli.models.pictures import open_uncalibrated, readable
+from edge.cli.models.pictures import backend_for, open_uncalibrated, readable
 from edge.cli.progress import Progress
 from edge.cli.table import table
 from edge.errors import EX_OK, ModelError
@@ -127,7 +127,7 @@ def _ask(
         raise ModelError(
             f"{len(labelled)} images are too few: a calibration needs at least {LEAST_PICTURES}, better 1000 or more"
         )
-    network = open_uncalibrated(checkpoint, engine, progress)
+    network = open_uncalibrated(checkpoint, backend_for(checkpoint, engine, progress))
     try:
         if network.independent:
             raise ModelError(

@@ -11,24 +11,28 @@ from edge.stages import Pixels
 
 if TYPE_CHECKING:
     from edge.engines import Network
+    from edge.engines.backend import Backend
     from edge.models.checkpoint import Checkpoint
 
 _FEW, _FEW_SHARE = 3, 100
 """Three images, or one in a hundred, may be missing or unreadable."""
 
 
-def open_uncalibrated(checkpoint: "Checkpoint", engine: str, progress: Progress) -> "Network":
-    """Return the opened model, run by an engine that is right for it; its calibration is ignored, even if void.
-
-    `engine` is a value of [model] engine. Raises ModelError like `open_classifier`.
-    """
-    from edge.engines import engine_for, open_classifier
+def backend_for(checkpoint: "Checkpoint", engine: str, progress: Progress) -> "Backend":
+    """Return the backend that is right for a model; `engine` is a value of [model] engine. Raises ModelError."""
+    from edge.engines import engine_for
     from edge.engines.agreement import driver_of
     from edge.engines.backend import Backend
     from edge.host.machine import Machine
 
-    driver = driver_of(checkpoint, Backend(engine_for(engine, progress.line)), Machine().key, progress.line)
-    return open_classifier(dataclasses.replace(checkpoint, calibration=None), driver)
+    return driver_of(checkpoint, Backend(engine_for(engine, progress.line)), Machine().key, progress.line)
+
+
+def open_uncalibrated(checkpoint: "Checkpoint", backend: "Backend") -> "Network":
+    """Return the opened model; its calibration is ignored, even if void. Raises ModelError like `open_classifier`."""
+    from edge.engines import open_classifier
+
+    return open_classifier(dataclasses.replace(checkpoint, calibration=None), backend)
 
 
 def readable(name: str, labelled: Sequence[Labelled], progress: Progress) -> Iterator[tuple[Labelled, Pixels]]:
