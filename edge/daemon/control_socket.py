@@ -7,6 +7,7 @@ permissions of the socket file decide who may connect; the server checks this ag
 import contextlib
 import grp
 import json
+import logging
 import os
 import pwd
 import selectors
@@ -21,6 +22,7 @@ from typing import Any
 
 from edge.errors import ControlError
 
+_log = logging.getLogger(__name__)
 SERVICE_SOCKET = Path("/run/edge/control.sock")
 """The socket of the systemd service."""
 LONGEST_LINE = 4096
@@ -158,7 +160,11 @@ class ControlServer:
             request = None
         if not isinstance(request, dict):
             return {"error": f"a request is a JSON object in a line of at most {LONGEST_LINE} bytes"}
-        return self._answer(request)
+        try:
+            return self._answer(request)
+        except Exception:
+            _log.exception("A request could not be answered. Please report this.")
+            return {"error": "this is a fault of edge; its log has more"}
 
     def _drop(self, sock: socket.socket) -> None:
         del self._clients[sock]

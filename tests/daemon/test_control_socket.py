@@ -253,6 +253,15 @@ def test_a_client_that_does_not_read_its_answers_is_dropped(path: Path, control_
         assert ask([path], {"command": "mutes"}) == {"mutes": []}
 
 
+def test_a_fault_in_one_answer_leaves_the_others(
+    server: ControlServer, path: Path, control_state: ControlState, caplog: pytest.LogCaptureFixture
+) -> None:
+    control_state.show(lambda: {"one": 1 // 0}, dict)
+    assert ask([path], {"command": "status"}) == {"error": "this is a fault of edge; its log has more"}
+    assert "ZeroDivisionError" in caplog.text
+    assert ask([path], {"command": "mutes"}) == {"mutes": []}
+
+
 def test_who_may_connect() -> None:
     me = os.geteuid()
     assert may_connect(0, 0, 12345)
