@@ -35,6 +35,8 @@ from edge.vision.visibility import Visibility
 
 TURN_S = 0.05
 """How often outcomes and signals are checked while the loop waits until the next frame is due."""
+HEAR_S = 0.01
+"""How often outcomes are checked while nothing else is to be done."""
 LOOK_S = 0.25
 """A frame that stays in view counts as if it came this often."""
 READ_TIMEOUT_S = 0.25
@@ -145,7 +147,7 @@ def run(
     try:
         with contextlib.suppress(EndOfFrames):
             while not stopping() and (limits.seconds is None or summary.elapsed_s() < limits.seconds):
-                frame = turn.take_frame() if pace.wait() else None
+                frame = turn.take_frame() if turn.may_begin() and pace.wait() else None
                 hear(stages, summary)
                 summary.seconds = summary.elapsed_s()
                 if limits.frames is not None and summary.frames >= limits.frames:
@@ -155,7 +157,7 @@ def run(
         # let the last announcement end, unless a stop is requested; the speaker's own deadline limits the wait
         while summary.in_the_air and not stopping():
             hear(stages, summary)
-            time.sleep(0.01)
+            time.sleep(HEAR_S)
     finally:
         summary.seconds = summary.elapsed_s()
     return Ending.STOP
@@ -185,6 +187,20 @@ class _Turn:
         self._stages, self._summary, self._media_clock = stages, summary, media_clock
         self._known: list[Prediction] | None = None
         """The classifier's last predictions."""
+        self._introduced = stages.camera.live or media_clock or summary.frames > 0
+        self._turned = False
+
+    def may_begin(self) -> bool:
+        """Return True as soon as frames may be taken.
+
+        A film begins when what is to be said before it, "I'm ready.", is over: its first picture would go by meanwhile.
+        """
+        if not self._introduced:
+            # the first turn is for what happens between frames: it may ask for silence
+            self._introduced = self._turned and not self._notify() and not self._summary.in_the_air
+            self._turned = True
+            time.sleep(0 if self._introduced else HEAR_S)
+        return self._introduced
 
     def take_frame(self) -> Frame | None:
         """Process the newest frame and return it; None if none came in time.
@@ -222,16 +238,18 @@ class _Turn:
             self._stages.announcer.sees(sentence_of(fault), moment())
         return visible
 
-    def _notify(self) -> None:
-        """Say the sentence about the daemon itself that is due, if any."""
+    def _notify(self) -> bool:
+        """Say the sentence about the daemon itself that is due; return False if none is to be said now."""
         if self._media_clock:
-            return  # a notice has another clock than a file not played at its own pace: it would disturb the order
+            # a notice has another clock than a file that is not played at its own pace: it would disturb the order
+            return False
         stages, now = self._stages, moment()
         sentence = stages.notices.due(now.s)
         notice = stages.announcer.notice(sentence, now) if sentence else None
         if notice is not None and say(stages, self._summary, notice, now.s, now):
             stages.notices.told(sentence, now.s)
             stages.observer.notified(notice)
+        return notice is not None
 
     def _is_worth_a_look(self, frame: Frame, thumbnail: Thumbnail) -> bool:
         media_s = frame.media_s if self._media_clock else None

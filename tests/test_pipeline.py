@@ -247,6 +247,24 @@ def test_blindness_that_nobody_could_hear_of_is_told_when_there_is_sound_again()
     assert speaker.said == [READY, COVERED, COVERED]
 
 
+def test_a_film_begins_when_it_has_said_that_it_is_ready() -> None:
+    speaker = RecordingSpeaker(instant=False)
+    house = House(frames(20), ["guitar"], speaker)
+    turns: list[Frame | None] = []
+
+    def between_frames(_now_s: float, frame: Frame | None) -> bool:
+        if not turns:
+            house.notices.once("ready", READY)
+        turns.append(frame)
+        return False
+
+    run(house.stages, house.summary, after(20), between_frames=between_frames)
+    assert (speaker.said, house.summary.frames, set(turns)) == ([READY], 0, {None})
+    speaker.finish()
+    run(house.stages, house.summary, after(20), between_frames=between_frames)
+    assert speaker.said == [READY, "I see guitar"]
+
+
 def test_what_makes_seeing_hard_is_told_and_it_goes_on_looking() -> None:
     house = House(frames(60), ["guitar"], RecordingSpeaker())
     visibility = Pretended()

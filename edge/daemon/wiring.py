@@ -62,6 +62,8 @@ class Wiring:
         )
         self._models = ModelChanges(equipment, parts.reporter, self._notices, parts.summary, fetch=fetch)
         self._visibility = Visibility(live=equipment.camera.live)
+        self._greeted = False
+        """True as soon as "I'm ready." is due: with a live camera's first frame, or before a film."""
         self._join()
 
     def _join(self) -> None:
@@ -106,7 +108,8 @@ class Wiring:
     def between_frames(self, now_s: float, frame: Frame | None) -> bool:
         """Run control, health and watchdog, once a turn of the loop; return True if another model should run."""
         camera = self._equipment.camera
-        if frame is not None and self._parts.summary.frames == 1:
+        if not self._greeted and (frame is not None or not camera.live):
+            self._greeted = True
             self._notices.once("ready", READY)
             self._announce_fallback()
         progress = frame is not None or camera.waits
