@@ -34,6 +34,7 @@ FILES = {
         "daemon/test_daemon.py",
         "daemon/test_daemon_speech.py",
         "daemon/test_daemon_camera.py",
+        "daemon/test_why.py",
         "daemon/test_reload.py",
         "daemon/test_pressure.py",
         "cameras/test_process.py",

@@ -13,7 +13,7 @@ The answer is noted, to explain why edge is silent. (announce/decisions.py)
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge.announce.claims import NOT_SURE, Claim, Claims, Kind, Knowledge
 from edge.announce.decisions import Decision, Decisions, Reason
@@ -107,11 +107,12 @@ class Announcer:
         if fault:
             self.decisions.note(self._nothing, now)
 
-    def silent_because(self, now: Moment) -> Decision:
-        """Return the reason of the current silence, for any view. May be called from any thread."""
-        current = self.decisions.current
-        silence = self._silence(now)
-        return current if silence is None or current.reason in (Reason.PAUSED, Reason.BLIND) else silence
+    def silent_because(self, now: Moment) -> dict[str, Any]:
+        """Return why nothing is said at this moment, as a JSON object. May be called from any thread."""
+        if (silence := self._silence(now)) and self.decisions.now.decision.reason not in (Reason.PAUSED, Reason.BLIND):
+            # nothing would be said, whatever is in view
+            return silence.as_json(now)
+        return self.decisions.now.as_json()
 
     def best(self) -> Prediction | None:
         """Return the most probable label of the smoothed view, with its smoothed probability; None if there is none.

@@ -6,7 +6,6 @@ is one line of `Reason`.
 
 import datetime
 import enum
-import math
 from typing import Any, NamedTuple
 
 from edge.announce.schedule import Moment
@@ -33,9 +32,9 @@ class Reason(enum.Enum):
     ALREADY_SAID = 'it was said already: "{detail}"'
     MUTED = "{detail} is muted (edge mute lists it, edge unmute undoes it)"
     MUTED_IN_SETTINGS = "{detail} is muted in the settings ([announce] muted)"
-    QUIET_HOURS = "quiet hours"
-    SNOOZED = "it is snoozed (edge wake ends this)"
-    RATE_LIMIT = "it has reached its limit ([announce] per_minute = {needed:.0f}): it waits"
+    QUIET_HOURS = "it is in its quiet hours"
+    SNOOZED = "it was told to be quiet (edge snooze; edge wake ends it)"
+    RATE_LIMIT = "it has spoken as often as it may within a minute ([announce] per_minute = {needed:.0f}): it waits"
     BUSY = "the voice is busy"
     TOO_LATE = "the frame is too old to announce"
     NO_WORDS = "the spoken language has no words for it"
@@ -73,14 +72,14 @@ class Decision(NamedTuple):
     until_s: float | None = None
     """When the reason ends, on the clock of Moment.s; None: not known."""
 
-    def as_json(self, at: Moment) -> dict[str, Any]:
-        """Return it as a JSON object, with the time at which it was made."""
+    def as_json(self, at: Moment | None) -> dict[str, Any]:
+        """Return it as a JSON object, with the time at which it was made; None: no frame has come yet."""
         until, tail = None, ""
-        if self.until_s is not None:
+        if self.until_s is not None and at is not None:
             until = at.local + datetime.timedelta(seconds=self.until_s - at.s)
             tail = f" until {until:{'%H:%M:%S' if until.date() == at.local.date() else '%A %H:%M'}}"
         return {
-            "time": _iso(at.local),
+            "time": _iso(at.local) if at else None,
             "label": self.label or None,
             "probability": round(self.probability, 3) if self.label else None,
             "said": self.reason in _SPOKEN,
@@ -90,32 +89,38 @@ class Decision(NamedTuple):
         }
 
 
-class _Record(NamedTuple):
+class Record(NamedTuple):
+    """A decision, and when it was made."""
+
     decision: Decision
-    at: Moment
+    at: Moment | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return both as a JSON object."""
+        return self.decision.as_json(self.at)
 
 
 class Decisions:
     """The current decision and the last ones. Another thread may read them: all values are replaced as a whole."""
 
     def __init__(self) -> None:
-        self._now = self._open = _Record(Decision(Reason.NO_FRAME), Moment(-math.inf, datetime.datetime.min))
+        self.now = self._open = Record(Decision(Reason.NO_FRAME), None)
         """The decision about the newest frame, and the record of it, whose time is that of its first frame."""
-        self._past: tuple[_Record, ...] = ()
+        self._past: tuple[Record, ...] = ()
 
     def note(self, decision: Decision, now: Moment) -> None:
         """Note the decision about the newest frame."""
-        self._now = _Record(decision, now)
+        self.now = Record(decision, now)
         old = self._open
         if _is_same(old.decision, decision):
             self._open = _joined(old, decision)
-        elif not 0 <= now.s - old.at.s < LEAST_S or old.decision.reason in _SPOKEN:
-            self._past, self._open = self._kept(), self._now
+        elif old.at is None or not 0 <= now.s - old.at.s < LEAST_S or old.decision.reason in _SPOKEN:
+            self._past, self._open = self._kept(), self.now
         elif self._past and _is_same(self._past[-1].decision, decision):
             # the decision before goes on after a short interruption
             self._past, self._open = self._past[:-1], _joined(self._past[-1], decision)
         else:
-            self._open = self._now
+            self._open = self.now
 
     def finished(self, outcome: Outcome) -> None:
         """Record that something that was said was printed or not heard."""
@@ -131,21 +136,16 @@ class Decisions:
         for place in reversed(range(len(records))):
             decision, at = records[place]
             if decision.reason is Reason.SAID and decision.id == outcome.announcement.id:
-                records[place] = _Record(decision._replace(reason=reason, detail=detail), at)
+                records[place] = Record(decision._replace(reason=reason, detail=detail), at)
                 break
         *past, self._open = records
         self._past = tuple(past)
 
-    @property
-    def current(self) -> Decision:
-        """The decision about the newest frame."""
-        return self._now.decision
-
     def last(self) -> list[dict[str, Any]]:
         """Return the last decisions as JSON objects, the newest first."""
-        return [record.decision.as_json(record.at) for record in reversed(self._kept())]
+        return [record.as_json() for record in reversed(self._kept())]
 
-    def _kept(self) -> tuple[_Record, ...]:
+    def _kept(self) -> tuple[Record, ...]:
         """Return the past decisions, with the current one if it is about something."""
         if self._open.decision.reason in _NO_VIEW:
             return self._past
@@ -161,11 +161,11 @@ def _is_same(old: Decision, new: Decision) -> bool:
     )
 
 
-def _joined(record: _Record, new: Decision) -> _Record:
+def _joined(record: Record, new: Decision) -> Record:
     old = record.decision
     if old.reason in _SPOKEN or (old.reason is new.reason and old.probability > new.probability):
         return record
-    return _Record(new, record.at)
+    return Record(new, record.at)
 
 
 def _iso(local: datetime.datetime) -> str:

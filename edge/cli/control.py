@@ -1,4 +1,4 @@
-"""Commands for the running edge: status, look, missed, snooze, wake, mute, unmute, pause, resume, snapshot."""
+"""Commands for the running edge: status, why, look, missed, snooze, wake, mute, unmute, pause, resume, snapshot."""
 
 import argparse
 import base64
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.cli.common import settings_of
-from edge.cli.table import table
+from edge.cli.table import table, wrapped
 from edge.daemon.control_socket import SERVICE_SOCKET, ask, control_path
 from edge.errors import EX_OK, ControlError
 from edge.models.crash_marker import runtime_folder
@@ -91,14 +91,26 @@ def status(options: argparse.Namespace) -> int:
         ["in view", answer.get("in_view_text") or answer.get("in_view") or "nothing it would name"],
         ["last words", answer.get("last_words") or "none yet"],
     ]
-    if answer["paused"]:
-        rows.append(["paused", "the camera is closed until edge resume"])
-    if answer.get("silence"):
-        until = answer.get("snoozed_until")
-        rows.append(["silent", f"{answer['silence']}{f' until {_clock(until)}' if until else ''}"])
     if answer["mutes"]:
         rows.append(["muted", ", ".join(answer["mutes"])])
     print(table(["edge", f"{answer.get('version')}, process {answer.get('pid')}"], rows))
+    if (why := answer.get("silent_because")) and not why["said"]:
+        print(wrapped(f"silent because {why['because']}", indent=2))
+    return EX_OK
+
+
+def why(options: argparse.Namespace) -> int:
+    """edge why: tell what was seen, and why it was said or not."""
+    found = _ask(options, command="why", last=options.last)["decisions"]
+    if options.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return EX_OK
+    for one in found:
+        what = f"{one['label']} ({one['probability']:.0%})" if one["label"] else "-"
+        said = one["because"] if one["said"] else f"not said: {one['because']}"
+        print(wrapped(f"{_clock(one['time'], day=True)}  {what}: {said}", indent=10))
+    if not found:
+        print("Nothing has been in view yet. edge status tells why it is silent.")
     return EX_OK
 
 
@@ -175,12 +187,15 @@ def jpeg_file(text: str) -> Path:
 def add_commands(command: Any) -> None:
     """Add these commands; `command` makes a parser from a function and its help text."""
     for function, text in (
-        (status, "show the state of the running edge"),
+        (status, "show the state of the running edge, and why it is silent"),
+        (why, "list what was seen last, and why it was said or not"),
         (missed, "list what edge would have said while it was silent"),
         (look, "print and say what is in view now"),
     ):
         sub = command(function, text)
         sub.add_argument("--json", action="store_true", help="print JSON instead of lines")
+        if function is why:
+            sub.add_argument("--last", type=int, default=10, metavar="N", help="how many decisions (default: 10)")
         add_socket(sub)
     sub = command(snooze, "silence the running edge for a while")
     sub.add_argument(

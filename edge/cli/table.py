@@ -41,6 +41,6 @@ def milliseconds(value: float) -> str:
     return f"{value:.1f} ms" if value < 9.95 else f"{value:.0f} ms"
 
 
-def wrapped(text: str) -> str:
-    """Return a text in lines of at most WIDTH characters."""
-    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+def wrapped(text: str, indent: int = 0) -> str:
+    """Return a text in lines of at most WIDTH characters; all but the first are indented."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 LONGEST_SNOOZE_S = 7 * 86400.0
 MOST_MISSED = 200
 """Number of missed announcements that are kept, in memory."""
+FEW_DECISIONS = 10
+"""Number of decisions that are told if a client names none."""
 LONGEST_LABEL = 200
 SNAPSHOT_S = 1.0
 """How long a snapshot waits to be fetched."""
@@ -70,6 +72,7 @@ class ControlState:
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._missed: deque[dict[str, Any]] = deque(maxlen=MOST_MISSED)
         self._present: Callable[[], Mapping[str, Any]] = dict
+        self._decisions: Callable[[], Sequence[Mapping[str, Any]]] = tuple
         self._look = False
         self._paused_mark = mutes_file.with_name("paused") if mutes_file else None
         self.paused = self._paused_mark is not None and self._paused_mark.exists()
@@ -96,13 +99,18 @@ class ControlState:
         with self._lock:
             self._names, self._labels = names, {}
 
-    def show(self, status: Callable[[], Mapping[str, Any]], present: Callable[[], Mapping[str, Any]]) -> None:
-        """Set the functions that return the status, and what would be said about the current view.
+    def show(
+        self,
+        status: Callable[[], Mapping[str, Any]],
+        present: Callable[[], Mapping[str, Any]],
+        decisions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+    ) -> None:
+        """Set the functions that return the status, what would be said about the current view, and the last decisions.
 
-        The socket's thread calls them when a client asks.
+        The newest decision comes first. The socket's thread calls the functions when a client asks.
         """
         with self._lock:
-            self._status, self._present = status, present
+            self._status, self._present, self._decisions = status, present, decisions
 
     def miss(self, missed: Missed) -> None:
         """Keep a thing that was recognised during silence."""
@@ -192,6 +200,12 @@ class ControlState:
 
     def _tell_missed(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {"missed": list(self._missed)}
+
+    def _tell_why(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        last = request.get("last", FEW_DECISIONS)
+        if isinstance(last, bool) or not isinstance(last, int) or last < 1:
+            raise Refused(f"{last!r} is no number of decisions: from 1")
+        return {"decisions": list(self._decisions())[:last]}
 
     def _pause(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         self._snapshot, self._snapshot_wanted = None, False
@@ -297,6 +311,7 @@ _COMMANDS: dict[str, Callable[[ControlState, Mapping[str, Any]], dict[str, Any]]
     "unmute": ControlState._unmute,
     "mutes": ControlState._list_mutes,
     "missed": ControlState._tell_missed,
+    "why": ControlState._tell_why,
     "look": ControlState._take_a_look,
     "pause": ControlState._pause,
     "resume": ControlState._resume,

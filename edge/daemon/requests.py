@@ -7,6 +7,7 @@ from typing import Any
 
 from edge import __version__, pipeline
 from edge.announce.announcer import Announcer
+from edge.announce.decisions import Decision, Reason
 from edge.announce.notices import PAUSED, RESUMED, Notices, sentence_of
 from edge.announce.schedule import Schedule
 from edge.cameras import PausableCamera
@@ -40,12 +41,14 @@ class RequestHandler:
         """The labels of [announce] muted that were reported last, because the model has none of them."""
         self._looked = ""
         """The last answer to `edge look` that was spoken."""
+        self._paused = False
+        """Whether the last decision about a pause was that the camera is closed."""
 
     def know(self, stages: pipeline.Stages, selector: ModelSelector) -> None:
         """Take other stages, and the labels of their model."""
         labels = selector.labels
         self._control_state.know(lambda: self._announcer.claims.names(labels))
-        self._control_state.show(lambda: self._status(stages), self._present)
+        self._control_state.show(lambda: self._status(stages), self._present, self._announcer.decisions.last)
         self._check_mutes(labels)
 
     def _check_mutes(self, labels: Mapping[str, str]) -> None:
@@ -76,6 +79,10 @@ class RequestHandler:
         if changed:
             camera.set_shut(paused)
             self._reporter.paused(paused)
+        if paused != self._paused:  # also at a start with a pause that was asked for before
+            self._paused = paused
+            decision = Decision(Reason.PAUSED if paused else Reason.NO_FRAME)
+            self._announcer.decisions.note(decision, pipeline.moment())
         notices.set("shutter", PAUSED if paused else "", RESUMED)
         if paused:
             visibility.begin_anew()  # seeing nothing is no fault now
@@ -98,7 +105,7 @@ class RequestHandler:
 
     def _status(self, stages: pipeline.Stages) -> dict[str, Any]:
         """Return the current status."""
-        summary, looked = self._summary, self._look()
+        summary, looked, now = self._summary, self._look(), pipeline.moment()
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -115,7 +122,8 @@ class RequestHandler:
             "last_words": summary.last_words,
             "in_view": looked.label or None,
             "in_view_text": looked.text if looked.label else None,
-            "silence": self._schedule.silence(pipeline.moment()) or None,
+            "silence": self._schedule.silence(now) or None,
+            "silent_because": self._announcer.silent_because(now),
         }
 
     def _present(self) -> dict[str, Any]:

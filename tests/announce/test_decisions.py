@@ -70,7 +70,7 @@ class Life:
     @property
     def why(self) -> dict[str, Any]:
         now = at(self.now_s, self.local)
-        return self.subject.silent_because(now).as_json(now)
+        return self.subject.silent_because(now)
 
     def last(self) -> list[tuple[str | None, str]]:
         return [(decision["label"], decision["reason"]) for decision in self.subject.decisions.last()]
@@ -229,8 +229,8 @@ SCENES: Sequence[tuple[Callable[[Life], None], Reason, str]] = [
     (its_breed_was_said, Reason.ALREADY_SAID, 'it was said already: "I see husky"'),
     (muted, Reason.MUTED, "dog is muted (edge mute lists it, edge unmute undoes it)"),
     (muted_in_the_settings, Reason.MUTED_IN_SETTINGS, "husky is muted in the settings ([announce] muted)"),
-    (at_night, Reason.QUIET_HOURS, "quiet hours until Tuesday 07:00"),
-    (snoozed, Reason.SNOOZED, "it is snoozed (edge wake ends this) until 12:01:02"),
+    (at_night, Reason.QUIET_HOURS, "it is in its quiet hours until Tuesday 07:00"),
+    (snoozed, Reason.SNOOZED, "it was told to be quiet (edge snooze; edge wake ends it) until 12:01:02"),
     (
         too_often,
         Reason.RATE_LIMIT,

@@ -103,6 +103,9 @@ def test_mutes(control_state: ControlState, tmp_path: Path) -> None:
         ({"command": "mute", "label": "x" * 1000}, "a label is a text"),
         ({"command": "mute", "label": "electric gitar"}, "no label 'electric gitar'; did you mean electric guitar?"),
         ({"command": "unmute", "label": "dog"}, "'dog' is not muted"),
+        ({"command": "why", "last": 0}, "0 is no number of decisions: from 1"),
+        ({"command": "why", "last": "all"}, "'all' is no number of decisions"),
+        ({"command": "why", "last": True}, "True is no number of decisions"),
     ],
 )
 def test_what_cannot_be_done_is_told(control_state: ControlState, request_: dict[str, Any], error: str) -> None:
@@ -127,6 +130,14 @@ def test_a_look_is_answered_at_once_and_asked_of_the_loop_once(control_state: Co
     assert control_state.answer({"command": "status"})["model"] == "demo"
 
 
+def test_the_last_decisions_are_told_ten_unless_more_are_wanted(control_state: ControlState) -> None:
+    assert control_state.answer({"command": "why"}) == {"decisions": []}
+    control_state.show(dict, dict, lambda: [{"label": str(number)} for number in range(30)])
+    assert [one["label"] for one in control_state.answer({"command": "why"})["decisions"]] == list("0123456789")
+    assert len(control_state.answer({"command": "why", "last": 20})["decisions"]) == 20
+    assert len(control_state.answer({"command": "why", "last": 2000})["decisions"]) == 30
+
+
 def test_how_things_are_is_made_only_when_somebody_asks(control_state: ControlState) -> None:
     made: list[str] = []
 
@@ -134,7 +145,7 @@ def test_how_things_are_is_made_only_when_somebody_asks(control_state: ControlSt
         made.append(what)
         return {}
 
-    control_state.show(lambda: make("status"), lambda: make("present"))
+    control_state.show(lambda: make("status"), lambda: make("present"), lambda: [make("decisions")])
     control_state.tidy()
     control_state.take_look()
     assert made == []
@@ -142,6 +153,8 @@ def test_how_things_are_is_made_only_when_somebody_asks(control_state: ControlSt
     assert made == ["present"]
     control_state.answer({"command": "status"})
     assert made == ["present", "status"]
+    control_state.answer({"command": "why"})
+    assert made == ["present", "status", "decisions"]
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '"x"', "\x00\xff"])

@@ -6,8 +6,6 @@ import random
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import cv2
 import pytest
 from rigs.camera import HEIGHT, WIDTH, MjpegServer, is_red, scene, serving
-from rigs.daemon import ROOT, daemon, group_of, named, read_events
+from rigs.daemon import daemon, group_of, named, read_events, say
 from rigs.processes import PATIENCE_S, left_in_shared_memory, shared_memory, wait_until, workers
 from rigs.systemd import Listener
 
@@ -23,23 +21,6 @@ from edge.announce.notices import LOST, PAUSED, READY, RESUMED, SIGHT_AGAIN
 from edge.stages import Frame
 
 pytestmark = pytest.mark.integration
-
-
-def socket_of(folder: Path) -> Path:
-    return folder / "edge" / "control.sock"
-
-
-def say(folder: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As somebody at a terminal."""
-    socket = ["--socket", str(socket_of(folder))]
-    return subprocess.run(
-        [sys.executable, "-m", "edge", command, *arguments, *socket],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
 
 
 def notices(events: Path) -> list[str]:
@@ -62,7 +43,7 @@ def test_paused_the_camera_is_closed_also_after_kill_9(tmp_path: Path) -> None:
             wait_until(lambda: server.watched == 0)
             wait_until(lambda: PAUSED in notices(first / "events"))
             assert workers(child.pid) == []
-            assert "paused" in say(tmp_path, "status").stdout
+            assert "silent because the camera is closed (edge resume opens it)" in say(tmp_path, "status").stdout
             refused = say(tmp_path, "snapshot", str(tmp_path / "a.jpg"))
             assert (refused.returncode, refused.stderr.count("\n")) == (69, 1)
             assert "edge resume" in refused.stderr
@@ -78,6 +59,7 @@ def test_paused_the_camera_is_closed_also_after_kill_9(tmp_path: Path) -> None:
         with daemon(tmp_path, *live(server, second / "events"), **environment):
             wait_until(lambda: '"camera"' in say(tmp_path, "status", "--json").stdout)
             time.sleep(1)
+            assert "silent because the camera is closed" in say(tmp_path, "status").stdout
             assert server.watched == 0
             assert named(read_events(second / "events"), "frame") == []
             assert say(tmp_path, "resume").returncode == 0

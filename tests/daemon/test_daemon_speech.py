@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rigs.audio.card import RecordingCard
 from rigs.camera import HEIGHT, WIDTH, MjpegServer, scene, serving
-from rigs.daemon import daemon, named, read_events
+from rigs.daemon import daemon, named, read_events, socket_of
 from rigs.processes import PATIENCE_S, wait_until
 
 from edge.announce.notices import COVERED, DARK, LOST, READY, SIGHT_AGAIN
@@ -32,10 +32,6 @@ def flat(brightness: int) -> Callable[[int], Pixels]:
 
 def notices(events: Path) -> list[str]:
     return [event["text"] for event in named(read_events(events), "notice")]
-
-
-def socket_of(folder: Path) -> Path:
-    return folder / "edge" / "control.sock"
 
 
 class Stepper:
@@ -91,7 +87,8 @@ def test_in_quiet_hours_nothing_is_said(tmp_path: Path) -> None:
                 wait_until(lambda: sight_changes(events)[2 * number :] == [why])  # noqa: B023
                 stepper.give_back()
                 wait_until(lambda: sight_changes(events)[2 * number :] == [why, None])  # noqa: B023
-            assert ask([socket_of(tmp_path)], {"command": "status"})["silence"]
+            status = ask([socket_of(tmp_path)], {"command": "status"})
+            assert status["silence"] == status["silent_because"]["reason"] == "quiet hours"
     assert {"announced", "notice", "spoken"}.isdisjoint(event["event"] for event in read_events(events))
 
 
@@ -167,6 +164,7 @@ def test_it_answers_at_once_whatever_it_does(tmp_path: Path, capsys: pytest.Capt
             wait_until(lambda: sight_changes(events) == [LOST])
             with Asker(socket_of(tmp_path)) as asker:
                 wait_until(lambda: asker.answers and asker.answers[-1]["sight"] == LOST)
+                wait_until(lambda: asker.answers[-1]["silent_because"]["reason"] == "blind")
                 some_more(asker)
             worst_s["blind"] = asker.worst_s
     with capsys.disabled():

@@ -18,6 +18,7 @@ import reference
 import yaml
 
 from edge import errors
+from edge.announce.decisions import Reason
 from edge.cli import EX_BROKEN_PIPE, _parser
 from edge.config import load
 from edge.daemon.control_state import ControlState
@@ -380,6 +381,11 @@ def test_the_page_of_exit_codes_has_all_of_them() -> None:
     assert documented == {str(code) for code in codes}
     classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.EdgeError)]
     assert {str(one.exit_code) for one in classes} <= documented
+
+
+def test_the_page_about_silence_has_each_reason() -> None:
+    reasons = set(re.findall(r"(?m)^\| `([a-z ]+)` \|", (ROOT / "docs/why-silent.md").read_text(encoding="utf-8")))
+    assert reasons == {reason.code for reason in Reason} - {Reason.SAID.code, Reason.PRINTED.code}
 
 
 def test_the_page_of_the_socket_has_its_commands() -> None:

@@ -31,6 +31,24 @@ def named(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == name]
 
 
+def socket_of(folder: Path) -> Path:
+    """The control socket of a daemon with this temp folder."""
+    return folder / "edge" / "control.sock"
+
+
+def say(folder: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that talks to the daemon with this temp folder, as somebody at a terminal."""
+    socket = ["--socket", str(socket_of(folder))]
+    return subprocess.run(
+        [sys.executable, "-m", "edge", command, *arguments, *socket],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
 def group_of(session: int) -> list[int]:
     """The processes whose environment says that they belong to the daemon of this test."""
     mark = f"EDGE_TEST_SESSION={session}".encode()
