@@ -81,3 +81,7 @@ class ControlError(EdgeError):
     """The daemon cannot be reached: it does not run, or its socket may not be used."""
 
     exit_code = EX_UNAVAILABLE
+
+
+class NotRunning(ControlError):  # noqa: N818 - the name says it better without Error
+    """No daemon answers at the control socket: none runs here."""

@@ -193,7 +193,7 @@ class _Turn:
     def may_begin(self) -> bool:
         """Return True as soon as frames may be taken.
 
-        A film begins when what is to be said before it, "I'm ready.", is over: its first picture would go by meanwhile.
+        A film begins when "I'm ready." has been said: else its first picture would go by meanwhile.
         """
         if not self._introduced:
             # the first turn is for what happens between frames: it may ask for silence

@@ -13,10 +13,11 @@ from typing import Any
 
 from edge import __version__, pipeline
 from edge.announce.announcer import Announcer, Missed
+from edge.announce.mutes import state_file
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
 from edge.daemon.control_socket import ControlServer, control_path
-from edge.daemon.control_state import ControlState, state_file
+from edge.daemon.control_state import ControlState
 from edge.daemon.equipment import Equipment
 from edge.daemon.events import Events
 from edge.daemon.reporter import Reporter

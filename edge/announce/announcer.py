@@ -7,7 +7,7 @@ Six questions between a frame's predictions and words:
 4. Has it left? Only if it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
 5. Is speaking allowed now? (announce/schedule.py) Announcements held back in quiet hours are kept as missed.
 6. Was it heard? Only then does it count as said.
-The answer is noted, to explain why edge is silent. (announce/decisions.py)
+The answer is noted, so that edge can say why it is silent. (announce/decisions.py)
 """
 
 import math
@@ -110,7 +110,7 @@ class Announcer:
     def silent_because(self, now: Moment) -> dict[str, Any]:
         """Return why nothing is said at this moment, as a JSON object. May be called from any thread."""
         if (silence := self._silence(now)) and self.decisions.now.decision.reason not in (Reason.PAUSED, Reason.BLIND):
-            # nothing would be said, whatever is in view
+            # nothing would be said, even with something else in view
             return silence.as_json(now)
         return self.decisions.now.as_json()
 
@@ -270,5 +270,5 @@ class Announcer:
 
 
 def _about(claim: Claim, decision: Decision) -> Decision:
-    """Return the decision with the claim's id, label and probability."""
+    """Return the decision with the id, label and probability of the claim."""
     return decision._replace(id=claim.id, label=claim.name, probability=claim.probability)

@@ -33,7 +33,7 @@ class Reason(enum.Enum):
     MUTED = "{detail} is muted (edge mute lists it, edge unmute undoes it)"
     MUTED_IN_SETTINGS = "{detail} is muted in the settings ([announce] muted)"
     QUIET_HOURS = "it is in its quiet hours"
-    SNOOZED = "it was told to be quiet (edge snooze; edge wake ends it)"
+    SNOOZED = "it is snoozed (edge wake ends it)"
     RATE_LIMIT = "it has spoken as often as it may within a minute ([announce] per_minute = {needed:.0f}): it waits"
     BUSY = "the voice is busy"
     TOO_LATE = "the frame is too old to announce"

@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from edge.announce import mutes
 from edge.cli.common import settings_of
 from edge.cli.table import table, wrapped
 from edge.daemon.control_socket import SERVICE_SOCKET, ask, control_path
-from edge.errors import EX_OK, ControlError
+from edge.errors import EX_OK, ControlError, NotRunning, os_reason
 from edge.models.crash_marker import runtime_folder
 
 SNAPSHOT_S = 5.0
@@ -56,8 +57,8 @@ def mute(options: argparse.Namespace) -> int:
     """edge mute: never say this label; without a label, list the muted ones."""
     label = " ".join(options.label)
     if not label:
-        mutes = _ask(options, command="mutes")["mutes"]
-        print("\n".join(mutes) if mutes else "Nothing is muted. edge mute LABEL mutes a label.")
+        muted = _ask(options, command="mutes")["mutes"]
+        print("\n".join(muted) if muted else "Nothing is muted. edge mute LABEL mutes a label.")
         return EX_OK
     answer = _ask(options, command="mute", label=label)
     print(f"Muted: {answer['muted']}. edge unmute undoes it.")
@@ -66,11 +67,39 @@ def mute(options: argparse.Namespace) -> int:
 
 
 def unmute(options: argparse.Namespace) -> int:
-    """edge unmute: say this label again."""
-    answer = _ask(options, command="unmute", label=" ".join(options.label))
+    """edge unmute: say this label again; also while no edge runs."""
+    label = " ".join(options.label)
+    try:
+        answer = _ask(options, command="unmute", label=label)
+    except NotRunning:
+        if options.socket is not None:
+            raise
+        print(f"No longer muted: {_unmute_on_disk(label)}. This holds from the next start of edge.")
+        return EX_OK
     print(f"No longer muted: {answer['unmuted']}.")
     _warn(answer)
     return EX_OK
+
+
+def _unmute_on_disk(label: str) -> str:
+    """Remove a mute from the user's file or the service's, and return its label. Raises ControlError."""
+    muted: list[str] = []
+    refusal = ""
+    for file in dict.fromkeys((mutes.state_file(), mutes.SERVICE_FILE)):
+        try:
+            if found := mutes.unmute(file, label):
+                return found
+            muted += mutes.read_mutes(file)
+        except PermissionError:
+            refusal = f"{file}: you may not change it: sudo edge unmute {label}"
+        except OSError as error:
+            raise ControlError(f"{file}: {os_reason(error)}") from error
+        except ValueError as error:
+            raise ControlError(f"{file} is damaged ({error}); edge renames it at its next start") from error
+    if refusal:
+        raise ControlError(refusal)
+    others = f"; muted are: {', '.join(muted)}" if muted else ""
+    raise ControlError(f"{label!r} is not muted (to undo a mute in the settings, change the settings){others}")
 
 
 def status(options: argparse.Namespace) -> int:
@@ -106,9 +135,9 @@ def why(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return EX_OK
     for one in found:
-        what = f"{one['label']} ({one['probability']:.0%})" if one["label"] else "-"
-        said = one["because"] if one["said"] else f"not said: {one['because']}"
-        print(wrapped(f"{_clock(one['time'], day=True)}  {what}: {said}", indent=10))
+        what = f"{one['label']} ({one['probability']:.0%}), " if one["label"] else ""
+        silence = "not said: " if one["label"] and not one["said"] else ""
+        print(wrapped(f"{_clock(one['time'], day=True)}  {what}{silence}{one['because']}", indent=10))
     if not found:
         print("Nothing has been in view yet. edge status tells why it is silent.")
     return EX_OK

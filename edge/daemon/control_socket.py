@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge.errors import ControlError
+from edge.errors import ControlError, NotRunning
 
 _log = logging.getLogger(__name__)
 SERVICE_SOCKET = Path("/run/edge/control.sock")
@@ -175,7 +175,7 @@ class ControlServer:
 def ask(paths: list[Path], request: Mapping[str, Any], timeout_s: float = CLIENT_S) -> dict[str, Any]:
     """Send a request to the daemon at the first socket that has one, and return its answer.
 
-    Raises ControlError if none answers.
+    Raises NotRunning if there is no daemon, and ControlError if it does not answer.
     """
     for path in paths:
         try:
@@ -195,7 +195,7 @@ def ask(paths: list[Path], request: Mapping[str, Any], timeout_s: float = CLIENT
             raise ControlError(f"{path}: edge closed the connection")
         answer: dict[str, Any] = json.loads(line)
         return answer
-    raise ControlError("edge is not running here: start it with edge run, or sudo systemctl start edge")
+    raise NotRunning("edge is not running here: start it with edge run, or sudo systemctl start edge")
 
 
 def _connect(sock: socket.socket, path: Path, timeout_s: float) -> None:

@@ -7,9 +7,7 @@ the mutes and a pause survive a restart: they are on disk before the answer is s
 import base64
 import contextlib
 import difflib
-import json
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -20,14 +18,15 @@ from typing import Any
 
 from edge.announce.announcer import Missed
 from edge.announce.english import plain
-from edge.host.atomic import to_disk, write_text
+from edge.announce.mutes import read_mutes, write_mutes
+from edge.host.atomic import to_disk
 
 _log = logging.getLogger(__name__)
 LONGEST_SNOOZE_S = 7 * 86400.0
 MOST_MISSED = 200
 """Number of missed announcements that are kept, in memory."""
 FEW_DECISIONS = 10
-"""Number of decisions that are told if a client names none."""
+"""Number of decisions in an answer, if the client names none."""
 LONGEST_LABEL = 200
 SNAPSHOT_S = 1.0
 """How long a snapshot waits to be fetched."""
@@ -256,10 +255,7 @@ class ControlState:
         if self._file is None:
             return []
         try:
-            mutes = json.loads(self._file.read_text(encoding="utf-8"))
-            return _texts(mutes)
-        except FileNotFoundError:
-            return []
+            return read_mutes(self._file)
         except OSError as error:
             _log.info(f"{self._file}: {error.strerror}: the muted labels are unknown.")
             return []
@@ -290,17 +286,10 @@ class ControlState:
         if self._file is None:
             return False
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_text(self._file, json.dumps(self._mutes, ensure_ascii=False))
+            write_mutes(self._file, self._mutes)
         except OSError:
             return False
         return True
-
-
-def _texts(value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ValueError("it is not a list of texts")
-    return value
 
 
 _COMMANDS: dict[str, Callable[[ControlState, Mapping[str, Any]], dict[str, Any]]] = {
@@ -317,11 +306,3 @@ _COMMANDS: dict[str, Callable[[ControlState, Mapping[str, Any]], dict[str, Any]]
     "resume": ControlState._resume,
     "snapshot": ControlState._take_snapshot,
 }
-
-
-def state_file() -> Path:
-    """Return the path of the file of mutes: in systemd's STATE_DIRECTORY, or in the user's state folder."""
-    if given := os.environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0]) / "mutes.json"
-    home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
-    return Path(home) / "edge" / "mutes.json"

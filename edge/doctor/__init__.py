@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edge.daemon.control_state import state_file
+from edge.announce.mutes import state_file
 from edge.doctor.board import check_clock, check_disk, check_memory_group, check_power
 from edge.doctor.devices import check_camera, check_sound
 from edge.doctor.finding import Finding, Grade, fault
