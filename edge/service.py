@@ -13,6 +13,7 @@ from typing import Any
 
 from edge import __version__, pipeline
 from edge.announce.announcer import Announcer, Missed
+from edge.announce.limits import limits_in_force
 from edge.announce.mutes import state_file
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
@@ -77,6 +78,8 @@ def run(
                 closing.callback(parts.equipment.close)
                 paused = parts.control_state.paused
                 parts.equipment.open(paused=paused)
+                if held := limits_in_force(settings, sorted(parts.control_state.muted), pipeline.moment()):
+                    _log.info(f"Limits: {'; '.join(held)}. `edge why` tells what is not said, and why.")
                 if paused:
                     _log.info("edge is paused, the camera stays closed: edge resume opens it.")
         except StopRequested:

@@ -11,6 +11,7 @@ from edge.doctor.finding import Finding, Grade, fault
 from edge.doctor.model import check_model
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, in_the_service
+from edge.doctor.silence import check_silence
 from edge.host.machine import Machine
 from edge.models.checkpoint import DEMO, store_folders
 from edge.settings import Settings
@@ -38,6 +39,7 @@ def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: boo
     yield from _bounded("sound", check_sound(settings.speech, speak=speak))
     yield from _bounded("camera", check_camera(settings.camera, running))
     yield from _bounded("model", check_model(settings, stores, running))
+    yield check_silence(settings, running)
 
 
 def examine_before_use(settings: Settings) -> Iterator[Finding]:

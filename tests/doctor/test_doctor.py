@@ -13,12 +13,14 @@ from rigs.camera import MjpegServer, serving
 from rigs.daemon import daemon
 from rigs.processes import wait_until
 
+from edge.announce.mutes import write_mutes
 from edge.cli import main
 from edge.doctor import Finding, Grade, devices, examine
 from edge.doctor.board import check_clock, check_disk, check_memory_group, check_power
 from edge.doctor.devices import check_camera, quiet_controls
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, confinement, judge_service
+from edge.doctor.silence import check_silence
 from edge.host.machine import Machine
 from edge.settings import AnnounceSettings, CameraSettings, Settings, SpeechSettings
 
@@ -257,6 +259,39 @@ def test_what_a_unit_says_of_confinement() -> None:
     assert not keys & {"ExecStart", "Type", "Restart", "WatchdogSec", "Description", "WantedBy", "TimeoutStopSec"}
 
 
+# ---- silence
+
+
+def test_what_keeps_it_from_speaking_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    found = check_silence(Settings(), None)
+    assert (found.grade, found.text) == (Grade.GOOD, "no quiet hours, no mutes, no low limit of announcements")
+    write_mutes(tmp_path / "edge" / "mutes.json", ["bagel"])
+    found = check_silence(Settings(announce=AnnounceSettings(per_minute=2, muted=("cat",))), None)
+    assert found.grade is Grade.GOOD
+    assert "muted in the settings: cat; muted by edge mute: bagel" in found.text
+    assert "per_minute = 2" in found.text
+    all_day = Settings(announce=AnnounceSettings(quiet_hours="00:00-00:00"))
+    found = check_silence(all_day, None)
+    assert (found.grade, "quiet hours 00:00-00:00, in force now" in found.text) == (Grade.WARNING, True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "grade"), [("rate limit", Grade.WARNING), ("snoozed", Grade.WARNING), ("unsure", Grade.GOOD)]
+)
+def test_the_silence_of_the_running_edge_is_told(reason: str, grade: Grade) -> None:
+    running = {"mutes": ["bagel"], "silent_because": {"reason": reason, "because": "of the test"}}
+    found = check_silence(Settings(), running)
+    assert found.grade is grade
+    assert "bagel" in found.text
+    assert ("of the test" in found.text) == (grade is Grade.WARNING)
+
+
+def test_an_edge_of_the_release_before_tells_no_reason() -> None:
+    assert check_silence(Settings(), {"mutes": []}).grade is Grade.GOOD
+
+
 # ---- the command
 
 
@@ -290,9 +325,19 @@ def test_it_looks_at_everything_and_its_exit_code_says_whether_all_is_well(
     monkeypatch.setenv("EDGE_CAMERA_SOURCE", "demo")
     assert main(["doctor", "--json"]) == 0
     found = {one["check"]: one for one in json.loads(capsys.readouterr().out)}
-    assert {"system", "python", "packages", "settings", "sound", "camera", "model", "memory", "clock", "disk"} <= set(
-        found
-    )
+    assert {
+        "system",
+        "python",
+        "packages",
+        "settings",
+        "sound",
+        "camera",
+        "model",
+        "memory",
+        "clock",
+        "disk",
+        "silence",
+    } <= set(found)
     assert "passes its self-test" in found["model"]["text"]
 
     monkeypatch.setenv("EDGE_CAMERA_SOURCE", "/nowhere.mp4")
