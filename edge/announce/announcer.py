@@ -148,9 +148,7 @@ class Announcer:
         claim = next((one for one in claims if one.id == announcement.id), None)
         if claim is not None:
             self._remember(claim, seen_s)
-        if announcement.id:
-            said, probability, text = announcement.id, announcement.probability, announcement.text
-            self.decisions.note(Decision(Reason.SAID, said, announcement.label, probability, detail=text), now)
+            self.decisions.note(_about(claim, Decision(Reason.SAID, detail=announcement.text)), now)
 
     def refused(self, announcement: Announcement, now: Moment) -> None:
         """Record that the speaker was too busy to take it."""
@@ -271,4 +269,4 @@ class Announcer:
 
 def _about(claim: Claim, decision: Decision) -> Decision:
     """Return the decision with the id, label and probability of the claim."""
-    return decision._replace(id=claim.id, label=claim.name, probability=claim.probability)
+    return decision._replace(id=claim.id, label=claim.name, probability=claim.probability, members=claim.members)

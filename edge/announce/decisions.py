@@ -71,6 +71,8 @@ class Decision(NamedTuple):
     """What else the reason names: a sentence, a fault, a muted word."""
     until_s: float | None = None
     """When the reason ends, on the clock of Moment.s; None: not known."""
+    members: frozenset[str] = frozenset()
+    """Ids of the labels that a claim covers."""
 
     def as_json(self, at: Moment | None) -> dict[str, Any]:
         """Return it as a JSON object, with the time at which it was made; None: no frame has come yet."""
@@ -154,11 +156,10 @@ class Decisions:
 
 def _is_same(old: Decision, new: Decision) -> bool:
     """Return True if the new decision goes on with the old one."""
-    if old.id != new.id:
-        return False
-    return (
-        old.reason is new.reason or old.reason in _PASSING or (old.reason in _SPOKEN and new.reason in _AFTER_SPEAKING)
-    )
+    if old.reason in _PASSING and (old.members & new.members or old.id == new.id):
+        return True  # what was first "a violin or a cello" is soon a violin
+    same_reason = old.reason is new.reason or (old.reason in _SPOKEN and new.reason in _AFTER_SPEAKING)
+    return same_reason and old.id == new.id
 
 
 def _joined(record: Record, new: Decision) -> Record:

@@ -327,6 +327,15 @@ def test_how_sure_it_was_is_told_at_its_best() -> None:
     assert cat["probability"] == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_maybe_that_becomes_clear_is_one_decision() -> None:
+    life = Life(knowledge=Knowledge(calibrated=True))
+    life.see(2, cat=0.95)
+    life.see(1, violin=0.45, cello=0.4)
+    assert life.last() == [("violin or cello", "too short"), ("cat", "said")]
+    life.see(2, violin=0.95)
+    assert life.last() == [("violin", "said"), ("cat", "said")]
+
+
 def test_a_wait_for_the_limit_and_the_announcement_after_it_are_two_decisions() -> None:
     life = Life(replace(CALM, per_minute=1))
     life.see(3, cat=0.95)
