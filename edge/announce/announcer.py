@@ -269,4 +269,4 @@ class Announcer:
 
 def _about(claim: Claim, decision: Decision) -> Decision:
     """Return the decision with the id, label and probability of the claim."""
-    return decision._replace(id=claim.id, label=claim.name, probability=claim.probability, members=claim.members)
+    return decision._replace(id=claim.id, label=claim.name, probability=claim.probability, best=claim.best)

@@ -42,6 +42,8 @@ class Claim:
     probability: float
     members: frozenset[str]
     """Ids of the labels that it covers."""
+    best: str
+    """Id of the best label of the view."""
     other: str = ""
     """Second label of a 'maybe'."""
     ids: tuple[str, ...] = ()
@@ -169,7 +171,7 @@ class Claims:
             return [], Decision(Reason.NOTHING)
         best, value = ranked[0], view.smoothed[ranked[0]]
         second = ranked[1] if len(ranked) > 1 else ""
-        label = Claim(Kind.LABEL, best, view.labels[best], value, frozenset({best}))
+        label = Claim(Kind.LABEL, best, view.labels[best], value, frozenset({best}), best)
         if muted := self._muting(label):
             return [], muted  # this is what the view shows, and the user does not want to hear about it
         claims = [label] if self._is_clear(value, view.smoothed.get(second, 0.0)) else []
@@ -180,7 +182,7 @@ class Claims:
             total = self.together(group.members, view)
             rival = max((view.smoothed[one] for one in ranked if one not in group.members), default=0.0)
             if self._is_clear(total, rival):
-                claim = Claim(Kind.GROUP, group.id, group.name, total, group.members)
+                claim = Claim(Kind.GROUP, group.id, group.name, total, group.members, best)
                 if (muted := self._muting(claim)) is None:
                     claims.append(claim)
                     break
@@ -192,7 +194,7 @@ class Claims:
             else:
                 why = maybe or why
                 if settings.not_sure and something:
-                    claims.append(Claim(Kind.NOT_SURE, NOT_SURE, "", value, frozenset()))
+                    claims.append(Claim(Kind.NOT_SURE, NOT_SURE, "", value, frozenset(), best))
         if claims:
             return claims, None
         return claims, why or self._doubt(view, best, second)
@@ -244,10 +246,10 @@ class Claims:
                 return None
             both = frozenset({best, second})
             name, label, other = " or ".join(sorted(both)), view.labels[best], view.labels[second]
-            claim = Claim(Kind.MAYBE, name, label, together, both, other=other, ids=(best, second))
+            claim = Claim(Kind.MAYBE, name, label, together, both, best, other=other, ids=(best, second))
             return self._muting(claim) or claim
         if value >= settings.maybe:
-            return Claim(Kind.MAYBE, f"maybe {best}", view.labels[best], value, frozenset({best}), ids=(best,))
+            return Claim(Kind.MAYBE, f"maybe {best}", view.labels[best], value, frozenset({best}), best, ids=(best,))
         return None
 
     @staticmethod
@@ -262,13 +264,15 @@ class Claims:
         settings, label, value = self._settings, view.labels[best], view.smoothed[best]
         if not self.knowledge.calibrated:
             if value < settings.floor:
-                return Decision(Reason.UNSURE, best, label, value, settings.floor)
-            return Decision(Reason.TOO_CLOSE, best, label, value, settings.margin, view.labels.get(second, ""))
+                return Decision(Reason.UNSURE, best, label, value, settings.floor, best=best)
+            return Decision(
+                Reason.TOO_CLOSE, best, label, value, settings.margin, view.labels.get(second, ""), best=best
+            )
         together = self._two(view, best, second)
         if together >= settings.maybe:
-            return Decision(Reason.UNSURE, best, label, value, settings.sure)
+            return Decision(Reason.UNSURE, best, label, value, settings.sure, best=best)
         name = f"{label} or {view.labels[second]}" if together > value else label
-        return Decision(Reason.UNSURE, best, name, together, settings.maybe)
+        return Decision(Reason.UNSURE, best, name, together, settings.maybe, best=best)
 
     def _muting(self, claim: Claim) -> Decision | None:
         """Return which mute keeps the claim from being said; None: no mute does."""
@@ -279,5 +283,5 @@ class Claims:
         names = {plain(identity) for identity in (*claim.members, claim.id)}.union(*map(self._words.names, terms))
         for reason, muted in ((Reason.MUTED_IN_SETTINGS, self._muted_in_settings), (Reason.MUTED, self.muted)):
             if found := names & muted:
-                return Decision(reason, claim.id, claim.name, claim.probability, detail=min(found))
+                return Decision(reason, claim.id, claim.name, claim.probability, detail=min(found), best=claim.best)
         return None

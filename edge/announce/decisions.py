@@ -52,8 +52,9 @@ class Reason(enum.Enum):
 _SPOKEN = {Reason.SAID, Reason.PRINTED}
 _AFTER_SPEAKING = {Reason.SPEAKING, Reason.ALREADY_SAID}
 """What the next frames say about a thing that was just said: no new decision."""
-_PASSING = {Reason.TOO_SHORT, Reason.CHANGING, Reason.SPEAKING, Reason.BUSY, Reason.TOO_LATE}
-"""Reasons that another one replaces soon: only that one is recorded."""
+_TOO_SOON = {Reason.TOO_SHORT, Reason.CHANGING}
+_WAITING = {Reason.SPEAKING, Reason.BUSY, Reason.TOO_LATE}
+_UNCLAIMED = {Reason.NO_FRAME, Reason.NOTHING, Reason.UNSURE, Reason.TOO_CLOSE}
 _NO_VIEW = {Reason.NO_FRAME, Reason.NOTHING}
 
 
@@ -71,8 +72,8 @@ class Decision(NamedTuple):
     """What else the reason names: a sentence, a fault, a muted word."""
     until_s: float | None = None
     """When the reason ends, on the clock of Moment.s; None: not known."""
-    members: frozenset[str] = frozenset()
-    """Ids of the labels that a claim covers."""
+    best: str = ""
+    """The id of the best label."""
 
     def as_json(self, at: Moment | None) -> dict[str, Any]:
         """Return it as a JSON object, with the time at which it was made; None: no frame has come yet."""
@@ -156,10 +157,17 @@ class Decisions:
 
 def _is_same(old: Decision, new: Decision) -> bool:
     """Return True if the new decision goes on with the old one."""
-    if old.reason in _PASSING and (old.members & new.members or old.id == new.id):
-        return True  # what was first "a violin or a cello" is soon a violin
+    if _stage(old) in (1, 2) and _stage(old) <= _stage(new):
+        # a thing that gets on towards its announcement; first "a violin or a cello", soon a violin
+        return old.best == new.best or old.label == new.label
     same_reason = old.reason is new.reason or (old.reason in _SPOKEN and new.reason in _AFTER_SPEAKING)
     return same_reason and old.id == new.id
+
+
+def _stage(decision: Decision) -> int:
+    """Return how far it got: 0 nothing to claim, 1 a claim that is too new, 2 one that must wait, 3 a last word."""
+    reason = decision.reason
+    return 0 if reason in _UNCLAIMED else 1 if reason in _TOO_SOON else 2 if reason in _WAITING else 3
 
 
 def _joined(record: Record, new: Decision) -> Record:

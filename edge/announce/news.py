@@ -77,7 +77,7 @@ class News:
         for group in groups:
             old = self._told.get(group.id)
             if claim.id in group.members and (old is None or (old.implied and old.failed)):
-                implied = Claim(Kind.GROUP, group.id, group.name, claim.probability, group.members)
+                implied = Claim(Kind.GROUP, group.id, group.name, claim.probability, group.members, claim.best)
                 self._told[group.id] = Told(
                     implied, seen_s, seen_s, text, delivered=delivered, silent=silent, implied=True
                 )

@@ -336,6 +336,20 @@ def test_a_maybe_that_becomes_clear_is_one_decision() -> None:
     assert life.last() == [("violin", "said"), ("cat", "said")]
 
 
+def test_what_could_not_be_said_for_another_was_being_said_is_not_forgotten_for_the_next() -> None:
+    """From one photo to the next there is, for a moment, "the next one or this one"."""
+    life = Life(knowledge=Knowledge(calibrated=True))
+    life.end = never
+    life.see(2, cat=0.95)
+    life.see(2, violin=0.95)
+    assert life.schedule.in_the_air is not None
+    life.subject.finished(heard(life.schedule.in_the_air))
+    life.end = heard
+    life.see(0.3, cello=0.5, violin=0.4)
+    life.see(2, cello=0.95)
+    assert life.last() == [("cello", "said"), ("violin", "speaking"), ("cat", "said")]
+
+
 def test_a_wait_for_the_limit_and_the_announcement_after_it_are_two_decisions() -> None:
     life = Life(replace(CALM, per_minute=1))
     life.see(3, cat=0.95)

@@ -38,7 +38,7 @@ class Watched:
         if self._sound == "log":
             environment["EDGE_SPEECH_DRIVER"] = "log"
         else:
-            environment |= RecordingCard(self._folder, "real").environment
+            environment |= RecordingCard(self._folder).environment
         if self._sound == "no card":
             environment["ALSA_CONFIG_PATH"] = os.devnull  # ALSA without any card
         (self._folder / "edge.toml").touch()
