@@ -7,7 +7,7 @@ Six questions between a frame's predictions and words:
 4. Has it left? Only if it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
 5. Is speaking allowed now? (announce/schedule.py) Announcements held back in quiet hours are kept as missed.
 6. Was it heard? Only then does it count as said.
-The answer is noted, so that edge can say why it is silent. (announce/decisions.py)
+The answer is noted, to explain why edge is silent. (announce/decisions.py)
 """
 
 import math
@@ -268,5 +268,5 @@ class Announcer:
 
 
 def _about(claim: Claim, decision: Decision) -> Decision:
-    """Return the decision with the id, label and probability of the claim."""
+    """Return the decision with the claim's id, label and probability."""
     return decision._replace(id=claim.id, label=claim.name, probability=claim.probability, best=claim.best)

@@ -125,7 +125,7 @@ class Claims:
     def __init__(self, settings: AnnounceSettings, words: Names, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
         self.muted: frozenset[str] = frozenset()
-        """Plain words of labels and groups that are never said, in addition to those that the settings mute."""
+        """Plain words that are never said, in addition to those that the settings mute."""
         self.configure(settings, words)
         self.view = View()
         """Replaced as a whole: another thread may read it."""

@@ -38,7 +38,7 @@ class Told:
 
     @property
     def failed(self) -> bool:
-        """Return True if it could not be heard though there is sound."""
+        """Return True if it was not heard although there is sound."""
         return self.delivered is False and not self.lasting
 
 
@@ -122,7 +122,7 @@ class News:
     ) -> bool:
         """Return True if an earlier announcement makes the claim old."""
         if told.failed:
-            # an announcement that was not heard keeps no other words from being said
+            # an announcement that was not heard does not hold back other words
             return told.claim.id == claim.id and not told.implied and seen_s - told.at_s < self._settings.retry_s
         if told.claim.id == claim.id:
             return told.delivered is None or not 0 < self._settings.cooldown_s <= seen_s - told.at_s

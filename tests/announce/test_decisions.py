@@ -230,7 +230,7 @@ SCENES: Sequence[tuple[Callable[[Life], None], Reason, str]] = [
     (muted, Reason.MUTED, "dog is muted (edge mute lists it, edge unmute undoes it)"),
     (muted_in_the_settings, Reason.MUTED_IN_SETTINGS, "husky is muted in the settings ([announce] muted)"),
     (at_night, Reason.QUIET_HOURS, "it is in its quiet hours until Tuesday 07:00"),
-    (snoozed, Reason.SNOOZED, "it is snoozed (edge wake ends it) until 12:01:02"),
+    (snoozed, Reason.SNOOZED, "it is snoozed (edge wake ends this) until 12:01:02"),
     (
         too_often,
         Reason.RATE_LIMIT,

@@ -91,11 +91,11 @@ WHY: dict[str, Any] = {
     "probability": 0.957,
     "said": False,
     "reason": "rate limit",
-    "because": "it has spoken as often as it may within a minute ([announce] per_minute = 12): it waits until 12:00:57",
+    "because": "it has reached its limit ([announce] per_minute = 12): it waits until 12:00:57",
     "until": "2026-06-01T12:00:57+00:00",
 }
 SAID = WHY | {"said": True, "reason": "said", "because": 'said: "I see a bagel"', "until": None}
-BLIND = WHY | {"label": None, "probability": None, "reason": "blind", "because": "nothing can be seen: it is dark"}
+BLIND = WHY | {"label": None, "probability": None, "reason": "blind", "because": "the camera sees nothing: it is dark"}
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_the_status_tells_why_it_is_silent(
     answering.show(lambda: {"silent_because": decision}, dict)
     assert main(["status"]) == 0
     out = capsys.readouterr().out
-    assert ("silent because it has spoken as often as it may" in out) == line
+    assert ("silent because it has reached its limit" in out) == line
     assert max(map(len, out.splitlines())) <= 80
     assert main(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["silent_because"] == decision
@@ -135,8 +135,8 @@ def test_the_decisions_are_told_in_lines_and_as_json(
     answering.show(dict, dict, lambda: decisions)
     assert main(["why", "--last", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("12:00  nothing can be seen: it is dark")
-    assert "bagel (96%), not said: it has spoken as often" in lines[1]
+    assert lines[0].endswith("12:00  the camera sees nothing: it is dark")
+    assert "bagel (96%), not said: it has reached its limit" in lines[1]
     assert lines[-1].endswith('bagel (96%), said: "I see a bagel"')
     assert max(map(len, lines)) <= 80
     assert main(["why", "--json"]) == 0
