@@ -99,7 +99,9 @@ def _unmute_on_disk(label: str) -> str:
     if refusal:
         raise ControlError(refusal)
     others = f"; muted are: {', '.join(muted)}" if muted else ""
-    raise ControlError(f"{label!r} is not muted (to undo a mute in the settings, change the settings){others}")
+    raise NotRunning(
+        f"edge is not running here, and {label!r} is not muted (mutes in the settings are undone there){others}"
+    )
 
 
 def status(options: argparse.Namespace) -> int:

@@ -78,6 +78,15 @@ def test_a_service_s_mute_that_a_user_may_not_change(file: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("file")
+@pytest.mark.parametrize("command", [["why"], ["unmute", "cat"], ["mute"], ["status"]])
+def test_that_no_edge_runs_is_one_line(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 69
+    error = capsys.readouterr().err
+    assert "edge is not running here" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("file")
 def test_an_edge_that_is_named_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["unmute", "cat", "--socket", str(tmp_path / "none.sock")]) == 69
     assert "edge is not running here" in capsys.readouterr().err
