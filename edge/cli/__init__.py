@@ -327,7 +327,12 @@ def _add_input_flags(parser: _Parser) -> None:
     group.add_argument(
         "--short-side", type=_whole, metavar="PIXELS", help="with crop: scale the shorter side to this first"
     )
-    group.add_argument("--synset", type=Path, metavar="FILE", help="labels: one line 'id label, synonym' per output")
+    group.add_argument(
+        "--synset",
+        type=Path,
+        metavar="FILE",
+        help="labels: lines 'id label, synonym', names, CSV, JSON or a Python dict",
+    )
 
 
 def _add_models(commands: Any, common: _Parser) -> None:

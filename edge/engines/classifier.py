@@ -15,7 +15,7 @@ from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32
 from edge.models.calibration import in_force, void
 from edge.models.checkpoint import Checkpoint, InputSpec
-from edge.models.labels import read_labels
+from edge.models.labels import read_label_file
 from edge.models.temperature_scaling import tempered
 from edge.stages import Frame, Prediction, Timing
 
@@ -58,7 +58,8 @@ class EngineClassifier(ABC):
         self._temperature = calibration.temperature if calibration else 1.0
         if checkpoint.calibration and not calibration:
             _log.warning("%s", void(self.name))
-        self._labels = read_labels(checkpoint.synset)
+        labels = read_label_file(checkpoint.synset)
+        self._labels = labels.labels
         self._top = min(top, len(self._labels))
         if unknown := checkpoint.background - {label.id for label in self._labels}:
             raise ModelError(
@@ -66,7 +67,7 @@ class EngineClassifier(ABC):
             )
         try:
             outputs = self._open(checkpoint)
-            self._check(outputs, checkpoint)
+            self._check(outputs, checkpoint, labels.counted)
             if self.independent:
                 # a temperature is fitted to probabilities that sum to 1
                 self.calibrated, self._temperature = False, 1.0
@@ -121,11 +122,11 @@ class EngineClassifier(ABC):
         self.first_s = time.perf_counter() - start
         return outputs
 
-    def _check(self, outputs: NDArray[np.float32], checkpoint: Checkpoint) -> None:
+    def _check(self, outputs: NDArray[np.float32], checkpoint: Checkpoint, counted: str) -> None:
         if outputs.shape != (len(self._labels),):
             raise ModelError(
-                f"model {self.name}: {checkpoint.synset} has {len(self._labels)} labels, but the model has "
-                f"{' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
+                f"model {self.name}: {checkpoint.synset} has {counted}, "
+                f"but the model has {' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
             )
         if not np.isfinite(outputs).all():
             raise ModelError(

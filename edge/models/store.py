@@ -25,7 +25,7 @@ from edge.host.atomic import exchange, to_disk
 from edge.models.calibration_file import write_calibration
 from edge.models.checkpoint import Checkpoint, store_folders
 from edge.models.fingerprint import sha256
-from edge.models.labels import read_labels
+from edge.models.labels import read_label_file, to_text
 from edge.models.manifest import Examined, Manifest, read_manifest, write_manifest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -122,7 +122,7 @@ class Store:
         Raises ModelError, and leaves the installed model unchanged, if a check fails or the disk is full.
         """
         check_name(name)
-        read_labels(checkpoint.synset)
+        labels = read_label_file(checkpoint.synset)
         originals = (checkpoint.symbol, checkpoint.params, checkpoint.synset)
         try:
             digests = {path: sha256(path) for path in originals}
@@ -145,6 +145,8 @@ class Store:
                 shutil.copyfile(source, target)
                 if sha256(target) != digests[source]:
                     raise ModelError(f"{source} changed while it was being installed; try again")
+            if not labels.is_usual:
+                copy.synset.write_text(to_text(labels.labels), encoding="utf-8")  # as every release reads them
             (new / "model.toml").write_text(to_toml(checkpoint), encoding="utf-8")
             write_calibration(new, checkpoint.calibration, None, like=copy.symbol)
             manifest = write_manifest(copy, examined, origin, licence)

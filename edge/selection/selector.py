@@ -21,6 +21,7 @@ from edge.host.machine import Machine
 from edge.importer.quantised import FLOAT32
 from edge.models.checkpoint import DEMO
 from edge.models.crash_marker import CrashMarker
+from edge.models.labels import how_read
 from edge.selection.choice import (
     Budget,
     Verdict,
@@ -66,6 +67,7 @@ class ModelSelector:
         self._settings = model = settings.model
         self._tell = tell
         self._limits = limits_of(settings, self.machine)
+        self._names_labels = synset is not None
         self._inventory = Inventory(overrides, synset, tell, installs=bring)
         records = Records.of(self.machine, self.crash_marker)
         self._builder = OptionBuilder(
@@ -194,6 +196,8 @@ class ModelSelector:
                 self.fallback = Fallback.ANOTHER
                 continue
             self._explain(verdicts)
+            if line := how_read(option.checkpoint.synset, named=self._names_labels):
+                self._tell(line)
             return classifier
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The installed networks: checked, complete, and never half there."""
 
+import json
 import random
 import shutil
 import signal
@@ -16,6 +17,7 @@ from edge.engines.measure import examine
 from edge.errors import ModelError
 from edge.models.checkpoint import Checkpoint, find_checkpoint
 from edge.models.fingerprint import sha256
+from edge.models.labels import read_labels
 from edge.models.manifest import Answer, Examined
 from edge.models.store import Store, installed, to_toml, verify
 
@@ -58,6 +60,16 @@ def test_add_copies_and_notes(store: Store) -> None:
     found = find_checkpoint(str(one.folder))
     assert (found.name, found.input) == ("net", find_checkpoint("demo").input)
     assert found.background == find_checkpoint("demo").background
+
+
+def test_labels_of_another_format_are_installed_as_lines(store: Store, own: Path) -> None:
+    labels = read_labels(own / "synset.txt")
+    (own / "synset.txt").write_text(json.dumps({one.id: one.synonyms for one in labels}))
+    assert (own / "synset.txt").read_text().startswith('{"n03467517": ["guitar"]')
+    store.add(find_checkpoint(str(own)), "net", unexamined, "a test")
+    (one,) = installed([store.folder])
+    assert (one.folder / "synset.txt").read_bytes() == (DEMO / "synset.txt").read_bytes()
+    assert verify(one) == []
 
 
 def test_what_is_known_of_a_checkpoint_is_read_back(tmp_path: Path, own: Path) -> None:

@@ -14,7 +14,7 @@ from edge.cli.speech import print_how_labels_are_said
 from edge.cli.table import mib, milliseconds
 from edge.errors import EX_OK, FetchError, ModelError
 from edge.models.checkpoint import ModelInfo
-from edge.models.labels import read_labels
+from edge.models.labels import how_read, read_labels
 from edge.selection.choice import no_model_fits
 from edge.settings import Settings
 
@@ -66,6 +66,8 @@ def add(options: argparse.Namespace) -> int:
         )
     _tell_installed(done)
     _tell_what_runs(done, settings_of(options))
+    if line := how_read(checkpoint.synset, named=options.synset is not None):
+        print(line)
     labels = [label for label in read_labels(checkpoint.synset) if label.id not in checkpoint.background]
     print(f"edge says the first of its {len(labels)} labels like this:")
     print_how_labels_are_said(labels[:LABELS_SHOWN], settings_of(options))
