@@ -52,7 +52,7 @@ def _locks(root: Path) -> dict[str, int]:
 
 def _named(process: Path) -> str:
     try:
-        name = (process / "comm").read_text().strip()
+        name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         name = "a program"
     return f"it is used by {name} (process {process.name}); stop that first"

@@ -8,13 +8,14 @@ from edge.cameras.player import Player
 from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Camera, Pixels
-from edge.vision.images import ImageReel, images_in, os_errors_told
+from edge.vision.images import SUFFIXES, ImageReel, images_in, os_errors_told
 
 if TYPE_CHECKING:
     import cv2
 
 # How many grabs may fail in a row before a file counts as ended, if its header promises no more frames.
 _FAILED_GRABS = 3
+_FILMS = (".mjpeg", ".mjpg")
 _MAX_FAILED_GRABS = 100_000
 # FFMPEG's codec for a text file, which it plays as a film of a terminal.
 _TEXT_CODEC = int.from_bytes(b"ansi", "little")
@@ -25,14 +26,12 @@ def open_path(settings: CameraSettings, every_frame: bool = False) -> Camera:
 
     Raises CameraError for everything else, such as a FIFO, an empty file or a text file.
     """
-    import cv2
-
     path = Path(settings.source)
     with os_errors_told(path):
         if path.is_char_device():
             return open_node(settings, path, f"camera {path}")
         if path.is_dir() and settings.source:
-            reel = ImageReel(path, images_in(path), settings.image_s, once=every_frame)
+            reel = ImageReel(path, lambda: images_in(path), settings.image_s, once=every_frame)
             return Player(reel, f"folder {path}", loop=settings.loop, every_frame=every_frame)
         if not path.is_file():
             # a FIFO would block forever
@@ -43,11 +42,25 @@ def open_path(settings: CameraSettings, every_frame: bool = False) -> Camera:
         with path.open("rb") as file:
             if not file.read(1):
                 raise CameraError(f"camera {path}: the file is empty; choose a video, an image or a folder of images")
-    check_name(str(path.absolute()))
-    if cv2.haveImageReader(str(path)):
-        reel = ImageReel(path, [path], settings.image_s, once=every_frame)
+    if _is_image(path):
+        reel = ImageReel(path, lambda: [path], settings.image_s, once=every_frame)
         return Player(reel, f"image {path}", loop=settings.loop, every_frame=every_frame)
     return Player(VideoReel(path), f"video {path}", loop=settings.loop, every_frame=every_frame)
+
+
+def _is_image(path: Path) -> bool:
+    """Return True for a file that shows one picture. Raises CameraError for a video that OpenCV cannot open."""
+    import cv2
+
+    suffix = path.suffix.lower()
+    try:
+        check_name(str(path.absolute()))
+    except CameraError:
+        if suffix in SUFFIXES:  # we read the bytes ourselves
+            return True
+        raise
+    # OpenCV would take a film of JPEGs for its first picture
+    return suffix not in _FILMS and cv2.haveImageReader(str(path))
 
 
 class VideoReel:

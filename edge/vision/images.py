@@ -11,6 +11,7 @@ import numpy as np
 
 from edge.errors import CameraError
 from edge.stages import Pixels
+from edge.vision.orientation import upright, webp_orientation
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Suffixes that mark an image in a folder, which may contain other files too."""
@@ -24,6 +25,9 @@ _LOOK_S = 0.25
 
 _MAX_BYTES = 2**28
 _JPEG_QUALITY = 90
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_BLOCK = 8  # the side of the smallest part of a JPEG, in pixels
+_NO_DATA = 128
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +35,7 @@ _log = logging.getLogger(__name__)
 def read_image(path: Path) -> Pixels:
     """Return the picture in a BMP, JPEG, PNG, PNM, TIFF or WebP file: uint8 H x W x 3, red first, upright as EXIF says.
 
-    Grey, 16-bit and palette images become 8-bit colour; transparency is dropped.
+    Grey, 16-bit and palette images become 8-bit colour; transparency is dropped. A JPEG may lack its last bytes.
     Raises CameraError if it is missing, not an image, damaged, or larger than 64 million pixels.
     """
     import cv2
@@ -50,7 +54,7 @@ def read_image(path: Path) -> Pixels:
     try:
         # we read the bytes ourselves: imread returns None alike for a missing, a forbidden and a broken file, and
         # returns the upper half of a JPEG that is cut off as if it were the whole picture
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = decode(data)
     except (cv2.error, MemoryError) as error:
         raise CameraError(f"{path}: too large (more than 64 million pixels) or damaged") from error
     if image is None:
@@ -58,17 +62,41 @@ def read_image(path: Path) -> Pixels:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def decode(data: bytes) -> Pixels | None:
+    """Return the picture in an image file's bytes, blue first, upright; None if it is damaged. Raises cv2.error."""
+    import cv2
+
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        return None if stored is None else upright(np.asarray(stored, np.uint8), webp_orientation(data))
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is not None or not data.startswith(_JPEG_START):
+        return None if image is None else np.asarray(image, np.uint8)
+    # some cameras leave out the mark of the end, and browsers do not mind
+    image = cv2.imdecode(np.frombuffer(data + _JPEG_END, np.uint8), cv2.IMREAD_COLOR)
+    return None if image is None or _lacks_its_end(np.asarray(image)) else np.asarray(image, np.uint8)
+
+
+def _lacks_its_end(image: Pixels) -> bool:
+    """Return True if a corner is grey: libjpeg fills so what it has no data for, and that ends in a corner."""
+    rows, columns = (slice(_BLOCK), slice(-_BLOCK, None)), (slice(_BLOCK), slice(-_BLOCK, None))
+    return any((image[row, column] == _NO_DATA).all() for row in rows for column in columns)
+
+
 class ImageReel:
     """Images as a reel: each is shown for `image_s`. Unreadable ones are left out.
 
     With `once`, an image is one frame that says how long it is shown. Otherwise it is several equal frames, as if it
     were held in front of a camera.
-    Raises CameraError if none of them can be read.
+    `find` returns their paths; it is asked again for each round. Raises CameraError if none of them can be read.
     """
 
-    def __init__(self, where: Path, images: list[Path], image_s: float, *, once: bool) -> None:
+    def __init__(self, where: Path, find: Callable[[], list[Path]], image_s: float, *, once: bool) -> None:
         self._where = where
-        self._images = images
+        self._find = find
+        self._images = find()
+        self._unreadable: dict[Path, tuple[int, int]] = {}
+        """Size and time of change of those that were left out."""
         self._looks = 1 if once else max(1, round(image_s / _LOOK_S))
         self.interval_s = image_s / self._looks
         self.shown_s = image_s if once else 0.0
@@ -89,7 +117,9 @@ class ImageReel:
         return self._shown
 
     def rewind(self) -> None:
-        """Go back to before the first image."""
+        """Go back to before the first image that is there now."""
+        # one that was left out is tried again when it has changed: it may have been half written
+        self._images = [path for path in self._find() if self._unreadable.get(path, ()) != _version(path)]
         self._index = -1
 
     def close(self) -> None:
@@ -106,11 +136,21 @@ class ImageReel:
                     raise
                 # dropped, so that the log reports it once and not in every round
                 _log.warning("skipped: %s", error)
+                self._unreadable[self._images[number]] = _version(self._images[number])
                 del self._images[number]
             else:
                 return
         if not self._images:
             raise CameraError(f"{self._where}: none of its images can be read; choose a folder of images")
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Return size and time of change of a file; zeros if it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -1,10 +1,12 @@
 """Files, folders and images: their times, their pace, their faults."""
 
 import logging
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ from edge.errors import CameraError
 from edge.settings import CameraSettings
 from edge.stages import Camera, EndOfFrames, Frame, Pixels
 from edge.vision.images import ImageReel, read_image
+from edge.vision.orientation import webp_orientation
 
 pytestmark = pytest.mark.integration
 
@@ -129,7 +132,8 @@ def test_images_of_a_folder_come_by_name_each_for_its_time(tmp_path: Path, caplo
 
 def test_an_image_on_show_is_looked_at_more_than_once(tmp_path: Path) -> None:
     """Or the announcer, which believes no single frame, would say nothing of it."""
-    reel = ImageReel(tmp_path, [write_image(tmp_path / f"{n}.png", n) for n in range(2)], 0.5, once=False)
+    images = [write_image(tmp_path / f"{n}.png", n) for n in range(2)]
+    reel = ImageReel(tmp_path, lambda: images, 0.5, once=False)
     assert [reel.advance() for _ in range(5)] == [0, 0.25, 0.5, 0.75, None]
 
 
@@ -287,6 +291,95 @@ def test_a_photo_taken_sideways_is_shown_upright(tmp_path: Path) -> None:
     block = b"Exif\0\0" + tiff
     path.write_bytes(jpeg[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + jpeg[2:])
     assert read_image(path).shape == (WIDTH, HEIGHT, 3)
+
+
+# EXIF's number for how a picture was stored -> the same with OpenCV (Exif 2.32, 4.6.4: orientation)
+STORED: dict[int, Callable[[Pixels], Any]] = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: cv2.flip(pixels, 1),
+    3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
+    4: lambda pixels: cv2.flip(pixels, 0),
+    5: cv2.transpose,
+    6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    7: lambda pixels: cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180),
+    8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
+}
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_webp_taken_sideways_is_shown_upright(orientation: int, order: str, tmp_path: Path) -> None:
+    stored = STORED[orientation](scene(5)[..., ::-1])
+    _, whole = cv2.imencode(".webp", np.ascontiguousarray(stored), [cv2.IMWRITE_WEBP_QUALITY, 101])
+    height, width = stored.shape[:2]
+
+    def short(number: int) -> bytes:
+        return number.to_bytes(2, order)  # type: ignore[arg-type]
+
+    start, count = (8, 2) if order == "little" else (0, 0)
+    header = b"II*\0" + start.to_bytes(4, "little") if order == "little" else b"MM\0*" + (8).to_bytes(4, "big")
+    tags = short(2) + (short(0x0100) + short(3) + bytes(8)) + (short(0x0112) + short(3) + bytes(4) + short(orientation))
+    extended = bytes([8, 0, 0, 0]) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    content = chunk(b"VP8X", extended) + whole.tobytes()[12:] + chunk(b"EXIF", header + tags + bytes(count + 4))
+    path = tmp_path / "sideways.webp"
+    path.write_bytes(chunk(b"RIFF", b"WEBP" + content))
+    assert np.array_equal(read_image(path), scene(5))
+
+
+def test_damaged_notes_of_the_orientation_do_no_harm() -> None:
+    rng = random.Random(1)
+    good = b"RIFF\0\0\0\0WEBP" + chunk(b"EXIF", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0")
+    assert webp_orientation(good) == 6
+    for _ in range(2000):
+        changed = bytearray(good)
+        for _ in range(rng.randint(1, 4)):
+            changed[rng.randrange(12, len(changed))] = rng.randrange(256)
+        assert webp_orientation(bytes(changed[: rng.randint(12, len(changed))])) in range(1, 9)
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_jpeg_without_its_last_bytes_is_shown(missing: int, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.jpg", 5)
+    whole = read_image(path)
+    path.write_bytes(path.read_bytes()[:-missing])
+    assert np.array_equal(read_image(path), whole)
+    path.write_bytes(path.read_bytes()[: len(path.read_bytes()) * 3 // 4])
+    with pytest.raises(CameraError, match="damaged"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("name", ["a.mjpeg", "A.MJPG"])
+def test_a_raw_film_of_jpegs_shows_all_its_pictures(name: str, tmp_path: Path) -> None:
+    """`rpicam-vid --codec mjpeg` writes one JPEG after the other."""
+    path = tmp_path / name
+    path.write_bytes(b"".join(cv2.imencode(".jpg", scene(number)[..., ::-1])[1].tobytes() for number in range(30)))
+    frames = _all(path)
+    assert [number_in(frame) for frame in frames] == list(range(30))
+    assert [frame.media_s for frame in frames] == sorted({frame.media_s or 0.0 for frame in frames})
+
+
+def test_a_folder_is_listed_again_in_each_round(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (1, 2):
+        write_image(tmp_path / f"{number}.png", number)
+    (tmp_path / "3.png").write_bytes((tmp_path / "1.png").read_bytes()[:50])  # half written
+    settings = CameraSettings(source=str(tmp_path), image_s=0.5, loop=True)
+    frames = _frames(open_camera(settings, every_frame=True))
+    with caplog.at_level(logging.WARNING):
+        assert [number_in(next(frames)) for _ in range(4)] == [1, 2, 1, 2]
+        assert len(caplog.messages) == 1
+        write_image(tmp_path / "3.png", 3)
+        write_image(tmp_path / "4.png", 4)
+        (tmp_path / "1.png").unlink()
+        assert [number_in(next(frames)) for _ in range(6)] == [2, 3, 4, 2, 3, 4]
+        for path in tmp_path.iterdir():
+            path.unlink()
+        with pytest.raises(CameraError, match="there is no image in this folder"):
+            list(frames)
+    assert len(caplog.messages) == 1
 
 
 def test_what_is_no_image_is_refused_in_one_line(tmp_path: Path) -> None:
