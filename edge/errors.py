@@ -39,6 +39,13 @@ class EdgeError(Exception):
     exit_code = EX_SOFTWARE
 
 
+def lines_of(error: EdgeError) -> list[str]:
+    """Return the lines of a message: one, but for errors that list faults or models."""
+    if isinstance(error, ConfigError):
+        return list(error.faults) or [str(error)]
+    return str(error).splitlines() if isinstance(error, NoModelFits) else [str(error)]
+
+
 class ConfigError(EdgeError, ValueError):
     """A setting that cannot be used. `faults` has one line for each fault; all are reported at once."""
 

@@ -150,7 +150,8 @@ def _sayable(letters: Sequence[str], code: str) -> set[str]:
         # espeak-ng opens libpulse needlessly; without a session, libpulse would create a folder in the user's home
         env={"PULSE_RUNTIME_PATH": os.devnull} | os.environ,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=ESPEAK_TIMEOUT_S,
         check=False,
     )

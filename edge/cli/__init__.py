@@ -6,7 +6,6 @@ An error ends as one line and an exit code.
 import argparse
 import dataclasses
 import functools
-import json
 import logging
 import os
 import sys
@@ -18,13 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge import __version__
 from edge.cli import control, models
-from edge.cli.common import image_files, overrides_of, settings_of
+from edge.cli.common import image_files, overrides_of, print_json, settings_of
 from edge.cli.compare import bench, compare, uncalibrated
 from edge.cli.doctor import doctor
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
-from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, one_line
+from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, lines_of, one_line
 from edge.host.systemd import lines_to, notify
+from edge.host.terminal import LineFormatter, printable, tell, tolerate
 
 if TYPE_CHECKING:
     from edge.stages import Classifier
@@ -41,11 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the end
+        tolerate(getattr(sys, name))
     try:
         options = _parser().parse_args(argv)
     except SystemExit as leaving:  # argparse has said why
         return int(leaving.code or EX_OK)
-    logging.basicConfig(level=logging.WARNING, format="edge: %(message)s", stream=sys.stderr)
+    _log_to_stderr()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         code = command(options)
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         if options.debug:
             traceback.print_exc()
-        _tell_failure(str(error), error.exit_code, is_run=command is run)
+        _tell_failure(lines_of(error), error.exit_code, is_run=command is run)
         return error.exit_code
     except BrokenPipeError:
         # the reader of the output is gone: nothing can be printed any more, not even by the flush at exit
@@ -64,23 +65,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if options.debug:
             traceback.print_exc()
-        print(f"edge: {error}; run it again with --debug to see where", file=sys.stderr)
+        tell(f"edge: {error}; run it again with --debug to see where")
         return EX_UNAVAILABLE
     except Exception as error:
         if options.debug:
             traceback.print_exc()
         what = f"{type(error).__name__}: {one_line(error)}"
         what = f"a bug: {what}; run it again with --debug and report it"
-        _tell_failure(what, EX_SOFTWARE, is_run=command is run)
+        _tell_failure([what], EX_SOFTWARE, is_run=command is run)
         return EX_SOFTWARE
     return code
 
 
-def _tell_failure(text: str, code: int, *, is_run: bool) -> None:
+def _log_to_stderr() -> None:
+    """Print warnings of all modules on standard error, each as one line; nothing if that is done already."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter("edge: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def _tell_failure(lines: Sequence[str], code: int, *, is_run: bool) -> None:
     """Print the reason on standard error; for `edge run` also as a journal entry and in `systemctl status`."""
-    lines = text.splitlines()
     if is_run:
-        notify(f"STATUS={lines[0]}")
+        notify(f"STATUS={printable(lines[0])}")
     with lines_to(sys.stderr, _log) as handler:
         for line in lines:
             _log.error(f"edge: {line}", extra={"event": "failed" if is_run else None, "exit_code": code})
@@ -109,7 +116,6 @@ def classify(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, top=options.top))
-    tell = functools.partial(print, file=sys.stderr)
     selector = ModelSelector(settings, overrides=overrides_of(options), synset=options.synset, tell=tell, bring=True)
     try:
         return _classify(options, selector.open())
@@ -128,7 +134,7 @@ def _classify(options: argparse.Namespace, classifier: "Classifier") -> int:
         try:
             frame = Frame(read_image(Path(image)), number, time.monotonic())
         except CameraError as error:
-            print(f"edge: {error}", file=sys.stderr)
+            tell(f"edge: {error}")
             code = error.exit_code
             continue
         predictions = classifier.classify(frame)
@@ -144,11 +150,11 @@ def _classify(options: argparse.Namespace, classifier: "Classifier") -> int:
             }
         )
         if not options.json:
-            print(f"{image} ({classifier.name}, {elapsed_ms:.0f} ms)")
+            print(printable(f"{image} ({classifier.name}, {elapsed_ms:.0f} ms)"))
             for prediction in predictions:
-                print(f"  {prediction.probability:6.1%}  {prediction.label} ({prediction.id})")
+                print(printable(f"  {prediction.probability:6.1%}  {prediction.label} ({prediction.id})"))
     if options.json:
-        print(json.dumps(results, indent=2, ensure_ascii=False))
+        print_json(results)
     elif results and not classifier.calibrated:
         print(uncalibrated([classifier.name]))
     return code
@@ -163,7 +169,7 @@ def config(options: argparse.Namespace) -> int:
         print("The settings in effect are good.")
     else:
         load(options.check, environment={})
-        print(f"{options.check}: good")
+        print(f"{printable(str(options.check))}: good")
     return EX_OK
 
 
@@ -171,7 +177,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser that reports a mistake in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EX_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(EX_USAGE, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
 def _parser() -> _Parser:

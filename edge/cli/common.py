@@ -1,6 +1,7 @@
-"""Settings and overrides from the flags of a command."""
+"""What several commands share: settings and overrides from flags, and JSON as output."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from edge.config import load
 from edge.errors import EX_OK, CameraError
+from edge.host.terminal import expect_json, tell
 from edge.settings import Settings
 
 
@@ -40,6 +42,12 @@ def image_files(given: Sequence[str]) -> tuple[list[str], int]:
         try:
             files += map(str, images_in(Path(one))) if Path(one).is_dir() else [one]
         except CameraError as error:
-            print(f"edge: {error}", file=sys.stderr)
+            tell(f"edge: {error}")
             code = error.exit_code
     return files, code
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON in UTF-8, whatever the locale is."""
+    expect_json(sys.stdout)
+    print(json.dumps(value, indent=2, ensure_ascii=False))

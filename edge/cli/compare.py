@@ -3,8 +3,6 @@
 import argparse
 import functools
 import itertools
-import json
-import sys
 import textwrap
 import time
 from collections import Counter
@@ -12,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import image_files, settings_of
+from edge.cli.common import image_files, print_json, settings_of
 from edge.cli.progress import Progress
 from edge.cli.table import WIDTH, milliseconds, table
 from edge.errors import EX_OK, CameraError, ModelError
+from edge.host.terminal import printable, tell
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
 
 if TYPE_CHECKING:
@@ -51,13 +50,12 @@ def compare(options: argparse.Namespace) -> int:
         try:
             frames[image] = Frame(read_image(Path(image)), number, time.monotonic())
         except CameraError as error:
-            print(f"edge: {error}", file=sys.stderr)
+            tell(f"edge: {error}")
             code = error.exit_code
     models = checkpoints(options.models)
     found: dict[str, dict[str, dict[str, Any]]] = {image: {} for image in frames}
     wanted = settings_of(options).model
     precisions = _precisions(options.precision or wanted.precision)
-    tell = functools.partial(print, file=sys.stderr)
     given = getattr(options, "model.engine")
     engines = {
         precision: engine_for(given or _able_engine(wanted.engine, precision), tell, precision)
@@ -82,7 +80,7 @@ def compare(options: argparse.Namespace) -> int:
         {"image": image, "agreement": _agreement(by_model), "models": by_model} for image, by_model in found.items()
     ]
     if options.json:
-        print(json.dumps(results, indent=2, ensure_ascii=False))
+        print_json(results)
         return code
     for result in results:
         print(_side_by_side(result))
@@ -141,7 +139,7 @@ def _side_by_side(result: dict[str, Any]) -> str:
     """Return blocks of at most three models each, one below the other, in 80 columns."""
     by_model: dict[str, dict[str, Any]] = result["models"]
     agreement = result["agreement"]
-    lines = [result["image"]]
+    lines = [printable(result["image"])]
     names = list(by_model)
     for start in range(0, len(names), 3):
         part = names[start : start + 3]
@@ -198,13 +196,13 @@ def bench(options: argparse.Namespace) -> int:
     order = [backend.engine for backend in asked_for]
     asked_for.sort(key=lambda backend: order.index(backend.engine))
     for line in filter(None, lines):
-        print(line, file=sys.stderr)
+        tell(line)
     backends = [backend for backend in asked_for if not precision_problem(backend)]
     left_out = [problem for backend in asked_for if (problem := precision_problem(backend))]
     if not backends:
         raise ModelError(left_out[0])
     for problem in left_out:
-        print(f"Skipped: {problem}.", file=sys.stderr)
+        tell(f"Skipped: {problem}.")
     ours = [str(backend) for backend in backends]
     if options.against:
         backends.append(Backend(options.against))
@@ -212,10 +210,10 @@ def bench(options: argparse.Namespace) -> int:
     problems = {backend: engine_problem(backend.engine) for backend in backends}
     with Progress() as progress:
         for checkpoint in models:
-            tell = functools.partial(progress.step, checkpoint.name)
             drivers = _drivers(checkpoint, [backend for backend in backends if not problems[backend]], progress)
             usable = {backend: driver for backend, driver in drivers.items() if isinstance(driver, Backend)}
-            measured = measure_side_by_side(checkpoint, list(usable.values()), options.frames, tell)
+            show = functools.partial(progress.step, checkpoint.name)
+            measured = measure_side_by_side(checkpoint, list(usable.values()), options.frames, show)
             results = {
                 backend: driver if isinstance(driver, ModelError) else measured[driver]
                 for backend, driver in drivers.items()
@@ -236,7 +234,7 @@ def bench(options: argparse.Namespace) -> int:
                     row |= {key: value for key, value in vars(result).items() if key != "estimated"}
     ratios = _ratios(rows, ours, options.against)
     if options.json:
-        print(json.dumps({"frames": options.frames, "rows": rows, "ratios": ratios}, indent=2))
+        print_json({"frames": options.frames, "rows": rows, "ratios": ratios})
     else:
         print(_bench_table(rows, options.frames))
         for ratio in ratios:

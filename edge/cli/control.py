@@ -2,7 +2,6 @@
 
 import argparse
 import base64
-import json
 import os
 import re
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.announce import mutes
-from edge.cli.common import settings_of
+from edge.cli.common import print_json, settings_of
 from edge.cli.table import table, wrapped
 from edge.daemon.control_socket import SERVICE_SOCKET, ask, control_path
 from edge.errors import EX_OK, ControlError, NotRunning, os_reason
@@ -108,7 +107,7 @@ def status(options: argparse.Namespace) -> int:
     """edge status: show the state of the running edge."""
     answer = _ask(options, command="status")
     if options.json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        print_json(answer)
         return EX_OK
     if answer.get("starting"):
         print(f"edge {answer['version']}, process {answer['pid']}, is starting.")
@@ -134,7 +133,7 @@ def why(options: argparse.Namespace) -> int:
     """edge why: tell what was seen, and why it was said or not."""
     found = _ask(options, command="why", last=options.last)["decisions"]
     if options.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return EX_OK
     for one in found:
         what = f"{one['label']} ({one['probability']:.0%}), " if one["label"] else ""
@@ -149,7 +148,7 @@ def missed(options: argparse.Namespace) -> int:
     """edge missed: list what was recognised during silence."""
     found = _ask(options, command="missed")["missed"]
     if options.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     elif found:
         rows = [
             [_clock(one["time"], day=True), one.get("text") or one["label"], f"{one['probability']:.0%}", one["reason"]]
@@ -165,7 +164,7 @@ def look(options: argparse.Namespace) -> int:
     """edge look: print and say what is in view now."""
     answer = _ask(options, command="look")
     if options.json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        print_json(answer)
     else:
         share = f" ({answer['probability']:.0%})" if answer.get("probability") else ""
         print(f"{answer.get('text') or 'It has not seen anything yet.'}{share}")

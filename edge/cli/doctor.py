@@ -2,14 +2,13 @@
 
 import argparse
 import dataclasses
-import json
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge import doctor as doctors
-from edge.cli.common import settings_of
+from edge.cli.common import print_json, settings_of
 from edge.cli.control import socket_paths
 from edge.cli.table import WIDTH
 from edge.daemon.control_socket import ask
@@ -40,7 +39,7 @@ def doctor(options: argparse.Namespace) -> int:
     faults, warnings = (sum(one.grade is grade for one in findings) for grade in (Grade.FAULT, Grade.WARNING))
     if options.json:
         rows = [{**dataclasses.asdict(one), "grade": one.grade.value} for one in findings]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
     else:
         print(f"\n{_count(faults, 'fault')}, {_count(warnings, 'warning')}.")
     return EX_FAULT if faults else EX_OK

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Self, TextIO
 
+from edge.host.terminal import printable
+
 
 def bar(name: str, done: int, total: int, what: str) -> str:
     """Return a line with the name, a progress bar, and `what`."""
@@ -37,11 +39,11 @@ class Progress:
     def show(self, line: str) -> None:
         """Show the current progress."""
         if self._overwrites:
-            self._write(f"\r\033[K{line[:79]}")
+            self._write(f"\r\033[K{printable(line)[:79]}")
             self._shown = True
         elif time.monotonic() - self._last_s >= self.EVERY_S:
             self._last_s = time.monotonic()
-            self._write(f"{line}\n")
+            self._write(f"{printable(line)}\n")
 
     def step(self, what: str, step: str) -> None:
         """Show the current step of `what`."""
@@ -49,6 +51,7 @@ class Progress:
 
     def line(self, line: str) -> None:
         """Print a line that stays."""
+        line = printable(line)
         self._write(f"\r\033[K{line}\n" if self._shown else f"{line}\n")
         self._shown = False
 

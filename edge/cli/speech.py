@@ -84,7 +84,9 @@ def _voices() -> list[tuple[str, str, str]]:
         raise SpeechError("espeak-ng is not installed: sudo apt install espeak-ng")
     # it opens libpulse needlessly, which without a session would make a folder in the user's home
     quiet = {"PULSE_RUNTIME_PATH": os.devnull} | os.environ
-    listed = subprocess.run([espeak, "--voices"], env=quiet, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        [espeak, "--voices"], env=quiet, capture_output=True, encoding="utf-8", errors="replace", check=True
+    ).stdout
     # Pty Language Age/Gender VoiceName File Other Languages
     matches = (re.match(r"\s*\d+\s+(\S+)\s+(\S+)\s+(\S+)", line) for line in listed.splitlines()[1:])
     return [(match[1], match[2], match[3]) for match in matches if match]

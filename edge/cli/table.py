@@ -3,6 +3,8 @@
 import textwrap
 from collections.abc import Sequence
 
+from edge.host.terminal import printable
+
 WIDTH = 80
 
 
@@ -14,7 +16,7 @@ def table(
     Columns are two spaces apart, or one if the header of the last column would not fit into WIDTH otherwise. The last
     column is cut if it is too long: at its end, or with `paths` at its beginning, so that the name at the end stays.
     """
-    lines = [header, *rows]
+    lines = [header, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     gap = "  " if sum(widths[:-1]) + 2 * (len(widths) - 1) + len(header[-1]) <= WIDTH else " "
     text = []

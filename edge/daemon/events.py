@@ -11,6 +11,7 @@ from io import FileIO
 from typing import Any
 
 from edge.errors import ConfigError
+from edge.host.terminal import expect_json
 
 
 class Events:
@@ -29,6 +30,7 @@ class Events:
         self.lost = 0
         """Number of events that could not be written, for example because the disk was full."""
         if target == "-":
+            expect_json(sys.stdout)
             self._write = _print
         elif target:
             try:
@@ -74,7 +76,7 @@ class Events:
     def _append(self, line: str) -> None:
         assert self._file is not None
         # if the disk became full in the middle of a line, start the next event on a new line
-        data = ("\n" + line if self._torn else line).encode()
+        data = ("\n" + line if self._torn else line).encode(errors="backslashreplace")
         try:
             written = self._file.write(data) or 0  # None: the FIFO is full
         except BrokenPipeError as error:

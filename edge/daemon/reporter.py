@@ -11,6 +11,7 @@ from edge.announce.announcer import Missed
 from edge.announce.notices import sentence_of
 from edge.daemon.events import Events
 from edge.host.systemd import notify
+from edge.host.terminal import printable
 from edge.stages import (
     INTERRUPTED,
     TOO_LATE,
@@ -182,7 +183,7 @@ class Reporter:
         if self._summary.last_words:
             status += f', last words: "{self._summary.last_words}"'
         if status != self._status:
-            notify(f"STATUS={status}")
+            notify(f"STATUS={printable(status)}")
             self._status = status
 
     def _tell_counts(self, state: str, now_s: float) -> None:

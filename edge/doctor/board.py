@@ -106,6 +106,11 @@ def _is_synchronized() -> bool:
         return False
     command = [tool, "show", "--property=NTPSynchronized", "--value"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=5).stdout.strip() == "yes"
+        return (
+            subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=5
+            ).stdout.strip()
+            == "yes"
+        )
     except subprocess.TimeoutExpired:
         return False

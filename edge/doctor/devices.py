@@ -150,7 +150,9 @@ def _volume(settings: SpeechSettings) -> Iterator[Finding]:
     if amixer is None or not find_cards():
         return
     card = ["-c", device[1]] if device else []
-    done = subprocess.run([amixer, *card, "scontents"], capture_output=True, text=True, check=False, timeout=10)
+    done = subprocess.run(
+        [amixer, *card, "scontents"], capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=10
+    )
     quiet = quiet_controls(done.stdout)
     if quiet:
         yield warning("volume", f"turned down or off: {', '.join(quiet)}", "`alsamixer`, then `sudo alsactl store`")

@@ -78,7 +78,9 @@ def _architecture() -> Finding:
     dpkg = shutil.which("dpkg")
     if dpkg is None:
         return warning("system", f"{platform.platform()}, without dpkg: edge is tested on Debian only")
-    name = subprocess.run([dpkg, "--print-architecture"], capture_output=True, text=True, check=False).stdout.strip()
+    name = subprocess.run(
+        [dpkg, "--print-architecture"], capture_output=True, encoding="utf-8", errors="replace", check=False
+    ).stdout.strip()
     if name not in ("amd64", "arm64"):
         return fault("system", f"{name}: MXNet has no build for it", "install the 64-bit Raspberry Pi OS")
     return good("system", f"{_os_release().get('PRETTY_NAME', platform.system())}, {name}")
@@ -104,7 +106,12 @@ def _why_not(code: str) -> str:
     start = f"import sys; sys.path[:] = {json.dumps(sys.path)}; "
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", start + code], capture_output=True, text=True, check=False, timeout=LOAD_S
+            [sys.executable, "-P", "-c", start + code],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=LOAD_S,
         )
     except subprocess.TimeoutExpired:
         return f"it does not load within {LOAD_S:.0f} s"

@@ -32,7 +32,8 @@ def check_service() -> Iterator[Finding]:
     done = subprocess.run(
         [systemctl, "show", UNIT, f"--property={','.join(properties)}"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
         timeout=10,
     )
@@ -89,7 +90,9 @@ def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> i
     if run is None or show is None:
         raise ConfigError("--service: this system has no systemd")
     if unit_file is None:
-        shown = subprocess.run([show, "cat", UNIT], capture_output=True, text=True, check=False)
+        shown = subprocess.run(
+            [show, "cat", UNIT], capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         if shown.returncode:
             raise ConfigError(f"--service: there is no {UNIT}; install it first, or leave --service out")
         unit = shown.stdout
@@ -101,7 +104,7 @@ def in_the_service(arguments: Sequence[str], unit_file: Path | None = None) -> i
             found[1] for found in sorted({one.name: one for place in DROP_INS for one in place.glob("*.conf")}.items())
         ]
         try:
-            unit = "\n".join(file.read_text() for file in (unit_file, *drop_ins))
+            unit = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in (unit_file, *drop_ins))
         except OSError as error:
             raise ConfigError(f"--unit: {error.filename}: {error.strerror}") from error
         starts = []

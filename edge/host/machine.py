@@ -94,7 +94,7 @@ class Machine:
             return None
         ask = ["vcgencmd", "get_throttled"]
         try:
-            told = subprocess.run(ask, capture_output=True, text=True, timeout=1, check=True, errors="replace")
+            told = subprocess.run(ask, capture_output=True, timeout=1, check=True, encoding="utf-8", errors="replace")
         except subprocess.TimeoutExpired:
             return None
         except (OSError, subprocess.CalledProcessError):

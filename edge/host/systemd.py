@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from edge.host.terminal import LineFormatter, printable
+
 STALE_S = 5.0
 """How long a live camera that is not lost may give no frame and still count as progress."""
 PATIENCE_S = 600.0
@@ -32,7 +34,7 @@ def notify(state: str) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             # @: a socket without a file (unix(7), abstract)
             sender.connect(f"\0{address[1:]}" if address.startswith("@") else address)
-            sender.sendall(state.encode(errors="replace"))
+            sender.sendall(state.encode(errors="backslashreplace"))
     except OSError:
         # a socket that is gone is no reason to stop
         return False
@@ -88,6 +90,7 @@ class LineHandler(logging.Handler):
 
     def __init__(self, terminal: TextIO) -> None:
         super().__init__()
+        self.setFormatter(LineFormatter())
         self._terminal = terminal
         self._journal = _journal() if _is_journal(terminal) else None
         self._turn = threading.RLock()
@@ -149,7 +152,7 @@ def _fields(record: logging.LogRecord) -> dict[str, str]:
     """Return the journal's fields of a record (systemd.journal-fields(7))."""
     priority = next(priority for least, priority in PRIORITIES.items() if record.levelno >= least)
     own = {
-        f"EDGE_{name.upper()}": str(value)
+        f"EDGE_{name.upper()}": printable(str(value))
         for name, value in vars(record).items()
         if name not in _OF_EVERY_RECORD and value is not None
     }

@@ -2,14 +2,13 @@
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cli.common import settings_of
+from edge.cli.common import print_json, settings_of
 from edge.cli.models.pictures import backend_for, open_uncalibrated, readable
 from edge.cli.progress import Progress
 from edge.cli.table import table
@@ -54,7 +53,7 @@ def calibrate(options: argparse.Namespace) -> int:
             "left_out": left_out,
             "written": str(path) if path else None,
         }
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return EX_OK
     print(report(checkpoint.name, fitted))
     print(f"Written to {path}." if path else "Nothing was written (--dry-run).")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cli.common import overrides_of, settings_of
+from edge.cli.common import overrides_of, print_json, settings_of
 from edge.cli.models.pictures import backend_for, open_uncalibrated, readable
 from edge.cli.progress import Progress
 from edge.cli.table import table, wrapped
@@ -74,7 +74,7 @@ def check(options: argparse.Namespace) -> int:
         backend = backend_for(checkpoint, settings_of(options).model.engine, progress)
         found = _Examination(checkpoint, backend, pictures, progress).run()
     if options.json:
-        print(json.dumps(_as_json(checkpoint.name, str(backend), found), indent=2, ensure_ascii=False))
+        print_json(_as_json(checkpoint.name, str(backend), found))
     else:
         print(report(checkpoint, found))
     return EX_OK

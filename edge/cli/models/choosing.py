@@ -2,11 +2,10 @@
 
 import argparse
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import settings_of
+from edge.cli.common import print_json, settings_of
 from edge.cli.compare import checkpoints
 from edge.cli.progress import Progress
 from edge.cli.table import mib, milliseconds, table, wrapped
@@ -58,7 +57,7 @@ def measure(options: argparse.Namespace) -> int:
                 if not measured.killed:
                     CrashMarker().forgive(checkpoint)
     if options.json:
-        print(json.dumps({"machine": Machine().key, "rows": rows}, indent=2))
+        print_json({"machine": Machine().key, "rows": rows})
     else:
         print(_measured_table(rows))
         if unkept:
@@ -119,19 +118,16 @@ def choose(options: argparse.Namespace) -> int:
             for verdict in verdicts
         ]
         budget = {"mib": selector.budget.mib, "source": selector.budget.source}
-        print(
-            json.dumps(
-                {
-                    "machine": selector.machine.key,
-                    "budget": budget,
-                    "overhead_mib": selector.overhead_mib,
-                    "reserve_mib": RESERVE_MIB,
-                    "reserve_share": RESERVE_SHARE,
-                    "chosen": chosen,
-                    "models": models,
-                },
-                indent=2,
-            )
+        print_json(
+            {
+                "machine": selector.machine.key,
+                "budget": budget,
+                "overhead_mib": selector.overhead_mib,
+                "reserve_mib": RESERVE_MIB,
+                "reserve_share": RESERVE_SHARE,
+                "chosen": chosen,
+                "models": models,
+            }
         )
     elif chosen is not None:
         print(f"Budget: {selector.budget.mib:.0f} MiB ({selector.budget.source}).")

@@ -2,11 +2,11 @@
 
 import argparse
 import dataclasses
-import json
 import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
+from edge.cli.common import print_json
 from edge.cli.compare import uncalibrated
 from edge.cli.table import mib, table, wrapped
 from edge.errors import EX_OK, ModelError
@@ -80,7 +80,7 @@ def list_models(options: argparse.Namespace) -> int:
                 }
             )
     if options.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return EX_OK
     header = ["model", "top-1", "file", "licence", "source"]
     ours = [row for row in rows if row["installed"]]

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import random
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from edge.cli.common import settings_of
+from edge.cli.common import print_json, settings_of
 from edge.cli.progress import Progress, bar
 from edge.cli.table import table
 from edge.errors import EX_OK, CameraError, ModelError
@@ -86,7 +85,7 @@ def quantize(options: argparse.Namespace) -> int:
         found = dataclasses.asdict(about) | {"model": checkpoint.name, "precision": INT8, "passes": good}
         found |= {"unable": judged.unable, "pictures": _counts(parts), "installed": str(written) if written else None}
         del found["mark"]
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     else:
         print(report(checkpoint.name, judged, parts, sizes))
     if not good:
