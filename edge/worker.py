@@ -309,8 +309,19 @@ def _sweep(parent: Path) -> None:
     for folder in parent.glob("edge-*-*"):
         pid = folder.name.split("-")[1]
         with contextlib.suppress(OSError):
-            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not Path(f"/proc/{pid}").exists():
+            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not is_alive(int(pid)):
                 _remove(folder)
+
+
+def is_alive(pid: int) -> bool:
+    """Return True if there is a process with that id; /proc, which a container may lack, is not needed."""
+    try:
+        os.kill(pid, 0)  # no signal is sent (kill(2))
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _remove(folder: Path | None) -> None:

@@ -9,6 +9,7 @@ import enum
 from typing import Any, NamedTuple
 
 from edge.announce.schedule import Moment
+from edge.host.clock import local_time
 from edge.stages import Outcome
 
 MOST_DECISIONS = 100
@@ -178,4 +179,4 @@ def _joined(record: Record, new: Decision) -> Record:
 
 
 def _iso(local: datetime.datetime) -> str:
-    return local.astimezone().isoformat(timespec="seconds")
+    return local_time(local).isoformat(timespec="seconds")

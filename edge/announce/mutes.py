@@ -16,7 +16,7 @@ def state_file() -> Path:
     """Return the path of the file of mutes: in systemd's STATE_DIRECTORY, or in the user's state folder."""
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0]) / "mutes.json"
-    home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    home = os.environ.get("XDG_STATE_HOME") or f"{os.environ.get('HOME', '/')}/.local/state"
     return Path(home) / "edge" / "mutes.json"
 
 

@@ -15,6 +15,7 @@ from edge.cli.common import print_json, settings_of
 from edge.cli.table import table, wrapped
 from edge.daemon.control_socket import SERVICE_SOCKET, ask, control_path
 from edge.errors import EX_OK, ControlError, NotRunning, os_reason
+from edge.host.clock import local_time
 from edge.models.crash_marker import runtime_folder
 
 SNAPSHOT_S = 5.0
@@ -276,8 +277,8 @@ def _ask(options: argparse.Namespace, **request: Any) -> dict[str, Any]:
 
 
 def _clock(iso: str, *, day: bool = False) -> str:
-    when = datetime.fromisoformat(iso).astimezone()
-    today = when.date() == datetime.now().astimezone().date()
+    when = local_time(datetime.fromisoformat(iso))
+    today = when.date() == local_time().date()
     return when.strftime("%H:%M:%S" if day and today else "%H:%M" if today else "%A %H:%M")
 
 

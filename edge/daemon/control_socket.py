@@ -61,7 +61,7 @@ class ControlServer:
     def __init__(self, path: Path, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Create the socket. `answer` must be quick. Raises ControlError if that fails or another edge has it."""
         self._path = path
-        self._made_folder = not path.parent.exists()
+        self._made_folder = not os.access(path.parent, os.F_OK)
         self._answer = answer
         self._server = _listen(path)
         self._group = path.stat().st_gid

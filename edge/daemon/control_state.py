@@ -8,11 +8,12 @@ import base64
 import contextlib
 import difflib
 import logging
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from edge.announce.announcer import Missed
 from edge.announce.english import plain
 from edge.announce.mutes import read_mutes, write_mutes
 from edge.host.atomic import to_disk
+from edge.host.clock import local_time
 
 _log = logging.getLogger(__name__)
 LONGEST_SNOOZE_S = 7 * 86400.0
@@ -74,7 +76,7 @@ class ControlState:
         self._decisions: Callable[[], Sequence[Mapping[str, Any]]] = tuple
         self._look = False
         self._paused_mark = mutes_file.with_name("paused") if mutes_file else None
-        self.paused = self._paused_mark is not None and self._paused_mark.exists()
+        self.paused = self._paused_mark is not None and os.access(self._paused_mark, os.F_OK)
         """True while the camera should be closed; survives a restart, as the mutes do."""
         self._snapshot_wanted = False
         self._snapshot: tuple[float, bytes] | None = None
@@ -113,7 +115,7 @@ class ControlState:
 
     def miss(self, missed: Missed) -> None:
         """Keep a thing that was recognised during silence."""
-        when = datetime.now().astimezone().isoformat(timespec="seconds")
+        when = local_time().isoformat(timespec="seconds")
         with self._lock:
             self._missed.append(
                 {
@@ -247,7 +249,7 @@ class ControlState:
         left_s = self.snoozed_until_s - time.monotonic()
         if left_s <= 0:
             return None
-        return (datetime.now().astimezone() + timedelta(seconds=left_s)).isoformat(timespec="seconds")
+        return (local_time() + timedelta(seconds=left_s)).isoformat(timespec="seconds")
 
     # ---- the file
 

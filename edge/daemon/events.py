@@ -6,11 +6,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 from io import FileIO
 from typing import Any
 
 from edge.errors import ConfigError
+from edge.host.clock import local_time
 from edge.host.terminal import expect_json
 
 
@@ -48,7 +48,7 @@ class Events:
             return
         line = {
             "event": event,
-            "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+            "time": local_time().isoformat(timespec="milliseconds"),
             "elapsed_s": round(time.monotonic() - self._start_s, 3),
             **fields,
         }

@@ -71,14 +71,14 @@ def check_disk(folders: Iterable[Path]) -> Iterator[Finding]:
     """Check whether the folders have free space, and whether edge may write there."""
     seen: set[int] = set()
     for folder in folders:
-        place = next((one for one in (folder, *folder.parents) if one.exists()), Path("/"))
+        place = next((one for one in (folder, *folder.parents) if os.access(one, os.F_OK)), Path("/"))
         try:
             device = place.stat().st_dev
             free_mib = shutil.disk_usage(place).free / 2**20
         except OSError as error:
             yield fault("disk", f"{place}: {error.strerror}")
             continue
-        if folder.exists() and not os.access(folder, os.W_OK):
+        if os.access(folder, os.F_OK) and not os.access(folder, os.W_OK):
             yield warning("disk", f"{folder} is not writable: edge cannot save mutes and measurements")
         if device in seen:
             continue

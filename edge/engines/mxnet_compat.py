@@ -51,6 +51,7 @@ def import_mxnet() -> Any:
     # otherwise each bind prints to stderr which subgraph backend it uses
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 
+    _mend_threads()
     preload("mxnet", "libmxnet.so")
     restore_numpy_names(np)
     try:
@@ -87,6 +88,17 @@ def restore_distutils() -> None:
     package.__dict__.update(version=version, __path__=[])
     if "distutils" not in sys.modules:
         sys.modules.update({"distutils": package, "distutils.version": version})
+
+
+def _mend_threads() -> None:
+    """Leave one number in OMP_NUM_THREADS: OpenMP allows a list, by level of nesting, and MXNet ends the process."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads is None:
+        return
+    if first := re.match(r"\s*([0-9]{1,4})\s*(?:,|$)", threads):
+        os.environ["OMP_NUM_THREADS"] = first[1]
+    else:
+        del os.environ["OMP_NUM_THREADS"]
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import zlib
@@ -64,6 +65,8 @@ def graph_of(checkpoint: Checkpoint, stores: Sequence[Path] | None = None) -> It
 
 def _make_in_one_of(folders: Sequence[Path], key: str, checkpoint: Checkpoint) -> Graph | None:
     for folder in folders:
+        if folder != folders[0] and not os.access(folder.parent.parent, os.F_OK):
+            continue  # there is no service here, so its store is not created
         # the folder belongs to another user, or its disk is full
         with contextlib.suppress(OSError):
             return _make(folder, key, checkpoint)
@@ -73,7 +76,7 @@ def _make_in_one_of(folders: Sequence[Path], key: str, checkpoint: Checkpoint) -
 def graph_is_kept(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> bool:
     """Return True if the graph of a checkpoint is in the cache, whole or not."""
     key = key_of(checkpoint, digests)
-    return any((store / FOLDER / key).is_dir() for store in store_folders())
+    return any(os.access(store / FOLDER / key, os.F_OK) for store in store_folders())
 
 
 def forget_graph(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> None:
@@ -133,7 +136,7 @@ def _kept(folder: Path, checkpoint: Checkpoint) -> Graph | None:
     """Return the graph in a folder; None if it is not whole."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        gone = not Path(about["params"]).exists()
+        gone = not os.access(about["params"], os.F_OK)
     except (OSError, ValueError, LookupError, TypeError):
         return None
     graph = whole_graph(folder, about, checkpoint)
@@ -191,7 +194,7 @@ def _clear(folder: Path, params: Path) -> None:
     for about in folder.glob(f"[!.]*/{ABOUT}"):
         try:
             noted = Path(json.loads(about.read_text(encoding="utf-8"))["params"])
-            stale = noted == params.absolute() or not noted.exists()
+            stale = noted == params.absolute() or not os.access(noted, os.F_OK)
         except (OSError, ValueError, LookupError, TypeError):
             stale = True
         if stale:

@@ -90,7 +90,7 @@ def about_quantised(
             "".join(f"{checksum:08x}" for _, checksum in table["files"].values()),
         )
     except FileNotFoundError:
-        if not folder.exists():
+        if not os.access(folder, os.F_OK):
             return None
         raise ModelError(f"{folder / ABOUT}: missing; {again}") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -18,6 +18,7 @@ from edge.models.catalogue import Entry
 from edge.models.checkpoint import find_checkpoint, store_folders
 from edge.models.packages import is_here
 from edge.models.store import Installed, default_store, installed
+from edge.worker import is_alive
 
 _TEMPORARY = "edge-models-"
 Tell = Callable[[str], None]
@@ -124,6 +125,6 @@ def _temporary_store() -> "tempfile.TemporaryDirectory[str]":
     place = Path("/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir())
     for left in place.glob(f"{_TEMPORARY}*"):
         pid = left.name.removeprefix(_TEMPORARY).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and left.stat().st_uid == os.getuid():
+        if pid.isdigit() and not is_alive(int(pid)) and left.stat().st_uid == os.getuid():
             shutil.rmtree(left, ignore_errors=True)
     return tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=place)

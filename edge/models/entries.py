@@ -1,6 +1,7 @@
 """Entries by key, in a JSON file of the first writable store."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def read_entries(path: Path) -> dict[str, Any]:
 def keep_entry(folders: Sequence[Path], file: str, key: str, entry: Mapping[str, Any]) -> bool:
     """Write an entry into the file in the first writable folder; return False if there is none."""
     for folder in folders:
-        if folder != folders[0] and not folder.parent.is_dir():
+        if folder != folders[0] and not os.access(folder.parent, os.F_OK):
             continue  # there is no service here, so its store is not created
         try:
             folder.mkdir(parents=True, exist_ok=True)

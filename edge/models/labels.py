@@ -1,5 +1,6 @@
 """The labels of a model: one for each of its outputs, in that order, from synset.txt or a file that is given."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,9 @@ def read_label_file(path: Path) -> LabelFile:
     Raises ModelError, naming the file and, where there is one, the line.
     """
     try:
-        kind, entries = label_files.parse(_text(path), path.suffix, installed=(path.parent / MANIFEST).is_file())
+        kind, entries = label_files.parse(
+            _text(path), path.suffix, installed=os.access(path.parent / MANIFEST, os.F_OK)
+        )
         return LabelFile(list(_labels(entries)), kind)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; give the model's labels with --synset FILE") from error
@@ -84,6 +87,10 @@ def how_read(path: Path, *, named: bool) -> str:
 def to_text(labels: Sequence[Label]) -> str:
     """Return a synset.txt with the labels: lines 'id label, synonym', which every release reads."""
     return "".join(f"{label.id} {', '.join(label.synonyms)}\n" for label in labels)
+
+
+def _is_installed(path: Path) -> bool:
+    return os.access(path.with_name(MANIFEST), os.F_OK)
 
 
 def _text(path: Path) -> str:
