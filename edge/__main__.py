@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import NoReturn
 
+from edge.host.noise import separate_stderr
+
 
 def entry() -> NoReturn:
     """Run a command and leave at once with its exit code.
@@ -16,9 +18,10 @@ def entry() -> NoReturn:
     # until the daemon has its own handlers, Ctrl-C ends a command without a traceback
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    separate_stderr()
     # where a vendor's library dies, or hangs until systemd's watchdog ends it (SIGABRT), is worth a few lines
-    with contextlib.suppress(RuntimeError, OSError, ValueError):  # no standard error
-        faulthandler.enable()
+    with contextlib.suppress(RuntimeError, OSError, ValueError, AttributeError):  # no standard error
+        faulthandler.enable(sys.stderr)
     from edge.cli import main
 
     code = main()

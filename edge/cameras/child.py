@@ -21,6 +21,7 @@ import numpy as np
 
 from edge.cameras import picamera2
 from edge.errors import CameraError, hide_secrets, one_line
+from edge.host.noise import prepare_child
 from edge.settings import CameraSettings
 from edge.stages import Camera, EndOfFrames, Frame, Pixels
 from edge.vision.images import Place, turn
@@ -147,6 +148,7 @@ def open_driver(options: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
     It loads libraries but does not open the camera: opening has its own deadline.
     """
     die_with(options["daemon"])
+    prepare_child()
     # a driver's crash must not leave a frame on the disk, in a core dump
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if options["settings"]["source"].startswith("csi"):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.cameras.busy import usb_user
 from edge.errors import CameraError, hide_secrets
+from edge.host.noise import quiet
 from edge.settings import CameraSettings
 from edge.stages import Camera, Frame, Pixels
 from edge.vision.images import Place, new_place
@@ -219,7 +220,8 @@ class LiveCapture:
                 self._last_s = captured_s
                 sequence += 1
                 continue
-            decoded, bgr = capture.retrieve() if grabbed else (False, None)
+            with quiet():  # libjpeg reports each frame that a USB camera has damaged
+                decoded, bgr = capture.retrieve() if grabbed else (False, None)
             if not decoded:
                 # a damaged frame, or the end: `read` notices by its timeout. Do not spin until then.
                 self._closing.wait(0.01)

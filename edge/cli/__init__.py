@@ -23,6 +23,7 @@ from edge.cli.doctor import doctor
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, lines_of, one_line
+from edge.host.noise import show_debug_log
 from edge.host.systemd import lines_to, notify
 from edge.host.terminal import LineFormatter, printable, tell, tolerate
 
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:  # argparse has said why
         return int(leaving.code or EX_OK)
     _log_to_stderr()
+    if options.debug:
+        show_debug_log()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         code = command(options)
@@ -183,7 +186,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     common = _Parser(add_help=False)
     common.add_argument("--config", type=Path, metavar="FILE", help="the settings file (default: /etc/edge/edge.toml)")
-    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error, and the debug log")
     model = _Parser(add_help=False)
     model.add_argument(
         "--model", dest="model.name", metavar="NAME|PREFIX", help="an installed model, or a checkpoint: DIR/NAME"

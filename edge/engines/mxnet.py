@@ -23,6 +23,7 @@ from edge.engines.memory import (
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.mxnet_symbol import load_symbol
 from edge.errors import ModelError
+from edge.host.noise import quiet
 from edge.importer.description import Description, describe
 from edge.importer.params import Params, open_params
 from edge.importer.symbol import read_symbol
@@ -120,7 +121,8 @@ class MxnetClassifier(EngineClassifier):
         give_back_large_blocks()
         give_back_code(_LIBRARY)
         with _ONE_AT_A_TIME, contextlib.nullcontext() if self._fuses else _without_fusion():
-            self._executor, self._input = _bind(mx, checkpoint, self._described, stored)
+            with quiet():  # it reports each upgrade of an old file's format
+                self._executor, self._input = _bind(mx, checkpoint, self._described, stored)
             arrays = {**self._executor.arg_dict, **self._executor.aux_dict}
         fed = {self._described.name, *self._described.labels}
         self.parameters = sum(int(array.size) for name, array in arrays.items() if name not in fed)

@@ -12,6 +12,7 @@ from edge.engines.graph import GraphClassifier
 from edge.engines.memory import give_back_code, give_back_free_memory, give_back_large_blocks, keep_large_blocks
 from edge.errors import ModelError
 from edge.host.installation import how_to_get
+from edge.host.noise import quiet
 from edge.importer.quantised import FLOAT32
 from edge.models.checkpoint import Checkpoint
 
@@ -68,12 +69,13 @@ class OnnxClassifier(GraphClassifier):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         give_back_large_blocks()
         with self._graph(checkpoint) as graph, self._translated_errors():
-            self._session = ort.InferenceSession(
-                str(graph.file),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=None if self.precision == FLOAT32 else _HARMFUL,
-            )
+            with quiet():
+                self._session = ort.InferenceSession(
+                    str(graph.file),
+                    options,
+                    providers=["CPUExecutionProvider"],
+                    disabled_optimizers=None if self.precision == FLOAT32 else _HARMFUL,
+                )
             outputs = self._run_first()
         give_back_free_memory()
         give_back_code(ort.capi.onnxruntime_pybind11_state.__file__.rpartition("/")[2])

@@ -1,5 +1,6 @@
 """Facts about a process, from the kernel."""
 
+import os
 from pathlib import Path
 
 
@@ -10,3 +11,14 @@ def stat_fields(pid: int) -> list[str]:
     ended.
     """
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+
+
+def is_alive(pid: int) -> bool:
+    """Return True if there is a process with that id; /proc, which a container may lack, is not needed."""
+    try:
+        os.kill(pid, 0)  # no signal is sent (kill(2))
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

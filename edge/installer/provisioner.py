@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import ModelError
+from edge.host.processes import is_alive
 from edge.importer.cache import ABOUT
 from edge.importer.quantised import INT8, OURS, about_quantised, quantised_folder
 from edge.models.catalogue import Entry
 from edge.models.checkpoint import find_checkpoint, store_folders
 from edge.models.packages import is_here
 from edge.models.store import Installed, default_store, installed
-from edge.worker import is_alive
 
 _TEMPORARY = "edge-models-"
 Tell = Callable[[str], None]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import CameraError
+from edge.host.noise import quiet
 from edge.stages import Pixels
 from edge.vision.orientation import upright, webp_orientation
 
@@ -54,7 +55,8 @@ def read_image(path: Path) -> Pixels:
     try:
         # we read the bytes ourselves: imread returns None alike for a missing, a forbidden and a broken file, and
         # returns the upper half of a JPEG that is cut off as if it were the whole picture
-        image = decode(data)
+        with quiet():
+            image = decode(data)
     except (cv2.error, MemoryError) as error:
         raise CameraError(f"{path}: too large (more than 64 million pixels) or damaged") from error
     if image is None:

@@ -14,9 +14,9 @@ import pytest
 from rigs.stores import DEMO
 
 from edge.host.clock import local_time
+from edge.host.processes import is_alive
 from edge.importer.cache import graph_of
 from edge.models.checkpoint import find_checkpoint
-from edge.worker import is_alive
 
 KNOWN = DEMO.parent / "known.png"
 SERVICE = Path("/var/lib/edge")
