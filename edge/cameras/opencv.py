@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cameras.busy import usb_user
+from edge.cameras.http_stream import Capture, open_http
+from edge.cameras.multipart import StreamError
 from edge.errors import CameraError, hide_secrets
 from edge.host.noise import quiet
 from edge.settings import CameraSettings
@@ -58,12 +60,12 @@ def open_node(settings: CameraSettings, node: Path, description: str) -> Camera:
     if not os.access(node, os.R_OK | os.W_OK):
         raise CameraError(f"{description}: no access to it; add the user to the group video (usermod -aG video USER)")
 
-    def connect() -> "cv2.VideoCapture":
+    def connect() -> "tuple[Capture, str]":
         import cv2
 
         capture = cv2.VideoCapture(str(node), cv2.CAP_V4L2)
         configure(capture, settings)
-        return capture
+        return capture, ""
 
     def advice() -> str:
         return usb_user(node) or "check that no other program uses it, or plug it in again"
@@ -99,12 +101,17 @@ def open_stream(settings: CameraSettings) -> Camera:
             f"camera {shown}: {scheme}:// is not supported; choose one of {', '.join(SCHEMES)}, or a file"
         )
 
-    def connect() -> "cv2.VideoCapture":
+    def connect() -> "tuple[Capture, str]":
         import cv2
 
+        note = ""
+        if scheme in ("http", "https"):
+            capture, note = open_http(settings)
+            if capture is not None:
+                return capture, note
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(settings.open_timeout_s * 1000)]
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(settings.read_timeout_s * 1000)]
-        return cv2.VideoCapture(settings.source, cv2.CAP_FFMPEG, limits)
+        return cv2.VideoCapture(settings.source, cv2.CAP_FFMPEG, limits), note
 
     return LiveCapture(connect, f"stream {shown}", settings, lambda: "check the address and the network")
 
@@ -129,7 +136,7 @@ class LiveCapture:
 
     def __init__(
         self,
-        connect: Callable[[], "cv2.VideoCapture"],
+        connect: Callable[[], tuple[Capture, str]],
         description: str,
         settings: CameraSettings,
         advice: Callable[[], str],
@@ -156,9 +163,9 @@ class LiveCapture:
             self._changed.wait_for(lambda: self._newest or self._failure, timeout=settings.open_timeout_s)
             if self._newest:
                 return
-            why = self._failure or f"no frame came within {settings.open_timeout_s:g} s"
+            why = self._failure or f"no frame came within {settings.open_timeout_s:g} s; {advice()}"
         self.close()
-        raise CameraError(f"{description}: {why}; {advice()}")
+        raise CameraError(f"{description}: {why}")
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the newest frame not returned yet, waiting at most `timeout_s` for it; None if none came.
@@ -174,8 +181,7 @@ class LiveCapture:
                 now_s = time.monotonic()
                 lost_s = self._last_s + self._read_timeout_s
                 if self._failure or now_s >= lost_s:
-                    why = self._failure or f"lost, no frame came for {self._read_timeout_s:g} s"
-                    raise CameraError(f"{self.description}: {why}; {self._advice()}")
+                    raise CameraError(f"{self.description}: {self._failure or self._silence()}")
                 if self._newest:
                     (bgr, sequence, captured_s), self._newest = self._newest, None
                     self._wanted = False
@@ -192,9 +198,15 @@ class LiveCapture:
             self._changed.notify_all()
         self._thread.join(timeout=0.5)
 
+    def _silence(self) -> str:
+        slower = "a slower camera needs a larger [camera] read_timeout_s"
+        return f"lost, no frame came for {self._read_timeout_s:g} s; {self._advice()}; {slower}"
+
     def _run(self) -> None:
         try:
-            capture = self._connect()
+            capture, note = self._connect()
+            if note:
+                self.description += f" ({note})"
             try:
                 if capture.isOpened():
                     self._grab(capture)
@@ -202,12 +214,16 @@ class LiveCapture:
                     self._fail("it cannot be opened")
             finally:
                 capture.release()
+        except StreamError as error:  # in words, with advice of its own
+            with self._changed:
+                self._failure = str(error)
+                self._changed.notify_all()
         except Exception as error:
             # A thread that dies silently would look like a slow camera. OpenCV's message is left out: it may contain
             # the URL.
             self._fail(f"{type(error).__name__} in OpenCV")
 
-    def _grab(self, capture: "cv2.VideoCapture") -> None:
+    def _grab(self, capture: Capture) -> None:
         sequence = 0
         while not self._closing.is_set():
             if not self._is_present():
@@ -236,7 +252,7 @@ class LiveCapture:
 
     def _fail(self, why: str) -> None:
         with self._changed:
-            self._failure = why
+            self._failure = f"{why}; {self._advice()}"
             self._changed.notify_all()
 
 
