@@ -13,19 +13,15 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from edge.cameras.multipart import MOST_BYTES, PictureSplitter, StreamError
 from edge.settings import CameraSettings
-from edge.vision.images import decode
-
-if TYPE_CHECKING:
-    pass
+from edge.vision.images import decode_frame
 
 _HEAD_SHARE = 0.8
 """Share of `open_timeout_s` in which a server has to answer: then there is time left to say that it did not."""
 _CHUNK = 2**16
-_SNIFFED = 512
 _UNTYPED = ("", "application/octet-stream", "video/x-motion-jpeg", "video/mjpeg", "video/x-jpeg", "application/x-mjpeg")
 _TEXTS = {
     "text/html": "a web page",
@@ -192,12 +188,7 @@ class SnapshotCapture:
 
 def decoded(data: bytes) -> tuple[bool, Any]:
     """Return whether the bytes are a picture, and its pixels (H x W x 3, blue first)."""
-    import cv2
-
-    try:
-        image = decode(data) if data else None
-    except (cv2.error, MemoryError):
-        return False, None
+    image = decode_frame(data)
     return image is not None, image
 
 

@@ -79,6 +79,16 @@ def decode(data: bytes) -> Pixels | None:
     return None if image is None or _lacks_its_end(np.asarray(image)) else np.asarray(image, np.uint8)
 
 
+def decode_frame(data: bytes) -> Pixels | None:
+    """Return the picture in the bytes that a camera sent, blue first; None if it is damaged or too large."""
+    import cv2
+
+    try:
+        return decode(data) if data else None
+    except (cv2.error, MemoryError):
+        return None
+
+
 def _lacks_its_end(image: Pixels) -> bool:
     """Return True if a corner is grey: libjpeg fills so what it has no data for, and that ends in a corner."""
     rows, columns = (slice(_BLOCK), slice(-_BLOCK, None)), (slice(_BLOCK), slice(-_BLOCK, None))

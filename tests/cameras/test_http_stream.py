@@ -1,5 +1,6 @@
 """Network cameras as they are: each shows its pictures, or the user is told what is wrong, in words of its own."""
 
+import os
 import re
 import shutil
 import socket
@@ -14,14 +15,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from rigs.camera import HEIGHT, is_red, number_in, write_clip
+from rigs.camera import HEIGHT, closed_at_the_end, is_red, number_in, write_clip
 from rigs.http import FileServer, running
-from rigs.processes import wait_until
+from rigs.processes import wait_until, workers
 from rigs.web_camera import PASSWORD, SHOWN, TOLD, USER, WebCamera, jpeg, part
 
 from edge.cameras import open_camera
 from edge.cameras.multipart import MOST_BYTES, PictureSplitter, StreamError
+from edge.cameras.process import ProcessCamera
 from edge.errors import CameraError
+from edge.host.memory import rss_mib
 from edge.settings import CameraSettings
 from edge.stages import Camera
 
@@ -47,8 +50,9 @@ def opened(url: str, open_timeout_s: float = 5.0) -> Camera:
 
 
 def told(url: str) -> str:
+    quick = not url.endswith(("endless", "huge"))  # these are told because of what they send
     with pytest.raises(CameraError) as caught:
-        opened(url, 1.0).close()
+        opened(url, 1.0 if quick else 9.0).close()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -162,9 +166,61 @@ def test_a_stream_of_another_kind_is_left_to_opencv(tmp_path: Path) -> None:
         assert wait_until(lambda: camera.read(1))
 
 
+def use(pid: int) -> tuple[float, int]:
+    """The resident memory of a process, and its file descriptors."""
+    return rss_mib(pid), len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+@pytest.mark.integration
+def test_a_day_of_a_bad_camera(server: WebCamera, long: bool) -> None:
+    """It drops, changes its size and sends broken pictures; frames go on, memory and descriptors stay as they are."""
+    events = 10_000 if long else 300
+    server.rate_hz = 200
+    lost: list[str] = []
+    settings = CameraSettings(source=server.url("day"), wait=True, open_timeout_s=5)
+    with closed_at_the_end(ProcessCamera(settings, lost.append)) as camera:
+        frames = sizes = 0
+        height = 0
+        before: tuple[float, int] | None = None
+        children = [0.0, 0.0]  # the largest of the children's memory, in the first fifth and later
+        until_s = time.monotonic() + (1500 if long else 100)
+        while server.events < events and time.monotonic() < until_s:
+            frame = camera.read(0.5)
+            if frame is not None:
+                frames += 1
+                sizes += height not in (0, frame.pixels.shape[0])
+                height = frame.pixels.shape[0]
+            if frames % 20 == 0:
+                later = before is not None
+                children[later] = max(children[later], *map(rss_mib, workers(os.getpid())), 0.0)
+            if before is None and server.events > events / 5:
+                before = use(os.getpid())
+        assert server.events >= events
+        after = use(os.getpid())
+        wait_until(lambda: camera.read(0.5))
+    assert before is not None
+    print(f"{server.events} events, {frames} frames, {sizes} changes of size, lost {len(lost)} times")
+    print(f"MiB and descriptors: {before}, {after}; children's MiB: {children}")
+    assert frames > events / 50
+    assert sizes > frames / 20
+    assert after[0] - before[0] < 16
+    assert children[1] - children[0] < 16
+    assert abs(after[1] - before[1]) <= 4  # connections of the server, which is in this process
+
+
 def pictures_of(data: bytes, boundary: str = "frame", step: int = 1) -> list[bytes]:
     splitter = PictureSplitter(boundary)
     return [picture for at in range(0, len(data), step) for picture in splitter.feed(data[at : at + step])]
+
+
+def test_changed_at_random(long: bool) -> None:
+    """100,000 files of labels and streams with --long. Each ends well, in 5 s and 64 MiB."""
+    runs = 100_000 if long else 1_000
+    command = [sys.executable, str(ROOT / "scripts" / "fuzz_streams.py"), "--runs", str(runs), "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=1800)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{runs} inputs" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("step", [1, 7, 100, 10**6])

@@ -1,5 +1,6 @@
 """A camera in a child, with a driver that does whatever goes wrong: the frames come back, and nothing is left."""
 
+import fcntl
 import importlib.util
 import os
 import random
@@ -250,6 +251,19 @@ def test_the_picture_is_turned_and_mirrored(rotation: int, mirror: bool) -> None
         shape = Slot(memory).write(pixels, rotation, mirror=mirror)
         assert shape == expected.shape
         assert os.pread(memory, pixels.nbytes, 0) == expected.tobytes()
+    finally:
+        os.close(memory)
+
+
+def test_a_child_takes_the_memory_of_one_with_larger_frames() -> None:
+    """The memory is sealed against shrinking, and a camera may come back with another size."""
+    memory = os.memfd_create("a slot", os.MFD_ALLOW_SEALING)
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    try:
+        for side in (64, 32, 128):
+            pixels = np.full((side, side, 3), side, np.uint8)
+            assert Slot(memory).write(pixels, 0, mirror=False) == pixels.shape
+            assert os.pread(memory, pixels.nbytes, 0) == pixels.tobytes()
     finally:
         os.close(memory)
 

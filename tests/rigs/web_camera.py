@@ -2,6 +2,7 @@
 
 import base64
 import http.server
+import random
 import time
 from collections.abc import Callable
 
@@ -26,6 +27,8 @@ class WebCamera(Server):
         super().__init__(0, _Handler)
         self.asked: list[str] = []
         self.rate_hz = 20.0
+        self.events = 0
+        self.rng = random.Random(1)
 
     def url(self, kind: str, user: str = "") -> str:
         return f"http://{user}127.0.0.1:{self.server_port}/{kind}"
@@ -146,6 +149,33 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._standard()
         else:
             self._answer(401, WWW_Authenticate='Digest realm="cam", nonce="1", qop="auth"')
+
+    def _day(self) -> None:
+        """What happens to a camera in a day: it drops, changes its size, sends broken pictures, and is busy."""
+        rng = self.server.rng
+        if rng.random() < 0.2:
+            self.server.events += 1
+            self._answer(rng.choice((401, 500, 503)))
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", MULTIPART)
+        self.end_headers()
+        while not self.server.over.wait(1 / self.server.rate_hz):
+            whole = jpeg(self.server.events % 512, rng.choice((1, 1, 2)))
+            at = rng.randrange(20, len(whole))
+            event = rng.random()
+            data = whole
+            if event < 0.3:
+                data = whole[:at]
+            elif event < 0.6:
+                data = whole[:at] + rng.randbytes(20) + whole[at + 20 :]
+            sent = part(data, length=event < 0.8)
+            if event > 0.99:
+                self.wfile.write(sent[: len(sent) // 2])
+                self.server.events += 1
+                return
+            self.wfile.write(sent + (part(b"busy", "text/plain") if event > 0.95 else b""))
+            self.server.events += 1
 
     # ---- kinds that show none
 

@@ -20,7 +20,7 @@ class Literal:
 
     _TOKEN = re.compile(
         r"\s*(?:#[^\n]*\n\s*)*(?:(?P<mark>[{}\[\](),:])|(?P<number>-?\d{1,9})(?![\w.])|(?P<none>None\b)"
-        r"|[uU]?(?P<text>'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")|(?P<end>\Z))"
+        r"|[uU]?(?P<text>'[^'\\\n]*(?:\\.[^'\\\n]*)*'|\"[^\"\\\n]*(?:\\.[^\"\\\n]*)*\")|(?P<end>\Z))"
     )
     _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
     _DEEPEST = 4
