@@ -55,7 +55,7 @@ class Slot:
         """Return the memory as a picture of that shape."""
         size = math.prod(shape)
         if self._map is None or len(self._map) < size:
-            # it is sealed against shrinking, and the child before this one may have had larger frames
+            # it is sealed against shrinking, and an earlier child had larger frames
             if os.fstat(self._fd).st_size < size:
                 os.ftruncate(self._fd, size)
             self._map = mmap.mmap(self._fd, size)

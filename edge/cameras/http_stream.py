@@ -1,6 +1,6 @@
 """Network cameras over HTTP: MJPEG as cameras really send it, and single pictures that are asked for again and again.
 
-FFMPEG reads only streams that keep to the rules, and says nothing of what is wrong. So the connection is made here, and
+FFMPEG reads only streams that keep to the rules, and does not say what is wrong. So the connection is made here, and
 only what is neither MJPEG nor a picture is left to OpenCV. Everything is bounded: a picture in bytes, a wait in time.
 """
 
@@ -129,7 +129,7 @@ class StreamCapture:
         """Read what has come; return False at the end of the answer."""
         data = _some(self._response)
         if data:
-            # the newest of what has come at once is enough
+            # if several came at once, the newest is enough
             self._pictures = self._splitter.feed(data)[-1:] or self._pictures
         return bool(data)
 
@@ -149,7 +149,7 @@ class SnapshotCapture:
         return True
 
     def grab(self) -> bool:
-        """Ask for a picture when it is time for it. Raises StreamError if there was none for too long."""
+        """Ask for a picture when it is time for it. Raises StreamError if no picture came for too long."""
         time.sleep(max(0.0, self._next_s - time.monotonic()))
         begun_s = time.monotonic()
         self._next_s = begun_s + self._interval_s
@@ -297,7 +297,7 @@ class _Connection:
         if code == HTTPStatus.SERVICE_UNAVAILABLE:
             return f"the server is busy ({phrase}); does another program watch it?"
         if code >= 500:
-            return f"the server has an error of its own ({phrase}); start the camera anew"
+            return f"the server reports its own error ({phrase}); restart the camera"
         if 300 <= code < 400:
             return f"it sends edge from one address to another and back ({phrase}); {_ADDRESS}"
         return f"the server answers {phrase}; {_ADDRESS}"

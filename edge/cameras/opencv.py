@@ -214,7 +214,7 @@ class LiveCapture:
                     self._fail("it cannot be opened")
             finally:
                 capture.release()
-        except StreamError as error:  # in words, with advice of its own
+        except StreamError as error:  # in words, with its own advice
             with self._changed:
                 self._failure = str(error)
                 self._changed.notify_all()

@@ -48,6 +48,6 @@ def image_files(given: Sequence[str]) -> tuple[list[str], int]:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON in UTF-8, whatever the locale is."""
+    """Print a value as JSON in UTF-8, in any locale."""
     expect_json(sys.stdout)
     print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -30,7 +30,7 @@ def prepare_child() -> None:
 
 
 def separate_stderr() -> None:
-    """Give Python's own standard error a file descriptor of its own, which `quiet` does not redirect."""
+    """Give Python's own standard error its own file descriptor, which `quiet` does not redirect."""
     with contextlib.suppress(AttributeError, OSError, ValueError):  # there is none
         if sys.stderr.fileno() == 2:
             sys.stderr = open(  # noqa: SIM115, PTH123 - open until the end

@@ -263,7 +263,7 @@ TOLD = {
     "bearer": "it wants a user and a password",
     "forbidden": r"it does not allow this \(403 Forbidden\)",
     "busy": r"the server is busy \(503 Service Unavailable\)",
-    "broken": r"the server has an error of its own \(500 Internal Server Error\)",
+    "broken": r"the server reports its own error \(500 Internal Server Error\)",
     "missing": r"there is nothing at this address \(404 Not Found\)",
     "round": r"from one address to another and back \(302 Found\)",
     "away": "it is no address that can be used|from one address to another",
