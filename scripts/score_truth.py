@@ -3,10 +3,11 @@
 
     scripts/score_truth.py FOLDER [--half judge] [--json FILE] [--sheet PNG] -- --model NAME ...
 
-FOLDER has photos and a labels.csv (file, accepted ids joined with |). Each photo is shown for 4 s, with the noise of a
-sensor and the small motion of a hand. Between them are gaps of 3 s: walls, darkness, views out of focus. There are pans
-that never rest, pairs of photos side by side, and drawings that no label is right for. Arguments after -- go to `edge
-run`, which classifies every frame, without pauses. A sentence belongs to the shot in which its frame was taken.
+FOLDER has photos and a labels.csv (file, accepted ids joined with |). Each photo is shown for 4 s as a whole, with the
+noise of a sensor and the small motion of a hand. Between them are gaps of 3 s: walls, darkness, views out of focus.
+There are pans that never rest, pairs of photos side by side, and drawings that no label is right for. Arguments after
+-- go to `edge run`, which classifies every frame, without pauses. A sentence belongs to the shot in which its frame
+was taken.
 
 Each figure comes with a 95 % interval (Wilson's for shares, bootstrap for medians and the calibration error) and n. A
 group is right if one of its labels is. The calibration error (ECE) is that of the sentences' probabilities, and that of
@@ -32,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.cli.progress import Progress, bar
-from truth.films import GAPS, Counts, Film, make_film, read_photos
+from truth.films import GAPS, KINDS, Counts, Film, make_film, read_photos
 from truth.report import MOST, report, sheet
 from truth.scoring import FORMS, Listened, Sentence, listen, score
 
@@ -191,10 +192,14 @@ def watch(path: Path, events: Path, part: Film, flags: Sequence[str]) -> list[di
 
 
 def wrong_ones(parts: Sequence[Film], heard: Sequence[Listened]) -> list[Sentence]:
-    """Return the sentences that are wrong, or that should not have been said: those in gaps and pans too."""
+    """Return the sentences that are wrong, or that should not have been said (in gaps and pans), by kind and form."""
     silent = ("pan", *GAPS)
-    sentences = (one for part in heard for one in part.sentences if one.form != FORMS[4])
-    return [one for one in sentences if not one.right or parts[one.part].shots[one.shot].kind in silent]
+    wrong = []
+    for one in (one for part in heard for one in part.sentences if one.form != FORMS[4]):
+        kind = parts[one.part].shots[one.shot].kind
+        if not one.right or kind in silent:
+            wrong.append((KINDS.index(kind), FORMS.index(one.form), one))
+    return [one for _, _, one in sorted(wrong, key=lambda place: place[:2])]
 
 
 def write_sheet(path: Path, parts: Sequence[Film], wrong: Sequence[Sentence]) -> None:

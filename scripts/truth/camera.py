@@ -21,10 +21,12 @@ _SPARE, _FIELDS = 96, 6
 """The noise of a frame is cut from one of a few larger fields, at a random place: drawing it takes 15 ms a frame."""
 
 
-def fill_scale(picture: Pixels) -> float:
-    """Return the scale at which the picture fills the frame; the height alone if it is a portrait."""
-    height, width = picture.shape[:2]
-    return MARGIN * (max(WIDTH / width, HEIGHT / height) if width >= height else HEIGHT / height)
+def scale_of(picture: Pixels) -> float:
+    """Return the scale at which the picture fills the height of the frame.
+
+    A square photo is then in view as a whole: cut to the frame's shape, it might lose what its label names.
+    """
+    return MARGIN * HEIGHT / picture.shape[0]
 
 
 def handheld(
@@ -37,7 +39,7 @@ def handheld(
     import cv2
 
     height, width = picture.shape[:2]
-    scale = fill_scale(picture)
+    scale = scale_of(picture)
     at = np.zeros(2)
     for _ in range(frames):
         at = 0.9 * at + rng.normal(0, motion * WIDTH / 3, 2)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from truth.camera import HEIGHT, MARGIN, WIDTH, Pixels, fill_scale, handheld, noisy
+from truth.camera import HEIGHT, MARGIN, WIDTH, Pixels, handheld, noisy, scale_of
 from truth.patterns import Field, as_pixels, clouds, colour, ink, uneven_light
 
 SIZE = (round(HEIGHT * 1.1), round(WIDTH * 1.1))
@@ -117,7 +117,7 @@ def blurred_frames(rng: np.random.Generator, frames: int, photo: Pixels | None) 
     import cv2
 
     sharp = _room(rng) if photo is None else photo
-    scale = fill_scale(sharp) / MARGIN * 1.1
+    scale = scale_of(sharp) / MARGIN * 1.1
     sharp = np.asarray(cv2.resize(sharp, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR), np.uint8)
     radius = int(rng.integers(*DEFOCUS))
     down, across = np.mgrid[-radius : radius + 1, -radius : radius + 1]

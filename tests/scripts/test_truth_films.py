@@ -113,6 +113,18 @@ def test_gaps_look_like_nothing(folder: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_square_photo_is_in_view_as_a_whole(folder: Path) -> None:
+    picture = np.full((200, 200, 3), 200, np.uint8)
+    picture[8:192, 8:192] = 20  # a frame of 8 pixels, 4 % on each side; the margin and the hand take up to that
+    cv2.imwrite(str(folder / "0a.png"), picture)
+    (folder / "labels.csv").write_text("file,ids\n0a.png,n1\n")
+    film = make_film(folder, read_photos(folder), Counts(visits=1))
+    index = next(n for n, shot in enumerate(film.shots) if shot.kind == "visit")
+    for frame in film.frames_of(index):
+        dark = frame.mean(axis=2) < 80
+        assert 460 * 460 < dark.sum() <= 480 * 490
+
+
 def test_a_pan_never_rests(folder: Path) -> None:
     rng = np.random.default_rng(1)
     for file, size in (("0a.png", (16, 2, 3)), ("3b.png", (12, 16, 3))):  # a very narrow one too
