@@ -57,7 +57,8 @@ def _differences(pixels: Pixels) -> tuple[float, float]:
     """Return the largest differences, 0..255, of neighbouring boxes and of boxes FAR apart, along some rows."""
     height, width = pixels.shape[0] // BOX, pixels.shape[1] // BOX
     if not height or width <= FAR:
-        return 0.0, 0.0
+        # too small to tell: it counts as sharp and full of contrast
+        return 255.0, 255.0
     tops = BOX * np.linspace(0, height - 1, 16).astype(int)
     lines = np.zeros((16, BOX * width), np.int32)
     for row in range(BOX):

@@ -11,7 +11,16 @@ from rigs.camera import scene
 
 from edge.stages import Condition, Pixels
 from edge.vision.thumbnail import CELLS, SAMPLES, make_thumbnail
-from edge.vision.visibility import AGAIN_S, BLUR_S, FROZEN_S, PERSIST_S, Visibility, fault
+from edge.vision.visibility import (
+    AGAIN_S,
+    BLUR_S,
+    FROZEN_S,
+    LEAST_CONTRAST,
+    PERSIST_S,
+    Visibility,
+    fault,
+    shows_something,
+)
 
 SIZE = (480, 640, 3)
 NOISE = np.random.default_rng(3).normal(0, 6, SIZE)
@@ -207,3 +216,26 @@ def test_a_cell_is_the_mean_of_its_samples(shape: tuple[int, int]) -> None:
         for column in range(grey.shape[1]):
             cell = few[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
             assert grey[row, column] == pytest.approx(cell.mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize(("sigma", "something"), [(0, True), (2, True), (12, False), (20, False)])
+def test_a_blurred_frame_shows_nothing(sigma: int, something: bool) -> None:
+    picture = cv2.GaussianBlur(street(), (0, 0), sigma) if sigma else street()
+    seen = make_thumbnail(np.asarray(picture, np.uint8))
+    assert shows_something(seen) is something
+    assert Visibility(live=True).update(seen, 0.0) is something
+
+
+def test_a_wall_shows_nothing_and_that_is_no_fault() -> None:
+    """Nobody hears of it, however long it lasts: a camera may look at a wall."""
+    visibility = Visibility(live=False)
+    for now_s in range(60):
+        assert not visibility.update(make_thumbnail(wall()), float(now_s))
+        assert visibility.fault is None
+
+
+def test_a_thing_before_the_wall_is_something() -> None:
+    picture = wall()
+    assert make_thumbnail(picture).contrast < LEAST_CONTRAST
+    cv2.rectangle(picture, (250, 180), (400, 320), (40, 90, 60), -1)
+    assert shows_something(make_thumbnail(picture))
