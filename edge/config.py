@@ -70,7 +70,10 @@ def load(
                 "mxnet; set engine to onnx, openvino or auto, or leave it out"
             )
         settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, engine="auto"))
-    if announce.sure < announce.maybe < 1:
+    if announce.sure < announce.maybe and "maybe" not in values["announce"]:
+        # a file that sets only `sure` worked with any default of `maybe`
+        settings = dataclasses.replace(settings, announce=dataclasses.replace(announce, maybe=announce.sure))
+    elif announce.sure < announce.maybe < 1:
         faults.append(
             f"{' and '.join(origins)}: [announce] maybe = {announce.maybe} is above sure = {announce.sure}; set it "
             "lower, or to 1 for never"

@@ -1,5 +1,6 @@
 """The settings: one frozen dataclass for each table of edge.toml. config.py reads them."""
 
+import math
 import re
 import string
 from collections.abc import Callable, Mapping
@@ -115,6 +116,9 @@ class ModelSettings:
     other start downloads nothing."""
     still_s: float = _setting(5.0, low=0, high=3600)
     """Seconds after which a scene without motion is classified again. 0: classify every frame."""
+    view: str = _setting("square", choices=("square", "model"))
+    """The part of a frame that is classified: square (the largest square in its middle) or model (the smaller crop that
+    the model's model.toml states)."""
     top: int = _setting(20, low=2, high=1000)
     """How many of the best labels the announcer receives. The probability of a group is the sum over these."""
 
@@ -123,26 +127,28 @@ class ModelSettings:
 class AnnounceSettings:
     """[announce]: what is announced, and when."""
 
-    floor: float = _setting(0.6, low=0, high=1)
+    floor: float = _setting(0.8, low=0, high=1)
     """The smoothed probability, 0 to 1, that a label of an uncalibrated model needs before it is announced."""
-    margin: float = _setting(0.2, low=0, high=1)
+    margin: float = _setting(0.6, low=0, high=1)
     """How far that label must be ahead of the second one. A label of a calibrated model needs no margin."""
-    sure: float = _setting(0.8, low=0, high=1)
+    sure: float = _setting(0.96, low=0, high=1)
     """The smoothed probability that a label of a calibrated model needs for "I see"."""
-    maybe: float = _setting(0.4, low=0, high=1)
+    maybe: float = _setting(0.75, low=0, high=1)
     """The same for "maybe": for one label, or for the best two together. 1: never say "maybe"."""
     not_sure: bool = _setting(False)
     """Say "I'm not sure" when something is in view but no label reaches `maybe`. For calibrated models."""
     hold: float = _setting(0.35, low=0, high=1)
     """An announced label stays in view while its smoothed probability is above this value (at most floor)."""
-    smoothing_s: float = _setting(0.3, low=0, high=60)
+    smoothing_s: float = _setting(0.15, low=0, high=60)
     """Time constant, in seconds, of the smoothing over frames. 0: no smoothing."""
-    persistence_s: float = _setting(0.5, low=0, high=60)
-    """Seconds (and at least two frames) that a label must be the best before it is announced."""
+    persistence_s: float = _setting(0.3, low=0, high=60)
+    """Seconds (and at least two frames) that a label must be the best before it is announced, if it just reaches the
+    probability that it needs. A surer label needs less time, a group twice and a "maybe" three times as much."""
     leave_s: float = _setting(1.5, low=0, high=3600)
     """Seconds below `hold` after which a label has left the view. It is announced again when it comes back."""
     cooldown_s: float = _setting(300.0, low=0, high=86400)
-    """Seconds after which a label that stays in view is announced again. 0: never."""
+    """Seconds after which a label that stays in view is announced again; twice as many the next time, up to an hour. 0:
+    never."""
     retry_s: float = _setting(10.0, low=0.1, high=3600)
     """Seconds before a label is tried again after its announcement could not be heard."""
     interrupt: str = _setting("never", choices=("never", "when-surer", "always"))
@@ -152,6 +158,9 @@ class AnnounceSettings:
     """An announcement is dropped if it could not start this many seconds after its frame was captured."""
     per_minute: int = _setting(12, low=1, high=60)
     """The most announcements per minute."""
+    per_hour: int = _setting(60, low=0, high=3600)
+    """About how many announcements an hour edge makes when it watches a live camera all day. It may make half as many
+    at once. What was said often in the last hour counts more. 0: no limit."""
     quiet_hours: str = _setting("", fault=quiet_hours_fault)
     """Quiet hours in local time, as in "22:00-07:00": edge says nothing at all. Empty: none."""
     groups: bool = _setting(True)
@@ -168,6 +177,12 @@ class AnnounceSettings:
     """The announcement when two labels are probable. {other} stands for the second one."""
     not_sure_text: str = _setting("I'm not sure")
     """The announcement when no label is probable (see not_sure)."""
+
+    def frame_share(self, elapsed_s: float) -> float:
+        """Return how much a frame counts in the smoothed probabilities, 0..1, `elapsed_s` after the frame before."""
+        if self.smoothing_s == 0 or elapsed_s < 0:
+            return 1.0
+        return 1.0 - math.exp(-elapsed_s / self.smoothing_s)
 
 
 @dataclass(frozen=True)

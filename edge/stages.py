@@ -63,6 +63,8 @@ class Group:
     name: str
     members: frozenset[str]
     """Ids of the labels."""
+    collective: bool = False
+    """True if the members are not named one by one: which clothes they are is guesswork while a person wears them."""
 
 
 @dataclass(frozen=True, slots=True)

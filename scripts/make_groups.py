@@ -115,6 +115,9 @@ GROUPS = {
     "n04371563": "swimsuit",
 }
 
+# Groups whose members are not named one by one. Which clothes a person wears is guesswork for these models.
+COLLECTIVE = {"clothing"}
+
 NOT = {
     "wolf": {"n02114855": "a coyote"},
     "rodent": {"n02346627": "a porcupine: the label stands for hedgehogs too"},
@@ -313,7 +316,10 @@ def text(members: list[tuple[str, str, list[str]]]) -> str:
     """Return the file."""
     lines = [HEADER]
     for group, name, ids in members:
-        lines += [f"[{group}]", f'name = "{name}"', "members = ["]
+        lines += [f"[{group}]", f'name = "{name}"']
+        if name in COLLECTIVE:
+            lines.append("collective = true")
+        lines.append("members = [")
         for start in range(0, len(ids), COLUMNS):
             lines.append("    " + " ".join(f'"{one}",' for one in ids[start : start + COLUMNS]))
         lines += ["]", ""]

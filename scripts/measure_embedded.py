@@ -6,10 +6,10 @@
 PHOTOS has photos and a labels.csv (file,accepted ids joined with |). Those whose names begin with 0 to 7 are for
 fitting, the others judge. Of each network (default: all of the catalogue whose package is installed) it finds
 
-    the answer to the known picture, with mxnet, the temperature, on the fitting photos, and the calibration error that
-    remains on the judging ones, the ranges of the outputs of its layers, on the first half of the fitting photos, by
-    the method that does best on the second half; and how the int8 version made with them compares with float on views
-    of the judging photos.
+    the answer to the known picture, with mxnet, the temperature and the open-set score, on the fitting photos as a
+    camera sees them, and the calibration error that remains on the judging ones, the ranges of the outputs of its
+    layers, on the first half of the fitting photos, by the method that does best on the second half; and how the int8
+    version made with them compares with float on views of the judging photos.
 
 It needs mxnet and the extra [quantize]. The same photos give the same file.
 """
@@ -34,12 +34,14 @@ from numpy.typing import NDArray
 from edge.vision.images import read_image
 from edge.engines.backend import Backend
 from edge.engines import GRAPH_ENGINES, open_classifier
-from edge.engines.preprocess import to_input
+from edge.engines.preprocess import to_input, whole_square
 from edge.engines.selftest import answer_of
 from edge.errors import ModelError
 from edge.importer.cache import graph_of, key_of
 from edge.importer.quantised import FLOAT32, INT8
 from edge.models import temperature_scaling
+from edge.models.calibrator.answers import frames_of, others_of
+from edge.models.calibrator.fit import fit_calibration
 from edge.models.catalogue import Entry, load_catalogue
 from edge.models.checkpoint import Checkpoint
 from edge.models.labels import read_labels
@@ -106,7 +108,7 @@ def measure(entry: Entry, photos: Photos, folder: Path) -> dict[str, Any]:
     probabilities = _run(checkpoint, "mxnet", FLOAT32, (picture() for picture in photos.pictures))
     table = {
         "answer": dataclasses.asdict(answer),
-        "calibration": calibrate(entry.name, checkpoint, photos, probabilities),
+        "calibration": calibrate(entry.name, checkpoint, photos),
         "int8": quantize(entry.name, checkpoint, photos, folder),
     }
     right = correct(checkpoint, photos, probabilities)
@@ -123,24 +125,37 @@ def correct(checkpoint: Checkpoint, photos: Photos, probabilities: Floats) -> ND
     return np.array([ids[first] in accepted for first, accepted in firsts])
 
 
-def calibrate(name: str, checkpoint: Checkpoint, photos: Photos, probabilities: Floats) -> dict[str, Any]:
-    """Fit the temperature on one part of the photos, and judge it on the other."""
+def calibrate(name: str, checkpoint: Checkpoint, photos: Photos) -> dict[str, Any]:
+    """Fit temperature and open-set score on one part of the photos, and judge them on the other."""
     ids = [label.id for label in read_labels(checkpoint.synset)]
-    accepted = np.array([[one in right for one in ids] for right in photos.accepted])
-    logs, fitting = temperature_scaling.log_of(probabilities), photos.fitting
-    temperature = round(temperature_scaling.fit_temperature(logs[fitting], accepted[fitting]), 3)
-    before = temperature_scaling.judge(logs[~fitting], accepted[~fitting])
-    after = temperature_scaling.judge(logs[~fitting], accepted[~fitting], temperature)
+    network = open_classifier(checkpoint, backend=Backend("onnx"))
+
+    def model(pixels: Pixels) -> Floats:
+        return network.probabilities(to_input(pixels, whole_square(network.input)))
+
+    answers = [frames_of(picture(), model, number) for number, picture in enumerate(photos.pictures)]
+    others = np.stack([one for one in others_of(model) if one is not None])
+    network.close()
+    seen = [number for number, one in enumerate(answers) if one is not None]
+    frames = np.stack([one for one in answers if one is not None])
+    accepted = np.array([[one in photos.accepted[number] for one in ids] for number in seen])
+    fitting = photos.fitting[seen]
+    fitted = fit_calibration(frames[fitting], accepted[fitting], others).calibration("")
+    before = temperature_scaling.judge(frames[~fitting], accepted[~fitting])
+    after = temperature_scaling.judge(frames[~fitting], accepted[~fitting], fitted.temperature)
+    assert fitted.open_set
     print(
-        f"{name}: temperature {temperature}, fitted on {fitting.sum()} photos; of the {after.pictures} others "
+        f"{name}: temperature {fitted.temperature}, fitted on {fitting.sum()} photos; of the {after.pictures} others "
         f"ECE {before.ece:.3f} before, {after.ece:.3f} after (by chance up to {after.ece_by_chance:.3f}), "
-        f"NLL {before.nll:.3f}, {after.nll:.3f}"
+        f"NLL {before.nll:.3f}, {after.nll:.3f}; open-set score: keeps {fitted.open_set.kept:.1%} of the photos, "
+        f"rejects {fitted.open_set.rejected:.1%} of {fitted.open_set.others} others"
     )
     return {
-        "temperature": temperature,
-        "pictures": int(fitting.sum()),
+        "temperature": fitted.temperature,
+        "pictures": fitted.pictures,
         "ece": round(after.ece, 4),
         "nll": round(after.nll, 4),
+        "open_set": dataclasses.asdict(fitted.open_set),
     }
 
 

@@ -2,11 +2,14 @@
 
 import datetime
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from edge.announce.english import plain
 from edge.announce.schedule import Moment
+from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Condition, EndOfFrames, Frame, Outcome, Prediction, Term, Timing
 
 
@@ -183,3 +186,9 @@ def after(calls: int) -> Callable[[], bool]:
         return remaining < 0
 
     return stopping
+
+
+def rules(**others: Any) -> AnnounceSettings:
+    """Thresholds that tests reckon with, whatever the defaults are; `others` replace some or add to them."""
+    plain = AnnounceSettings(floor=0.6, margin=0.2, sure=0.8, maybe=0.4, smoothing_s=0.3, persistence_s=0.5)
+    return replace(plain, **others)

@@ -83,7 +83,7 @@ def test_a_whole_number_will_do_for_a_number(tmp_path: Path) -> None:
         ("[announce]\nfloor = nan\n", r"floor = nan must be between"),
         ("[announce]\nfloor = 0.2\n", r"hold = 0.35 is above floor = 0.2"),
         ("[announce]\nsure = 0.3\nmaybe = 1\n", r"hold = 0.35 is above sure = 0.3"),
-        ("[announce]\nmaybe = 0.9\n", r"maybe = 0.9 is above sure = 0.8; set it lower, or to 1 for never"),
+        ("[announce]\nmaybe = 0.97\n", r"maybe = 0.97 is above sure = 0.96; set it lower, or to 1 for never"),
         (
             "[announce]\nquiet_hours = '22-7'\n",
             r"quiet_hours = '22-7' are not quiet hours; write them as '22:00-07:00'",
@@ -152,3 +152,10 @@ def test_the_commented_file_shows_every_default(tmp_path: Path) -> None:
     keys = re.findall(r"^(\w+) = ", uncommented, flags=re.MULTILINE)
     assert keys == re.findall(r"^(\w+) = ", to_toml(Settings()), flags=re.MULTILINE)
     assert load(write(tmp_path, text), environment={}) == Settings()
+
+
+def test_a_file_of_an_earlier_release_that_sets_only_sure_still_works(tmp_path: Path) -> None:
+    """Its `maybe` was 0.4 by default, and is 0.75 now: it follows `sure`."""
+    (tmp_path / "edge.toml").write_text("[announce]\nsure = 0.7\n")
+    announce = load(tmp_path / "edge.toml").announce
+    assert (announce.sure, announce.maybe) == (0.7, 0.7)

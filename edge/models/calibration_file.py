@@ -23,6 +23,21 @@ _AGAIN = "delete it and run edge models calibrate again"
 
 
 @dataclass(frozen=True)
+class OpenSet:
+    """The open-set score (models/open_set.py), and how it did on pictures that it was not fitted to."""
+
+    weights: tuple[float, ...]
+    """One for each output of the model."""
+    bias: float
+    kept: float
+    """Share of the pictures of labels that it takes for such, 0..1."""
+    rejected: float
+    """Share of the other pictures that it takes for others, 0..1."""
+    others: int
+    """Number of the other pictures."""
+
+
+@dataclass(frozen=True)
 class Calibration:
     """A model's calibration, and the data of its fit."""
 
@@ -36,6 +51,8 @@ class Calibration:
     """The mean negative log-likelihood on the same pictures."""
     fitted_to: str
     """The fingerprint of weights, structure and input (models/calibration.py); it is valid only for these."""
+    open_set: OpenSet | None = None
+    """Tells pictures that show none of the labels; None for a calibration by an earlier release."""
 
 
 def calibration_of(folder: Path, in_toml: Calibration | None) -> Calibration | None:
@@ -78,9 +95,9 @@ def write_calibration(folder: Path, calibration: Calibration | None, in_toml: Ca
 
 def calibration_from(table: Mapping[str, Any], where: str) -> Calibration:
     """Return a table as a Calibration, with each value checked. Raises ModelError, which begins with `where`."""
-    if missing := {field.name for field in dataclasses.fields(Calibration)} - set(table):
+    if missing := {field.name for field in dataclasses.fields(Calibration)} - {"open_set"} - set(table):
         raise ModelError(f"{where} has no {min(missing)}; {_AGAIN}")
-    fitted = Calibration(**table)
+    fitted = Calibration(**{**table, "open_set": _open_set(table.get("open_set"), where)})
     low, high = TEMPERATURES
     if not (is_number(fitted.temperature) and low <= fitted.temperature <= high):
         raise ModelError(
@@ -98,6 +115,20 @@ def _entry(table: Mapping[str, Any] | None, path: Path) -> Calibration | None:
     if table is None:
         return None
     return calibration_from({key: table[key] for key in known & set(table)}, f"{path}:")
+
+
+def _open_set(table: object, where: str) -> OpenSet | None:
+    """Return the open-set score, or None if there is none. Raises ModelError, which begins with `where`."""
+    if table is None:
+        return None
+    names = {field.name for field in dataclasses.fields(OpenSet)}
+    if not isinstance(table, dict) or not names <= set(table):
+        raise ModelError(f"{where} open_set must have {', '.join(sorted(names))}; {_AGAIN}")
+    weights = table["weights"]
+    numbers = [*(weights if isinstance(weights, list) else [None]), *(table[name] for name in names - {"weights"})]
+    if not all(is_number(number) for number in numbers):
+        raise ModelError(f"{where} the values of open_set must be numbers; {_AGAIN}")
+    return OpenSet(**{**{name: table[name] for name in names}, "weights": tuple(weights)})
 
 
 def is_number(value: Any) -> bool:

@@ -112,7 +112,7 @@ def from_json(values: Mapping[str, Any]) -> Checkpoint:
         input=InputSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])}),
         background=frozenset(values["background"]),
         about=ModelInfo(**values["about"]),
-        calibration=Calibration(**values["calibration"]) if values["calibration"] else None,
+        calibration=calibration_from(values["calibration"], "calibration:") if values["calibration"] else None,
     )
 
 

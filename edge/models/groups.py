@@ -19,7 +19,7 @@ def load_groups(ids: Collection[str]) -> tuple[Group, ...]:
     known = frozenset(ids)
     # of two groups with the same members here, the one with fewer members in all is more specific
     ordered = sorted(load_all_groups(), key=lambda one: (len(known & one.members), len(one.members)))
-    groups = (Group(one.id, one.name, known & one.members) for one in ordered)
+    groups = (Group(one.id, one.name, known & one.members, one.collective) for one in ordered)
     return tuple(group for group in groups if len(group.members) >= LEAST)
 
 
@@ -27,4 +27,7 @@ def load_groups(ids: Collection[str]) -> tuple[Group, ...]:
 def load_all_groups() -> tuple[Group, ...]:
     """Return all groups with all their members, in the order of the file."""
     table = tomllib.loads((resources.files("edge") / "data" / "groups.toml").read_text(encoding="utf-8"))
-    return tuple(Group(identity, one["name"], frozenset(one["members"])) for identity, one in table.items())
+    return tuple(
+        Group(identity, one["name"], frozenset(one["members"]), one.get("collective", False))
+        for identity, one in table.items()
+    )

@@ -3,8 +3,10 @@
 Temperature scaling and the expected calibration error: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
 Neural Networks", 2017 (arXiv:1706.04599). The order of the labels stays, so the accuracy does not change.
 
-Log-probabilities are N x C (a row for each picture, a column for each output); `accepted` is bool, N x C: which outputs
-are right for the picture. If several are right, any of them may be chosen, and their probabilities are added.
+Log-probabilities are N x C (a row for each picture, a column for each output), or N x K x C for K successive frames of
+each picture, oldest first: then everything is about the smoothed probabilities, which are what the announcer uses.
+`accepted` is bool, N x C: which outputs are right for the picture. If several are right, any of them may be chosen, and
+their probabilities are added.
 """
 
 import math
@@ -17,21 +19,24 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.models.calibration_file import TEMPERATURES
+from edge.settings import AnnounceSettings
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 BINS = 15
 """As in the paper: of equal width, each including its upper edge."""
-LEAST_PICTURES = 200
-"""With fewer, a bin of the table holds a dozen, whose accuracy is known to about 0.2: too rough to judge the fit. (Even
-a perfectly calibrated model shows an error of some 0.07 on 200 pictures, 0.03 on 1000.)"""
+LEAST_PICTURES = 100
+"""With fewer, a bin of the table holds half a dozen, whose accuracy is known to about 0.2: too rough to judge the fit.
+(Even a perfectly calibrated model shows an error of some 0.10 on 100 pictures, 0.03 on 1000.)"""
 ROUGH_BELOW = 1000
 LEAST_OF_EACH = 10
 """Least number of right and of wrong pictures. If none is wrong (or right), no temperature has the best likelihood.
 Each half needs some, because the other is judged by its temperature."""
 _TINY = float(np.finfo(np.float32).tiny)
-_ROWS = 512
+FRAMES_PER_S = 10.0
+"""Frame rate for which the frames of a picture are smoothed."""
+_ROWS = 128
 _DRAWS = 200
 
 
@@ -260,7 +265,26 @@ def _parts(
     each = np.broadcast_to(np.asarray(temperature, np.float64), len(log_probabilities))
     for start in range(0, len(log_probabilities), _ROWS):
         rows = slice(start, start + _ROWS)
-        yield log_probabilities[rows].astype(np.float64) / each[rows, np.newaxis], accepted[rows]
+        temperatures = each[rows].reshape(-1, *[1] * (log_probabilities.ndim - 1))
+        scores = log_probabilities[rows].astype(np.float64) / temperatures
+        yield (scores if scores.ndim == 2 else _smoothed(scores)), accepted[rows]
+
+
+def _smoothed(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithms (N x C) of the probabilities of N x K x C scores, averaged over the frames."""
+    most = np.max(scores, axis=2, keepdims=True)
+    probabilities = np.exp(scores - most)
+    probabilities /= np.sum(probabilities, axis=2, keepdims=True)
+    mean: NDArray[np.float64] = log_of(np.einsum("nkc,k->nc", probabilities, frame_weights(scores.shape[1])))
+    return mean
+
+
+def frame_weights(count: int) -> NDArray[np.float64]:
+    """Return the weights of `count` frames, oldest first, in the announcer's average; their sum is 1."""
+    share = AnnounceSettings().frame_share(1 / FRAMES_PER_S)
+    weights = share * (1 - share) ** np.arange(count - 1, -1, -1)
+    normal: NDArray[np.float64] = weights / np.sum(weights)
+    return normal
 
 
 def _log_sum_exp(scores: NDArray[np.float64]) -> NDArray[np.float64]:

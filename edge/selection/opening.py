@@ -14,13 +14,13 @@ from edge.stages import Classifier
 class Opener:
     """Opens models, and records which one is being loaded in case it kills the daemon."""
 
-    def __init__(self, crash_marker: CrashMarker, top: int, *, knows_answers: bool) -> None:
-        """`top` is how many labels a classifier returns.
+    def __init__(self, crash_marker: CrashMarker, top: int, *, square: bool, knows_answers: bool) -> None:
+        """`top` is how many labels a classifier returns; if `square`, it looks at the largest square of a frame.
 
         Without `knows_answers` the known answers are not checked: they do not apply to another input or other labels.
         """
         self._crash_marker = crash_marker
-        self._top = top
+        self._top, self._square = top, square
         self._knows_answers = knows_answers
 
     def open(self, option: Option) -> Classifier:
@@ -28,7 +28,9 @@ class Opener:
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
         with self._crash_marker.loading(option.checkpoint):
-            classifier = open_classifier(option.checkpoint, option.driver(option.engine), self._top)
+            classifier = open_classifier(
+                option.checkpoint, option.driver(option.engine), self._top, square=self._square
+            )
             try:
                 answer = _known_answer(option) if self._knows_answers else None
                 if answer is not None:

@@ -82,7 +82,8 @@ class ModelSelector:
         self.options = find_options(self._inventory, self._builder, model.name, tell, clip=clip)
         most_mib = self.budget.mib if model.memory_budget_mib else None
         self._measurer = Measurer(self.machine, self._limits, records, tell, most_mib=most_mib)
-        self._opener = Opener(self.crash_marker, model.top, knows_answers=not overrides and not synset)
+        square = model.view == "square" and "short_side" not in (overrides or {})
+        self._opener = Opener(self.crash_marker, model.top, square=square, knows_answers=not overrides and not synset)
         self._recovery = Recovery(self.options, self._builder, self._inventory, self._measurer, tell)
         self._current: Option | None = None
         self._classifier: Classifier | None = None

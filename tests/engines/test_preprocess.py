@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.engines.preprocess import to_input
+from edge.engines.preprocess import to_input, whole_square
 from edge.models.checkpoint import InputSpec
 
 
@@ -115,3 +115,18 @@ def test_what_is_left_out_and_done_in_one_go_changes_nothing(
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     spec = InputSpec(size, channels, (123.675, 0.0, 103.53), (58.395, 57.12, 1.0), short_side=short_side)
     assert np.array_equal(to_input(noise, spec), plainly(noise, spec))
+
+
+def test_of_a_camera_s_frame_the_largest_square_is_taken() -> None:
+    """Its edges are in, what is beside it is not."""
+    frame = np.zeros((480, 640, 3), np.uint8)
+    frame[:, 80:560] = 100
+    frame[:20, 80:560] = 200
+    spec = whole_square(InputSpec(size=64))
+    seen = to_input(frame, spec)[0, 0]
+    # at the very edge pixels are mixed with those beside
+    assert seen[:, 2:-2].min() >= 100
+    assert seen[0, 2:-2].mean() > 190
+    assert to_input(frame, InputSpec(size=64))[0, 0, 0, 2:-2].mean() == pytest.approx(100)
+    squash = InputSpec(size=64, resize="squash")
+    assert whole_square(squash) == squash

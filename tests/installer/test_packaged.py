@@ -310,6 +310,27 @@ def test_what_somebody_has_fitted_and_made_stays(tmp_path: Path, own_store: Path
     assert kept.method == "min-max"
 
 
+def test_an_upgrade_brings_the_calibration_of_the_release(own_store: Path) -> None:
+    """That of the release before has another temperature and no open-set score; its manifest says that it is ours."""
+    checkpoint = find_checkpoint(NAME)
+    assert checkpoint.calibration
+    note_calibration(checkpoint, dataclasses.replace(checkpoint.calibration, temperature=0.604, open_set=None))
+    path = own_store / NAME / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"temperature": 0.604}))
+    assert is_ours(find_checkpoint(NAME), read_manifest(own_store / NAME))
+    install(entry_here(), own_store)
+    noted = find_checkpoint(NAME).calibration
+    assert noted is not None
+    assert (noted.temperature, noted.open_set) == (measured_of(NAME).temperature, measured_of(NAME).open_set)
+    # once is enough, and a removed calibration stays removed
+    inode = path.stat().st_ino
+    install(entry_here(), own_store)
+    assert path.stat().st_ino == inode
+    note_calibration(find_checkpoint(NAME), None)
+    install(entry_here(), own_store)
+    assert find_checkpoint(NAME).calibration is None
+
+
 def test_a_calibration_of_other_weights_does_not(own_store: Path) -> None:
     checkpoint = find_checkpoint(NAME)
     note_calibration(checkpoint, Calibration(0.9, 2000, 0.0, 0.0, "0123456789abcdef"))

@@ -21,7 +21,8 @@ from edge.engines.selftest import check_answer
 from edge.errors import ModelError
 from edge.models import temperature_scaling
 from edge.models.calibration import fitted_to, in_force, note_calibration
-from edge.models.calibration_file import Calibration
+from edge.models.calibration_file import Calibration, OpenSet
+from edge.models.calibrator.fit import Fitted
 from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
 from edge.models.labelled import read_labelled
 from edge.models.labels import Label
@@ -140,8 +141,8 @@ def test_what_was_true_already_stays() -> None:
 
 
 def test_too_few_pictures_are_refused() -> None:
-    with pytest.raises(ModelError, match="199 images are too few: with fewer than 200"):
-        fit(*answers(199))
+    with pytest.raises(ModelError, match="99 images are too few: with fewer than 100"):
+        fit(*answers(99))
 
 
 @pytest.mark.parametrize("kind", ["right", "wrong"])
@@ -150,7 +151,7 @@ def test_a_fit_needs_both_kinds(kind: str) -> None:
     is_right = temperature_scaling.confidences(logs, accepted)[1]
     rows = np.concatenate([np.flatnonzero(is_right == (kind == "wrong"))] * 4)[:300]
     rows = np.concatenate([rows, np.flatnonzero(is_right == (kind == "right"))[:9]])
-    with pytest.raises(ModelError, match=f"the model gets 9 of {len(rows)} images {kind}"):
+    with pytest.raises(ModelError, match=f"gets 9 of {len(rows)} images {kind}"):
         fit(logs[rows], accepted[rows])
 
 
@@ -199,7 +200,7 @@ def calibrated(folder: Path, temperature: float = 0.5) -> Checkpoint:
 
 def in_toml(folder: Path, noted: Calibration = NOTED) -> str:
     """Calibrate what is in a folder as earlier releases did, with a table in model.toml; return its text."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(noted).items()]
+    lines = [f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(noted).items() if value is not None]
     path = folder / "model.toml"
     text = path.read_bytes().decode().partition("\n[calibration]")[0]
     path.write_bytes("\n".join([text, "[calibration]", *lines, ""]).encode())
@@ -296,7 +297,9 @@ def test_tables_and_comments_behind_it_stay(net: Path) -> None:
 
 
 def test_a_table_of_any_form_is_replaced_and_left_alone(net: Path) -> None:
-    values = ", ".join(f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(NOTED).items())
+    values = ", ".join(
+        f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(NOTED).items() if value is not None
+    )
     text = f"calibration = {{ {values} }}\n[input]\nsize = 64\n"
     (net / "model.toml").write_text(text)
     checkpoint = find_checkpoint(str(net))
@@ -593,8 +596,9 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     assert toml.read_bytes() == before
     assert terminal.run(*command) == 0
     assert all(len(line) <= WIDTH for line in terminal.out.splitlines()[:-1])
-    assert "500 images, " in terminal.out
-    assert "500 images give a rough fit" in terminal.out
+    count = len(some.pictures) - len(some.empty)
+    assert f"{count} images, each in frames as a camera sees it, " in terminal.out
+    assert f"{count} images give a rough fit" in terminal.out
     assert terminal.out.splitlines()[-1] == f"Written to {toml.with_name('calibration.json')}."
     assert toml.read_bytes() == before
     (row, *_) = terminal.json("models", "list")
@@ -654,8 +658,10 @@ def test_a_few_pictures_may_be_missing_and_no_more(
     command = ("models", "calibrate", net, "--images", labels.parent, "--labels", labels)
     (labels.parent / "7.bmp").unlink()
     (labels.parent / "9.bmp").write_text("no picture")
-    assert terminal.json(*command)["left_out"] == 2
-    assert [line.split(": ")[1] for line in terminal.err.splitlines()] == [f"{labels}:8", f"{labels}:10"]
+    gone = sorted({7, 9, *some.empty})
+    assert terminal.json(*command)["left_out"] == len(gone)
+    # line 1 is of picture 0
+    assert [line.split(": ")[1] for line in terminal.err.splitlines()] == [f"{labels}:{one + 1}" for one in gone]
     # a checkpoint beside its model.toml, in nobody's store
     assert in_force(find_checkpoint(str(net)))
     labels = few(tmp_path / "few")
@@ -665,7 +671,7 @@ def test_a_few_pictures_may_be_missing_and_no_more(
 
 
 def test_what_cannot_be_calibrated_is_one_line(terminal: Terminal, net: Path, tmp_path: Path) -> None:
-    labels = few(tmp_path / "few", 199)
+    labels = few(tmp_path / "few", 99)
 
     def refusal(*arguments: object) -> str:
         before = (net / "model.toml").read_bytes()
@@ -678,14 +684,15 @@ def test_what_cannot_be_calibrated_is_one_line(terminal: Terminal, net: Path, tm
     assert "--labels CSV is missing" in refusal(net, "--images", tmp_path)
     assert "--images DIR is missing" in refusal(net, "--labels", labels)
     assert "there is no such folder" in refusal(net, "--images", tmp_path / "no", "--labels", labels)
-    assert "199 images are too few" in refusal(net, "--images", tmp_path, "--labels", labels)
+    assert "99 images are too few" in refusal(net, "--images", tmp_path, "--labels", labels)
 
 
 def test_the_table_of_a_fit_stays_in_80_columns() -> None:
     from edge.cli.models.calibrate import report
 
+    open_set = OpenSet((1.0, -1.0), 0.5, kept=0.981, rejected=0.992, others=450)
     found: Sequence[Fit] = [fit(*answers(1000, truth)) for truth in (0.4, 2.5)]
     for one in found:
-        text = report("a-model", one)
+        text = report("a-model", Fitted(one, open_set))
         assert all(len(line) <= WIDTH for line in text.splitlines())
         assert f"{one.after.ece:.3f} after" in text

@@ -11,6 +11,8 @@ from demo_things import BACKGROUND, HELD_OUT, THINGS
 from numpy.typing import NDArray
 
 from edge.stages import Pixels
+from edge.vision.thumbnail import make_thumbnail
+from edge.vision.visibility import shows_something
 
 Bools = NDArray[np.bool_]
 OF_THESE_TESTS = 6
@@ -28,6 +30,11 @@ class Renderings:
     def accepted(self) -> Bools:
         right: Bools = np.arange(len(THINGS) + 1) == self.truth[:, np.newaxis]
         return right
+
+    @property
+    def empty(self) -> list[int]:
+        """The numbers of the pictures that show nothing: of a background without contrast."""
+        return [i for i, one in enumerate(self.pictures) if not shows_something(make_thumbnail(one))]
 
     def save(self, folder: Path) -> Path:
         """Write the pictures, and return their CSV: by text for some, by id for the others."""

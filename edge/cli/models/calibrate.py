@@ -9,24 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cli.common import print_json, settings_of
-from edge.cli.models.pictures import backend_for, open_uncalibrated, readable
-from edge.cli.progress import Progress
+from edge.cli.models.pictures import backend_for, camera_pictures, open_uncalibrated, readable
+from edge.cli.progress import Progress, bar
 from edge.cli.table import table
 from edge.errors import EX_OK, ModelError
 from edge.models.labelled import Labelled, read_labelled
+from edge.stages import Pixels
 
 if TYPE_CHECKING:
+    from edge.models.calibrator.fit import Fitted
     from edge.models.checkpoint import Checkpoint
-    from edge.models.temperature_scaling import Fit, Judgement
+    from edge.models.temperature_scaling import Judgement
+    from edge.settings import Settings
 
 
 def calibrate(options: argparse.Namespace) -> int:
     """edge models calibrate: fit the temperature, show its effect, store it beside the model."""
     from edge.models.calibration import fitted_to, note_calibration
-    from edge.models.calibration_file import Calibration
+    from edge.models.calibrator.fit import fit_calibration
     from edge.models.checkpoint import find_checkpoint
     from edge.models.labels import read_labels
-    from edge.models.temperature_scaling import fit
 
     checkpoint = find_checkpoint(options.name)
     if options.remove:
@@ -34,22 +36,25 @@ def calibrate(options: argparse.Namespace) -> int:
     for flag, value in (("--images DIR", options.images), ("--labels CSV", options.labels)):
         if value is None:
             raise ModelError(f"{flag} is missing; a model is calibrated with images and their labels: give both")
-    labelled = read_labelled(options.labels, options.images, read_labels(checkpoint.synset))
+    labels = read_labels(checkpoint.synset)
+    labelled = read_labelled(options.labels, options.images, labels)
     identity = fitted_to(checkpoint)
-    engine = settings_of(options).model.engine
+    settings = settings_of(options)
     with Progress() as progress:
-        logs, accepted, left_out = _ask(checkpoint, labelled, engine, progress)
+        room: Sequence[Pixels] = ()
+        if options.from_camera:
+            short_side = checkpoint.input.scaled_short_side
+            room = camera_pictures(settings.camera, options.frames, short_side, progress, moving=False)
+        frames, accepted, others, left_out = _ask(checkpoint, labelled, room, settings, progress)
         progress.show(f"{checkpoint.name}: fitting")
-        fitted = fit(logs, accepted)
-    after = fitted.after
-    calibration = Calibration(
-        round(fitted.temperature, 4), after.pictures, round(after.ece, 4), round(after.nll, 4), identity
-    )
-    path = None if options.dry_run else note_calibration(checkpoint, calibration)
+        background = np.array([label.id in checkpoint.background for label in labels])
+        fitted = fit_calibration(frames, accepted, others, background)
+    path = None if options.dry_run else note_calibration(checkpoint, fitted.calibration(identity))
     if options.json:
         found: dict[str, Any] = {
             "model": checkpoint.name,
-            **dataclasses.asdict(fitted),
+            **dataclasses.asdict(fitted.temperature),
+            "open_set": {key: getattr(fitted.open_set, key) for key in ("kept", "rejected", "others")},
             "left_out": left_out,
             "written": str(path) if path else None,
         }
@@ -80,10 +85,13 @@ def _remove(checkpoint: "Checkpoint", dry_run: bool) -> int:
     return EX_OK
 
 
-def report(name: str, fitted: "Fit") -> str:
+def report(name: str, fitted: "Fitted") -> str:
     """Return the reliability table before and after, and its summary, in 80 columns."""
-    before, after = fitted.before, fitted.after
-    lines = [f"{name}: {before.pictures} images, {before.accuracy:.1%} of them right", ""]
+    before, after, open_set = fitted.temperature.before, fitted.temperature.after, fitted.open_set
+    lines = [
+        f"{name}: {before.pictures} images, each in frames as a camera sees it, {before.accuracy:.1%} right",
+        "",
+    ]
     rows = []
     numbers = sorted({round(one.low * 1000) for judgement in (before, after) for one in judgement.bins})
     for number in numbers:
@@ -102,10 +110,12 @@ def report(name: str, fitted: "Fit") -> str:
         f"Calibration error (ECE)  {before.ece:.3f} before, {after.ece:.3f} after; up to {after.ece_by_chance:.3f} "
         "by chance",
         f"Log-likelihood (NLL)     {before.nll:.3f} before, {after.nll:.3f} after",
-        f"Temperature              {fitted.temperature:.3f}",
-        '"After" is cross-validated: each half of the images is judged with the',
-        "temperature of the other half. The temperature above is fitted to all images.",
-        *fitted.warnings,
+        f"Temperature              {fitted.temperature.temperature:.3f}",
+        f"Open-set score           takes {open_set.kept:.1%} of the images for known things, and",
+        f"                         {open_set.rejected:.1%} of {open_set.others} drawings and walls for unknown ones",
+        '"After" and the open-set score are cross-validated: they are judged on images',
+        "that they were not fitted to. What is stored is fitted to all images.",
+        *fitted.temperature.warnings,
     ]
     return "\n".join(lines)
 
@@ -115,28 +125,53 @@ def _bin_at(judgement: "Judgement", number: int) -> Any:
 
 
 def _ask(
-    checkpoint: "Checkpoint", labelled: Sequence[Labelled], engine: str, progress: Progress
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-    """Return (uncalibrated log-probabilities, accepted outputs, number of images that could not be used)."""
-    from edge.engines.preprocess import to_input
-    from edge.models.temperature_scaling import LEAST_PICTURES, log_of
+    checkpoint: "Checkpoint",
+    labelled: Sequence[Labelled],
+    room: Sequence[Pixels],
+    settings: "Settings",
+    progress: Progress,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], int]:
+    """Return (frames, accepted, others) as `fit_calibration` takes them, and the number of images not used."""
+    from edge.engines.preprocess import to_input, whole_square
+    from edge.models.calibrator.answers import OTHERS, frames_of, others_of
+    from edge.models.temperature_scaling import LEAST_PICTURES
 
     if len(labelled) < LEAST_PICTURES:
         # raised before the user waits for the model
         raise ModelError(
             f"{len(labelled)} images are too few: a calibration needs at least {LEAST_PICTURES}, better 1000 or more"
         )
-    network = open_uncalibrated(checkpoint, backend_for(checkpoint, engine, progress))
+    network = open_uncalibrated(checkpoint, backend_for(checkpoint, settings.model.engine, progress))
     try:
         if network.independent:
             raise ModelError(
                 f"model {checkpoint.name}: each of its labels has an independent probability (sigmoids), but a "
                 "temperature needs probabilities that sum to 1; nothing was changed"
             )
-        outputs, accepted = [], []
-        for one, pixels in readable(checkpoint.name, labelled, progress):
-            outputs.append(log_of(network.probabilities(to_input(pixels, network.input))).astype(np.float32))
-            accepted.append(np.isin(np.arange(len(outputs[-1])), one.accepted))
+
+        spec = whole_square(network.input) if settings.model.view == "square" else network.input
+
+        def answer(pixels: Pixels) -> NDArray[np.float32]:
+            return network.probabilities(to_input(pixels, spec))
+
+        frames, accepted = [], []
+        for number, (one, pixels) in enumerate(readable(checkpoint.name, labelled, progress)):
+            found = frames_of(pixels, answer, number)
+            if found is None:
+                progress.line(f"edge: {one.where}: {one.path.name} shows nothing (no contrast, or blurred); skipped")
+                continue
+            frames.append(found)
+            accepted.append(np.isin(np.arange(found.shape[1]), one.accepted))
+        others = []
+        total = OTHERS + len(room)
+        for number, other in enumerate(others_of(answer, room), start=1):
+            progress.show(bar(checkpoint.name[:28], number, total, f"{number} of {total} pictures of other things"))
+            if other is not None:
+                others.append(other)
     finally:
         network.close()
-    return np.stack(outputs), np.stack(accepted), len(labelled) - len(outputs)
+    if len(frames) < LEAST_PICTURES:
+        raise ModelError(
+            f"{len(frames)} images show something, which is too few: a calibration needs at least {LEAST_PICTURES}"
+        )
+    return np.stack(frames), np.stack(accepted), np.stack(others), len(labelled) - len(frames)

@@ -3,13 +3,11 @@
 import argparse
 import dataclasses
 import hashlib
-import math
 import os
 import random
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,23 +16,19 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from edge.cli.common import print_json, settings_of
+from edge.cli.models.pictures import camera_pictures
 from edge.cli.progress import Progress, bar
 from edge.cli.table import table
 from edge.errors import EX_OK, CameraError, ModelError
-from edge.stages import EndOfFrames, Pixels
+from edge.stages import Pixels
 
 if TYPE_CHECKING:
     from edge.quantizer.quantize import Judged
     from edge.quantizer.views import Parts, Picture
-    from edge.settings import CameraSettings
 
 MOST_PICTURES = 600
 """More images do not improve the result, and take longer."""
-EVERY_S = 1.0
-"""Least time between two frames of a live camera."""
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PATIENCE = 20
-"""Longest wait for motion, as a multiple of the shortest time that the frames can take."""
 
 
 def quantize(options: argparse.Namespace) -> int:
@@ -68,7 +62,8 @@ def quantize(options: argparse.Namespace) -> int:
         # an int8 version is judged against the results of the same engine in float
         driver_of(checkpoint, Backend(GRAPH_ENGINES[0]), Machine().key, progress.line)
         if options.from_camera:
-            frames = _frames(settings.camera, options.frames, checkpoint.input.scaled_short_side, progress)
+            short_side = checkpoint.input.scaled_short_side
+            frames = camera_pictures(settings.camera, options.frames, short_side, progress)
             parts = divide([partial(_same, one) for one in frames], in_order=True)
         else:
             parts = divide(_pictures(options.images, progress))
@@ -194,35 +189,6 @@ def _pictures(folder: Path, progress: Progress) -> "list[Picture]":
         if same != path:
             progress.line(f"edge: {path.name} is the same image as {same.name}; skipped")
     return [partial(read_image, path) for path in found.values()]
-
-
-def _frames(settings: "CameraSettings", count: int, short_side: int, progress: Progress) -> list[Pixels]:
-    """Return frames of the camera, each unlike the one before; fewer if the camera ends early."""
-    from edge.cameras import open_lasting
-    from edge.vision.motion import MotionDetector
-    from edge.vision.thumbnail import make_thumbnail
-
-    motion = MotionDetector(math.inf)
-    found: list[Pixels] = []
-    camera = open_lasting(settings, lost=lambda why: progress.line(f"edge: {why}"))
-    taken_s = -math.inf
-    until_s = time.monotonic() + _PATIENCE * count * EVERY_S
-    try:
-        while len(found) < count and time.monotonic() < until_s:
-            _show(progress, camera.description, "frames (show it what it will see)", len(found), count)
-            frame = camera.read(0.5)
-            if frame is None or (camera.live and frame.captured_s - taken_s < EVERY_S):
-                continue
-            if motion.worth_a_look(make_thumbnail(frame.pixels), frame.captured_s):
-                taken_s = frame.captured_s
-                # the model's input is smaller anyway, and many frames must fit into memory
-                step = max(1, min(frame.pixels.shape[:2]) // (2 * short_side))
-                found.append(frame.pixels[::step, ::step].copy())
-    except EndOfFrames:
-        pass
-    finally:
-        camera.close()
-    return found
 
 
 def _same(pixels: Pixels) -> Pixels:

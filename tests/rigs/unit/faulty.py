@@ -27,8 +27,8 @@ def take(name: str) -> bool:
     return wanted
 
 
-def open_classifier(*arguments: Any) -> Any:
-    network: Any = _open(*arguments)
+def open_classifier(*arguments: Any, **keywords: Any) -> Any:
+    network: Any = _open(*arguments, **keywords)
     classify = network.classify
 
     def faulty(frame: Any) -> Any:
