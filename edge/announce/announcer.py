@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from edge.announce.attention import Attention
 from edge.announce.claims import NOT_SURE, Claim, Claims, Kind, Knowledge
 from edge.announce.decisions import Decision, Decisions, Reason
 from edge.announce.news import News
 from edge.announce.schedule import SNOOZED, Moment, Schedule
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Outcome, Prediction, Term
+
+_SLACK_S = 1e-6
+"""Sums of times between frames are not exact."""
 
 
 class Wording(Protocol):
@@ -64,12 +68,14 @@ class Announcer:
         self.decisions = Decisions()
         """What was decided about the current view and the last ones."""
         self._news = News(settings)
+        self.attention = Attention(0)
+        """The limit for an hour; without one until it is configured, for a camera that shows the world now."""
         self._nothing = Decision(Reason.NOTHING)
         """The decision about a frame that shows nothing."""
         self.configure(settings, words)
         self._last_s = -math.inf
-        self._since: dict[str, float] = {}
-        """Since when each claim has held, by its id."""
+        self._evidence_s: dict[str, float] = {}
+        """How long each claim has held, by its id; time counts more, the surer the claim is (Claim.pace)."""
 
     def configure(self, settings: AnnounceSettings, words: Wording) -> None:
         """Use other settings and words. Claims that were announced and are still in view do not become news by this."""
@@ -86,15 +92,15 @@ class Announcer:
         An empty list means that nothing can be seen. `something` tells whether the frame shows anything at all. The
         same announcement is returned for the following frames until `taken` is called: a busy speaker loses nothing.
         """
-        if seen_s < self._last_s:  # a clip has begun again: nothing before it counts
-            self._since = {}
+        elapsed_s, self._last_s = seen_s - self._last_s, seen_s
+        if elapsed_s < 0:  # a clip has begun again: nothing before it counts
+            self._evidence_s = {}
             self._news.forget(all_of_it=True)
-        self._last_s = seen_s
         self.claims.take(predictions, seen_s)
         self._news.forget_what_left(seen_s, self._is_in_view)
         if not self._schedule.silence(now):
             self._news.forget_what_was_held_back()
-        chosen = self._choose(seen_s, now, something=something)
+        chosen = self._choose(elapsed_s, seen_s, now, something=something)
         if isinstance(chosen, Announcement):
             return chosen
         self.decisions.note(chosen if something else self._nothing, now)
@@ -149,6 +155,8 @@ class Announcer:
         if claim is not None:
             self._remember(claim, seen_s)
             self.decisions.note(_about(claim, Decision(Reason.SAID, detail=announcement.text)), now)
+        if announcement.id:
+            self.attention.spend(announcement.id, now.s)
 
     def refused(self, announcement: Announcement, now: Moment) -> None:
         """Record that the speaker was too busy to take it."""
@@ -164,7 +172,7 @@ class Announcer:
     def forget(self) -> None:
         """Start over after a time without frames: what is in view now is news, and must persist again to count."""
         self.claims.forget()
-        self._since = {}
+        self._evidence_s = {}
         self._news.forget(all_of_it=False)
 
     def audible_again(self) -> None:
@@ -173,27 +181,26 @@ class Announcer:
 
     # ---- what is decided
 
-    def _choose(self, seen_s: float, now: Moment, *, something: bool) -> Announcement | Decision:
+    def _choose(self, elapsed_s: float, seen_s: float, now: Moment, *, something: bool) -> Announcement | Decision:
         """Return the announcement to make, or why there is none."""
         claims, doubt = self.claims.judge(something=something)
-        first_seen = {claim.id for claim in claims} - set(self._since)
-        self._since = {claim.id: self._since.get(claim.id, seen_s) for claim in claims}
-        waits: Decision | None = None
-        for claim in claims:
-            if told := self._news.said_about(claim, seen_s, self.claims.knowledge.groups, self._text):
-                # said already: nothing weaker is to be said about the same view
-                silence = self._silence(now) if told.silent else None
-                return _about(claim, silence or self._news.why(told))
-            must_last_s = claim.kind * self._settings.persistence_s
-            lasts = claim.id not in first_seen and seen_s - self._since[claim.id] >= must_last_s
-            if lasts and self._shows_now(claim):
-                return self._offer(claim, seen_s, now)
-            waits = waits or _about(
-                claim, Decision(Reason.CHANGING) if lasts else Decision(Reason.TOO_SHORT, needed=must_last_s)
-            )
-            if claim.kind is Kind.LABEL:
-                break  # it may still last long enough: wait for that
-        return waits or doubt or Decision(Reason.NOTHING)
+        before = self._evidence_s
+        self._evidence_s = {
+            claim.id: before[claim.id] + claim.pace * elapsed_s if claim.id in before else 0.0 for claim in claims
+        }
+        if not claims:
+            return doubt or Decision(Reason.NOTHING)
+        # while a stronger claim may still come, or after it was said, no weaker claim is made
+        claim = claims[0]
+        if told := self._news.said_about(claim, seen_s, self.claims.knowledge.groups, self._text):
+            silence = self._silence(now) if told.silent else None
+            return _about(claim, silence or self._news.why(told))
+        missing_s = claim.kind * self._settings.persistence_s - self._evidence_s[claim.id]
+        if claim.id not in before or missing_s > _SLACK_S:
+            return _about(claim, Decision(Reason.TOO_SHORT, needed=max(missing_s, 0.0) / claim.pace))
+        if not self._shows_now(claim):
+            return _about(claim, Decision(Reason.CHANGING))
+        return self._offer(claim, seen_s, now)
 
     def _offer(self, claim: Claim, seen_s: float, now: Moment) -> Announcement | Decision:
         """Return the claim as an announcement, or why speaking is not allowed now."""
@@ -205,6 +212,8 @@ class Announcer:
         if self._schedule.must_wait(now):
             limit = Decision(Reason.RATE_LIMIT, needed=self._schedule.per_minute, until_s=self._schedule.free_again_s())
             return _about(claim, limit)
+        if (free_s := self.attention.free_again_s(claim.id, now.s)) > now.s:
+            return _about(claim, Decision(Reason.OFTEN, needed=self.attention.per_hour, until_s=free_s))
         if now.s - seen_s > self._settings.expiry_s:
             return _about(claim, Decision(Reason.TOO_LATE))
         interrupts = False
@@ -232,7 +241,7 @@ class Announcer:
 
     def _is_in_view(self, claim: Claim) -> bool:
         if claim.kind is Kind.NOT_SURE:
-            return claim.id in self._since
+            return claim.id in self._evidence_s
         return self.claims.together(claim.members) >= self._settings.hold
 
     def _shows_now(self, claim: Claim) -> bool:

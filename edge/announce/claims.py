@@ -23,8 +23,12 @@ _FADED = 1e-4
 """Smoothed probability below which a label is dropped: else all labels of a network would be kept for months."""
 
 
+_SUREST = 0.999
+"""Larger probabilities make a claim no quicker: no model is that sure rightly."""
+
+
 class Kind(enum.IntEnum):
-    """Strength of a claim. It must last its value times `persistence_s`."""
+    """Strength of a claim. A claim that just reaches what it needs must last its value times `persistence_s`."""
 
     LABEL = 1
     GROUP = 2
@@ -44,6 +48,8 @@ class Claim:
     """Ids of the labels that it covers."""
     best: str
     """Id of the best label of the view."""
+    needed: float = 0.0
+    """The probability that it needs."""
     other: str = ""
     """Second label of a 'maybe'."""
     ids: tuple[str, ...] = ()
@@ -54,6 +60,20 @@ class Claim:
         """Return the one or two terms that it names."""
         labels = [self.label, self.other] if self.other else [self.label]
         return [Term(*both) for both in zip(labels, self.ids or (self.id,), strict=True)]
+
+    @property
+    def pace(self) -> float:
+        """Return how fast evidence for it grows: 1 if it just reaches what it needs, more if it is surer.
+
+        A "maybe" is in doubt however probable it is: a moment later one label may be sure.
+
+        The chance that it is wrong is 1 - p in one frame and (1 - p)^n in n independent ones, so that evidence, as the
+        logarithm of that chance, grows with log(1 - p): Wald, "Sequential Tests of Statistical Hypotheses", 1945.
+        """
+        if self.kind not in (Kind.LABEL, Kind.GROUP):
+            return 1.0
+        least = min(max(self.needed, 0.01), _SUREST)
+        return max(1.0, math.log(1.0 - min(self.probability, _SUREST)) / math.log(1.0 - least))
 
     @property
     def name(self) -> str:
@@ -129,6 +149,8 @@ class Claims:
         self.configure(settings, words)
         self.view = View()
         """Replaced as a whole: another thread may read it."""
+        self._weight = 0.0
+        """How much of a full average the frames since something is in view make, 0..1."""
         self._last_s = -math.inf
 
     def configure(self, settings: AnnounceSettings, words: Names) -> None:
@@ -150,14 +172,21 @@ class Claims:
         """Smooth with the predictions of a frame: a moving average with a time constant in seconds, at any rate."""
         elapsed_s, self._last_s = seen_s - self._last_s, seen_s
         if elapsed_s < 0:
-            self.view = View()  # a clip has begun again: nothing before it counts
-        smoothing_s = self._settings.smoothing_s
-        share = 1.0 if elapsed_s < 0 or smoothing_s == 0 else 1.0 - math.exp(-elapsed_s / smoothing_s)
-        self.view = self.view.after(predictions, share)
+            self.forget()  # a clip has begun again: nothing before it counts
+        share = self._settings.frame_share(elapsed_s)
+        if predictions:
+            # the shares of the frames since something is in view add up to 1, or the first frames would count less
+            self._weight += share * (1.0 - self._weight)
+            # two frames may have the same time
+            self.view = self.view.after(predictions, share / self._weight if self._weight else 1.0)
+        else:
+            self._weight = 0.0
+            self.view = self.view.after(predictions, share)
 
     def forget(self) -> None:
         """Start over with an empty view."""
         self.view = View()
+        self._weight = 0.0
 
     def judge(self, *, something: bool) -> tuple[list[Claim], Decision | None]:
         """Return the claims that the view allows, the strongest first; if there are none, return why.
@@ -171,10 +200,12 @@ class Claims:
             return [], Decision(Reason.NOTHING)
         best, value = ranked[0], view.smoothed[ranked[0]]
         second = ranked[1] if len(ranked) > 1 else ""
-        label = Claim(Kind.LABEL, best, view.labels[best], value, frozenset({best}), best)
+        least = settings.sure if self.knowledge.calibrated else settings.floor
+        label = Claim(Kind.LABEL, best, view.labels[best], value, frozenset({best}), best, least)
         if muted := self._muting(label):
             return [], muted  # this is what the view shows, and the user does not want to hear about it
-        claims = [label] if self._is_clear(value, view.smoothed.get(second, 0.0)) else []
+        worn = settings.groups and any(group.collective and best in group.members for group in self.knowledge.groups)
+        claims = [label] if not worn and self._is_clear(value, view.smoothed.get(second, 0.0)) else []
         why: Decision | None = None
         for group in self.knowledge.groups if settings.groups else ():
             if best not in group.members:
@@ -182,12 +213,12 @@ class Claims:
             total = self.together(group.members, view)
             rival = max((view.smoothed[one] for one in ranked if one not in group.members), default=0.0)
             if self._is_clear(total, rival):
-                claim = Claim(Kind.GROUP, group.id, group.name, total, group.members, best)
+                claim = Claim(Kind.GROUP, group.id, group.name, total, group.members, best, least)
                 if (muted := self._muting(claim)) is None:
                     claims.append(claim)
                     break
                 why = muted
-        if self.knowledge.calibrated:
+        if self.knowledge.calibrated and not worn:
             maybe = self._maybe(view, best, second)
             if isinstance(maybe, Claim):
                 claims.append(maybe)
@@ -246,10 +277,13 @@ class Claims:
                 return None
             both = frozenset({best, second})
             name, label, other = " or ".join(sorted(both)), view.labels[best], view.labels[second]
-            claim = Claim(Kind.MAYBE, name, label, together, both, best, other=other, ids=(best, second))
+            claim = Claim(
+                Kind.MAYBE, name, label, together, both, best, settings.maybe, other=other, ids=(best, second)
+            )
             return self._muting(claim) or claim
         if value >= settings.maybe:
-            return Claim(Kind.MAYBE, f"maybe {best}", view.labels[best], value, frozenset({best}), best, ids=(best,))
+            name, only = f"maybe {best}", frozenset({best})
+            return Claim(Kind.MAYBE, name, view.labels[best], value, only, best, settings.maybe, ids=(best,))
         return None
 
     @staticmethod

@@ -25,7 +25,7 @@ class Reason(enum.Enum):
     PRINTED = 'printed, not spoken: "{detail}"'
     SPEAKING = 'it is saying "{detail}"'
     NO_FRAME = "there is no frame yet"
-    NOTHING = "nothing is in view"
+    NOTHING = "there is nothing to see"
     UNSURE = "it is not sure enough: {label} has {probability:.0%}, and {needed:.0%} are needed"
     TOO_CLOSE = "it is not sure enough: {label} ({probability:.0%}) must be {needed:.0%} ahead of {detail}"
     TOO_SHORT = "it has just come into view, and must stay for {needed:.1f} s"
@@ -36,6 +36,7 @@ class Reason(enum.Enum):
     QUIET_HOURS = "it is in its quiet hours"
     SNOOZED = "it is snoozed (edge wake ends this)"
     RATE_LIMIT = "it has reached its limit ([announce] per_minute = {needed:.0f}): it waits"
+    OFTEN = "it has spoken as often as it may within an hour ([announce] per_hour = {needed:.0f}): it waits"
     BUSY = "the voice is busy"
     TOO_LATE = "the frame is too old to announce"
     NO_WORDS = "the spoken language has no words for it"

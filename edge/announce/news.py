@@ -1,9 +1,10 @@
 """Whether a claim is news: what was said about things that are still in view. Pure: time is an argument.
 
-A claim is not repeated until it has left the view or the cooldown has passed. Nor is the group of a label said after
-the label, or a label after its group. Only what reached a person counts as said. What was not heard is tried again
-after `retry_s`, and keeps nothing else from being said. While there is no sound at all, what is said counts as heard,
-so that the same is printed as would be heard; as soon as there is sound, what is in view is news.
+A claim is not repeated until it has left the view or the cooldown has passed; the cooldown doubles each time. Nor is
+the group of a label said after the label, or a label after its group. Only what reached a person counts as said. What
+was not heard is tried again after `retry_s`, and keeps nothing else from being said. While there is no sound at all,
+what is said counts as heard, so that the same is printed as would be heard; as soon as there is sound, what is in view
+is news.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,6 +14,9 @@ from edge.announce.claims import Claim, Kind
 from edge.announce.decisions import Decision, Reason
 from edge.settings import AnnounceSettings
 from edge.stages import Group, Outcome
+
+_LONGEST_COOLDOWN_S = 3600.0
+"""The cooldown doubles up to an hour, unless the settings have a longer one."""
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Told:
     """Why it was not delivered."""
     silent: bool = False
     """True if quiet hours or snooze held it back."""
+    times: int = 1
+    """How often it was said since it came into view."""
     implied: bool = False
     """True for the group of an announced label: it makes the group's other labels old only if their words are equal."""
 
@@ -71,7 +77,9 @@ class News:
     def remember(self, claim: Claim, text: str, seen_s: float, groups: Iterable[Group], *, silent: bool) -> None:
         """Record that the claim's sentence is being said, or that `silent` hours held it back."""
         delivered = True if silent else None
-        self._told[claim.id] = Told(claim, seen_s, seen_s, text, delivered=delivered, silent=silent)
+        before = self._told.get(claim.id)
+        times = before.times + 1 if before is not None and before.delivered and not before.implied else 1
+        self._told[claim.id] = Told(claim, seen_s, seen_s, text, delivered=delivered, silent=silent, times=times)
         if claim.kind is not Kind.LABEL:
             return
         for group in groups:
@@ -125,7 +133,10 @@ class News:
             # an announcement that was not heard does not hold back other words
             return told.claim.id == claim.id and not told.implied and seen_s - told.at_s < self._settings.retry_s
         if told.claim.id == claim.id:
-            return told.delivered is None or not 0 < self._settings.cooldown_s <= seen_s - told.at_s
+            # what rests in view is repeated with growing delays
+            cooldown_s = min(self._settings.cooldown_s * 2.0 ** min(told.times - 1, 20), _LONGEST_COOLDOWN_S)
+            cooldown_s = max(cooldown_s, self._settings.cooldown_s)
+            return told.delivered is None or not 0 < cooldown_s <= seen_s - told.at_s
         if claim.kind is Kind.NOT_SURE:
             return True  # something stronger was said about this view
         if claim.kind is Kind.LABEL:

@@ -72,6 +72,9 @@ class Wiring:
         # with --every-frame every frame is classified, even in a still scene
         self._parts.motion.longest_s = 0.0 if self._every_frame else equipment.settings.model.still_s
         self._parts.motion.reset()
+        # a film ends, and all of it is to be heard; the world goes on
+        per_hour = equipment.settings.announce.per_hour if equipment.camera.live else 0
+        self._parts.announcer.attention.configure(per_hour)
         self._freeze = FreezeMonitor(equipment.camera, self._visibility)
         self.stages = pipeline.Stages(
             camera=equipment.camera,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from doubles import PlainWords
+from doubles import PlainWords, rules
 
 from edge.announce.announcer import Announcer
 from edge.announce.claims import Knowledge
@@ -15,7 +15,7 @@ from edge.announce.schedule import Moment, Schedule
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Group, Outcome, Prediction, Term
 
-CALM = AnnounceSettings(persistence_s=0.5, smoothing_s=0.3, leave_s=1.5, cooldown_s=0.0)
+CALM = rules(persistence_s=0.5, smoothing_s=0.3, leave_s=1.5, cooldown_s=0.0)
 DOGS = Group("dog", "dog", frozenset({"husky", "malamute", "samoyed"}))
 KNOWS_DOGS = Knowledge(frozenset({"wall"}), (DOGS,))
 NO_CARD = "no sound card"
@@ -117,7 +117,7 @@ def two_alike(life: Life) -> None:
 
 
 def a_moment(life: Life) -> None:
-    life.see(0.4, cat=0.95)
+    life.see(0.2, cat=0.62)
 
 
 def gone_in_this_frame(life: Life) -> None:
@@ -179,6 +179,12 @@ def too_often(life: Life) -> None:
     life.see(2, mouse=0.95)
 
 
+def often_in_this_hour(life: Life) -> None:
+    life.subject.attention.configure(1)
+    life.subject.attention.spend("mouse", 0.0)
+    life.see(2, cat=0.95)
+
+
 def refused(life: Life) -> None:
     offers = [life.subject.update([Prediction("cat", "cat", 0.9)], n / 10, at(n / 10)) for n in range(20)]
     assert offers[-1] is not None
@@ -217,11 +223,11 @@ def dark_for_long(life: Life) -> None:
 
 SCENES: Sequence[tuple[Callable[[Life], None], Reason, str]] = [
     (nothing_yet, Reason.NO_FRAME, "there is no frame yet"),
-    (a_wall, Reason.NOTHING, "nothing is in view"),
-    (a_dark_picture, Reason.NOTHING, "nothing is in view"),
+    (a_wall, Reason.NOTHING, "there is nothing to see"),
+    (a_dark_picture, Reason.NOTHING, "there is nothing to see"),
     (half_sure, Reason.UNSURE, "it is not sure enough: cat has 52%, and 60% are needed"),
     (two_alike, Reason.TOO_CLOSE, "it is not sure enough: cat (62%) must be 20% ahead of mouse"),
-    (a_moment, Reason.TOO_SHORT, "it has just come into view, and must stay for 0.5 s"),
+    (a_moment, Reason.TOO_SHORT, "it has just come into view, and must stay for 0.4 s"),
     (gone_in_this_frame, Reason.CHANGING, "the view is changing"),
     (being_said, Reason.SPEAKING, 'it is saying "I see cat"'),
     (another_is_being_said, Reason.SPEAKING, 'it is saying "I see cat"'),
@@ -235,6 +241,11 @@ SCENES: Sequence[tuple[Callable[[Life], None], Reason, str]] = [
         too_often,
         Reason.RATE_LIMIT,
         "it has reached its limit ([announce] per_minute = 1): it waits until 12:01:00",
+    ),
+    (
+        often_in_this_hour,
+        Reason.OFTEN,
+        "it has spoken as often as it may within an hour ([announce] per_hour = 1): it waits until 13:00:00",
     ),
     (refused, Reason.BUSY, "the voice is busy"),
     (late, Reason.TOO_LATE, "the frame is too old to announce"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import PlainWords, at
+from doubles import PlainWords, at, rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from edge.announce.wording import Words
 from edge.settings import AloudSettings, AnnounceSettings, SpeechSettings
 from edge.stages import Announcement, Group, Outcome, Prediction
 
-CALM = AnnounceSettings(persistence_s=0.5, smoothing_s=0.3, leave_s=1.5, cooldown_s=0.0)
+CALM = rules(persistence_s=0.5, smoothing_s=0.3, leave_s=1.5, cooldown_s=0.0)
 DOGS = Group("dog", "dog", frozenset({"husky", "malamute", "samoyed"}))
 ANIMALS = Group("animal", "animal", frozenset({*DOGS.members, "cat"}))
 KNOWS_DOGS = Knowledge(groups=(DOGS, ANIMALS))
@@ -76,7 +76,7 @@ def test_the_smallest_group_that_is_sure() -> None:
 
 
 def test_groups_can_be_switched_off() -> None:
-    assert Life(AnnounceSettings(groups=False), KNOWS_DOGS).see(5, husky=0.5, malamute=0.45) == []
+    assert Life(rules(groups=False), KNOWS_DOGS).see(5, husky=0.5, malamute=0.45) == []
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_groups_can_be_switched_off() -> None:
     ],
 )
 def test_three_ways_to_speak(scene: dict[str, float], text: str) -> None:
-    asked = AnnounceSettings(not_sure=True, cooldown_s=0.0)
+    asked = rules(not_sure=True, cooldown_s=0.0)
     assert Life(asked, Knowledge(calibrated=True)).see(10, **scene) == [text]
     # a network that nobody has fitted does not say what its confidence cannot bear
     said = Life(asked).see(10, **scene)
@@ -114,7 +114,7 @@ def test_a_maybe_is_said_once_a_visit() -> None:
 
 @pytest.mark.parametrize("muted", [("husky",), ("Husky", "dog"), ("animal",), ("dog",)])
 def test_the_muted_is_not_said_nor_is_the_next_best(muted: tuple[str, ...]) -> None:
-    life = Life(AnnounceSettings(muted=muted, cooldown_s=0.0), CALIBRATED)
+    life = Life(rules(muted=muted, cooldown_s=0.0), CALIBRATED)
     assert life.see(10, husky=0.9, malamute=0.05) == []
     assert life.see(10, husky=0.45, malamute=0.4) == []
 
@@ -128,7 +128,7 @@ def test_what_is_muted_while_it_runs() -> None:
 
 
 def test_what_quiet_hours_kept_back_is_missed_and_what_is_still_there_is_news_at_their_end() -> None:
-    life = Life(AnnounceSettings(quiet_hours="22:00-07:00", cooldown_s=0.0), local="23:30")
+    life = Life(rules(quiet_hours="22:00-07:00", cooldown_s=0.0), local="23:30")
     assert life.see(10, cat=0.95) + life.see(10, dog=0.95) == []
     assert [(missed.label, missed.why) for missed in life.missed] == [("cat", "quiet hours"), ("dog", "quiet hours")]
     life.local = "07:00"
@@ -159,7 +159,7 @@ def test_snoozed() -> None:
     ],
 )
 def test_quiet_hours_go_over_midnight(hours: str, local: str, quiet: bool) -> None:
-    silence = Schedule(AnnounceSettings(quiet_hours=hours)).silence(at(0, local))
+    silence = Schedule(rules(quiet_hours=hours)).silence(at(0, local))
     assert silence == ("quiet hours" if quiet else "")
 
 
@@ -176,8 +176,8 @@ def test_a_look_says_what_is_there_news_or_not() -> None:
 def test_a_look_while_blind_says_so_in_the_language_that_is_spoken(tmp_path: Path) -> None:
     file = tmp_path / "words.toml"
     file.write_text(f'[sentences]\n"{COVERED}" = "Ich sehe nichts."\n')
-    words = Words(AnnounceSettings(), SpeechSettings(translations=str(file)))
-    announcer = Announcer(AnnounceSettings(), words, Schedule(AnnounceSettings()))
+    words = Words(rules(), SpeechSettings(translations=str(file)))
+    announcer = Announcer(rules(), words, Schedule(rules()))
     announcer.update([Prediction("n1", "guitar", 0.9)], 0.0, at(0.0))
     looked = announcer.look(at(0.1), COVERED)
     assert (looked.text, looked.label, looked.interrupts) == ("Ich sehe nichts.", "", True)
@@ -188,8 +188,8 @@ def test_of_what_would_be_said_if_somebody_asked_no_missing_line_is_told(tmp_pat
         '[sentences]\n"I see {label}" = "Ich sehe {label}"\n[labels]\ncup = "eine Tasse"\nmug = "einen Becher"\n'
     )
     told: list[str] = []
-    words = Words(AnnounceSettings(), SpeechSettings(translations=str(tmp_path / "words.toml")), told.append)
-    subject = Announcer(AnnounceSettings(), words, Schedule(AnnounceSettings()), knowledge=Knowledge(calibrated=True))
+    words = Words(rules(), SpeechSettings(translations=str(tmp_path / "words.toml")), told.append)
+    subject = Announcer(rules(), words, Schedule(rules()), knowledge=Knowledge(calibrated=True))
     assert subject.look(at(0)).text == "I'm not sure"
     scenes = [((0.9, 0.05), "Ich sehe eine Tasse"), ((0.5, 0.4), "maybe a cup or a mug"), ((0.5, 0.1), "maybe a cup")]
     for now_s, (shares, text) in enumerate(scenes):
@@ -205,7 +205,7 @@ def test_of_what_would_be_said_if_somebody_asked_no_missing_line_is_told(tmp_pat
     [("never", 0.99, False), ("always", 0.7, True), ("when-surer", 0.99, True), ("when-surer", 0.7, False)],
 )
 def test_breaking_off(interrupt: str, surer: float, wanted: bool) -> None:
-    life = Life(AnnounceSettings(interrupt=interrupt))
+    life = Life(rules(interrupt=interrupt))
     life.schedule.began(Announcement("cat", "cat", 0.9, "I see cat"), at(0))
     offers = [life.subject.update([Prediction("dog", "dog", surer)], n / 10, at(n / 10)) for n in range(30)]
     assert any(offer is not None and offer.interrupts for offer in offers) == wanted
@@ -213,7 +213,7 @@ def test_breaking_off(interrupt: str, surer: float, wanted: bool) -> None:
 
 
 def test_what_edge_says_of_itself_is_not_broken_off() -> None:
-    life = Life(AnnounceSettings(interrupt="always"))
+    life = Life(rules(interrupt="always"))
     life.schedule.began(Announcement("", "", 1.0, DARK), at(0))
     assert life.see(5, dog=0.95) == []
 
@@ -277,7 +277,7 @@ def test_whatever_happens(
     *, steps: list[dict[str, Any]], calibrated: bool, per_minute: int, interrupt: str, start_min: int
 ) -> None:
     """Never two at once, too many, the muted, a word in the quiet, or words about the past."""
-    announce = AnnounceSettings(
+    announce = rules(
         per_minute=per_minute, interrupt=interrupt, quiet_hours="22:00-07:00", muted=("Secret",), not_sure=True,
         persistence_s=0.1, cooldown_s=5.0, retry_s=1.0,
     )  # fmt: skip

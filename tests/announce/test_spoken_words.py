@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import at
+from doubles import at, rules
 
 from edge.announce.announcer import Announcer, Missed
 from edge.announce.claims import Knowledge
@@ -16,7 +16,7 @@ from edge.cli import main
 from edge.daemon.control_state import ControlState
 from edge.models.groups import load_groups
 from edge.models.labels import read_labels
-from edge.settings import AnnounceSettings, SpeechSettings
+from edge.settings import SpeechSettings
 from edge.stages import Announcement, Outcome, Prediction
 
 DATA = Path(str(resources.files("edge") / "data"))
@@ -41,7 +41,7 @@ class Life:
     def __init__(self, speech: SpeechSettings | None = None, **announce: Any) -> None:
         self.told: list[str] = []
         self.missed: list[Missed] = []
-        settings = AnnounceSettings(**announce)
+        settings = rules(**announce)
         words = Words(settings, speech or SpeechSettings(), self.told.append)
         self.subject = Announcer(settings, words, Schedule(settings), self.missed.append, KNOWLEDGE)
         self.now_s = 0.0

@@ -39,7 +39,12 @@ def test_the_demo_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[st
     truth = json.loads((ROOT / "edge" / "data" / "demo" / "clip.json").read_text())["things"]
     said = named(lines, "announced")
     right = [
-        any(t["id"] == event["id"] and t["from_s"] <= event["frame_s"] <= t["to_s"] for t in truth) for event in said
+        any(
+            # "maybe a bicycle" is right where there is a bicycle
+            t["id"] in event["id"].removeprefix("maybe ").split(" or ") and t["from_s"] <= event["frame_s"] <= t["to_s"]
+            for t in truth
+        )
+        for event in said
     ]
     assert len(truth) >= 10
     assert sum(right) >= 0.8 * len(truth)
@@ -235,7 +240,7 @@ class Stuck:
     classify_uncalibrated = classify
     def close(self):
         pass
-opening.open_classifier = lambda checkpoint, backend, top: Stuck()
+opening.open_classifier = lambda checkpoint, backend, top, square: Stuck()
 sys.argv = ["edge", "run", "--camera", "demo", "--speech", "log", "--events", "-"]
 entry()
 """

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.integration
 MODEL = "mobilenet_v2_1.0"
 FLAGS = ["--size", "224", "--mean", "127.5", "--std", "127.5", "--short-side", "256"]
 ASK_S = 0.25
+LONGEST_S = 240.0
+"""For loading a network and looking at all photos, on a machine that does much else."""
 SOUNDS = ("log", "card", "no card")
 
 
@@ -44,7 +46,8 @@ class Watched:
         (self._folder / "edge.toml").touch()
         arguments = ["--config", str(self._folder / "edge.toml"), *self._arguments]
         with daemon(self._folder, *arguments, **environment) as child:
-            while child.poll() is None:
+            until_s = time.monotonic() + LONGEST_S
+            while child.poll() is None and time.monotonic() < until_s:
                 time.sleep(ASK_S)
                 try:
                     status = ask([socket_of(self._folder)], {"command": "status"})
