@@ -23,9 +23,11 @@ def main() -> None:
     with contextlib.suppress(OSError):  # a small buffer, so that the player feels the pace
         fcntl.fcntl(sys.stdin, fcntl.F_SETPIPE_SZ, 4096)
     opened = time.monotonic_ns()  # the clock on the wall may be set back
-    samples = b""
+    samples, first = b"", 0
     while block := os.read(0, 2048):
         samples += block
+        if not first and any(block):
+            first = time.monotonic_ns()
         if pace == "real":
             time.sleep(len(block) / BYTES_A_SECOND)
         if pace == "stalls" and len(samples) > BYTES_A_SECOND / 4:
@@ -35,6 +37,8 @@ def main() -> None:
     with wave.open(str(unfinished), "wb") as file:
         file.setparams((1, 2, BYTES_A_SECOND // 2, 0, "NONE", "NONE"))
         file.writeframes(samples)
+    if first:
+        unfinished.with_suffix(".first").write_text(str(first))
     unfinished.rename(unfinished.with_suffix(".wav"))
 
 
