@@ -17,8 +17,7 @@ from edge.models.calibration import in_force, void
 from edge.models.calibration_file import Calibration
 from edge.models.checkpoint import Checkpoint, InputSpec
 from edge.models.labels import read_label_file
-from edge.models.open_set import known
-from edge.models.temperature_scaling import tempered
+from edge.models.open_set import calibrated
 from edge.stages import Frame, Prediction, Timing
 
 _log = logging.getLogger(__name__)
@@ -100,8 +99,7 @@ class EngineClassifier(ABC):
         # stable, so that labels of equal probability keep the network's order; no temperature changes it
         best = np.argsort(-probabilities, kind="stable")[: self._top]
         if calibration:
-            share = known(probabilities, calibration.open_set) if calibration.open_set else 1.0
-            probabilities = np.float32(share) * tempered(probabilities, calibration.temperature)
+            probabilities = calibrated(probabilities, calibration)
         return [
             Prediction(self._labels[index].id, self._labels[index].name, float(probabilities[index])) for index in best
         ]

@@ -14,8 +14,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.models.calibration_file import OpenSet
-from edge.models.temperature_scaling import Floats, log_of
+from edge.models.calibration_file import Calibration, OpenSet
+from edge.models.temperature_scaling import Floats, log_of, tempered
 
 DIGITS = 4
 """Significant digits that are stored of each weight."""
@@ -31,6 +31,15 @@ def known(probabilities: NDArray[np.float32], open_set: OpenSet) -> float:
     """Return the probability, 0..1, that the picture shows one of the labels; `probabilities` (C) are uncalibrated."""
     score = float(np.dot(_logits(log_of(probabilities[np.newaxis]))[0], open_set.weights)) + open_set.bias
     return 1.0 / (1.0 + math.exp(-min(max(score, -500.0), 500.0)))
+
+
+def calibrated(probabilities: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float32]:
+    """Return the calibrated probabilities (C) of a picture for the network's own (C).
+
+    Their sum is less than 1 by the probability that the picture shows none of the labels.
+    """
+    share = known(probabilities, calibration.open_set) if calibration.open_set else 1.0
+    return np.float32(share) * tempered(probabilities, calibration.temperature)
 
 
 def fit_open_set(known: Floats, others: Floats) -> OpenSet:

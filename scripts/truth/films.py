@@ -14,7 +14,7 @@ and its number only, not on its place in the film.
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,18 @@ SHOWN_S, GAP_S = 4.0, 3.0
 """How long a thing is shown, and how long a gap lasts: long enough that edge could say something of it."""
 PAN_S = 0.7
 """How long a pan takes from one photo to the next."""
+_DRAW_NOTHING = (
+    "answers",
+    "curve",
+    "curve_page",
+    "curve_plot",
+    "intervals",
+    "processes",
+    "replay",
+    "report",
+    "scoring",
+)
+"""Modules of this folder that do not change the frames."""
 PART_S = 240.0
 """About how long a part of a film is: the frames of one take some 300 MB."""
 
@@ -94,6 +106,10 @@ class Film:
         """Return what the shot shows in words, such as the name of a wall or a drawing, or the photos' files."""
         return self._open(index)[0]
 
+    def shortened(self, frames: Mapping[str, int]) -> "Film":
+        """Return the film with only the first frames of each shot: how many, by its kind; others are left out."""
+        return replace(self, shots=_timed([shot for shot in self.shots if frames.get(shot.kind)], self.fps, frames))
+
     def parts(self, most_s: float = PART_S) -> list["Film"]:
         """Return the film in parts of about `most_s` seconds each, whose shots start at 0 again."""
         parts: list[Film] = []
@@ -127,8 +143,7 @@ class Film:
         """Return a name for its frames: another film, or other code that draws them, has another."""
         code = hashlib.sha256()
         for path in sorted(Path(__file__).parent.rglob("*.py")):
-            # these draw nothing
-            code.update(b"" if path.stem in ("intervals", "report", "scoring") else path.read_bytes())
+            code.update(b"" if path.stem in _DRAW_NOTHING else path.read_bytes())
         for file in sorted({file for shot in self.shots for file in shot.files}):
             code.update((self.folder / file).read_bytes())
         shots = [(shot.kind, shot.number, shot.files, shot.from_s, shot.to_s) for shot in self.shots]
@@ -224,11 +239,12 @@ def _of_photos(kind: str, number: int, photos: Sequence[Photo]) -> Shot:
     return Shot(kind, number, tuple(photo.file for photo in photos), ids)
 
 
-def _timed(shots: Sequence[Shot], fps: float) -> tuple[Shot, ...]:
-    """Return the shots one after the other from 0 on, each of at least one frame."""
+def _timed(shots: Sequence[Shot], fps: float, frames_of: Mapping[str, int] | None = None) -> tuple[Shot, ...]:
+    """Return the shots one after the other from 0 on, each of at least one frame; `frames_of` tells how many a kind."""
     timed, frame = [], 0
     for shot in shots:
-        frames = max(1, round((GAP_S if shot.kind in GAPS else SHOWN_S) * fps))
+        whole = round((GAP_S if shot.kind in GAPS else SHOWN_S) * fps)
+        frames = max(1, frames_of[shot.kind] if frames_of else whole)
         timed.append(replace(shot, from_s=frame / fps, to_s=(frame + frames) / fps))
         frame += frames
     return tuple(timed)
