@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from edge.importer.int8 import Means, Ranges
 from edge.importer.quantised import Figures
 from edge.models.calibration_file import OpenSet
-from edge.models.manifest import Answer
+from edge.models.checkpoint import Checkpoint
+from edge.models.manifest import Answer, Manifest
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,21 @@ def measured_of(name: str) -> Measured:
     int8["means"] = {value: means_from_text(text, int8["ranges"][value]) for value, text in int8["means"].items()}
     int8["answer"] = Answer(**int8["answer"])
     return Measured(Answer(**table["answer"]), **calibration, open_set=OpenSet(**open_set), int8=Int8(**int8))
+
+
+def is_ours(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
+    """Return True if the calibration is the one that came with the model, in this release or an earlier one."""
+    noted = checkpoint.calibration
+    return noted is not None and manifest is not None and noted.temperature == manifest.temperature
+
+
+def is_outdated(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
+    """Return True if the calibration came with the model in another release than this one."""
+    noted = checkpoint.calibration
+    if noted is None or not is_ours(checkpoint, manifest):
+        return False
+    measured = measured_of(checkpoint.name)
+    return (noted.temperature, noted.open_set) != (measured.temperature, measured.open_set)
 
 
 def means_to_text(means: NDArray[np.floating[Any]], ends: tuple[float, float]) -> str:

@@ -24,7 +24,7 @@ from edge.importer.quantised import (
     to_table,
 )
 from edge.installer.converter.efficientnet import SIZES, convert
-from edge.installer.measured import Int8, Measured, measured_of
+from edge.installer.measured import Int8, Measured, is_ours, is_outdated, measured_of
 from edge.models.calibration import fitted_to
 from edge.models.calibration_file import Calibration, write_calibration
 from edge.models.catalogue import Entry
@@ -50,7 +50,7 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
         # the entry is from a user's catalogue
         raise ModelError(f"model {entry.name}: edge knows only the Python packages of {', '.join(SIZES)}")
     measured = measured_of(entry.name)
-    if (found := _whole(entry, measured, store)) is not None:
+    if (found := _whole(entry, store)) is not None:
         return found
     member = find_member(package)
     if member is None:
@@ -87,7 +87,7 @@ def install(entry: Entry, store: Path, progress: Step = lambda _step: None, **ro
 
     # the checkpoint, its int8 version, a quarter as large, and for a moment the float graph that it is made from
     need = 2 * size + size // 2 + _ROOM
-    return Store(store).put(entry.name, need, make, there=lambda: _whole(entry, measured, store), **room)
+    return Store(store).put(entry.name, need, make, there=lambda: _whole(entry, store), **room)
 
 
 def make_checkpoint(entry: Entry, member: Path, folder: Path) -> Checkpoint:
@@ -142,13 +142,7 @@ def _calibration(old: Path, copy: Checkpoint, measured: Measured, digests: Mappi
     return Calibration(measured.temperature, measured.pictures, measured.ece, measured.nll, own, measured.open_set)
 
 
-def is_ours(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
-    """Return True if the calibration is the one that came with the model."""
-    noted = checkpoint.calibration
-    return noted is not None and manifest is not None and noted.temperature == manifest.temperature
-
-
-def _whole(entry: Entry, measured: Measured, store: Path) -> Installed | None:
+def _whole(entry: Entry, store: Path) -> Installed | None:
     """Return the installed model if it is from the package, undamaged and complete; else None.
 
     It must have a usable int8 version. Its calibration is the user's, none, or the one of this release.
@@ -162,8 +156,4 @@ def _whole(entry: Entry, measured: Measured, store: Path) -> Installed | None:
         quantised_graph(checkpoint)
     except ModelError:
         return None
-    noted = checkpoint.calibration
-    if noted and is_ours(checkpoint, one.manifest):
-        current = (measured.temperature, measured.open_set)
-        return one if (noted.temperature, noted.open_set) == current else None
-    return one
+    return None if is_outdated(checkpoint, one.manifest) else one

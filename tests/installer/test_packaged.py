@@ -36,8 +36,8 @@ from edge.importer.cache import key_of
 from edge.importer.quantised import INT8, OURS, about_quantised, install_quantised, quantised_folder, quantised_graph
 from edge.installer.converter.efficientnet import convert
 from edge.installer.converter.pth import read_pth
-from edge.installer.measured import measured_of
-from edge.installer.packaged import install, is_ours
+from edge.installer.measured import is_ours, measured_of
+from edge.installer.packaged import install
 from edge.installer.provisioner import Provisioner
 from edge.models.calibration import in_force, note_calibration
 from edge.models.calibration_file import Calibration
@@ -536,7 +536,7 @@ def test_none_is_brought_twice(own_store: Path) -> None:
     told: list[str] = []
     inode = (own_store / NAME / "model.toml").stat().st_ino
     provisioner = Provisioner()
-    provisioner.repair(CATALOGUE, told.append)
+    provisioner.repair(CATALOGUE, told.append, int8=True)
     assert told == []
     assert (own_store / NAME / "model.toml").stat().st_ino == inode
     Store(own_store).remove(NAME)
