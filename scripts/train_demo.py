@@ -45,8 +45,9 @@ from edge.engines.preprocess import to_input
 from edge.models.calibration import fitted_to, note_calibration
 from edge.models.calibration_file import Calibration
 from edge.models.checkpoint import InputSpec, find_checkpoint
+from edge.models.confidence import log_of
 from edge.models.manifest import write_manifest
-from edge.models.temperature_scaling import confidences, ece, fit, log_of
+from edge.models.temperature_scaling import confidences, ece, fit
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Inputs (N x 3 x size x size, 0..255) and labels (N, indices of THINGS or len(THINGS) for the background)."""

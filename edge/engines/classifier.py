@@ -16,8 +16,8 @@ from edge.importer.quantised import FLOAT32
 from edge.models.calibration import in_force, void
 from edge.models.calibration_file import Calibration
 from edge.models.checkpoint import Checkpoint, InputSpec
+from edge.models.confidence import calibrated
 from edge.models.labels import read_label_file
-from edge.models.open_set import calibrated
 from edge.stages import Frame, Prediction, Timing
 
 _log = logging.getLogger(__name__)

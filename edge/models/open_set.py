@@ -4,18 +4,13 @@ A softmax must choose one of its labels for a bare wall or a page of text too, a
 score tells the two kinds of pictures apart. It is a logistic regression on the logits, fitted at calibration to
 pictures that show a label and to others (models/calibrator/drawings.py). docs/decisions/0028 compares it with the
 maximum logit and the energy.
-
-The logits are taken from the probabilities: log p - mean(log p) is the logits less their mean, because the softmax only
-subtracts a constant from them. So each engine and precision serves without a change.
 """
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.models.calibration_file import Calibration, OpenSet
-from edge.models.temperature_scaling import Floats, log_of, tempered
+from edge.models.calibration_file import OpenSet
+from edge.models.confidence import Floats, logits_of
 
 DIGITS = 4
 """Significant digits that are stored of each weight."""
@@ -27,28 +22,13 @@ _STEPS = 50
 _SMALL_STEP = 1e-6
 
 
-def known(probabilities: NDArray[np.float32], open_set: OpenSet) -> float:
-    """Return the probability, 0..1, that the picture shows one of the labels; `probabilities` (C) are uncalibrated."""
-    score = float(np.dot(_logits(log_of(probabilities[np.newaxis]))[0], open_set.weights)) + open_set.bias
-    return 1.0 / (1.0 + math.exp(-min(max(score, -500.0), 500.0)))
-
-
-def calibrated(probabilities: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float32]:
-    """Return the calibrated probabilities (C) of a picture for the network's own (C).
-
-    Their sum is less than 1 by the probability that the picture shows none of the labels.
-    """
-    share = known(probabilities, calibration.open_set) if calibration.open_set else 1.0
-    return np.float32(share) * tempered(probabilities, calibration.temperature)
-
-
 def fit_open_set(known: Floats, others: Floats) -> OpenSet:
     """Return the score fitted to all rows: uncalibrated log-probabilities (N x C and M x C) of both kinds of pictures.
 
     Five folds judge it: neighbouring rows may be views of one picture, so each fold is a stretch of rows. Their scores
     also set the scale of the probability (Platt, "Probabilistic Outputs for Support Vector Machines", 1999).
     """
-    rows = _logits(np.concatenate([known, others]))
+    rows = logits_of(np.concatenate([known, others]))
     is_known = np.arange(len(rows)) < len(known)
     fold = np.concatenate([np.arange(count) * _FOLDS // count for count in (len(known), len(others))])
     scores = np.zeros(len(rows))
@@ -66,12 +46,6 @@ def fit_open_set(known: Floats, others: Floats) -> OpenSet:
         round(float(np.mean(~decided[~is_known])), 4),
         len(others),
     )
-
-
-def _logits(log_probabilities: Floats) -> NDArray[np.float64]:
-    rows = np.asarray(log_probabilities, np.float64)
-    centred: NDArray[np.float64] = rows - np.mean(rows, axis=1, keepdims=True)
-    return centred
 
 
 def _regress(

@@ -12,16 +12,15 @@ their probabilities are added.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.models.calibration_file import TEMPERATURES
+from edge.models.confidence import Floats, log_of
 from edge.settings import AnnounceSettings
 
-Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 BINS = 15
@@ -33,7 +32,6 @@ ROUGH_BELOW = 1000
 LEAST_OF_EACH = 10
 """Least number of right and of wrong pictures. If none is wrong (or right), no temperature has the best likelihood.
 Each half needs some, because the other is judged by its temperature."""
-_TINY = float(np.finfo(np.float32).tiny)
 FRAMES_PER_S = 10.0
 """Frame rate for which the frames of a picture are smoothed."""
 _ROWS = 128
@@ -81,22 +79,6 @@ class Fit:
     """On the same pictures, each half judged with the temperature fitted on the other half."""
     warnings: tuple[str, ...]
     """A sentence each."""
-
-
-def log_of(probabilities: Floats) -> Floats:
-    """Return logarithms; a probability that float32 rounded to 0 counts as its smallest number, about e^-87."""
-    logs: Floats = np.log(np.maximum(probabilities, _TINY))
-    return logs
-
-
-def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Return softmax(log p / T) over the last axis; for T = 1 the same array."""
-    if temperature == 1.0:
-        return probabilities
-    scores = log_of(probabilities.astype(np.float64)) / temperature
-    exponentials = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
-    scaled: NDArray[np.float32] = (exponentials / np.sum(exponentials, axis=-1, keepdims=True)).astype(np.float32)
-    return scaled
 
 
 def negative_log_likelihood(log_probabilities: Floats, accepted: Bools, temperature: float = 1.0) -> float:

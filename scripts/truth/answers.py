@@ -24,9 +24,9 @@ from edge.importer.quantised import FLOAT32, INT8
 from edge.models.calibrator.answers import OTHERS, frames_of, others_of
 from edge.models.calibrator.fit import Fitted, fit_calibration
 from edge.models.checkpoint import find_checkpoint
+from edge.models.confidence import log_of
 from edge.models.fingerprint import fingerprint
 from edge.models.labels import Label, read_labels
-from edge.models.temperature_scaling import log_of
 from edge.vision.images import read_image
 from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import shows_something

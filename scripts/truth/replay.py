@@ -17,9 +17,9 @@ from edge.announce.claims import Knowledge
 from edge.announce.schedule import Moment, Schedule
 from edge.announce.wording import Words
 from edge.models.calibration_file import Calibration
+from edge.models.confidence import calibrated
 from edge.models.groups import load_groups
 from edge.models.labels import Label
-from edge.models.open_set import calibrated
 from edge.settings import AnnounceSettings, Settings
 from edge.stages import Outcome, Prediction
 from truth.answers import Seen

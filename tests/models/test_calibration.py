@@ -24,11 +24,12 @@ from edge.models.calibration import fitted_to, in_force, note_calibration
 from edge.models.calibration_file import Calibration, OpenSet
 from edge.models.calibrator.fit import Fitted
 from edge.models.checkpoint import Checkpoint, find_checkpoint, from_json, to_json
+from edge.models.confidence import log_of, tempered
 from edge.models.labelled import read_labelled
 from edge.models.labels import Label
 from edge.models.manifest import Answer, read_manifest
 from edge.models.store import Store, look_into, verify
-from edge.models.temperature_scaling import Fit, ece, fit, fit_temperature, log_of, reliability, tempered
+from edge.models.temperature_scaling import Fit, ece, fit, fit_temperature, reliability
 from edge.stages import Frame
 from edge.vision.images import read_image
 

@@ -14,8 +14,9 @@ from edge.models.calibrator.answers import FRAMES, frames_of, others_of
 from edge.models.calibrator.camera import HEIGHT, WIDTH, camera_frames
 from edge.models.calibrator.drawings import other_pictures
 from edge.models.calibrator.fit import fit_calibration
-from edge.models.open_set import fit_open_set, known
-from edge.models.temperature_scaling import frame_weights, tempered
+from edge.models.confidence import known, tempered
+from edge.models.open_set import fit_open_set
+from edge.models.temperature_scaling import frame_weights
 from edge.settings import AnnounceSettings
 from edge.stages import Pixels
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge.models.calibrator.camera import HEIGHT, camera_frames
 from edge.models.calibrator.drawings import other_pictures
-from edge.models.temperature_scaling import log_of
+from edge.models.confidence import log_of
 from edge.stages import Pixels
 from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import shows_something

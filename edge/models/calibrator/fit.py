@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.models.calibration_file import Calibration, OpenSet
+from edge.models.confidence import Floats
 from edge.models.open_set import fit_open_set
-from edge.models.temperature_scaling import Bools, Fit, Floats, fit
+from edge.models.temperature_scaling import Bools, Fit, fit
 
 
 @dataclass(frozen=True)
