@@ -82,7 +82,7 @@ class Replay:
 def make_replay(
     film: Film, seen: Seen, labels: tuple[Label, ...], background: frozenset[str], calibration: Calibration | None
 ) -> Replay:
-    """Return the replay of a film, of which the network has `seen` the frames."""
+    """Return the replay of a film; `seen` has the network's answers for its frames."""
     top = min(Settings().model.top, seen.logs.shape[1])
     best = np.zeros((len(seen.visible), top), np.int32)
     probabilities = np.full((len(seen.visible), top), np.nan, np.float32)
