@@ -12,6 +12,7 @@ from edge.models import label_files
 from edge.models.foreign import foreign
 from edge.models.manifest import MANIFEST
 
+_PIECE = 2**16
 LARGEST = 2**21
 """Bytes. ImageNet's list of 21,841 labels has 1.3 MB."""
 # what a terminal would act on: sequences that set a colour, control characters, changes of the writing direction
@@ -94,8 +95,11 @@ def _is_installed(path: Path) -> bool:
 
 
 def _text(path: Path) -> str:
+    content = b""
     with path.open("rb") as file:
-        content = file.read(LARGEST + 1)
+        # in pieces: a buffer for the largest file would be asked for at once, though memory may be short
+        while len(content) <= LARGEST and (piece := file.read(_PIECE)):
+            content += piece
     if len(content) > LARGEST:
         raise label_files.FormatError(f"is larger than {LARGEST >> 20} MiB; a file of labels is a small text file")
     if what := foreign(path):

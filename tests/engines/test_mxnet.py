@@ -64,7 +64,7 @@ def make_net(folder: Path, head: str = "SoftmaxOutput", outputs: int = 3) -> Che
         for name, shape in zip(net.list_auxiliary_states(), states, strict=True)
     }
     mx.model.save_checkpoint(str(folder / "net"), 0, net, weights, auxiliary)
-    (folder / "synset.txt").write_text("a apple\nb bear, beast\nc cat\n")
+    (folder / "synset.txt").write_text("n1 apple\nn2 bear, beast\nn3 cat\n")
     (folder / "model.toml").write_text(f"[input]\nsize = {SIZE}\nmean = 127.5\nstd = 64\nshort_side = {SIZE}\n")
     return find_checkpoint(str(folder / "net"))
 
@@ -85,10 +85,10 @@ def by_module(checkpoint: Checkpoint, network_input: NDArray[np.float32], epoch:
 def test_the_best_labels_come_first(tmp_path: Path) -> None:
     classifier = open_classifier(make_net(tmp_path))
     predictions = classifier.classify(Frame(PICTURE, 0, 0.0))
-    assert sorted(prediction.id for prediction in predictions) == ["a", "b", "c"]
+    assert sorted(prediction.id for prediction in predictions) == ["n1", "n2", "n3"]
     assert [p.probability for p in predictions] == sorted((p.probability for p in predictions), reverse=True)
     assert sum(p.probability for p in predictions) == pytest.approx(1, abs=1e-5)
-    assert {p.id: p.label for p in predictions}["b"] == "bear"
+    assert {p.id: p.label for p in predictions}["n2"] == "bear"
     assert classifier.timing.preprocess_s > 0
     assert classifier.timing.inference_s > 0
 
@@ -266,7 +266,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoint]:
         if name != "data"
     }
     mx.model.save_checkpoint(str(folder / "wide"), 0, net, weights, {})
-    (folder / "synset.txt").write_text("a apple\nb bear\nc cat\n")
+    (folder / "synset.txt").write_text("n1 apple\nn2 bear\nn3 cat\n")
     (folder / "model.toml").write_text(f"[input]\nsize = {SIZE}\nmean = 127.5\nstd = 64\nshort_side = {SIZE}\n")
     yield find_checkpoint(str(folder / "wide"))
     for path in folder.iterdir():
