@@ -138,7 +138,7 @@ class AnnounceSettings:
     not_sure: bool = _setting(False)
     """Say "I'm not sure" when something is in view but no label reaches `maybe`. For calibrated models."""
     hold: float = _setting(0.35, low=0, high=1)
-    """An announced label stays in view while its smoothed probability is above this value (at most floor)."""
+    """An announced label stays in view while its smoothed probability is above this value (at most floor and sure)."""
     smoothing_s: float = _setting(0.15, low=0, high=60)
     """Time constant, in seconds, of the smoothing over frames. 0: no smoothing."""
     persistence_s: float = _setting(0.3, low=0, high=60)
@@ -159,8 +159,8 @@ class AnnounceSettings:
     per_minute: int = _setting(12, low=1, high=60)
     """The most announcements per minute."""
     per_hour: int = _setting(60, low=0, high=3600)
-    """About how many announcements an hour edge makes when it watches a live camera all day. It may make half as many
-    at once. What was said often in the last hour counts more. 0: no limit."""
+    """The most announcements per hour, in the long run, in front of a live camera. Half of them may come at once. What
+    was said in the last hour costs twice as much each time. 0: no limit."""
     quiet_hours: str = _setting("", fault=quiet_hours_fault)
     """Quiet hours in local time, as in "22:00-07:00": edge says nothing at all. Empty: none."""
     groups: bool = _setting(True)

@@ -36,7 +36,7 @@ class Frame:
 
 
 class Condition(enum.Enum):
-    """Reason why the camera sees nothing; BLURRED only makes seeing hard."""
+    """Reason why the camera sees nothing; BLURRED is noted, but is no fault."""
 
     DARK = enum.auto()
     BRIGHT = enum.auto()

@@ -1,8 +1,8 @@
 """What can be claimed about the current view: probabilities smoothed over frames, and what they are enough for. Pure.
 
-'I see a violin' needs a label above a floor and clearly ahead. Else 'I see a musical instrument' needs a group whose
-labels reach that together. Else a calibrated model allows 'maybe a violin or a cello', and 'I'm not sure' if the
-settings ask for it.
+'I see a violin' needs a label that reaches `sure` (uncalibrated: `floor`, and clearly ahead). Else 'I see a musical
+instrument' needs a group whose labels reach that together. Else a calibrated model allows 'maybe a violin or a cello',
+and 'I'm not sure' if the settings ask for it.
 """
 
 import enum

@@ -40,7 +40,7 @@ class Reason(enum.Enum):
     BUSY = "the voice is busy"
     TOO_LATE = "the frame is too old to announce"
     NO_WORDS = "the spoken language has no words for it"
-    NOT_HEARD = "it was not heard ({detail}), and is not repeated"
+    NOT_HEARD = "it was not heard ({detail}); it waits"
     NO_SOUND = "there is no sound ({detail})"
     PAUSED = "the camera is closed (edge resume opens it)"
     BLIND = "the camera sees nothing: {detail}"

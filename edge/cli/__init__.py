@@ -415,7 +415,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument(
         "--from-camera",
         action="store_true",
-        help="learn also from the camera what your room looks like without anything to name",
+        help="also use camera frames of your room, without the things to name",
     )
     what = "number of camera frames, a second apart (default: 60)"
     sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help=what)

@@ -5,10 +5,8 @@ version.
 """
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,9 @@ from numpy.typing import NDArray
 
 from edge.importer.int8 import Means, Ranges
 from edge.importer.quantised import Figures
+from edge.installer.shipped import open_set_of, table_of
 from edge.models.calibration_file import OpenSet
-from edge.models.checkpoint import Checkpoint
-from edge.models.manifest import Answer, Manifest
+from edge.models.manifest import Answer
 
 
 @dataclass(frozen=True)
@@ -53,31 +51,15 @@ class Measured:
 
 def measured_of(name: str) -> Measured:
     """Return the measurements of a model that comes as a package."""
-    path = resources.files("edge") / "data" / "embedded" / f"{name}.json"
-    table = json.loads(path.read_text(encoding="utf-8"))
+    table = table_of(name)
     int8, calibration = table["int8"], table["calibration"]
-    open_set = calibration.pop("open_set")
-    open_set["weights"] = tuple(open_set["weights"])
+    open_set = open_set_of(calibration)
+    del calibration["open_set"]
     int8["figures"] = {engine: Figures(**one) for engine, one in int8["figures"].items()}
     int8["ranges"] = {value: tuple(ends) for value, ends in int8["ranges"].items()}
     int8["means"] = {value: means_from_text(text, int8["ranges"][value]) for value, text in int8["means"].items()}
     int8["answer"] = Answer(**int8["answer"])
-    return Measured(Answer(**table["answer"]), **calibration, open_set=OpenSet(**open_set), int8=Int8(**int8))
-
-
-def is_ours(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
-    """Return True if the calibration is the one that came with the model, in this release or an earlier one."""
-    noted = checkpoint.calibration
-    return noted is not None and manifest is not None and noted.temperature == manifest.temperature
-
-
-def is_outdated(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
-    """Return True if the calibration came with the model in another release than this one."""
-    noted = checkpoint.calibration
-    if noted is None or not is_ours(checkpoint, manifest):
-        return False
-    measured = measured_of(checkpoint.name)
-    return (noted.temperature, noted.open_set) != (measured.temperature, measured.open_set)
+    return Measured(Answer(**table["answer"]), **calibration, open_set=open_set, int8=Int8(**int8))
 
 
 def means_to_text(means: NDArray[np.floating[Any]], ends: tuple[float, float]) -> str:

@@ -24,7 +24,8 @@ from edge.importer.quantised import (
     to_table,
 )
 from edge.installer.converter.efficientnet import SIZES, convert
-from edge.installer.measured import Int8, Measured, is_ours, is_outdated, measured_of
+from edge.installer.measured import Int8, Measured, measured_of
+from edge.installer.shipped import is_ours, is_outdated
 from edge.models.calibration import fitted_to
 from edge.models.calibration_file import Calibration, write_calibration
 from edge.models.catalogue import Entry

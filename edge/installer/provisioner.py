@@ -15,7 +15,7 @@ from edge.errors import ModelError
 from edge.host.processes import is_alive
 from edge.importer.cache import ABOUT
 from edge.importer.quantised import INT8, OURS, about_quantised, quantised_folder
-from edge.installer.measured import is_outdated
+from edge.installer.shipped import is_outdated
 from edge.models.catalogue import Entry
 from edge.models.checkpoint import find_checkpoint, store_folders
 from edge.models.packages import is_here

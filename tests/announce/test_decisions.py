@@ -253,7 +253,7 @@ SCENES: Sequence[tuple[Callable[[Life], None], Reason, str]] = [
     (
         not_heard,
         Reason.NOT_HEARD,
-        "it was not heard (aplay: broken), and is not repeated until 12:00:10",
+        "it was not heard (aplay: broken); it waits until 12:00:10",
     ),
     (no_card, Reason.NO_SOUND, "there is no sound (no sound card)"),
     (blind, Reason.BLIND, "the camera sees nothing: the camera is lost"),

@@ -195,7 +195,7 @@ def write_pictures(folder: Path, labels: Path) -> None:
             for thing in things:
                 if thing["from_s"] + 0.2 < frame.media_s < thing["to_s"] - 0.2:
                     bgr = np.ascontiguousarray(frame.pixels[:, :, ::-1])
-                    for name, picture in (("a", bgr), ("b", cv2.GaussianBlur(bgr, (0, 0), 12))):
+                    for name, picture in (("a", bgr), ("b", cv2.GaussianBlur(bgr, (0, 0), 7))):
                         cv2.imwrite(str(folder / f"{frame.sequence:04}{name}.png"), picture)
                         rows.append((f"{frame.sequence:04}{name}.png", thing["id"]))
     except EndOfFrames:

@@ -169,13 +169,13 @@ def test_no_more_frames_a_second_than_asked_for(tmp_path: Path) -> None:
 def test_a_still_scene_is_looked_at_now_and_then_and_a_change_at_once(tmp_path: Path) -> None:
     events = tmp_path / "events"
     with serving(MjpegServer(rate_hz=20)) as server:
-        server.show = lambda _number: scene(0)
+        server.show = lambda _number: scene(37)
         with daemon(tmp_path, *live(server, events), EDGE_MODEL_STILL_S="3600"):
             wait_until(lambda: len(named(read_events(events), "frame")) >= 40)
             before = named(read_events(events), "frame")
             assert not any(frame["looked"] for frame in before[20:])
             assert len({(frame["label"], frame["probability"]) for frame in before[20:]}) == 1
-            server.show = lambda _number: scene(1023)
+            server.show = lambda _number: scene(700)
             wait_until(lambda: any(frame["looked"] for frame in named(read_events(events), "frame")[len(before) :]))
 
 

@@ -36,9 +36,10 @@ from edge.importer.cache import key_of
 from edge.importer.quantised import INT8, OURS, about_quantised, install_quantised, quantised_folder, quantised_graph
 from edge.installer.converter.efficientnet import convert
 from edge.installer.converter.pth import read_pth
-from edge.installer.measured import is_ours, measured_of
+from edge.installer.measured import measured_of
 from edge.installer.packaged import install
 from edge.installer.provisioner import Provisioner
+from edge.installer.shipped import is_ours
 from edge.models.calibration import in_force, note_calibration
 from edge.models.calibration_file import Calibration
 from edge.models.catalogue import Entry, load_catalogue

@@ -112,7 +112,7 @@ def report(name: str, fitted: "Fitted") -> str:
         f"Log-likelihood (NLL)     {before.nll:.3f} before, {after.nll:.3f} after",
         f"Temperature              {fitted.temperature.temperature:.3f}",
         f"Open-set score           takes {open_set.kept:.1%} of the images for known things, and",
-        f"                         {open_set.rejected:.1%} of {open_set.others} drawings and walls for unknown ones",
+        f"                         {open_set.rejected:.1%} of {open_set.others} other pictures for unknown ones",
         '"After" and the open-set score are cross-validated: they are judged on images',
         "that they were not fitted to. What is stored is fitted to all images.",
         *fitted.temperature.warnings,

@@ -126,7 +126,7 @@ def _origin(entry: "Entry") -> str:
 
 
 def _calibrated_by(checkpoint: "Checkpoint", one: "Installed") -> str:
-    from edge.installer.measured import is_ours
+    from edge.installer.shipped import is_ours
 
     return "edge" if is_ours(checkpoint, one.manifest) else "you"
 

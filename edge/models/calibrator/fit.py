@@ -1,4 +1,4 @@
-"""Fits a calibration: the temperature and the open-set score together, on frames as a camera sees them."""
+"""Fits a calibration: the temperature and the open-set score, on frames as a camera sees them."""
 
 from dataclasses import dataclass
 
