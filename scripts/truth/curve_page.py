@@ -134,7 +134,9 @@ def _rule(points: Sequence[Point]) -> list[str]:
         "sentences of all models are added, because a default serves every model. A setting qualifies if "
         f'{LEAST["I see"]:.0%} of "I see", {LEAST["maybe"]:.0%} of "maybe" and {LEAST["all"]:.0%} of all '
         "sentences are right, and nothing is said in a gap. Of these, all settings whose recall is within "
-        f"{CLOSE:.2f} of the best count the same, and the quickest of them wins."
+        f"{CLOSE:.2f} of the best count the same, and the quickest of them wins. The defaults are stricter where "
+        "they differ: each model by itself is to be as precise, in films of score_truth.py too, and a listener cannot "
+        "check."
     )
     rows = []
     for _, names, _ in FAMILIES:
