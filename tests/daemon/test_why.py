@@ -37,6 +37,8 @@ class Watched:
 
     def _watch(self) -> None:
         environment = {"EDGE_ANNOUNCE_PER_MINUTE": str(self._per_minute), "EDGE_SPEECH_DRIVER": "pyttsx3"}
+        # low enough that more is named than the limit allows
+        environment |= {"EDGE_ANNOUNCE_FLOOR": "0.6", "EDGE_ANNOUNCE_MARGIN": "0.2"}
         if self._sound == "log":
             environment["EDGE_SPEECH_DRIVER"] = "log"
         else:
