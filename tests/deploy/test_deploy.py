@@ -167,6 +167,8 @@ KNOWS_NO_PER_MINUTE = {
     "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.1.0"'),
     "edge/settings.py": (r"\bper_minute\b", "words_per_minute"),
     "edge/announce/schedule.py": (r"\bper_minute\b", "words_per_minute"),
+    "edge/announce/limits.py": (r"\bper_minute\b", "words_per_minute"),
+    "edge/announce/announcer.py": (r"\bper_minute\b", "words_per_minute"),
     "edge/data/edge.toml": (r"\bper_minute\b", "words_per_minute"),
 }
 

@@ -605,8 +605,8 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     (row, *_) = terminal.json("models", "list")
     assert row["calibrated"] is True
     assert row["calibration"]["temperature"] == pytest.approx(tried["temperature"], abs=1e-3)
-    assert 0.55 < row["calibration"]["temperature"] < 0.9  # other versions of OpenCV render otherwise
-    assert tried["after"]["ece"] < tried["before"]["ece"]
+    assert 0.55 < row["calibration"]["temperature"] < 1.2  # other versions of OpenCV render otherwise
+    assert tried["after"]["nll"] < tried["before"]["nll"]
     assert terminal.run("models", "verify", "mine") == 0
     for arguments in commands:
         assert terminal.run(*arguments) == 0
@@ -662,7 +662,8 @@ def test_a_few_pictures_may_be_missing_and_no_more(
     gone = sorted({7, 9, *some.empty})
     assert terminal.json(*command)["left_out"] == len(gone)
     # line 1 is of picture 0
-    assert [line.split(": ")[1] for line in terminal.err.splitlines()] == [f"{labels}:{one + 1}" for one in gone]
+    told = [line.split(": ")[1] for line in terminal.err.splitlines() if line.endswith("; skipped")]
+    assert told == [f"{labels}:{one + 1}" for one in gone]
     # a checkpoint beside its model.toml, in nobody's store
     assert in_force(find_checkpoint(str(net)))
     labels = few(tmp_path / "few")
