@@ -59,7 +59,9 @@ def open_http(settings: CameraSettings) -> tuple["Capture | None", str]:
     kind = response.headers.get_content_type() if response.headers.get("Content-Type") else ""
     note = connection.note
     if kind.startswith("multipart/"):
-        return StreamCapture(response, PictureSplitter(response.headers.get_param("boundary") or "")), note  # type: ignore[arg-type]
+        boundary = response.headers.get_param("boundary") or ""
+        # a boundary has no character set, so it is a text and not the tuple that the type allows
+        return StreamCapture(response, PictureSplitter(boundary)), note  # type: ignore[arg-type]
     start = b""
     if kind in _UNTYPED:
         start = _some(response)

@@ -163,6 +163,7 @@ class ControlServer:
         try:
             return self._answer(request)
         except Exception:
+            # one thread serves all clients: a fault in one answer must not end it
             _log.exception("A request could not be answered. Please report this.")
             return {"error": "this is a fault of edge; its log has more"}
 

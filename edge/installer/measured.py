@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edge.importer.int8 import Means, Ranges
 from edge.importer.quantised import Figures
-from edge.installer.shipped import open_set_of, table_of
-from edge.models.calibration_file import OpenSet
+from edge.installer.shipped import table_of
+from edge.models.calibration_file import OpenSet, open_set_from
 from edge.models.manifest import Answer
 
 
@@ -45,7 +45,7 @@ class Measured:
     ece: float
     """The remaining calibration error, on pictures that the temperature was not fitted on."""
     nll: float
-    open_set: OpenSet
+    open_set: OpenSet | None
     int8: Int8
 
 
@@ -53,8 +53,7 @@ def measured_of(name: str) -> Measured:
     """Return the measurements of a model that comes as a package."""
     table = table_of(name)
     int8, calibration = table["int8"], table["calibration"]
-    open_set = open_set_of(calibration)
-    del calibration["open_set"]
+    open_set = open_set_from(calibration.pop("open_set"), f"{name}:")
     int8["figures"] = {engine: Figures(**one) for engine, one in int8["figures"].items()}
     int8["ranges"] = {value: tuple(ends) for value, ends in int8["ranges"].items()}
     int8["means"] = {value: means_from_text(text, int8["ranges"][value]) for value, text in int8["means"].items()}

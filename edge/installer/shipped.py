@@ -7,7 +7,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from edge.models.calibration_file import OpenSet
+from edge.models.calibration_file import open_set_from
 from edge.models.checkpoint import Checkpoint
 from edge.models.manifest import Manifest
 
@@ -17,11 +17,6 @@ def table_of(name: str) -> dict[str, Any]:
     text = (resources.files("edge") / "data" / "embedded" / f"{name}.json").read_text(encoding="utf-8")
     table: dict[str, Any] = json.loads(text)
     return table
-
-
-def open_set_of(table: dict[str, Any]) -> OpenSet:
-    """Return the open-set score of a [calibration] in such a file."""
-    return OpenSet(**{**table["open_set"], "weights": tuple(table["open_set"]["weights"])})
 
 
 def is_ours(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
@@ -36,4 +31,7 @@ def is_outdated(checkpoint: Checkpoint, manifest: Manifest | None) -> bool:
     if noted is None or not is_ours(checkpoint, manifest):
         return False
     shipped = table_of(checkpoint.name)["calibration"]
-    return (noted.temperature, noted.open_set) != (shipped["temperature"], open_set_of(shipped))
+    return (noted.temperature, noted.open_set) != (
+        shipped["temperature"],
+        open_set_from(shipped["open_set"], f"{checkpoint.name}:"),
+    )

@@ -97,7 +97,7 @@ def calibration_from(table: Mapping[str, Any], where: str) -> Calibration:
     """Return a table as a Calibration, with each value checked. Raises ModelError, which begins with `where`."""
     if missing := {field.name for field in dataclasses.fields(Calibration)} - {"open_set"} - set(table):
         raise ModelError(f"{where} has no {min(missing)}; {_AGAIN}")
-    fitted = Calibration(**{**table, "open_set": _open_set(table.get("open_set"), where)})
+    fitted = Calibration(**{**table, "open_set": open_set_from(table.get("open_set"), where)})
     low, high = TEMPERATURES
     if not (is_number(fitted.temperature) and low <= fitted.temperature <= high):
         raise ModelError(
@@ -117,15 +117,21 @@ def _entry(table: Mapping[str, Any] | None, path: Path) -> Calibration | None:
     return calibration_from({key: table[key] for key in known & set(table)}, f"{path}:")
 
 
-def _open_set(table: object, where: str) -> OpenSet | None:
-    """Return the open-set score, or None if there is none. Raises ModelError, which begins with `where`."""
+def open_set_from(table: object, where: str) -> OpenSet | None:
+    """Return a table as an open-set score, with each value checked, or None if there is none.
+
+    Raises ModelError, which begins with `where`.
+    """
     if table is None:
         return None
     names = {field.name for field in dataclasses.fields(OpenSet)}
     if not isinstance(table, dict) or not names <= set(table):
         raise ModelError(f"{where} open_set must have {', '.join(sorted(names))}; {_AGAIN}")
     weights = table["weights"]
-    numbers = [*(weights if isinstance(weights, list) else [None]), *(table[name] for name in names - {"weights"})]
+    numbers = [
+        *(weights if isinstance(weights, list | tuple) else [None]),
+        *(table[name] for name in names - {"weights"}),
+    ]
     if not all(is_number(number) for number in numbers):
         raise ModelError(f"{where} the values of open_set must be numbers; {_AGAIN}")
     return OpenSet(**{**{name: table[name] for name in names}, "weights": tuple(weights)})

@@ -82,10 +82,11 @@ class Visibility:
             self._candidate, self._since_s = now, now_s
         if now_s - self._since_s >= _persist_s(now):
             self.fault = now
-        if now is not None or not _is_blurred(seen):
+        blurred = now is None and _is_blurred(seen)
+        if not blurred:
             self._sharp_s = now_s
         self.note = Condition.BLURRED if now_s - self._sharp_s >= BLUR_S else None
-        return now is None and shows_something(seen)
+        return now is None and seen.contrast >= LEAST_CONTRAST and not blurred
 
     def begin_anew(self) -> None:
         """Reset after the camera was closed on purpose: neither its old frames nor their absence count."""

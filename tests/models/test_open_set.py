@@ -14,6 +14,7 @@ from edge.models.calibrator.answers import FRAMES, frames_of, others_of
 from edge.models.calibrator.camera import HEIGHT, WIDTH, camera_frames
 from edge.models.calibrator.drawings import other_pictures
 from edge.models.calibrator.fit import fit_calibration
+from edge.models.checkpoint import find_checkpoint, from_json, to_json
 from edge.models.confidence import known, tempered
 from edge.models.open_set import fit_open_set
 from edge.models.temperature_scaling import frame_weights
@@ -79,6 +80,13 @@ def test_a_calibration_with_a_score_is_stored_and_read(tmp_path: Path) -> None:
     table = json.loads(path.read_text())["calibration"]
     del table["open_set"]
     assert calibration_from(table, "x:") == dataclasses.replace(noted, open_set=None)
+
+
+def test_a_child_process_gets_the_score_too() -> None:
+    noted = Calibration(0.7, 300, 0.02, 0.5, "abc", OpenSet((0.25, -1.5), 0.125, 0.98, 0.99, 450))
+    checkpoint = dataclasses.replace(find_checkpoint("demo"), calibration=noted)
+    for values in (to_json(checkpoint), json.loads(json.dumps(to_json(checkpoint)))):
+        assert from_json(values).calibration == noted
 
 
 @pytest.mark.parametrize(
