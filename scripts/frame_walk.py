@@ -103,23 +103,25 @@ def run_demo() -> list[Call]:
     """Run the demo in this process, and return the calls within edge/ in the order of their ends."""
     tracer = Tracer()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"HOME": folder, "XDG_RUNTIME_DIR": folder, "TMPDIR": folder}
-        for name in [name for name in os.environ if name.startswith(("EDGE_", "XDG_DATA", "XDG_CONFIG", "XDG_CACHE"))]:
+        os.environ |= {"HOME": folder, "TMPDIR": folder}
+        # mutes and a pause of this user must not change what the demo says
+        for name in [name for name in os.environ if name.startswith(("EDGE_", "XDG_")) or name == "STATE_DIRECTORY"]:
             del os.environ[name]
+        os.environ["XDG_RUNTIME_DIR"] = folder
         settings = Path(folder, "edge.toml")
         settings.touch()
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), tracer.at_work():
             code = cli.main([*COMMAND, "--config", str(settings)])
-    if code:
-        raise SystemExit(f"edge {' '.join(COMMAND)} ended with {code}:\n{printed.getvalue()}")
+    if code or not any(map(_says, tracer.calls)):
+        raise SystemExit(f"edge {' '.join(COMMAND)} said nothing and ended with {code}:\n{printed.getvalue()}")
     return tracer.calls
 
 
 def walk(calls: Iterable[Call]) -> list[Call]:
     """Return the hops of the first frame for which the demo said a label, from the camera to the outcome."""
     calls = sorted(calls, key=lambda call: call.begun)
-    said = next(call for call in calls if _in(call, "speech") and call.returned and _announcement(call.arguments))
+    said = next(filter(_says, calls))
     announcement = _announcement(said.arguments)
     frames = [call for call in calls if _in(call, "cameras") and isinstance(call.returned, stages.Frame)]
     last = [call for call in frames if call.ended < said.begun][-1].returned
@@ -139,6 +141,10 @@ def walk(calls: Iterable[Call]) -> list[Call]:
                 hops.setdefault(call.callee, call)
     # a caller that returns a result of its callee comes after it; one that passes an argument on comes before
     return sorted(hops.values(), key=lambda call: call.begun if _gets(call, made) else call.ended)
+
+
+def _says(call: Call) -> bool:
+    return bool(_in(call, "speech") and call.returned and _announcement(call.arguments))
 
 
 def _in(call: Call, folder: str) -> bool:
