@@ -35,7 +35,7 @@ from typing import Any
 from edge.errors import EdgeError, one_line
 
 REAP_S = 0.5
-"""How long a killed child may take to end. If it takes longer, a device driver hangs; then it is left alone."""
+"""How long to wait for a killed child to end. If a device driver hangs, it takes longer."""
 
 
 class WorkerError(Exception):
@@ -283,8 +283,12 @@ class _Child:
             os.killpg(self.pid, signal.SIGKILL)
         self._requests.close()
         self._replies.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(self._reap_s)
+        except subprocess.TimeoutExpired:
+            # a driver hangs, or the machine is very busy: a thread reaps the child when it ends
+            with contextlib.suppress(RuntimeError):  # there may be no memory for a thread
+                threading.Thread(target=self._process.wait, name="reaper", daemon=True).start()
         _remove(self._folder)
         return self._process.returncode
 

@@ -238,10 +238,18 @@ def test_close_kills_at_once(start: Callable[..., Worker]) -> None:
     assert not worker.ask(["echo", 1], PATIENCE_S)
 
 
+def test_a_child_that_ends_late_is_reaped_all_the_same() -> None:
+    worker = Worker("test_worker", {}, "the double", PATIENCE_S, reap_s=0.0)
+    pid = worker.pid
+    assert pid
+    worker.close()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())  # a zombie would still be there
+
+
 DAEMON = """
 import time
 from edge.worker import Worker
-worker = Worker("test_worker", {}, "the double")
+worker = Worker("test_worker", {}, "the double", 60)
 worker.ask(["program", 3600], 3600)
 print(worker.pid, flush=True)
 time.sleep(3600)

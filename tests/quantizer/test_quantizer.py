@@ -425,7 +425,9 @@ def test_both_precisions_stand_side_by_side(mine: Checkpoint, capsys: pytest.Cap
     assert main([*arguments, "--json"]) == 0
     said = capsys.readouterr()
     assert [row["engine"] for row in json.loads(said.out)["rows"]] == ["mxnet", "onnx", "onnx int8"]
-    assert said.err == "Skipped: mxnet cannot compute in int8; onnx and openvino can ([model] engine).\n"
+    # on a busy machine there is progress too
+    skipped = [line for line in said.err.splitlines() if not line.endswith(": loading")]
+    assert skipped == ["Skipped: mxnet cannot compute in int8; onnx and openvino can ([model] engine)."]
     assert main(["bench", "--models", NAME, "--precision", "int4"]) == 78
     assert "there is no precision 'int4'" in capsys.readouterr().err
     # which edge models quantize would refuse to make
