@@ -78,6 +78,10 @@ def load(
             f"{' and '.join(origins)}: [announce] maybe = {announce.maybe} is above sure = {announce.sure}; set it "
             "lower, or to 1 for never"
         )
+    if "floor" in values["announce"] and "margin" not in values["announce"]:
+        # a file that sets only `floor` decides by it alone: two labels of less than 1 - floor leave this margin
+        margin = max(0.0, min(announce.margin, 2 * announce.floor - 1))
+        settings = dataclasses.replace(settings, announce=dataclasses.replace(settings.announce, margin=margin))
     if faults:
         raise ConfigError(*faults)
     return settings

@@ -129,8 +129,8 @@ class AnnounceSettings:
 
     floor: float = _setting(0.8, low=0, high=1)
     """The smoothed probability, 0 to 1, that a label of an uncalibrated model needs before it is announced."""
-    margin: float = _setting(0.6, low=0, high=1)
-    """How far that label must be ahead of the second one. A label of a calibrated model needs no margin."""
+    margin: float = _setting(0.8, low=0, high=1)
+    """How far that label must be ahead of the second one. If only `floor` is set, it decides alone."""
     sure: float = _setting(0.96, low=0, high=1)
     """The smoothed probability that a label of a calibrated model needs for "I see"."""
     maybe: float = _setting(0.75, low=0, high=1)
@@ -141,9 +141,9 @@ class AnnounceSettings:
     """An announced label stays in view while its smoothed probability is above this value (at most floor and sure)."""
     smoothing_s: float = _setting(0.15, low=0, high=60)
     """Time constant, in seconds, of the smoothing over frames. 0: no smoothing."""
-    persistence_s: float = _setting(0.3, low=0, high=60)
+    persistence_s: float = _setting(0.2, low=0, high=60)
     """Seconds (and at least two frames) that a label must be the best before it is announced, if it just reaches the
-    probability that it needs. A surer label needs less time, a group twice and a "maybe" three times as much."""
+    probability that it needs. A surer label needs less time, a group three and a "maybe" five times as much."""
     leave_s: float = _setting(1.5, low=0, high=3600)
     """Seconds below `hold` after which a label has left the view. It is announced again when it comes back."""
     cooldown_s: float = _setting(300.0, low=0, high=86400)

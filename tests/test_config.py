@@ -159,3 +159,13 @@ def test_a_file_of_an_earlier_release_that_sets_only_sure_still_works(tmp_path: 
     (tmp_path / "edge.toml").write_text("[announce]\nsure = 0.7\n")
     announce = load(tmp_path / "edge.toml").announce
     assert (announce.sure, announce.maybe) == (0.7, 0.7)
+
+
+@pytest.mark.parametrize(("floor", "margin"), [(0.4, 0.0), (0.6, 0.2), (0.95, 0.8)])
+def test_a_file_of_an_earlier_release_that_sets_only_floor_still_decides_by_it(
+    floor: float, margin: float, tmp_path: Path
+) -> None:
+    (tmp_path / "edge.toml").write_text(f"[announce]\nfloor = {floor}\n")
+    assert load(tmp_path / "edge.toml").announce.margin == pytest.approx(margin)
+    (tmp_path / "edge.toml").write_text(f"[announce]\nfloor = {floor}\nmargin = 0.5\n")
+    assert load(tmp_path / "edge.toml").announce.margin == 0.5

@@ -72,6 +72,14 @@ def test_the_surer_the_sooner(probability: float, first_s: float) -> None:
     assert said[0][0] == pytest.approx(first_s)
 
 
+@pytest.mark.parametrize(("probability", "frames"), [(0.9985, 2), (0.97, 3)])
+def test_by_default_a_very_sure_label_takes_two_frames(probability: float, frames: int) -> None:
+    settings = AnnounceSettings()
+    subject = Announcer(settings, PlainWords(), Schedule(settings), knowledge=Knowledge(calibrated=True))
+    said = live(subject, ("guitar", probability), 0, 3)
+    assert said[0][0] == pytest.approx((frames - 1) / 10)
+
+
 def test_the_evidence_is_the_chance_of_being_wrong() -> None:
     """Two frames of 1 - p = 0.1 are as good as four of 0.1 ** 0.5, if the floor asks for as much."""
     settings = dataclasses.replace(SETTINGS, floor=0.5, margin=0.0, smoothing_s=0.0, persistence_s=1.0)
