@@ -380,7 +380,7 @@ def test_settings_changed_by_hand_survive_and_a_removed_key_is_named(
     folder = other_version(pi, installed[1], tmp_path, "next", KNOWS_NO_PER_MINUTE)
     # what is cut off while the release is made, the next run completes
     begin(pi, folder)
-    until(pi, (pi.root / "opt/edge/making").exists)
+    until(pi, (pi.root / "opt/edge/making").exists, 300.0)
     time.sleep(random.uniform(0.0, 8.0))
     print(f"killed in: {interrupt(pi)}")
     assert used(pi) == first
