@@ -3,10 +3,10 @@
 
     scripts/announce_curve.py PHOTOS [--models NAME,NAME:int8,...] [--cache DIR] [--out docs]
 
-PHOTOS has photos and a labels.csv (file, accepted ids joined with |). Each installed model is calibrated on the photos
-whose names begin with 0 to 7, and judged on a film of those with 8 to f; then the other way round. The networks are
-asked once about each frame. edge's announcer then runs over their answers with each setting, on a simulated clock. It
-writes announce-curve.svg and announce-curve.md. --cache keeps the answers: then only the sweep is repeated.
+PHOTOS has photos and a labels.csv (file, accepted ids joined with |). Thresholds are chosen on the photos whose names
+begin with 0 to 7, and judged on those with 8 to f; then the other way round. The networks are asked once about each
+frame. edge's announcer then runs over their answers with each setting, on a simulated clock. It writes
+announce-curve.svg and announce-curve.md. --cache keeps the answers: then only the sweep is repeated.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -22,8 +22,8 @@ from pathlib import Path
 from edge.cli.progress import Progress, bar
 from edge.errors import ModelError
 from truth.answers import HALVES, Answers, Model, Questions, ask
-from truth.curve import UNKNOWN, make_films, make_replays, sweep
-from truth.curve_page import About, page
+from truth.curve import UNKNOWN, Setting, make_cases, make_films, settings, sweep
+from truth.curve_page import CHOOSE, About, chosen, page
 from truth.curve_plot import plot
 from truth.films import read_photos
 
@@ -42,16 +42,21 @@ def main() -> int:
         with Progress() as progress:
             answers = answers_of(questions, options.cache, progress)
             progress.show(bar("Calibrating", 0, 1, "each model on each half"))
-            replays = make_replays(answers, films)
-            points = sweep(
-                replays, lambda done, total: progress.show(bar("Sweeping", done, total, f"{done} of {total} settings"))
-            )
+            cases = make_cases(answers, films)
+
+            def tell(done: int, total: int) -> None:
+                progress.show(bar("Sweeping", done, total, f"{done} of {total} settings"))
+
+            points = sweep([case for case in cases if case.view.own], settings(), tell)
+            picked = [one.setting for one in chosen(points).values() if one]
+            unlike = {one.key: one for one in (Setting(True), Setting(False), *picked)}
+            judged = sweep([case for case in cases if not case.view.own], unlike.values())
         visits = sum(shot.kind == "visit" for film in films.values() for shot in film.shots)
         shown = f"Two films show {visits} photos and {2 * UNKNOWN} unknown things, with gaps between them."
         about = About(command(options), time.monotonic() - started_s, datetime.date.today(), shown)
         written = options.out / "announce-curve.md", options.out / "announce-curve.svg"
-        written[0].write_text(page(points, about), encoding="utf-8")
-        written[1].write_text(plot(points), encoding="utf-8")
+        written[0].write_text(page(points, judged, about), encoding="utf-8")
+        written[1].write_text(plot([point for point in points if point.view == CHOOSE]), encoding="utf-8")
     except (OSError, ValueError, ModelError) as error:
         sys.exit(f"announce_curve.py: {error}")
     except KeyboardInterrupt:

@@ -21,22 +21,25 @@ from edge.engines.preprocess import to_input, whole_square
 from edge.errors import ModelError
 from edge.host.machine import Machine
 from edge.importer.quantised import FLOAT32, INT8
+from edge.models.calibration_file import Calibration
 from edge.models.calibrator.answers import OTHERS, frames_of, others_of
-from edge.models.calibrator.fit import Fitted, fit_calibration
+from edge.models.calibrator.fit import open_set_of
 from edge.models.checkpoint import find_checkpoint
 from edge.models.confidence import log_of
 from edge.models.fingerprint import fingerprint
 from edge.models.labels import Label, read_labels
+from edge.models.temperature_scaling import fit_temperature
 from edge.vision.images import read_image
 from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import shows_something
 from truth.camera import Pixels
-from truth.films import Film, Photo, half_of
+from truth.films import Film, Photo
 from truth.processes import count, run_all
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-HALVES = ("fit", "judge")
+HALVES = {"fit": "01234567", "judge": "89abcdef"}
+"""First characters of the names of each half's photos."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +81,20 @@ class Answers:
     """Of the calibration's frames of each photo: P x K x C."""
     accepted: Bools
     """Which labels are right for the photo: P x C."""
-    half: NDArray[np.str_]
-    """The half to which the photo belongs: P."""
+    digit: NDArray[np.str_]
+    """First character of the photo's name, which tells its half: P."""
     others: Floats
     """Of pictures that show none of the labels: M x C."""
 
-    def fitted_without(self, half: str, background: Bools) -> Fitted:
-        """Return the calibration fitted to the photos of the other half. Raises ModelError if that is impossible."""
-        used = self.half != half
-        return fit_calibration(self.photos[used], self.accepted[used], self.others, background)
+    def fitted_to(self, digits: str, background: Bools) -> Calibration:
+        """Return the calibration fitted to the photos whose names begin with one of these characters.
+
+        edge wants more photos, to judge the fit by itself: here that is done with other photos. Raises ModelError.
+        """
+        used = np.isin(self.digit, list(digits))
+        photos, accepted = self.photos[used], self.accepted[used]
+        open_set = open_set_of(photos, accepted, self.others, background)
+        return Calibration(fit_temperature(photos, accepted), len(photos), 0.0, 0.0, "", open_set)
 
     def save(self, path: Path) -> None:
         """Write them to a file, under another name until it is complete."""
@@ -98,7 +106,7 @@ class Answers:
             allow_pickle=False,
             photos=self.photos,
             accepted=self.accepted,
-            half=self.half,
+            digit=self.digit,
             others=self.others,
             **films,
             **visible,
@@ -110,7 +118,7 @@ class Answers:
         """Return what was saved. Raises OSError or ValueError."""
         with np.load(path, allow_pickle=False) as file:
             films = {half: Seen(file[f"visible_{half}"], file[f"film_{half}"]) for half in HALVES}
-            return cls(films, file["photos"], file["accepted"], file["half"], file["others"])
+            return cls(films, file["photos"], file["accepted"], file["digit"], file["others"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,19 +215,19 @@ def _ask_film(questions: Questions, half: str) -> dict[Model, Seen]:
 
 
 def _ask_pictures(questions: Questions) -> dict[Model, tuple[Floats, Bools, NDArray[np.str_], Floats]]:
-    """Return (photos, accepted, half, others) of Answers, from the frames that `edge models calibrate` makes."""
+    """Return (photos, accepted, digit, others) of Answers, from the frames that `edge models calibrate` makes."""
     answers = {}
     for model in questions.models:
         opened = open_model(model, questions.engine)
         ids = np.array([label.id for label in opened.labels])
-        found, accepted, halves = [], [], []
+        found, accepted, digits = [], [], []
         for number, photo in enumerate(questions.photos):
             count()
             frames = frames_of(read_image(questions.folder / photo.file), opened.probabilities, number)
             if frames is not None:
                 found.append(frames)
                 accepted.append(np.isin(ids, sorted(photo.ids)))
-                halves.append(half_of(photo.file))
+                digits.append(photo.file[0].lower())
         others = []
         for other in others_of(opened.probabilities):
             count()
@@ -227,5 +235,5 @@ def _ask_pictures(questions: Questions) -> dict[Model, tuple[Floats, Bools, NDAr
                 others.append(other)
         if not found or not others:
             raise ValueError(f"{questions.folder}: no photo shows anything")
-        answers[model] = np.stack(found), np.stack(accepted), np.array(halves), np.stack(others)
+        answers[model] = np.stack(found), np.stack(accepted), np.array(digits), np.stack(others)
     return answers

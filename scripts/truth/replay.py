@@ -5,7 +5,7 @@ Each shot is seen after a long gap: the announcer starts with an empty view. Spe
 """
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from edge.models.labels import Label
 from edge.settings import AnnounceSettings, Settings
 from edge.stages import Outcome, Prediction
 from truth.answers import Seen
-from truth.films import Film
+from truth.films import Film, Shot
 from truth.scoring import Listened, listen
 
 _NOON = datetime.datetime(2026, 1, 1, 12)
@@ -80,16 +80,26 @@ class Replay:
 
 
 def make_replay(
-    film: Film, seen: Seen, labels: tuple[Label, ...], background: frozenset[str], calibration: Calibration | None
+    film: Film,
+    seen: Seen,
+    labels: tuple[Label, ...],
+    background: frozenset[str],
+    calibration_of: Callable[[Shot], Calibration] | None = None,
 ) -> Replay:
-    """Return the replay of a film; `seen` has the network's answers for its frames."""
+    """Return the replay of a film; `seen` has the network's answers for its frames.
+
+    `calibration_of` returns the calibration with which a shot is seen; None: the model is not calibrated.
+    """
     top = min(Settings().model.top, seen.logs.shape[1])
     best = np.zeros((len(seen.visible), top), np.int32)
     probabilities = np.full((len(seen.visible), top), np.nan, np.float32)
+    shots = [shot for shot in film.shots for _ in range(round((shot.to_s - shot.from_s) * film.fps))]
     for frame, row in zip(np.flatnonzero(seen.visible).tolist(), seen.logs, strict=True):
         own = np.exp(row)
         best[frame] = np.argsort(-own, kind="stable")[:top]
-        known = calibrated(own, calibration) if calibration else own
+        known = calibrated(own, calibration_of(shots[frame])) if calibration_of else own
         probabilities[frame] = known[best[frame]]
-    knowledge = Knowledge(background, load_groups([label.id for label in labels]), calibrated=calibration is not None)
+    knowledge = Knowledge(
+        background, load_groups([label.id for label in labels]), calibrated=calibration_of is not None
+    )
     return Replay(film, best, probabilities, labels, knowledge)

@@ -115,8 +115,12 @@ def share(count: int, of: int) -> dict[str, Any]:
     return {"count": count, "of": of, "share": round(count / of, 4) if of else None, "interval": [low, high]}
 
 
-def score(parts: Sequence[Film], listened: Sequence[Listened]) -> dict[str, Any]:
-    """Return all figures; truth/report.py says what each is."""
+def score(parts: Sequence[Film], listened: Sequence[Listened], *, drawn: bool = True) -> dict[str, Any]:
+    """Return all figures; truth/report.py says what each is.
+
+    Without `drawn`, those that need random draws are left out: calibration errors, and the intervals of latencies.
+    They take a second.
+    """
     said = [one for part in listened for one in part.sentences]
     kind = {(part, index): shot.kind for part, film in enumerate(parts) for index, shot in enumerate(film.shots)}
     shots = Counter(kind.values())
@@ -138,7 +142,7 @@ def score(parts: Sequence[Film], listened: Sequence[Listened]) -> dict[str, Any]
     false_unknown = [one for one in by_kind["unknown"] if not one.right and one.form != FORMS[4]]
     everything = [one for one in said if one.form != FORMS[4]]
     right_anywhere = [one for one in everything if one.right and kind[one.part, one.shot] not in ("pan", *GAPS)]
-    return {
+    found = {
         "shots": dict(shots),
         "precision": precision,
         "precision_of_pairs": right_of([one for one in by_kind["pair"] if one.form != FORMS[4]]),
@@ -154,13 +158,15 @@ def score(parts: Sequence[Film], listened: Sequence[Listened]) -> dict[str, Any]
         "unknown_any": share(with_any(false_unknown), shots["unknown"]),
         "unknown_accepted": sum(one.right for one in by_kind["unknown"]),
         "not_sure": sum(one.form == FORMS[4] for one in said),
-        "latency": _latency(parts, visits, fps),
-        "ece_said": reliability([(one.probability, one.right) for one in known]),
-        "ece_seen": reliability([(one.probability, one.right) for part in listened for one in part.seen]),
+        "latency": _latency(parts, visits, fps, drawn=drawn),
     }
+    if drawn:
+        found["ece_said"] = reliability([(one.probability, one.right) for one in known])
+        found["ece_seen"] = reliability([(one.probability, one.right) for part in listened for one in part.seen])
+    return found
 
 
-def _latency(parts: Sequence[Film], visits: Sequence[Sentence], fps: float) -> dict[str, Any]:
+def _latency(parts: Sequence[Film], visits: Sequence[Sentence], fps: float, *, drawn: bool) -> dict[str, Any]:
     """Return the time from the first full view to the first sentence of a visit, by its form."""
     first: dict[tuple[int, int], Sentence] = {}
     for one in visits:
@@ -169,12 +175,12 @@ def _latency(parts: Sequence[Film], visits: Sequence[Sentence], fps: float) -> d
     found = {}
     for name, forms in (*((form, (form,)) for form in FORMS[:4]), ("I see", SURE), ("all", FORMS)):
         times = [wait for form, wait in waits if form in forms]
-        low, high = bootstrap(times, lambda drawn: float(np.median(drawn)))
+        interval = bootstrap(times, lambda some: float(np.median(some))) if times and drawn else ()
         median_s = statistics.median(times) if times else None
         found[name] = {
             "of": len(times),
             "median_s": None if median_s is None else round(median_s, 3),
-            "interval": [round(low, 3), round(high, 3)] if times else None,
+            "interval": [round(one, 3) for one in interval] or None,
             # the first frame of the visit is one frame
             "median_frames": None if median_s is None else round(median_s * fps) + 1,
         }

@@ -37,9 +37,13 @@ def fit_calibration(frames: Floats, accepted: Bools, others: Floats, background:
     that show none of the labels; `background` (C) tells the labels that mean just that. Raises ModelError, with the
     reason, if there are too few, or no temperature helps.
     """
-    temperature = fit(frames, accepted)
+    return Fitted(fit(frames, accepted), open_set_of(frames, accepted, others, background))
+
+
+def open_set_of(frames: Floats, accepted: Bools, others: Floats, background: Bools | None = None) -> OpenSet:
+    """Return the open-set score alone, fitted to the same. Raises ModelError, with the reason."""
     # a frame in the middle and the last: neighbours are nearly the same
     two = np.asarray(frames[:, [frames.shape[1] // 2, -1]])
     shows = np.any(accepted & ~background, axis=1) if background is not None else np.ones(len(two), np.bool_)
     empty = two[~shows].reshape(-1, frames.shape[2])
-    return Fitted(temperature, fit_open_set(two[shows].reshape(-1, frames.shape[2]), np.concatenate([others, empty])))
+    return fit_open_set(two[shows].reshape(-1, frames.shape[2]), np.concatenate([others, empty]))
