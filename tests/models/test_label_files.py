@@ -80,6 +80,17 @@ FORMATS: dict[str, tuple[str, str, bool, Callable[[list[Label]], str]]] = {
     "numbers twice": (".txt", "numbers with labels", False, lines("{n} {n:03}.{low}\n")),
     "folders": (".txt", "lines of id and label", True, lines("{id}-{low}\n")),
     "devkit": (".txt", "devkit", True, lines("{id} {n} {low}\n", in_order=False)),
+    "arrows": (".txt", "numbers with labels", False, lines("{k} -> {all}\n", in_order=False)),
+    "numbers in brackets": (".txt", "numbers with labels", False, lines("[{k}] {all}\n")),
+    "the inside of a dict": (".txt", "a Python dict of numbers", False, lines('{k}: "{all}",\n')),
+    "javascript": (
+        ".js",
+        "a Python dict of numbers",
+        False,
+        enclosed("export const X = {\n", '{k}: "{all}",\n', "};\n"),
+    ),
+    "csv of another header": (".csv", "CSV", True, enclosed("ID,LABELS\n", '{id},"{all}"\n', "")),
+    "csv of an unknown header": (".csv", "CSV", True, enclosed("a,b\n", '{id},"{all}"\n', "")),
     "python dict": (".txt", "a Python dict of numbers", False, enclosed("{", '{k}: "{all}",\n ', "}")),
     "python dict of ids": (".txt", "a Python dict of ids", True, enclosed("{", "'{id}': \"{first}\", ", "}")),
     "python module": (".py", "a Python list", False, enclosed("CLASSES = [\n", '    "{all}",  # {k}\n', "]\n")),
@@ -200,6 +211,9 @@ def test_any_word_is_an_id_in_an_installed_model(tmp_path: Path) -> None:
     [
         ("item {\n  id: 1\n  name: 'x'\n}\n", r"labels: this is a label map of TensorFlow \(pbtxt\)"),
         ("names:\n  0: person\n", "this is YAML"),
+        ("nc: 2\nnames: ['red panda', 'crane']\n", "this is YAML"),
+        ("| id | name |\n|---|---|\n| 0 | tench |\n", "a table of Markdown"),
+        ("['red panda' 'giant panda']", ":1: begins like JSON or a Python dict"),
         ("[labels]\n0=cat\n", ":1: begins like JSON or a Python dict"),
         ("<html><body>404</body></html>", "a web page"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n", "a Git LFS pointer"),
@@ -236,6 +250,18 @@ def test_what_is_no_list_of_labels_is_rejected_with_its_name(text: str, message:
         read_labels(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_long_texts_as_pprint_writes_them_are_joined(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("{0: 'giant panda, '\n    'coon bear',\n 1: 'crane'}")
+    assert [label.synonyms for label in read_labels(path)] == [("giant panda", "coon bear"), ("crane",)]
+
+
+def test_a_map_of_labels_to_numbers_beside_other_things(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "x", "label2id": {"crane": 1, "red panda": 0}}')
+    assert firsts(read_labels(path)) == ["red panda", "crane"]
 
 
 def test_the_cases_that_went_wrong(shared: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ _LONGEST_LINE = 4096
 _IMAGENET = re.compile(r"n\d{8}\b")
 _OTHER_FORMATS = (
     (re.compile(r"item\s*\{"), "a label map of TensorFlow (pbtxt)"),
-    (re.compile(r"---\s*$|[\w-]+:\s*$", re.MULTILINE), "YAML"),
+    (re.compile(r"---\s*$|[\w-]+:\s*$|(?:[\w-]+:.*\n+)*names:", re.MULTILINE), "YAML"),
+    (re.compile(r"\|.*\|\s*$", re.MULTILINE), "a table of Markdown"),
     (re.compile(r"<\?xml|<\w+[ >]"), "XML or a web page"),
     (re.compile(r"\[[\w. -]+\]\s*$", re.MULTILINE), "an INI or TOML file"),
 )

@@ -20,7 +20,7 @@ LINES = "lines 'id label'"
 _NUMBERED_ID = re.compile(r"([^\W\d]+[_-]?)\d+")  # class_12, c12
 _DEVKIT = re.compile(r"(n\d{8})\s+([0-9]{1,9})\s+(\S.*)")
 _WORDNET_FIRST = re.compile(r"(n\d{8})\s?[,;:=|_-]\s?(\S.*)")
-_NUMBER_FIRST = re.compile(r"([0-9]{1,9})(?: ?[:=]\s?|[.)] )(\S.*)")
+_NUMBER_FIRST = re.compile(r"[(\[]?([0-9]{1,9})(?: ?(?:[-=]>|[:=])\s?|[.)\]] )(\S.*)")
 _NUMBER_DOT = re.compile(r"[0-9]{1,9}\.(\S.*)")
 _NUMBER_LAST = re.compile(r"(\S.*?) ?[:=]\s?([0-9]{1,9})")
 

@@ -60,8 +60,11 @@ class Literal:
             return None
         if kind != "text":
             raise self._unreadable()
-        parts = []
-        while self._kind == "text":  # Python joins adjacent texts
+        parts: list[str] = []
+        while self._kind == "text":
+            # Python joins adjacent texts, as pprint writes long ones; without a blank they are several labels
+            if parts and not (parts[-1].endswith(" ") or self._value[1:2] == " "):
+                raise self._unreadable()
             parts.append(self._unescaped(self._value[1:-1]))
             self._next()
         return "".join(parts)

@@ -17,7 +17,10 @@ from edge.models.label_files.lines import are_ids, begin_with_ids, lines_of
 
 ID_KEYS = ("id", "wnid", "synset", "synset_id", "wordnet_id", "mid", "uid", "code", "labelname")
 NUMBER_KEYS = ("index", "idx", "number", "class_id", "class_index", "classid", "label_id", "target", "id", "class")
-NAME_KEYS = ("name", "label", "class_name", "display_name", "displayname", "classname", "title", "words", "class")
+NAME_KEYS = (
+    "name", "label", "class_name", "display_name", "displayname", "classname", "label_name", "title", "words", "class",
+    "names", "labels", "classes", "class_label", "category", "category_name", "synonyms", "text", "description",
+)  # fmt: skip
 _SUFFIXES = (".csv", ".tsv")
 _MOST_COLUMNS = 32
 
@@ -37,7 +40,7 @@ def table(lines: list[str], suffix: str) -> tuple[str, list[Entry]] | None:
         return None
     if begin_with_ids(lines) and len({len(row) for row in rows}) > 1:
         return None  # id, label, synonym
-    has_header = _is_header(rows[0], suffix)
+    has_header = _is_header(rows[0], suffix) or _differs(rows)
     is_table = suffix in _SUFFIXES or has_header
     if not is_table and len({len(row) for row in rows}) == 1 and len(rows) == len(lines):
         # in a list of names with synonyms the number of commas differs, and no column has numbers or ids
@@ -84,6 +87,16 @@ def _is_header(cells: Sequence[str], suffix: str) -> bool:
     known = {*ID_KEYS, *NUMBER_KEYS, *NAME_KEYS, ""}
     has_name = any(cell in NAME_KEYS for cell in lowered)
     return has_name and (suffix in _SUFFIXES or all(cell in known for cell in lowered))
+
+
+def _differs(rows: Sequence[Sequence[str]]) -> bool:
+    """Return True if the first row alone has no id or number in a column of them."""
+    if len(rows) < 3 or len({len(row) for row in rows}) > 1:
+        return False
+    return any(
+        not _is_id_column((first,)) and _is_id_column(column)
+        for first, column in zip(rows[0], zip(*rows[1:], strict=True), strict=True)
+    )
 
 
 def _is_id_column(cells: Sequence[str]) -> bool:

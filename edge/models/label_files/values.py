@@ -9,13 +9,23 @@ from edge.models.label_files.entry import MOST_LABELS, Entry, FormatError, is_nu
 from edge.models.label_files.literals import Literal, Pairs
 from edge.models.label_files.tables import ID_KEYS, NAME_KEYS, NUMBER_KEYS
 
-_CONTAINERS = ("id2label", "names", "labels", "classes", "class_names", "categories")
+_CONTAINERS = (
+    "id2label", "names", "labels", "classes", "class_names", "categories", "idx_to_class", "label2id", "class_to_idx",
+)  # fmt: skip
+_ASSIGNED = re.compile(
+    r"\A(?:export\s+default\s+|(?:export\s+)?(?:(?:const|let|var)\s+)?[\w.]+(?:\s*:\s*[\w<>\[\], ]+)?\s*=\s*)(?=[\[{(])"
+)
+"""What stands before a list in a program."""
+_BARE = re.compile(r"\A(?:[0-9]{1,9}|'[^'\n]*'|\"[^\"\n]*\")\s*:\s*['\"\[(]")
+_INDEXED = re.compile(r"\A[\[(][0-9]{1,9}[\])]")
 
 
 def structured(text: str) -> tuple[str, list[Entry]] | None:
     """Return the labels of JSON or of a Python literal; None if it is neither."""
-    bare = re.sub(r"\A[\w.]+\s*=\s*(?=[\[{(])", "", text).rstrip(";")
-    if not bare.startswith(("{", "[", "(")):
+    bare = _ASSIGNED.sub("", text).rstrip(";")
+    if _BARE.match(bare):
+        bare = f"{{{bare}}}"  # the inside of a dict
+    if not bare.startswith(("{", "[", "(")) or _INDEXED.match(bare):
         return None
     try:
         language, value = "JSON", json.loads(text, object_pairs_hook=_pairs)
