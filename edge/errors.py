@@ -25,12 +25,18 @@ def os_reason(error: OSError) -> str:
     return "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
 
 
+_SECRET = re.compile(r"(?i)((?:pass|pwd|token|key|secret|auth)\w*=)[^/]*")
+
+
 def hide_secrets(url: str) -> str:
     """Return the URL for display: without user, password and query, which often contains a password too.
 
-    Everything up to the last @ is removed: else half of a password that was not percent-encoded would stay.
+    Everything up to the last @ is removed: else half of a password that was not percent-encoded would stay. Some
+    cameras take the password in the path (/user=admin_password=secret_channel=1).
     """
-    return re.sub(r"//.*@", "//***@", url).partition("?")[0]
+    if "://" not in url:
+        return url
+    return _SECRET.sub(r"\1***", re.split(r"[?#]", re.sub(r"//.*@", "//***@", url))[0])
 
 
 class EdgeError(Exception):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import cv2
 
 SYSFS = Path("/sys")
+_UNDECODED = "it sends pictures, but damaged ones or of a format that edge does not know; choose JPEG in its settings"
+_DAMAGED_S = 3.0
+"""How long a camera may send only damaged pictures when it is opened."""
 SCHEMES = ("http", "https", "rtsp", "rtsps")
 
 
@@ -154,7 +157,7 @@ class LiveCapture:
         """BGR pixels, sequence and captured_s of the frame that has not been returned yet."""
         self._wanted = True
         """True while a reader waits for a frame, or after it got none."""
-        self._failure = ""
+        self._failure = self._undecoded = ""
         self._last_s = 0.0
         """Time at which the last frame came."""
         self._thread = threading.Thread(target=self._run, name=f"grabber of {description}", daemon=True)
@@ -163,7 +166,7 @@ class LiveCapture:
             self._changed.wait_for(lambda: self._newest or self._failure, timeout=settings.open_timeout_s)
             if self._newest:
                 return
-            why = self._failure or f"no frame came within {settings.open_timeout_s:g} s; {advice()}"
+            why = self._failure or self._undecoded or f"no frame came within {settings.open_timeout_s:g} s; {advice()}"
         self.close()
         raise CameraError(f"{description}: {why}")
 
@@ -199,6 +202,8 @@ class LiveCapture:
         self._thread.join(timeout=0.5)
 
     def _silence(self) -> str:
+        if self._undecoded:
+            return f"lost, {self._undecoded}"
         slower = "a slower camera needs a larger [camera] read_timeout_s"
         return f"lost, no frame came for {self._read_timeout_s:g} s; {self._advice()}; {slower}"
 
@@ -216,7 +221,7 @@ class LiveCapture:
                 capture.release()
         except StreamError as error:  # in words, with its own advice
             with self._changed:
-                self._failure = str(error)
+                self._failure = str(error) if self._last_s else str(error).removeprefix("lost, ")
                 self._changed.notify_all()
         except Exception as error:
             # A thread that dies silently would look like a slow camera. OpenCV's message is left out: it may contain
@@ -224,7 +229,7 @@ class LiveCapture:
             self._fail(f"{type(error).__name__} in OpenCV")
 
     def _grab(self, capture: Capture) -> None:
-        sequence = 0
+        sequence, begun_s = 0, time.monotonic()
         while not self._closing.is_set():
             if not self._is_present():
                 # the kernel's driver may keep giving the last frame
@@ -240,10 +245,13 @@ class LiveCapture:
                 decoded, bgr = capture.retrieve() if grabbed else (False, None)
             if not decoded:
                 # a damaged frame, or the end: `read` notices by its timeout. Do not spin until then.
+                self._undecoded = _UNDECODED if grabbed else self._undecoded
+                if self._undecoded and not self._last_s and captured_s - begun_s > _DAMAGED_S:
+                    raise StreamError(self._undecoded)
                 self._closing.wait(0.01)
                 continue
             with self._changed:
-                self._last_s = captured_s
+                self._last_s, self._undecoded = captured_s, ""
                 # else a reader was served meanwhile: this frame would be old at the next request
                 if self._wanted:
                     self._newest = (np.asarray(bgr, np.uint8), sequence, captured_s)

@@ -226,3 +226,6 @@ def test_passwords_are_not_shown() -> None:
     assert hide_secrets("rtsp://me:secret@cam:554/live") == "rtsp://***@cam:554/live"
     assert hide_secrets("rtsp://me:se/c?re@t@cam/live") == "rtsp://***@cam/live"
     assert hide_secrets("http://cam/video?user=me&pwd=secret") == "http://cam/video"
+    assert hide_secrets("http://cam/video#secret") == "http://cam/video"
+    assert hide_secrets("rtsp://cam/user=me_password=secret_channel=1/x") == "rtsp://cam/user=me_password=***/x"
+    assert hide_secrets("clips/what?#1.mp4") == "clips/what?#1.mp4"

@@ -4,6 +4,7 @@ import base64
 import http.server
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import cv2
@@ -27,7 +28,12 @@ class WebCamera(Server):
         super().__init__(0, _Handler)
         self.asked: list[str] = []
         self.rate_hz = 20.0
-        self.events = 0
+        self.kind = "standard"
+        """The kind that `changing` is now."""
+        self.happened: Counter[str] = Counter()
+        """The events of the `day` so far."""
+        self.silent_s = 1.0
+        """The `read_timeout_s` of the watcher."""
         self.rng = random.Random(1)
 
     def url(self, kind: str, user: str = "") -> str:
@@ -67,8 +73,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        number = 0
-        while not self.server.over.wait(1 / self.server.rate_hz):
+        number, now = 0, self.server.kind
+        while not self.server.over.wait(1 / self.server.rate_hz) and self.server.kind == now:
             data = part(number)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)
             number += 1
@@ -131,6 +137,43 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         data = jpeg(len(self.server.asked))
         self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data))
 
+    def _snapshot_as_text(self) -> None:
+        self._answer(200, jpeg(len(self.server.asked)), "text/html")
+
+    def _snapshot_without_end(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.end_headers()
+        self.wfile.write(jpeg(len(self.server.asked)))
+        self.server.over.wait(60)
+
+    def _single_parts(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", MULTIPART)
+        self.end_headers()
+        self.wfile.write(part(jpeg(len(self.server.asked))) + b"--frame--\r\n")
+
+    def _png(self) -> None:
+        drawing = [cv2.imencode(".png", np.ascontiguousarray(scene(k)[..., ::-1]))[1].tobytes() for k in range(40)]
+        self._stream(lambda k: part(drawing[k % 40], "image/png", length=False))
+
+    def _lines_as_text(self) -> None:
+        self._stream(lambda k: part(jpeg(k)), "text/html")
+
+    def _digest_wrong(self) -> None:
+        self._answer(401, WWW_Authenticate='Digest realm="cam", nonce="1", qop="auth", algorithm=MD5')
+
+    def _digest_of_several(self) -> None:
+        given = self.headers.get("Authorization", "")
+        if given.startswith("Digest") and "SHA-256" in given:
+            self._standard()
+            return
+        self.send_response(401)
+        for scheme in ('Basic realm="cam"', 'Digest realm="cam", nonce="1", qop="auth", algorithm="SHA-256"'):
+            self.send_header("WWW-Authenticate", scheme)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def _snapshot_untyped(self) -> None:
         self._answer(200, jpeg(len(self.server.asked)), "")
 
@@ -150,32 +193,37 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self._answer(401, WWW_Authenticate='Digest realm="cam", nonce="1", qop="auth"')
 
+    def _changing(self) -> None:
+        """Whatever `kind` of the server says at the moment."""
+        getattr(self, f"_{self.server.kind}", lambda: self._answer(404))()
+
     def _day(self) -> None:
         """What happens to a camera in a day: it drops, changes its size, sends broken pictures, and is busy."""
-        rng = self.server.rng
+        server, rng = self.server, self.server.rng
         if rng.random() < 0.2:
-            self.server.events += 1
-            self._answer(rng.choice((401, 500, 503)))
+            server.happened["refused"] += 1
+            self._answer(rng.choice((401, 404, 500, 503)))
             return
         self.send_response(200)
         self.send_header("Content-Type", MULTIPART)
         self.end_headers()
-        while not self.server.over.wait(1 / self.server.rate_hz):
-            whole = jpeg(self.server.events % 512, rng.choice((1, 1, 2)))
-            at = rng.randrange(20, len(whole))
-            event = rng.random()
-            data = whole
-            if event < 0.3:
-                data = whole[:at]
-            elif event < 0.6:
-                data = whole[:at] + rng.randbytes(20) + whole[at + 20 :]
-            sent = part(data, length=event < 0.8)
-            if event > 0.99:
-                self.wfile.write(sent[: len(sent) // 2])
-                self.server.events += 1
+        scale = 1
+        while not server.over.wait(1 / server.rate_hz):
+            # each event is followed by a good picture: between two events frames must go on
+            self.wfile.write(part(jpeg(server.happened.total() % 512, scale)))
+            what = rng.choices(tuple(DAY), tuple(DAY.values()))[0]
+            server.happened[what] += 1
+            if what == "size":
+                scale = 3 - scale
+                continue
+            if what == "silent":
+                server.over.wait(2 * server.silent_s)
                 return
-            self.wfile.write(sent + (part(b"busy", "text/plain") if event > 0.95 else b""))
-            self.server.events += 1
+            whole = part(jpeg(server.happened.total() % 512, scale))
+            if what == "drop":
+                self.wfile.write(whole[: rng.randrange(len(whole))])
+                return
+            self.wfile.write(_broken(what, jpeg(0, scale), rng))
 
     # ---- kinds that show none
 
@@ -184,6 +232,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _page_without_type(self) -> None:
         self._answer(200, b"<!DOCTYPE html><html></html>", "")
+
+    def _odd_pictures(self) -> None:
+        self._answer(200, b"GIF89a" + bytes(99), "image/gif")
+
+    def _drawing(self) -> None:
+        self._answer(200, b'<svg xmlns="http://www.w3.org/2000/svg"/>', "image/svg+xml")
 
     def _json(self) -> None:
         self._answer(200, b"{}", "application/json")
@@ -221,6 +275,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _hangs_up(self) -> None:
         """Close without an answer."""
 
+    def _slow(self) -> None:
+        """One picture, and then nothing for longer than a watcher waits."""
+        self.send_response(200)
+        self.send_header("Content-Type", MULTIPART)
+        self.end_headers()
+        self.wfile.write(part(jpeg(0)))
+        self.server.over.wait(60)
+
     def _drips(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", MULTIPART)
@@ -231,10 +293,35 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(0.05)
 
     def _endless(self) -> None:
-        self._stream(lambda _k: b"--frame\r\n\r\n\xff\xd8" + bytes(2**20))
+        self._stream(lambda k: bytes(2**20) if k else b"--frame\r\n\r\n\xff\xd8\xff\xe0")
 
     def _huge(self) -> None:
         self._stream(lambda _k: b"--frame\r\nContent-Length: 999999999\r\n\r\n")
+
+
+DAY = {
+    "cut": 25, "bytes": 25, "length": 10, "no length": 5, "text": 5, "empty": 5, "size": 22, "drop": 2.5, "silent": 0.5,
+}  # fmt: skip
+"""Event of the `day` -> how often it happens, in percent."""
+
+
+def _broken(what: str, whole: bytes, rng: random.Random) -> bytes:
+    """A part with a fault in it."""
+    at = rng.randrange(20, len(whole))
+    match what:
+        case "cut":
+            return part(whole[:at])
+        case "bytes":
+            return part(whole[:at] + rng.randbytes(20) + whole[at + 20 :])
+        case "length":
+            said = len(whole) + rng.randrange(-200, 200)
+            return part(whole).replace(f"Length: {len(whole)}".encode(), f"Length: {said}".encode())
+        case "no length":
+            return part(whole[:at], length=False)
+        case "text":
+            return part(b"busy", "text/plain")
+        case _:
+            return part(b"")
 
 
 def part(
@@ -253,11 +340,13 @@ def part(
 SHOWN = (
     "standard", "chunked", "esp32", "image_jpg", "no_type", "no_length", "bare_parts", "other_boundary", "dashes",
     "unix_lines", "untyped", "raw", "raw_image", "resize", "other_parts", "snapshot", "snapshot_chunked",
-    "snapshot_untyped", "moved",
+    "snapshot_untyped", "snapshot_as_text", "snapshot_without_end", "single_parts", "png", "lines_as_text", "moved",
 )  # fmt: skip
 TOLD = {
     "login": "it sends a web page, and no pictures; check the address",
     "page_without_type": "it sends a web page",
+    "odd_pictures": "it sends pictures, but damaged ones or of a format that edge does not know",
+    "drawing": "it sends text instead of a picture",
     "json": "it sends JSON, and no pictures",
     "basic": r"it wants a user and a password \(401 Unauthorized\); write them as //USER:PASSWORD@",
     "bearer": "it wants a user and a password",
@@ -267,12 +356,12 @@ TOLD = {
     "missing": r"there is nothing at this address \(404 Not Found\)",
     "round": r"from one address to another and back \(302 Found\)",
     "away": "it is no address that can be used|from one address to another",
-    "mute": r"nothing came from 127\.0\.0\.1:[0-9]+ within 0\.8 s",
-    "empty": "no frame came within 1 s|sends no picture",
-    "head_only": "it stopped sending|no frame came within 1 s",
+    "mute": r"nothing came from 127\.0\.0\.1:[0-9]+ within 2\.4 s",
+    "empty": "it ended the answer without a picture",
+    "head_only": "it answered, but sent no picture",
     "hangs_up": r"hung up without an answer; is it https:// or rtsp://\?",
-    "drips": "no frame came within 1 s|something else than pictures",
+    "drips": r"it sends something, but no picture came within 2\.4 s|something else than pictures",
     "endless": "a part of more than 16 MiB",
     "huge": "a part of more than 16 MiB",
 }
-"""Kind -> what the user is told, with `open_timeout_s` = 1."""
+"""Kind -> what the user is told, with `open_timeout_s` = 3."""
