@@ -83,6 +83,9 @@ class CameraSettings:
     """Seconds that a camera or stream may take to open and to deliver its first frame."""
     read_timeout_s: float = _setting(3.0, low=0.1, high=120)
     """Seconds without a frame after which a camera or stream counts as lost."""
+    retry_s: float = _setting(5.0, low=0.1, high=3600)
+    """The longest pause in seconds between two tries to open a camera or stream that is lost; the first pauses are
+    shorter. Some network cameras lock a user after a few tries with a wrong password."""
     wait: bool = _setting(False)
     """Wait for a live camera that is missing at the start (with auto: for any camera), instead of exiting or playing
     the demo clip. For the service, which runs unattended."""

@@ -2,7 +2,7 @@
 
 A vendor's library may hold Python's lock, hang, crash or leak with each try; only ending its process helps. So a child
 that does not answer in time is killed with all its processes, without an orderly close, which might hang too. Another
-child is started after 0.5 s; while that fails, the delay grows up to 5 s.
+child is started after 0.5 s; while that fails, the delay grows up to [camera] retry_s.
 """
 
 import dataclasses
@@ -34,8 +34,8 @@ longer limit, edge would wait for a hanging try long after the fault has ended. 
 time."""
 FIND_S = 10.0
 """How long looking for cameras may take."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
-"""First pause between two tries, and the longest one that it doubles up to."""
+FIRST_PAUSE_S = 0.5
+"""First pause between two tries; it doubles up to [camera] retry_s."""
 GOOD_S = 10.0
 """How long a camera must have worked before the pause is reset to the first one."""
 FRESH_S = 0.1
@@ -68,10 +68,10 @@ class ProcessCamera:
     ) -> None:
         """Open the camera and wait until it is open, unless `paused`.
 
-        `lost` is called with the reason each time, `back` with the camera. `driver` is the 'module:function' that
-        opens it in the child. Raises CameraError if opening fails: edge waits only for a camera that has worked,
-        unless `settings.wait` is set. Create and read it in the main thread: the child dies with the thread that
-        starts it.
+        `lost` is called with the reason each time, and again if it cannot be reopened for another reason; `back` is
+        called with the camera. `driver` is the 'module:function' that opens it in the child. Raises CameraError if
+        opening fails: edge waits only for a camera that has worked, unless `settings.wait` is set. Create and read it
+        in the main thread: the child dies with the thread that starts it.
         """
         self._settings, self._driver = settings, driver
         self._tell_lost, self._tell_back = lost, back
@@ -82,8 +82,10 @@ class ProcessCamera:
         self.paused = paused
         self.missing = False
         """True if it is lost and `lost` has been called."""
+        self._why = ""
+        """The reason that `lost` was called with last, while it is lost."""
         self._retry_s = 0.0
-        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        self._backoff = Backoff(min(FIRST_PAUSE_S, settings.retry_s), settings.retry_s)
         self._took_s: float | None = None
         """How long the last successful opening took."""
         self._tries = 0
@@ -236,8 +238,8 @@ class ProcessCamera:
     def _lose(self, why: str) -> None:
         self._drop()
         self._retry_s = time.monotonic() + self._backoff.double()
-        if not self.missing:
-            self.missing = True
+        if not self.missing or why != self._why:
+            self.missing, self._why = True, why
             self._tell_lost(why)
 
     def _drop(self) -> None:

@@ -10,6 +10,7 @@ from edge import pipeline
 from edge.announce.announcer import Missed
 from edge.announce.notices import sentence_of
 from edge.daemon.events import Events
+from edge.daemon.outages import Outages
 from edge.host.systemd import notify
 from edge.host.terminal import printable
 from edge.stages import (
@@ -47,6 +48,7 @@ class Reporter:
         self._classifier: Classifier | None = None
         self._speaker: Speaker | None = None
         self._smoothed: Callable[[], Prediction | None] = lambda: None
+        self._outages = Outages()
         self._ready = self._told_ready = False
         self._stopped = False
         self._problem = ""
@@ -78,14 +80,15 @@ class Reporter:
         self._events.emit("model_changed", before=before[0], model=now[0], engine=now[1], reason=why)
 
     def camera_lost(self, why: str) -> None:
-        """Report that a live camera gives no frames any more; it is reopened again and again."""
-        line = f"{why} (edge keeps trying to open it)"
-        _log.warning(line, extra={"event": "camera_lost", "reason": why})
+        """Report that a live camera gives no frames any more, or why it cannot be reopened."""
+        if line := self._outages.lost(why):
+            _log.warning(line, extra={"event": "camera_lost", "reason": why})
         self._events.emit("camera_lost", reason=why)
 
     def camera_back(self, description: str) -> None:
         """Report that the camera gives frames again."""
-        _log.info(f"Camera: {description} is back.", extra={"event": "camera_back", "camera": description})
+        if self._outages.back(time.monotonic()):
+            _log.info(f"Camera: {description} is back.", extra={"event": "camera_back", "camera": description})
         self._events.emit("camera_back", camera=description)
 
     @contextmanager
@@ -171,6 +174,8 @@ class Reporter:
             self._tell_ready()  # paused on request: this is the wanted state
         if now_s - self._counted_s >= self.SUMMARY_EVERY_S:
             self._tell_counts(state, now_s)
+        if line := self._outages.steady(now_s):
+            _log.info(line)
 
     def _tell_status(self, state: str, now_s: float) -> None:
         assert self._classifier
@@ -252,9 +257,11 @@ class Reporter:
             line = f"The camera sees nothing: {problem.partition(': ')[2] or problem}"
         else:
             line = "The camera can see again."
+        is_loss = Condition.LOST in (fault, self._fault)
         self._fault = fault
         level = logging.WARNING if fault or note else logging.INFO
-        _log.log(level, line, extra={"event": "sight", "problem": problem or None, "note": hint or None})
+        if not (is_loss and self._outages.is_quiet):
+            _log.log(level, line, extra={"event": "sight", "problem": problem or None, "note": hint or None})
         if fault:
             self._tell_ready()  # the wait for a camera is announced: nothing more can be done
 
