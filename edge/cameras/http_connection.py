@@ -118,7 +118,7 @@ class Connection:
             return f"the proxy of {self._proxy} does not reach it ({phrase}); set no_proxy={self._host}"
         if code == HTTPStatus.UNAUTHORIZED:
             if self._has_user:
-                return f"it refuses this user and password ({phrase}); check them, and write special characters as %40 for @"
+                return f"it refuses this user and password ({phrase}); check them; write @ in them as %40, : as %3A"
             return f"it wants a user and a password ({phrase}); write them as //USER:PASSWORD@ into the address"
         if code == HTTPStatus.FORBIDDEN:
             return f"it does not allow this ({phrase}); allow it in the camera's own settings"
