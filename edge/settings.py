@@ -136,7 +136,7 @@ class AnnounceSettings:
     """How far that label must be ahead of the second one. If only `floor` is set, it decides alone."""
     sure: float = _setting(0.96, low=0, high=1)
     """The smoothed probability that a label of a calibrated model needs for "I see"."""
-    maybe: float = _setting(0.75, low=0, high=1)
+    maybe: float = _setting(0.8, low=0, high=1)
     """The same for "maybe": for one label, or for the best two together. 1: never say "maybe"."""
     not_sure: bool = _setting(False)
     """Say "I'm not sure" when something is in view but no label reaches `maybe`. For calibrated models."""
@@ -146,7 +146,7 @@ class AnnounceSettings:
     """Time constant, in seconds, of the smoothing over frames. 0: no smoothing."""
     persistence_s: float = _setting(0.2, low=0, high=60)
     """Seconds (and at least two frames) that a label must be the best before it is announced, if it just reaches the
-    probability that it needs. A surer label needs less time, a group three and a "maybe" five times as much."""
+    probability that it needs. A surer label needs less time, a group twice and a "maybe" three times as much."""
     leave_s: float = _setting(1.5, low=0, high=3600)
     """Seconds below `hold` after which a label has left the view. It is announced again when it comes back."""
     cooldown_s: float = _setting(300.0, low=0, high=86400)

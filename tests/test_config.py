@@ -155,7 +155,7 @@ def test_the_commented_file_shows_every_default(tmp_path: Path) -> None:
 
 
 def test_a_file_of_an_earlier_release_that_sets_only_sure_still_works(tmp_path: Path) -> None:
-    """Its `maybe` was 0.4 by default, and is 0.75 now: it follows `sure`."""
+    """Its `maybe` was 0.4 by default, and is 0.8 now: it follows `sure`."""
     (tmp_path / "edge.toml").write_text("[announce]\nsure = 0.7\n")
     announce = load(tmp_path / "edge.toml").announce
     assert (announce.sure, announce.maybe) == (0.7, 0.7)

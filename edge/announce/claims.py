@@ -31,9 +31,9 @@ class Kind(enum.IntEnum):
     """Strength of a claim. A claim that just reaches what it needs must last its value times `persistence_s`."""
 
     LABEL = 1
-    GROUP = 3
-    MAYBE = 5
-    NOT_SURE = 6
+    GROUP = 2
+    MAYBE = 3
+    NOT_SURE = 4
 
 
 @dataclass(frozen=True)

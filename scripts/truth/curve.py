@@ -30,7 +30,7 @@ FRAMES = {"visit": 30, "unknown": 20, **dict.fromkeys(GAPS, 10)}
 """How many frames of each shot are seen, at 10 a second."""
 UNKNOWN = 80
 """Unknown things in each half's film."""
-SURE, MAYBE = (0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99), (0.5, 0.65, 0.75, 0.85, 1.0)
+SURE, MAYBE = (0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99), (0.5, 0.65, 0.75, 0.8, 0.85, 1.0)
 FLOOR, MARGIN = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.2, 0.4, 0.6, 0.8)
 SMOOTHING_S, PERSISTENCE_S = (0.0, 0.1, 0.15, 0.3, 0.5, 1.0), (0.0, 0.2, 0.3, 0.5, 1.0)
 NAMES = ("sure", "maybe", "floor", "margin", "smoothing_s", "persistence_s")

@@ -116,7 +116,7 @@ FAMILIES = (
     (
         "`persistence_s`",
         ("persistence_s",),
-        'A sure label needs less than this, a group three times, a "maybe" five times.',
+        'A sure label needs less than this, a group twice, a "maybe" three times.',
     ),
 )
 """Title, settings and explanation of each table."""
