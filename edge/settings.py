@@ -155,8 +155,8 @@ class AnnounceSettings:
     retry_s: float = _setting(10.0, low=0.1, high=3600)
     """Seconds before a label is tried again after its announcement could not be heard."""
     interrupt: str = _setting("never", choices=("never", "when-surer", "always"))
-    """Interrupt the current announcement when something else comes into view: never, when-surer (if the new label is
-    more probable) or always."""
+    """What happens if another announcement is due while edge speaks. never: edge finishes the sentence. when-surer: it
+    breaks off if the new label is more probable. always: it breaks off."""
     expiry_s: float = _setting(5.0, low=0.1, high=60)
     """An announcement is dropped if it could not start this many seconds after its frame was captured."""
     per_minute: int = _setting(12, low=1, high=60)

@@ -4,8 +4,9 @@
     scripts/frame_walk.py             print the walk, as in docs/frame-walk.md
     scripts/frame_walk.py --write     update docs/frame-walk.md
 
-The walk is that of the first frame for which the demo says a label. A hop is a call from one module of edge/ to another
-that gets or returns the frame or a result of it. A function that only observes, and returns nothing, is no hop.
+The walk is that of the first frame after which edge says a label. A hop is a call from one module of edge/ to another
+that gets or returns the frame, or something made of it. A function that only observes, and returns nothing, is no hop.
+What the announcer asks about the frame is listed too: its helpers get parts of the predictions, which are no hops.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -147,6 +148,22 @@ def _says(call: Call) -> bool:
     return bool(_in(call, "speech") and call.returned and _announcement(call.arguments))
 
 
+def inside(hop: Call, calls: Iterable[Call]) -> list[Call]:
+    """Return the calls that the module of a hop makes to other modules during the hop, in order, each function once."""
+    found: dict[CodeType, Call] = {}
+    for call in sorted(calls, key=lambda call: call.begun):
+        own = call.caller.co_filename == hop.callee.co_filename
+        if own and hop.begun < call.begun and call.ended < hop.ended and not _is_property(call.callee):
+            found.setdefault(call.callee, call)
+    return list(found.values())
+
+
+def _is_property(code: CodeType) -> bool:
+    """Return True for a function with a decorator: it only words a value that its object has."""
+    lines = Path(code.co_filename).read_text(encoding="utf-8").splitlines()
+    return lines[code.co_firstlineno - 1].lstrip().startswith("@")
+
+
 def _in(call: Call, folder: str) -> bool:
     return call.callee.co_filename.startswith(f"{EDGE}{folder}{os.sep}")
 
@@ -233,17 +250,23 @@ def rows_of(hops: list[Call]) -> list[str]:
     """Return a row of the table for each hop."""
     rows = []
     for number, hop in enumerate(hops, 1):
-        path = Path(hop.callee.co_filename).relative_to(ROOT).as_posix()
-        line, what = function_at(hop.callee)
         caller = Path(hop.caller.co_filename).relative_to(ROOT).as_posix().removeprefix("edge/")
-        function = f"[{path.removeprefix('edge/')}](../{path}#L{line}) `{hop.callee.co_qualname}`"
+        function, what = cells_of(hop)
         rows.append(f"| {number} | {function} | {what} | {kind(hop.returned)} | {caller} |")
     return rows
 
 
-def text(hops: list[Call]) -> str:
-    """Return the text of docs/frame-walk.md."""
+def cells_of(call: Call) -> tuple[str, str]:
+    """Return the called function as a link, and the first sentence of its docstring."""
+    path = Path(call.callee.co_filename).relative_to(ROOT).as_posix()
+    line, what = function_at(call.callee)
+    return f"[{path.removeprefix('edge/')}](../{path}#L{line}) `{call.callee.co_qualname}`", what
+
+
+def text(hops: list[Call], calls: list[Call]) -> str:
+    """Return the text of docs/frame-walk.md for the hops among all calls."""
     command = " ".join(COMMAND)
+    number, decision = next((number, hop) for number, hop in enumerate(hops, 1) if _in(hop, "announce"))
     return "\n".join(
         [
             "# What happens to a frame",
@@ -253,9 +276,11 @@ def text(hops: list[Call]) -> str:
             "",
             f"    edge {command}",
             "",
-            "The frame is the first for which the demo says a label. Each row is a call from one module to another",
-            "that gets or returns the frame, or a result of it. Functions that only observe and return nothing, such",
-            "as those of the reporter, are left out. [stages.py](../edge/stages.py) has the types.",
+            "It is the first frame after which edge says a label. Each row is a call from one module to another that",
+            "takes or returns the frame, or something made from it: a thumbnail, the input of the model, predictions,",
+            "an announcement. Hops that the last column says are called in the module of another hop run inside that",
+            "hop. Functions that only observe and return nothing, such as those of the reporter, are left out.",
+            "[stages.py](../edge/stages.py) has the types, and [pipeline.py](../edge/pipeline.py) has the loop.",
             "",
             "A live camera is read through [cameras/process.py](../edge/cameras/process.py), and a voice is used",
             "through [speech/process.py](../edge/speech/process.py). Both run in child processes: see",
@@ -265,6 +290,14 @@ def text(hops: list[Call]) -> str:
             "|---:|---|---|---|---|",
             *rows_of(hops),
             "",
+            f"## Inside hop {number}",
+            "",
+            f"Hop {number} decides whether edge speaks. It asks these functions, in this order:",
+            "",
+            "| function | what it does |",
+            "|---|---|",
+            *(f"| {function} | {what} |" for function, what in map(cells_of, inside(decision, calls))),
+            "",
         ]
     )
 
@@ -273,14 +306,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--write", action="store_true", help="update docs/frame-walk.md")
     chosen = parser.parse_args(arguments)
-    hops = walk(run_demo())
+    calls = run_demo()
+    hops = walk(calls)
     if len(hops) > MOST_HOPS:
         print(f"{len(hops)} hops; at most {MOST_HOPS} are allowed", file=sys.stderr)
     if chosen.write:
-        DOCUMENT.write_text(text(hops), encoding="utf-8")
+        DOCUMENT.write_text(text(hops, calls), encoding="utf-8")
         print(f"Written: {DOCUMENT.relative_to(ROOT)}, {len(hops)} hops")
     else:
-        print(text(hops), end="")
+        print(text(hops, calls), end="")
     return 1 if len(hops) > MOST_HOPS else 0
 
 

@@ -1,13 +1,15 @@
 """Decide what is worth saying now. Pure: no clock, no I/O; time is an argument, so a test can simulate a whole day.
 
-Six questions between a frame's predictions and words:
+`Announcer.update` takes the predictions of each frame, and answers these questions in order:
 1. What can be claimed? (announce/claims.py)
-2. Does it last? A weaker claim must last longer, and each at least two frames. The newest frame must still show it.
-3. Is it news? (announce/news.py)
-4. Has it left? Only if it was below `hold`, which is lower than the floor, for `leave_s` and two frames (hysteresis).
-5. Is speaking allowed now? (announce/schedule.py) Announcements held back in quiet hours are kept as missed.
-6. Was it heard? Only then does it count as said.
-The answer is noted, to explain why edge is silent. (announce/decisions.py)
+2. Has something left? Only what was below `hold`, which is lower than the floor, for `leave_s` and two frames
+   (hysteresis). If it comes back, it is news.
+3. Is the claim news? (announce/news.py)
+4. Has it lasted? A weaker claim must last longer, and each at least two frames. The newest frame must still show it.
+5. May edge speak now? (announce/schedule.py, announce/attention.py) What quiet hours or a snooze hold back is kept as
+   missed.
+The first "no" is recorded as the reason for the silence (announce/decisions.py). An announcement counts as said only
+when its outcome tells that it was heard.
 """
 
 import math

@@ -200,14 +200,14 @@ def _parser() -> _Parser:
         "--precision",
         dest="model.precision",
         metavar="PRECISION",
-        help="float32, or int8 if the model has that version (then the engine is auto, unless it is given too)",
+        help="float32, or int8 for a model that has an int8 version; int8 sets --engine auto if no engine is given",
     )
     model.add_argument(
         "--budget-mib",
         dest="model.memory_budget_mib",
         type=_positive_whole,
         metavar="N",
-        help="memory limit for all of edge (default: 640 for a model that edge chooses)",
+        help="the most memory, in MiB, that edge may use (default: 640; for a model that you name: what is free)",
     )
     _add_input_flags(model)
 
@@ -244,13 +244,18 @@ def _parser() -> _Parser:
     )
     sub.add_argument("--frames", type=_positive_whole, metavar="N", help="exit after N frames")
     sub.add_argument("--seconds", type=_positive, metavar="N", help="exit after N seconds")
-    sub.add_argument("--events", dest="service.events", metavar="FILE|-", help="write each event as a line of JSON")
+    sub.add_argument(
+        "--events",
+        dest="service.events",
+        metavar="FILE|-",
+        help="write events as lines of JSON: to a file, or - for standard output",
+    )
     sub.add_argument(
         "--events-frames",
         dest="service.events_frames",
         action="store_true",
         default=None,
-        help="write an event for every frame too",
+        help="with --events: write an event for each frame too",
     )
 
     sub = command(classify, "print the most likely labels of images", model)
@@ -311,7 +316,7 @@ def _parser() -> _Parser:
     sub.add_argument(
         "--before-use",
         action="store_true",
-        help="only the checks that work before this release runs, while another one is running",
+        help="only the checks that are possible while another release is still running",
     )
     sub.add_argument("--speak", action="store_true", help="speak a test sentence")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of lines")
@@ -334,7 +339,9 @@ def _add_input_flags(parser: _Parser) -> None:
     group.add_argument("--channels", choices=("rgb", "bgr", "grey"), help="channel order")
     group.add_argument("--mean", type=_numbers, metavar="N[,N,N]", help="subtracted from each channel (0 to 255)")
     group.add_argument("--std", type=_numbers, metavar="N[,N,N]", help="divisor of each channel, after the mean")
-    group.add_argument("--resize", choices=("crop", "squash"), help="crop: cut out the centre; squash: stretch")
+    group.add_argument(
+        "--resize", choices=("crop", "squash"), help="crop: cut out the centre; squash: stretch the whole image"
+    )
     group.add_argument(
         "--short-side", type=_whole, metavar="PIXELS", help="with crop: scale the shorter side to this first"
     )
@@ -347,7 +354,7 @@ def _add_input_flags(parser: _Parser) -> None:
 
 
 def _add_models(commands: Any, common: _Parser) -> None:
-    text = "list, add, fetch, measure and choose models"
+    text = "list, install, check, calibrate and choose models"
     parser = commands.add_parser("models", help=text, description=_sentence(text), allow_abbrev=False)
     kinds = parser.add_subparsers(required=True, metavar="COMMAND")
     store = _Parser(add_help=False)
@@ -395,7 +402,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all installed models)")
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    sub = command(models.check, "check with images whether a model's stated input fits it, or another fits better")
+    sub = command(models.check, "check on images whether the size, channels, mean, std and crop of a model are right")
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument("--images", type=Path, metavar="DIR", help="folder of the images: at least 20, better 100 or more")
     sub.add_argument(
@@ -415,9 +422,9 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument(
         "--from-camera",
         action="store_true",
-        help="also use camera frames of your room, without the things to name",
+        help="also use camera frames of your room, without the things that edge should name",
     )
-    what = "number of camera frames, a second apart (default: 60)"
+    what = "with --from-camera: number of frames, a second apart (default: 60)"
     sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help=what)
     sub.add_argument("--camera", dest="camera.source", metavar="SOURCE", help="the camera (default: [camera] source)")
     sub.add_argument("--dry-run", action="store_true", help="show the result, but write nothing")
@@ -428,7 +435,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument("--images", type=Path, metavar="DIR", help="folder of the images: at least 12, better 100 or more")
     sub.add_argument("--from-camera", action="store_true", help="use frames of the camera instead")
-    what = "number of camera frames, at least a second apart (default: 60)"
+    what = "with --from-camera: number of frames, at least a second apart (default: 60)"
     sub.add_argument("--frames", type=_positive_whole, default=60, metavar="N", help=what)
     sub.add_argument("--camera", dest="camera.source", metavar="SOURCE", help="the camera (default: [camera] source)")
     sub.add_argument(
@@ -444,7 +451,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
         dest="model.memory_budget_mib",
         type=_positive_whole,
         metavar="N",
-        help="memory limit for all of edge",
+        help="the most memory, in MiB, that edge may use (default: [model] memory_budget_mib, or 640)",
     )
     sub.add_argument(
         "--max-latency-ms",

@@ -219,14 +219,16 @@ def add_commands(command: Any) -> None:
     """Add these commands; `command` makes a parser from a function and its help text."""
     for function, text in (
         (status, "show the state of the running edge, and why it is silent"),
-        (why, "list what was seen last, and why it was said or not"),
+        (why, "list what edge saw last, and why it said it or not"),
         (missed, "list what edge would have said while it was silent"),
         (look, "print and say what is in view now"),
     ):
         sub = command(function, text)
         sub.add_argument("--json", action="store_true", help="print JSON instead of lines")
         if function is why:
-            sub.add_argument("--last", type=int, default=10, metavar="N", help="how many decisions (default: 10)")
+            sub.add_argument(
+                "--last", type=int, default=10, metavar="N", help="number of decisions (default: 10; edge keeps 100)"
+            )
         add_socket(sub)
     sub = command(snooze, "silence the running edge for a while")
     sub.add_argument(

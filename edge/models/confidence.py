@@ -19,7 +19,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 def calibrated(probabilities: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float32]:
-    """Return the calibrated probabilities (C) of a picture for the network's own (C).
+    """Return calibrated probabilities (C) for the probabilities (C) that a network gives one picture.
 
     Their sum is less than 1 by the probability that the picture shows none of the labels.
     """

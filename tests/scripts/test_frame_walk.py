@@ -7,8 +7,9 @@ from pathlib import Path
 import frame_walk
 import numpy as np
 import pytest
-from frame_walk import ROOT, Call, function_at, sentence, walk
+from frame_walk import ROOT, Call, function_at, inside, sentence, walk
 
+from edge.cameras.pausable import PausableCamera
 from edge.cameras.player import Player
 from edge.speech.log import LogSpeaker
 from edge.stages import Announcement, Frame, Outcome
@@ -53,6 +54,16 @@ def test_who_only_hears_of_the_frame_is_no_hop() -> None:
         hop(LogSpeaker.poll, [], [], 13, 14),
     ]
     assert [call.callee.co_name for call in walk(calls)] == ["read", "make_thumbnail", "say", "poll"]
+
+
+def test_inside_a_hop_are_the_calls_of_its_module_during_it() -> None:
+    update = hop(function_at, [], None, 10, 20)
+    within = Call(function_at.__code__, make_thumbnail.__code__, [], 11, 12)
+    again = Call(function_at.__code__, make_thumbnail.__code__, [], 13, 14)
+    of_another = Call(Path.touch.__code__, LogSpeaker.say.__code__, [], 15, 16)
+    after = Call(function_at.__code__, LogSpeaker.say.__code__, [], 21, 22)
+    of_a_property = Call(function_at.__code__, vars(PausableCamera)["waits"].fget.__code__, [], 17, 18)
+    assert inside(update, [update, within, again, of_another, of_a_property, after]) == [within]
 
 
 @pytest.mark.parametrize(
