@@ -138,10 +138,10 @@ def run(
     """Run until the frames end, a limit is reached, or `stopping()` is true; keep `summary` up to date meanwhile.
 
     `between_frames` is called in each turn with time.monotonic() and the frame, if one came; if it returns True, the
-    loop ends with REWIRE. `media_clock` uses the frames' own time, for a file that is not played at its own pace. A
-    frame is requested no sooner than `interval_s()` after the one before.
+    loop ends with REWIRE. `media_clock` uses the frames' own time, for a file that is not played at its own pace: it
+    stands still while edge speaks. A frame is requested no sooner than `interval_s()` after the one before.
     """
-    turn, pace = _Turn(stages, summary, media_clock=media_clock), _Pace(interval_s)
+    turn, pace = _Turn(stages, summary, stopping, media_clock=media_clock), _Pace(interval_s)
     if summary.started_s is None:
         summary.started_s = time.monotonic()
     try:
@@ -183,8 +183,8 @@ class _Pace:
 class _Turn:
     """One turn of the loop: takes a frame from the camera to the speaker."""
 
-    def __init__(self, stages: Stages, summary: Summary, *, media_clock: bool) -> None:
-        self._stages, self._summary, self._media_clock = stages, summary, media_clock
+    def __init__(self, stages: Stages, summary: Summary, stopping: Callable[[], bool], *, media_clock: bool) -> None:
+        self._stages, self._summary, self._stopping, self._media_clock = stages, summary, stopping, media_clock
         self._known: list[Prediction] | None = None
         """The classifier's last predictions."""
         self._introduced = stages.camera.live or media_clock or summary.frames > 0
@@ -193,8 +193,12 @@ class _Turn:
     def may_begin(self) -> bool:
         """Return True as soon as frames may be taken.
 
-        A film begins when "I'm ready." has been said: else its first picture would go by meanwhile.
+        A film begins when "I'm ready." has been said: else its first picture would go by meanwhile. A film on its own
+        clock waits for each sentence: else most of it would go by during the first one.
         """
+        if self._media_clock and self._summary.in_the_air:
+            time.sleep(HEAR_S)
+            return False
         if not self._introduced:
             # the first turn is for what happens between frames: it may ask for silence
             self._introduced = self._turned and not self._notify() and not self._summary.in_the_air
@@ -268,12 +272,22 @@ class _Turn:
             if media_s is not None:
                 announcement = replace(announcement, expires_s=math.inf)  # its expiry is on the file's clock
             # refused if the speaker is busy: then the next frame's is offered, so that no words are outdated
-            if say(stages, summary, announcement, seen_s, now):
+            if self._say(announcement, seen_s, now):
                 summary.said[announcement.label] += 1
                 stages.observer.announced(announcement, frame)
                 hear(stages, summary)
             else:
                 stages.announcer.refused(announcement, now)
+
+    def _say(self, announcement: Announcement, seen_s: float, now: Moment) -> bool:
+        """Pass it to the speaker; return False if it is busy. A film on its own clock waits for it instead."""
+        while not (taken := say(self._stages, self._summary, announcement, seen_s, now)) and self._media_clock:
+            # the voice takes seconds to start
+            if self._stopping():
+                break
+            time.sleep(HEAR_S)
+            hear(self._stages, self._summary)
+        return taken
 
     def _times_in_view(self, frame: Frame) -> Iterator[float | None]:
         """Yield the times at which the frame is in view, on its file's clock; one None if that clock is not used.

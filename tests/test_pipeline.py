@@ -12,7 +12,7 @@ from edge.announce.schedule import Schedule
 from edge.errors import CameraError
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
 from edge.settings import AloudSettings, AnnounceSettings
-from edge.stages import Condition, Frame
+from edge.stages import Announcement, Condition, Frame, Outcome
 from edge.vision.motion import MotionDetector
 from edge.vision.thumbnail import Thumbnail
 from edge.vision.visibility import Visibility
@@ -83,6 +83,43 @@ def test_an_image_that_stays_in_view_is_named_though_it_comes_only_once() -> Non
 
     assert said(2.0) == ["I see guitar", "I see cat", "I see key"]
     assert said(0.0) == said(0.2) == said(2.0, media_clock=False) == []
+
+
+@pytest.mark.parametrize("polls_to_start", [0, 20])
+def test_a_film_on_its_own_clock_waits_for_the_voice(polls_to_start: int) -> None:
+    """Each image is named, though all come faster than one sentence is spoken, or than the voice starts."""
+
+    class Slow(RecordingSpeaker):
+        starting, speaking = polls_to_start, 0
+
+        def say(self, announcement: Announcement) -> bool:
+            self.speaking = 12
+            return not self.starting and super().say(announcement)
+
+        def poll(self) -> list[Outcome]:
+            self.starting = max(0, self.starting - 1)
+            self.speaking -= 1
+            if self._current is not None and self.speaking <= 0:
+                self.finish()
+            return super().poll()
+
+    images = [replace(frame(number, captured_s=0.0), media_s=2.0 * number, shown_s=2.0) for number in range(3)]
+    house = House([*images], ["guitar", "cat", "key"], Slow(instant=False))
+    run(house.stages, house.summary, after(10_000), media_clock=True)
+    assert house.speaker.said == ["I see guitar", "I see cat", "I see key"]
+    assert house.observer.frames == [0, 1, 2]
+    assert [outcome.heard for outcome in house.observer.outcomes] == [True] * 3
+
+
+def test_a_film_that_waits_for_the_voice_can_be_stopped() -> None:
+    class Never(RecordingSpeaker):
+        def say(self, announcement: Announcement) -> bool:
+            return False
+
+    image = replace(frame(0, captured_s=0.0), media_s=0.0, shown_s=2.0)
+    house = House([image], ["guitar"], Never())
+    run(house.stages, house.summary, after(5), media_clock=True)
+    assert house.observer.announcements == []
 
 
 def test_it_turns_without_frames() -> None:

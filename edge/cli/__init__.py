@@ -233,7 +233,9 @@ def _parser() -> _Parser:
         "--loop", dest="camera.loop", action="store_true", default=None, help="play a file or folder in a loop"
     )
     sub.add_argument(
-        "--every-frame", action="store_true", help="classify every frame of a file or folder, without pauses"
+        "--every-frame",
+        action="store_true",
+        help="classify every frame of a file or folder, and wait only while edge speaks",
     )
     sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
     _add_language(sub)
