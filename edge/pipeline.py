@@ -187,7 +187,7 @@ class _Turn:
         self._stages, self._summary, self._stopping, self._media_clock = stages, summary, stopping, media_clock
         self._known: list[Prediction] | None = None
         """The classifier's last predictions."""
-        self._introduced = stages.camera.live or media_clock or summary.frames > 0
+        self._introduced = stages.camera.live or summary.frames > 0
         self._turned = False
 
     def may_begin(self) -> bool:
@@ -200,7 +200,7 @@ class _Turn:
             time.sleep(HEAR_S)
             return False
         if not self._introduced:
-            # the first turn is for what happens between frames: it may ask for silence
+            # the first turn is for what happens between frames: it brings mutes, and may ask for silence
             self._introduced = self._turned and not self._notify() and not self._summary.in_the_air
             self._turned = True
             time.sleep(0 if self._introduced else HEAR_S)

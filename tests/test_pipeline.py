@@ -111,6 +111,23 @@ def test_a_film_on_its_own_clock_waits_for_the_voice(polls_to_start: int) -> Non
     assert [outcome.heard for outcome in house.observer.outcomes] == [True] * 3
 
 
+@pytest.mark.parametrize("media_clock", [False, True])
+def test_what_happens_between_frames_comes_before_the_first_image(media_clock: bool) -> None:
+    """It brings what was muted earlier: an image may be named at once."""
+    image = replace(frame(0, captured_s=0.0), media_s=0.0, shown_s=2.0)
+    house = House([image], ["guitar"], RecordingSpeaker())
+    house.camera.live = False
+    seen_before: list[int] = []
+
+    def between(_now_s: float, _frame: Frame | None) -> bool:
+        seen_before.append(len(house.classifier.seen))
+        return False
+
+    run(house.stages, house.summary, after(100), between_frames=between, media_clock=media_clock)
+    assert seen_before[:1] == [0]
+    assert house.classifier.seen == [0]
+
+
 def test_a_film_that_waits_for_the_voice_can_be_stopped() -> None:
     class Never(RecordingSpeaker):
         def say(self, announcement: Announcement) -> bool:
