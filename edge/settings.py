@@ -246,8 +246,8 @@ class ServiceSettings:
     events_frames: bool = _setting(False)
     """Write an event for every frame too."""
     control: str = _setting("auto")
-    """The control socket for `edge status`, `edge snooze` and so on: a path, "auto" (in RUNTIME_DIRECTORY or
-    XDG_RUNTIME_DIR), or empty for none."""
+    """The control socket for `edge status`, `edge snooze` and so on: a path, "auto" (control.sock
+    in RUNTIME_DIRECTORY, else in the folder edge of XDG_RUNTIME_DIR), or empty for none."""
 
 
 @dataclass(frozen=True)

