@@ -58,7 +58,7 @@ def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
         yield fault(
             "service",
             f"failed ({told.get('Result')}, exit status {told.get('ExecMainStatus')}): {told.get('StatusText')}",
-            "`journalctl -u edge -e` shows why; then `sudo systemctl restart edge`",
+            "`sudo journalctl -u edge -e` shows why; then `sudo systemctl restart edge`",
         )
     elif told.get("ActiveState") == "inactive":
         yield warning("service", "it is not running", "`sudo systemctl start edge`")
