@@ -137,6 +137,19 @@ def test_files_that_are_named_exist(page: Path) -> None:
             assert (ROOT / path[1]).exists(), f"{name(page)}: {path[1]} does not exist"
 
 
+def test_what_a_step_of_contributing_names_is_defined_in_its_file() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    checked = 0
+    for step in re.findall(r"(?ms)^\d\. .*?(?=^\d\. |\n\n)", text):
+        # (file, what the step says about it); names of a test's file are those of the code
+        for file, words in re.findall(r"(?s)\]\((edge/[^)#\s]+\.py)\):(.*?)(?=\n   \[|\Z)", step):
+            source = (ROOT / file).read_text()
+            for word in re.findall(r"`(\w+)`", words):
+                assert re.search(rf"(?m)^(?:def|class) {word}\b|^{word}\b.* = |^    {word}: ", source), (file, word)
+                checked += 1
+    assert checked > 5
+
+
 # ---- commands
 
 
