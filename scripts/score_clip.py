@@ -94,12 +94,12 @@ def main() -> int:
     )
     parser.add_argument("--events", type=Path, metavar="FILE", help="score the events of a finished run over one clip")
     parser.add_argument("--every-frame", action="store_true", help="run as fast as possible, and skip no frame")
-    parser.add_argument("--model", help="model for edge run (default: the demo)")
+    parser.add_argument("--model", default="demo", help="model for edge run (default: the demo)")
     parser.add_argument("--details", action="store_true", help="list each miss and each wrong announcement too")
     options = parser.parse_args()
     if options.events and len(options.clips) > 1:
         parser.error("--events goes with one clip")
-    arguments = ["--every-frame"] * options.every_frame + (["--model", options.model] if options.model else [])
+    arguments = ["--every-frame"] * options.every_frame + ["--model", options.model]
 
     total = Score()
     for clip in options.clips:
