@@ -238,6 +238,14 @@ class AloudSettings:
 
 
 @dataclass(frozen=True)
+class InputSettings:
+    """[input]: how a person asks without a keyboard."""
+
+    tones: bool = _setting(True)
+    """Play a short tone when a key goes down."""
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """[service]: the daemon itself."""
 
@@ -259,4 +267,5 @@ class Settings:
     announce: AnnounceSettings = AnnounceSettings()
     speech: SpeechSettings = SpeechSettings()
     aloud: AloudSettings = AloudSettings()
+    input: InputSettings = InputSettings()
     service: ServiceSettings = ServiceSettings()

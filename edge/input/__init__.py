@@ -1,0 +1,31 @@
+"""How a person asks without a keyboard: keys, and a word.
+
+A source of input calls a `Receiver` (actions.py). It does not carry out the actions.
+"""
+
+from typing import Any, Protocol
+
+from edge.input.actions import Receiver
+from edge.settings import InputSettings
+
+
+class Source(Protocol):
+    """Something to ask with. A device that is missing or vanishes is its `problem`; it is tried again by itself."""
+
+    problem: str
+    """Why it cannot be used for now, in a few words; empty if there is no known problem."""
+
+    def set_paused(self, paused: bool) -> None:
+        """Close what a paused edge must not have open (a microphone), or open it again. Does not wait."""
+
+    def status(self) -> dict[str, Any]:
+        """Return its part of `edge status` as a JSON object: its devices, and what is open. From any thread."""
+
+    def close(self) -> None:
+        """End it at once. May be called twice, and from any thread."""
+
+
+def open_sources(settings: InputSettings, receiver: Receiver) -> dict[str, Source]:
+    """Return the sources that the settings ask for, by their names in `edge status`. They have started, and retry."""
+    del settings, receiver  # keys and the wake word come here
+    return {}
