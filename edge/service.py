@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from edge import __version__, pipeline
+from edge.announce.adjustments import Adjustments, adjustments_file
 from edge.announce.announcer import Announcer, Missed
 from edge.announce.limits import limits_in_force
 from edge.announce.mutes import state_file
 from edge.announce.schedule import Schedule
+from edge.announce.voice import Voice
 from edge.announce.wording import Words
+from edge.daemon.answers import Answers
 from edge.daemon.control_socket import ControlServer, control_path
 from edge.daemon.control_state import ControlState
 from edge.daemon.equipment import Equipment
 from edge.daemon.events import Events
+from edge.daemon.history import History
 from edge.daemon.reporter import Reporter
 from edge.daemon.signals import Signals, StopRequested
 from edge.daemon.wiring import Parts, Wiring, look_anew
@@ -29,6 +33,7 @@ from edge.host.machine import Machine
 from edge.host.systemd import lines_to
 from edge.models.crash_marker import runtime_folder
 from edge.settings import Settings
+from edge.speech.tones import FALLING, RISING
 from edge.stages import Frame
 from edge.vision.motion import MotionDetector
 
@@ -59,7 +64,8 @@ def run(
         events = Events(settings.service.events)
         closing.callback(events.close)
         closing.enter_context(lines_to(sys.stderr if settings.service.events == "-" else sys.stdout, _log))
-        reporter = Reporter(events, summary, frame_events=settings.service.events_frames)
+        history = History()
+        reporter = Reporter(events, summary, history, frame_events=settings.service.events_frames)
         signals = closing.enter_context(Signals(reporter.stopped))
         events.emit("started", version=__version__, pid=os.getpid())
         try:
@@ -68,16 +74,18 @@ def run(
                     settings,
                     reporter,
                     summary,
+                    history,
                     machine=machine,
                     every_frame=every_frame,
                     overrides=overrides,
                     synset=synset,
                 )
+                closing.callback(parts.answers.close)
                 _open_control(settings, parts.control_state, signals, closing)
                 signals.on_force(parts.equipment.end_children)
                 closing.callback(parts.equipment.close)
                 paused = parts.control_state.paused
-                parts.equipment.open(paused=paused)
+                parts.equipment.open(parts.answers, paused=paused)
                 if held := limits_in_force(settings, sorted(parts.control_state.muted), pipeline.moment()):
                     _log.info(f"Limits: {'; '.join(held)}. `edge why` tells what is not said, and why.")
                 if paused:
@@ -115,7 +123,7 @@ def run(
 def _rewire(wiring: Wiring, signals: Signals, reporter: Reporter, reread: Callable[[], Settings] | None) -> bool:
     """Swap the model, or reread the settings; return False if a signal came meanwhile."""
     try:
-        with signals.at_once(), wiring.watchdog.patience():
+        with signals.at_once(), wiring.watchdog.patience(), wiring.loading():
             if wiring.wants_other_model:
                 wiring.change_model()
             else:
@@ -131,6 +139,7 @@ def _make_parts(
     settings: Settings,
     reporter: Reporter,
     summary: pipeline.Summary,
+    history: History,
     *,
     machine: Machine | None,
     every_frame: bool,
@@ -139,7 +148,9 @@ def _make_parts(
 ) -> Parts:
     """Make the parts without opening a device or a model: the equipment is still closed. Raises ConfigError."""
     words = Words(settings.announce, settings.speech, _log.info)
-    control_state = ControlState(state_file())
+    adjustments = Adjustments(adjustments_file(state_file()), settings.speech)
+    for key, (now, given) in adjustments.changed().items():
+        _log.info(f"[speech] {key}: {now:g} by request, instead of {given:g} in the settings.")
 
     def missed(what: Missed) -> None:
         reporter.missed(what)
@@ -147,6 +158,9 @@ def _make_parts(
 
     schedule = Schedule(settings.announce)
     announcer = Announcer(settings.announce, words, schedule, missed)
+    control_state = ControlState(state_file(), adjustments, history, announcer.translate)
+    voice = Voice()
+    voice.adjust(adjustments.volume, adjustments.rate_wpm)
     motion = MotionDetector(settings.model.still_s)
 
     def camera_back(description: str) -> None:
@@ -155,6 +169,7 @@ def _make_parts(
 
     equipment = Equipment(
         settings,
+        voice,
         reporter.camera_lost,
         camera_back,
         machine=machine,
@@ -162,13 +177,24 @@ def _make_parts(
         overrides=overrides,
         synset=synset,
     )
-    return Parts(reporter, summary, control_state, schedule, announcer, motion, equipment)
+    answers = Answers(
+        voice,
+        control_state,
+        history=history,
+        adjustments=adjustments,
+        reporter=reporter,
+        translate=announcer.translate,
+        tones=(RISING, FALLING),
+    )
+    answers.tones = settings.input.tones
+    control_state.attach(answers, equipment.input_status, equipment.set_paused)
+    return Parts(reporter, summary, control_state, answers, adjustments, schedule, announcer, motion, equipment)
 
 
 def _open_control(settings: Settings, control_state: ControlState, signals: Signals, closing: ExitStack) -> None:
     """Open the control socket, before the model: that may take long to load."""
     starting = {"version": __version__, "pid": os.getpid(), "starting": True}
-    control_state.show(lambda: starting, lambda: {"text": "I'm starting."})
+    control_state.show_status(lambda: starting)
     path = control_path(settings.service.control, runtime_folder())
     if path is None:
         return

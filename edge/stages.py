@@ -90,6 +90,8 @@ class Announcement:
     """Time, in seconds of time.monotonic(), after which it is not begun any more."""
     interrupts: bool = False
     """True if it interrupts the announcement being spoken."""
+    labels: tuple[str, ...] = ()
+    """The labels or groups that the sentence names, by their stored names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +166,13 @@ class Classifier(Protocol):
 class Speaker(Protocol):
     """Says one announcement at a time."""
 
-    description: str
-    problem: str
-    """Why nothing can be heard for now, in a few words; empty if there is no known problem."""
+    @property
+    def description(self) -> str:
+        """Return its name for people."""
+
+    @property
+    def problem(self) -> str:
+        """Return why nothing can be heard for now, in a few words; '' if there is no known problem."""
 
     def say(self, announcement: Announcement) -> bool:
         """Begin to say it and return True at once; False if busy. Nothing is queued: late words are wrong words."""
@@ -176,6 +182,9 @@ class Speaker(Protocol):
 
     def interrupt(self) -> None:
         """Stop the current announcement, if any. Its outcome is 'interrupted'; the next `say` is accepted at once."""
+
+    def adjust(self, volume: float, rate_wpm: int) -> None:
+        """Use another volume, 0..1, and another rate, in words per minute, from the next announcement on."""
 
     def close(self) -> None:
         """Stop at once, even in the middle of a word."""

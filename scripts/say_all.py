@@ -14,7 +14,7 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
-from edge.announce.notices import SENTENCES
+from edge.announce.sentences import SENTENCES
 from edge.models.labels import read_labels
 from edge.settings import AnnounceSettings, SpeechSettings
 from edge.announce.wording import Words

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.announce.english import plain
 from edge.announce.schedule import Moment
+from edge.input.actions import Action
 from edge.settings import AnnounceSettings
 from edge.stages import Announcement, Condition, EndOfFrames, Frame, Outcome, Prediction, Term, Timing
 
@@ -131,6 +132,9 @@ class RecordingSpeaker:
             self._outcomes.append(Outcome(self._current, self._heard, "" if self._heard else "broken on purpose"))
         self._current = None
 
+    def adjust(self, volume: float, rate_wpm: int) -> None:
+        self.adjusted = (volume, rate_wpm)
+
     def interrupt(self) -> None:
         if self._current is not None:
             self._outcomes.append(Outcome(self._current, heard=False, reason="interrupted"))
@@ -174,6 +178,27 @@ class RecordingObserver:
     def sees(self, fault: Condition | None, note: Condition | None) -> None:
         self.faults.append(fault)
         self.notes.append(note)
+
+
+class RecordingAnswers:
+    """Keeps what it is asked, and says nothing."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.pauses: list[bool] = []
+
+    def on_down(self) -> None:
+        self.told.append("down")
+
+    def on_action(self, action: Action) -> None:
+        self.told.append(action)
+
+    def carry_out(self, action: Action) -> dict[str, Any]:
+        self.told.append(action)
+        return {"text": str(action)}
+
+    def aim(self, *, on: bool | None) -> dict[str, Any]:
+        return {"on": on}
 
 
 def after(calls: int) -> Callable[[], bool]:

@@ -108,6 +108,7 @@ BREAKS = [
     ("drivers", "edge.cameras.opencv", "edge.worker"),
     ("drivers", "edge.cameras.demo", "edge.models.store"),
     ("drivers", "edge.speech.espeak", "edge.worker"),
+    ("input", "edge.input.actions", "edge.daemon.answers"),
     ("hosts", "edge.cameras.sources", "edge.cameras.process"),
     ("hosts", "edge.speech.driver", "edge.speech.process"),
     ("models", "edge.models.store", "edge.host.machine"),

@@ -142,6 +142,10 @@ class Announcer:
                 return replace(announcement, interrupts=True)
         return Announcement(NOT_SURE, "", 0.0, self._words.not_sure(spoken=False), interrupts=True)
 
+    def translate(self, sentence: str) -> str:
+        """Return edge's sentence in the spoken language. May be called from any thread."""
+        return self._words.notice(sentence)
+
     def notice(self, sentence: str, now: Moment) -> Announcement | None:
         """Return a sentence about edge itself as an announcement; None if speaking is not allowed now."""
         wait = self._schedule.in_the_air is not None or self._schedule.must_wait(now)
@@ -263,6 +267,7 @@ class Announcer:
 
     def _announcement(self, claim: Claim, seen_s: float, *, spoken: bool = True) -> Announcement | None:
         """Return the claim in words; None if the spoken language has no words for it."""
+        labels: tuple[str, ...] = ()
         if claim.kind is Kind.NOT_SURE:
             text = self._words.not_sure(spoken=spoken)
         else:
@@ -274,8 +279,10 @@ class Announcer:
                 text = self._words.maybe(known[0], known[1] if len(known) > 1 else None, spoken=spoken)
             else:
                 text = self._words.sure(known[0], spoken=spoken)
+            labels = tuple(term.label for term in known[: 2 if claim.kind is Kind.MAYBE else 1])
         probability = min(claim.probability, 1.0)
-        return Announcement(claim.id, claim.name, probability, text, expires_s=seen_s + self._settings.expiry_s)
+        expires_s = seen_s + self._settings.expiry_s
+        return Announcement(claim.id, claim.name, probability, text, expires_s=expires_s, labels=labels)
 
 
 def _about(claim: Claim, decision: Decision) -> Decision:

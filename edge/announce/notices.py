@@ -99,6 +99,12 @@ class Notices:
         if not sentence and not one.well:  # its end is not announced: the next occurrence is news
             one.said = one.heard = ""
 
+    def skip(self, topic: str) -> None:
+        """Record that a person knows a topic's current state: it was the answer to a request."""
+        if topic in self._topics:
+            one = self._topics[topic]
+            one.said = one.heard = one.now
+
     def see(self, fault: Condition | None, note: Condition | None) -> None:
         """Set the camera's condition: why nothing can be seen, and what makes seeing hard. None: no such problem."""
         self.set("sight", sentence_of(fault), SIGHT_AGAIN)

@@ -1,4 +1,4 @@
-"""Commands for the running edge: status, why, look, missed, snooze, wake, mute, unmute, pause, resume, snapshot."""
+"""Commands for the running edge: they ask it, tell it something, or do what a key does."""
 
 import argparse
 import base64
@@ -16,8 +16,13 @@ from edge.cli.table import table, wrapped
 from edge.daemon.control_socket import SERVICE_SOCKET, ask, control_path
 from edge.errors import EX_OK, ControlError, NotRunning, os_reason
 from edge.host.clock import local_time
+from edge.input.actions import Action
 from edge.models.crash_marker import runtime_folder
 
+AIM_EVERY_S = 0.3
+"""How often `edge aim` shows a line."""
+BAR = 40
+"""Width of its bar, in characters."""
 SNAPSHOT_S = 5.0
 """How long a snapshot may take: a large model needs a second for a frame."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -56,6 +61,13 @@ def wake(options: argparse.Namespace) -> int:
 def mute(options: argparse.Namespace) -> int:
     """edge mute: never say this label; without a label, list the muted ones."""
     label = " ".join(options.label)
+    if options.last:
+        if label:
+            raise ControlError("--last mutes what was said last: give no label with it")
+        answer = _ask(options, command="mute", last=True)
+        print(f"Muted: {answer['muted']}. edge unmute undoes it." if answer["muted"] else "Nothing was said to mute.")
+        _warn(answer)
+        return EX_OK
     if not label:
         muted = _ask(options, command="mutes")["mutes"]
         print("\n".join(muted) if muted else "Nothing is muted. edge mute LABEL mutes a label.")
@@ -161,6 +173,77 @@ def missed(options: argparse.Namespace) -> int:
     return EX_OK
 
 
+def history(options: argparse.Namespace) -> int:
+    """edge history: list what was said in the last hour."""
+    found = _ask(options, command="history")["history"]
+    if options.json:
+        print_json(found)
+    elif found:
+        rows = [[_clock(one["time"], day=True), one["text"], "" if one["heard"] else "printed"] for one in found]
+        print(table(["when", "what", ""], rows))
+    else:
+        print("Nothing was said in the last hour.")
+    return EX_OK
+
+
+def louder(options: argparse.Namespace) -> int:
+    """edge louder: turn the volume up by one step."""
+    return _change(options, "louder")
+
+
+def quieter(options: argparse.Namespace) -> int:
+    """edge quieter: turn the volume down by one step."""
+    return _change(options, "quieter")
+
+
+def faster(options: argparse.Namespace) -> int:
+    """edge faster: speak faster by one step."""
+    return _change(options, "faster")
+
+
+def slower(options: argparse.Namespace) -> int:
+    """edge slower: speak more slowly by one step."""
+    return _change(options, "slower")
+
+
+def _change(options: argparse.Namespace, command: str) -> int:
+    answer = _ask(options, command=command)
+    print(f"{answer['text']} Volume {answer['volume']:.0%}, {answer['rate_wpm']} words a minute.")
+    _warn(answer)
+    return EX_OK
+
+
+def press(options: argparse.Namespace) -> int:
+    """edge press: do what a key for this action does, with its tone and its answer aloud."""
+    _ask(options, command="press", action=" ".join(options.action))
+    return EX_OK
+
+
+def aim(options: argparse.Namespace) -> int:
+    """edge aim: tell for a minute, aloud and in lines, how sharp, light and still the picture is."""
+    answer = _ask(options, command="aim", on=True)
+    lines = 0
+    try:
+        while answer["aiming"]:
+            print(_aim_line(answer), flush=True)
+            lines += 1
+            time.sleep(AIM_EVERY_S)
+            answer = _ask(options, command="aim")
+    except KeyboardInterrupt:
+        _ask(options, command="aim", on=False)
+    print("Aiming has ended.")
+    return EX_OK
+
+
+def _aim_line(answer: Mapping[str, Any]) -> str:
+    """Return the sharpness as a bar, whose whole width is the best so far, and its other values."""
+    share = answer["sharpness"] / answer["best"] if answer["best"] else 0.0
+    bar = "#" * round(BAR * min(share, 1.0))
+    still = "" if answer["still"] else ", moving"
+    word = f', "{answer["word"]}"' if answer["word"] else ""
+    return f"{answer['left_s']:4.0f} s  {bar:{BAR}}  {min(share, 1.0):4.0%} of the best; {answer['light']}{still}{word}"
+
+
 def look(options: argparse.Namespace) -> int:
     """edge look: print and say what is in view now."""
     answer = _ask(options, command="look")
@@ -221,6 +304,7 @@ def add_commands(command: Any) -> None:
         (status, "show the state of the running edge, and why it is silent"),
         (why, "list what edge saw last, and why it said it or not"),
         (missed, "list what edge would have said while it was silent"),
+        (history, "list what was said in the last hour"),
         (look, "print and say what is in view now"),
     ):
         sub = command(function, text)
@@ -241,6 +325,17 @@ def add_commands(command: Any) -> None:
     )
     add_socket(sub)
     add_socket(command(wake, "end a snooze"))
+    add_socket(command(aim, "help to aim the camera and turn its lens, by ear, for a minute"))
+    for change, text in (
+        (louder, "speak louder"),
+        (quieter, "speak more quietly"),
+        (faster, "speak faster"),
+        (slower, "speak more slowly"),
+    ):
+        add_socket(command(change, text))
+    sub = command(press, "do what a key does, with its tone and its answer aloud")
+    sub.add_argument("action", nargs="+", metavar="ACTION", help=f"one of: {', '.join(Action)}")
+    add_socket(sub)
     add_socket(command(pause, "close the camera"))
     add_socket(command(resume, "open the camera again"))
     sub = command(snapshot, "save the current frame to a file")
@@ -250,6 +345,7 @@ def add_commands(command: Any) -> None:
     sub.add_argument(
         "label", nargs="*", metavar="LABEL", help="a label, the words that edge says for it, or a group such as dog"
     )
+    sub.add_argument("--last", action="store_true", help="mute what was said last")
     add_socket(sub)
     sub = command(unmute, "announce a muted label again")
     sub.add_argument("label", nargs="+", metavar="LABEL", help="a muted label")

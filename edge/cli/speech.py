@@ -96,7 +96,7 @@ def _check(file: Path, *, every: bool) -> int:
     """edge voices --check: print for a translator the missing entries and the errors."""
     from edge.announce.check import check
     from edge.announce.english import load_english
-    from edge.announce.notices import SENTENCES
+    from edge.announce.sentences import SENTENCES
     from edge.announce.translation import read_translation
     from edge.models.groups import load_all_groups
     from edge.models.labels import read_labels

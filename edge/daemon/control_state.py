@@ -1,7 +1,8 @@
 """The state behind the control commands, shared by the loop and the control socket.
 
 The socket's thread answers from here at once, even while the loop is busy; the loop reads the state once a turn. Only
-the mutes and a pause survive a restart: they are on disk before the answer is sent. Nothing else is ever written.
+the mutes, a pause, volume and rate survive a restart: they are on disk before the answer is sent. Nothing else is ever
+written.
 """
 
 import base64
@@ -12,16 +13,23 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from edge.announce.adjustments import Adjustments
 from edge.announce.announcer import Missed
+from edge.announce.answers import LOADING, STARTING
 from edge.announce.english import plain
 from edge.announce.mutes import read_mutes, write_mutes
+from edge.daemon.history import History
 from edge.host.atomic import to_disk
 from edge.host.clock import local_time
+from edge.input.actions import Action, Receiver
+from edge.settings import SpeechSettings
+from edge.stages import Announcement, Outcome
 
 _log = logging.getLogger(__name__)
 LONGEST_SNOOZE_S = 7 * 86400.0
@@ -59,25 +67,49 @@ def no_such_label(label: str, labels: Mapping[str, str]) -> str:
     return f"the model has no label {label!r}{hint}"
 
 
-class ControlState:
-    """The state; both threads may use it."""
+class Answering(Receiver, Protocol):
+    """What carries out actions and answers aloud (daemon/answers.py)."""
 
-    def __init__(self, mutes_file: Path | None) -> None:
-        """Read the mutes. A damaged file is renamed."""
+    def carry_out(self, action: Action) -> dict[str, Any]: ...
+    def aim(self, *, on: bool | None) -> dict[str, Any]: ...
+
+
+class ControlState:
+    """The state; all threads may use it."""
+
+    def __init__(
+        self,
+        mutes_file: Path | None,
+        adjustments: Adjustments | None = None,
+        history: History | None = None,
+        translate: Callable[[str], str] = str,
+    ) -> None:
+        """Read the mutes. A damaged file is renamed. `translate` returns a sentence in the spoken language."""
         self._file = mutes_file
-        self._lock = threading.Lock()
+        self._adjustments = adjustments or Adjustments(None, SpeechSettings())
+        self._history = history or History()
+        self._translate = translate
+        self._answering: Answering | None = None
+        self._lock = threading.RLock()
         self._mutes = self._read()
         self._names: Callable[[], Iterable[tuple[str, Iterable[str]]]] = tuple
         self._labels: dict[str, str] = {}
         """Stored name of each thing that can be muted, by each plain word for it; empty until it is needed."""
         self._status: Callable[[], Mapping[str, Any]] = dict
         self._missed: deque[dict[str, Any]] = deque(maxlen=MOST_MISSED)
-        self._present: Callable[[], Mapping[str, Any]] = dict
+        self._present: Callable[[], Announcement] = self._starting
+        self._input: Callable[[], Mapping[str, Any]] = dict
+        self._on_pause: Callable[[bool], object] = lambda _paused: None
+        self._loading = 0
+        """How many models are being loaded while the loop waits for them."""
+        self._begun: list[Announcement] = []
+        self._said: list[Outcome] = []
         self._decisions: Callable[[], Sequence[Mapping[str, Any]]] = tuple
-        self._look = False
         self._paused_mark = mutes_file.with_name("paused") if mutes_file else None
         self.paused = self._paused_mark is not None and os.access(self._paused_mark, os.F_OK)
         """True while the camera should be closed; survives a restart, as the mutes do."""
+        self.pause_was_told = False
+        """True if the last change of `paused` was answered aloud."""
         self._snapshot_wanted = False
         self._snapshot: tuple[float, bytes] | None = None
         """A snapshot as JPEG, and the time (time.monotonic()) since which it waits to be fetched."""
@@ -100,15 +132,20 @@ class ControlState:
         with self._lock:
             self._names, self._labels = names, {}
 
+    def show_status(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        """Set the function that returns the status while edge starts."""
+        with self._lock:
+            self._status = status
+
     def show(
         self,
         status: Callable[[], Mapping[str, Any]],
-        present: Callable[[], Mapping[str, Any]],
+        present: Callable[[], Announcement],
         decisions: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
         """Set the functions that return the status, what would be said about the current view, and the last decisions.
 
-        The newest decision comes first. The socket's thread calls the functions when a client asks.
+        The newest decision comes first. Other threads call the functions when a person asks.
         """
         with self._lock:
             self._status, self._present, self._decisions = status, present, decisions
@@ -127,11 +164,64 @@ class ControlState:
                 }
             )
 
-    def take_look(self) -> bool:
-        """Return True if a client has asked since the last call what is in view."""
+    def attach(
+        self,
+        answering: Answering,
+        input_status: Callable[[], Mapping[str, Any]],
+        on_pause: Callable[[bool], object],
+    ) -> None:
+        """Set what answers requests aloud, what tells the state of the input devices, and what follows a pause."""
+        self._answering, self._input, self._on_pause = answering, input_status, on_pause
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Answer in the block that a model loads: what was seen before may be long gone."""
+        self._loading += 1
+        try:
+            yield
+        finally:
+            self._loading -= 1
+
+    def take_answers(self) -> tuple[list[Announcement], list[Outcome]]:
+        """Return the answers that have begun, and those that have ended, since the last call."""
         with self._lock:
-            look, self._look = self._look, False
-            return look
+            begun, said, self._begun, self._said = self._begun, self._said, [], []
+            return begun, said
+
+    # ---- the side of the answers
+
+    def present(self) -> Announcement:
+        """Return what would be said about the current view, or why nothing can be said about it."""
+        return self._about_itself(LOADING) if self._loading else self._present()
+
+    def said(self, announcement: Announcement) -> None:
+        """Record that an answer has begun."""
+        with self._lock:
+            self._begun.append(announcement)
+
+    def was_said(self, outcome: Outcome) -> None:
+        """Record the result of an answer."""
+        with self._lock:
+            self._said.append(outcome)
+
+    def missed(self) -> list[dict[str, Any]]:
+        """Return what was missed, the newest last."""
+        with self._lock:
+            return list(self._missed)
+
+    def toggle_snooze(self, seconds: float) -> bool:
+        """End a snooze, or begin one; return True if it begins."""
+        with self._lock:
+            now_s = time.monotonic()
+            snoozed = self.snoozed_until_s <= now_s
+            self.snoozed_until_s = now_s + seconds if snoozed else 0.0
+            return snoozed
+
+    def toggle_pause(self) -> bool:
+        """Close the camera, or open it; return True if it closes. The answer aloud is the caller's."""
+        with self._lock:
+            self._set_paused(not self.paused, told=True)
+            return self.paused
 
     def wants_snapshot(self) -> bool:
         """Return True if a client waits for a snapshot."""
@@ -176,6 +266,8 @@ class ControlState:
         return {"snoozed": was is not None}
 
     def _mute(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if request.get("last") is True:
+            return self._carry_out(Action.MUTE_LAST)
         label = self._label(request)
         labels = self._known()
         known = labels.get(plain(label))
@@ -196,7 +288,14 @@ class ControlState:
         return {"mutes": list(self._mutes)}
 
     def _tell_status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        own = {"snoozed_until": self._until(), "paused": self.paused, "mutes": list(self._mutes)}
+        own = {
+            "snoozed_until": self._until(),
+            "paused": self.paused,
+            "mutes": list(self._mutes),
+            "volume": self._adjustments.volume,
+            "rate_wpm": self._adjustments.rate_wpm,
+            "input": dict(self._input()),
+        }
         return {**self._status(), **own}
 
     def _tell_missed(self, _request: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,13 +308,59 @@ class ControlState:
         return {"decisions": list(self._decisions())[:last]}
 
     def _pause(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        self._snapshot, self._snapshot_wanted = None, False
-        was, self.paused = self.paused, True
-        return {"was": was, "lasting": self._mark()}
+        was = self.paused
+        return {"was": was, "lasting": self._set_paused(True, told=False)}
 
     def _resume(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        was, self.paused = self.paused, False
-        return {"was": was, "lasting": self._mark()}
+        was = self.paused
+        return {"was": was, "lasting": self._set_paused(False, told=False)}
+
+    def _set_paused(self, paused: bool, *, told: bool) -> bool:
+        """Close the camera, or open it; return True if that will survive a restart."""
+        if paused:
+            self._snapshot, self._snapshot_wanted = None, False
+            self._history.clear()
+        if paused != self.paused:
+            self.pause_was_told = told
+        self.paused = paused
+        self._on_pause(paused)
+        return self._mark()
+
+    def _change(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._carry_out(Action(request["command"]))
+
+    def _tell_history(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"history": self._history.recent()}
+
+    def _aim(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        on = request.get("on")
+        if on is not None and not isinstance(on, bool):
+            raise Refused(f"{on!r} is neither true nor false")
+        if self._answering is None:
+            raise Refused("edge is starting")
+        if on and self.paused:
+            raise Refused("edge is paused: edge resume opens the camera again")
+        return self._answering.aim(on=on)
+
+    def _press(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            action = Action(str(request.get("action")))
+        except ValueError:
+            known = ", ".join(Action)
+            raise Refused(f"unknown action {request.get('action')!r}; known: {known}") from None
+        if self._answering is None:
+            raise Refused("edge is starting")
+        self._answering.on_down()
+        self._answering.on_action(action)
+        return {"action": action}
+
+    def _carry_out(self, action: Action) -> dict[str, Any]:
+        if self._answering is None:
+            raise Refused("edge is starting")
+        answer = self._answering.carry_out(action)
+        if "error" in answer:
+            raise Refused(answer["error"])
+        return answer
 
     def _take_snapshot(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         if self.paused:
@@ -227,8 +372,13 @@ class ControlState:
         return {"jpeg": base64.b64encode(jpeg).decode("ascii")}
 
     def _take_a_look(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        self._look = True
-        return dict(self._present())
+        return self._carry_out(Action.LOOK)
+
+    def _starting(self) -> Announcement:
+        return self._about_itself(STARTING)
+
+    def _about_itself(self, sentence: str) -> Announcement:
+        return Announcement("", "", 0.0, self._translate(sentence), interrupts=True)
 
     def _label(self, request: Mapping[str, Any]) -> str:
         label = request.get("label")
@@ -307,4 +457,11 @@ _COMMANDS: dict[str, Callable[[ControlState, Mapping[str, Any]], dict[str, Any]]
     "pause": ControlState._pause,
     "resume": ControlState._resume,
     "snapshot": ControlState._take_snapshot,
+    "louder": ControlState._change,
+    "quieter": ControlState._change,
+    "faster": ControlState._change,
+    "slower": ControlState._change,
+    "history": ControlState._tell_history,
+    "aim": ControlState._aim,
+    "press": ControlState._press,
 }

@@ -1,4 +1,4 @@
-"""The camera, model and voice that the settings choose; each is swapped by itself when its settings change."""
+"""The camera, model, voice and input that the settings choose; each is swapped by itself when its settings change."""
 
 import dataclasses
 import functools
@@ -7,13 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edge.announce.voice import Voice
 from edge.cameras import DEMO_CLIP, PausableCamera, find_settings, open_lasting
 from edge.errors import EdgeError, SpeechError
 from edge.host.machine import Machine
+from edge.input import Source, open_sources
+from edge.input.actions import Receiver
 from edge.models.checkpoint import DEMO
 from edge.selection.selector import ModelSelector
 from edge.settings import ModelSettings, Settings
 from edge.speech import open_speaker
+from edge.speech.log import LogSpeaker
+from edge.speech.tones import TonePlayer
 from edge.stages import Classifier, Speaker
 
 _log = logging.getLogger(__name__)
@@ -24,11 +29,11 @@ class Equipment:
 
     camera: PausableCamera
     classifier: Classifier
-    speaker: Speaker
 
     def __init__(
         self,
         settings: Settings,
+        voice: Voice,
         lost: Callable[[str], object],
         back: Callable[[str], object],
         *,
@@ -39,6 +44,9 @@ class Equipment:
     ) -> None:
         """Keep the arguments; nothing is opened yet. `lost` and `back` are for cameras.open_lasting."""
         self.settings = settings
+        self.voice = voice
+        self.sources: Mapping[str, Source] = {}
+        """What a person can ask with: keys, a word."""
         self._lost, self._back = lost, back
         self._every_frame = every_frame
         self._new_selector = functools.partial(
@@ -46,8 +54,8 @@ class Equipment:
         )
         self._strict = False
         """True if a voice that cannot be opened is an error, not only a logged silence."""
-        self._children: dict[str, PausableCamera | Speaker] = {}
-        """The parts that have processes: 'camera' and 'speaker'."""
+        self._children: dict[str, PausableCamera | Voice] = {"voice": voice}
+        """The parts that have processes: 'camera' and 'voice'."""
         self._selector: ModelSelector | None = None
 
     @property
@@ -56,14 +64,22 @@ class Equipment:
         assert self._selector, "it is closed"
         return self._selector
 
-    def open(self, *, paused: bool) -> None:
-        """Open everything, except a live camera while `paused`. Raises EdgeError if something cannot be opened."""
+    def open(self, receiver: Receiver, *, paused: bool) -> None:
+        """Open everything, except a live camera while `paused`. Raises EdgeError if something cannot be opened.
+
+        `receiver` takes the requests by key and word. Voice and input come first: a person who asks while a camera is
+        awaited or a model loads gets an answer.
+        """
+        self._receiver = receiver
         self._found = find_settings(self.settings.camera)
         # this reads the store only: an error there is raised before a camera is opened
         self._selector = self._make_selector()
+        self._use(self._find_speaker(prints=False))
+        self._open_sources(paused)
         self._open_camera(paused)
         self._open_network()
-        self._open_speaker()
+        if self._is_demo_by_default():
+            self._exchange_speaker(paused)
 
     def change(self, settings: Settings, *, paused: bool) -> str:
         """Reopen what the new settings change; return why they cannot be used, or ''. `paused` as for `open`.
@@ -96,6 +112,18 @@ class Equipment:
             # after the demo, the results are worth speaking
             self._exchange_speaker(False)
 
+    def set_paused(self, paused: bool) -> None:
+        """Close what a paused edge must not have open besides the camera, or open it again. From any thread."""
+        for source in self.sources.values():
+            source.set_paused(paused)
+
+    def input_status(self) -> dict[str, Any]:
+        """Return the state of tones, keys and wake word as a JSON object. From any thread."""
+        return {
+            "tones": self.settings.input.tones,
+            **{name: source.status() for name, source in self.sources.items()},
+        }
+
     def close(self) -> None:
         """Close everything. May be called twice."""
         self.end_children()
@@ -107,7 +135,7 @@ class Equipment:
         if self._selector is not None:
             # a forced exit while a model loads does not mean that the model crashes
             self._selector.crash_marker.clear()
-        for child in list(self._children.values()):
+        for child in (*self._children.values(), *self.sources.values()):
             child.close()
 
     def _affected(self, old: Settings, new: Settings) -> list[Callable[[bool], None]]:
@@ -120,6 +148,8 @@ class Equipment:
         # whether to speak at all depends on camera and model
         if affected or new.speech != old.speech:
             affected.append(self._exchange_speaker)
+        if new.input != old.input:
+            affected.append(self._exchange_sources)
         return affected
 
     def _exchange_camera(self, paused: bool) -> None:
@@ -133,8 +163,18 @@ class Equipment:
         self._open_network()
 
     def _exchange_speaker(self, _paused: bool) -> None:
-        self.speaker.close()
-        self._open_speaker()
+        # the card may be one that opens once
+        self.voice.use(None, None)
+        self._use(self._find_speaker(prints=self._is_demo_by_default()))
+
+    def _exchange_sources(self, paused: bool) -> None:
+        for source in self.sources.values():
+            source.close()
+        self._open_sources(paused)
+
+    def _open_sources(self, paused: bool) -> None:
+        self.sources = open_sources(self.settings.input, self._receiver)
+        self.set_paused(paused)
 
     def _make_selector(self) -> ModelSelector:
         return self._new_selector(self.settings, clip=self._found.source == DEMO)
@@ -161,18 +201,21 @@ class Equipment:
     def _model_line(self) -> str:
         return f"Model: {self.selector.description}{'' if self.classifier.calibrated else ', uncalibrated'}."
 
-    def _open_speaker(self) -> None:
-        self.speaker = self._find_speaker()
-        self._children["speaker"] = self.speaker
+    def _use(self, speaker: Speaker) -> None:
+        """Speak with this speaker from now on; tones come from the same card."""
+        settings = self.settings.speech
+        prints = isinstance(speaker, LogSpeaker)
+        self.voice.use(speaker, None if prints else TonePlayer(settings))
 
-    def _find_speaker(self) -> Speaker:
-        """Return the speaker of the settings.
+    def _is_demo_by_default(self) -> bool:
+        """Return True if the demo model runs on a live camera without being asked for."""
+        return self.camera.live and self.settings.model.name == "auto" and self.classifier.name == DEMO
 
-        Return one that only prints if sound is impossible, or if the demo model runs by default on a live camera.
-        """
+    def _find_speaker(self, *, prints: bool) -> Speaker:
+        """Return the speaker of the settings, or one that only prints if sound is impossible or not wanted."""
         settings = self.settings.speech
         silent = dataclasses.replace(settings, driver="log")
-        if self.camera.live and self.settings.model.name == "auto" and self.classifier.name == DEMO:
+        if prints:
             _log.info(
                 "The demo model knows only 52 drawings, so announcements are printed, not spoken. Use --model demo to "
                 "hear them, or --model PREFIX for a model that knows more."

@@ -11,6 +11,7 @@ from edge.announce.announcer import Missed
 from edge.announce.notices import sentence_of
 from edge.daemon.events import Events
 from edge.daemon.outages import Outages
+from edge.daemon.history import History
 from edge.host.systemd import notify
 from edge.host.terminal import printable
 from edge.stages import (
@@ -40,9 +41,10 @@ class Reporter:
 
     STATUS_EVERY_S, SUMMARY_EVERY_S = 10.0, 600.0
 
-    def __init__(self, events: Events, summary: pipeline.Summary, *, frame_events: bool) -> None:
+    def __init__(self, events: Events, summary: pipeline.Summary, history: History, *, frame_events: bool) -> None:
         """Report with the loop's `summary`, which has all counts. With `frame_events` each frame is an event."""
         self._events = events
+        self._history = history
         self._summary = summary
         self._frame_events = frame_events
         self._classifier: Classifier | None = None
@@ -127,8 +129,16 @@ class Reporter:
         _log.info("A snapshot was requested and sent.", extra={"event": "snapshot"})
         self._events.emit("snapshot")
 
+    def asked(self, what: str) -> None:
+        """Report a request by key or word. From any thread."""
+        self._events.emit("asked", action=what)
+
+    def answered(self, outcome: Outcome) -> None:
+        """Report the result of an answer. From any thread."""
+        self._events.emit("spoken", text=outcome.announcement.text, heard=outcome.heard, reason=outcome.reason or None)
+
     def notified(self, notice: Announcement) -> None:
-        """Report that the daemon has begun to say something about itself."""
+        """Report that the daemon has begun to say something about itself, or to answer. From any thread."""
         _log.info(notice.text, extra={"event": "notice"})
         self._events.emit("notice", text=notice.text)
 
@@ -231,6 +241,7 @@ class Reporter:
     def spoken(self, outcome: Outcome) -> None:
         """Report the result of an announcement: an event for each, a log line only when a problem begins or ends."""
         self._events.emit("spoken", text=outcome.announcement.text, heard=outcome.heard, reason=outcome.reason or None)
+        self._history.add(outcome)
         if outcome.reason in (INTERRUPTED, TOO_LATE):
             return  # this is intended
         self._hear(self._summary.speech_problem or ("" if outcome.delivered else outcome.reason))

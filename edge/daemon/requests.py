@@ -7,10 +7,12 @@ from typing import Any
 
 from edge import __version__, pipeline
 from edge.announce.announcer import Announcer
+from edge.announce.answers import CLOSED
 from edge.announce.decisions import Decision, Reason
 from edge.announce.notices import PAUSED, RESUMED, Notices, sentence_of
 from edge.announce.schedule import Schedule
 from edge.cameras import PausableCamera
+from edge.daemon.answers import Answers
 from edge.daemon.control_state import ControlState, by_word, no_such_label
 from edge.daemon.reporter import Reporter
 from edge.selection.selector import ModelSelector
@@ -27,20 +29,21 @@ class RequestHandler:
     def __init__(
         self,
         control_state: ControlState,
+        answers: Answers,
+        *,
         announcer: Announcer,
         schedule: Schedule,
         reporter: Reporter,
         summary: pipeline.Summary,
     ) -> None:
         self._control_state = control_state
+        self._answers = answers
         self._announcer = announcer
         self._schedule = schedule
         self._reporter = reporter
         self._summary = summary
         self._unknown: list[str] = []
         """The labels of [announce] muted that were reported last, because the model has none of them."""
-        self._looked = ""
-        """The last answer to `edge look` that was spoken."""
         self._paused = False
         """Whether the last decision about a pause was that the camera is closed."""
 
@@ -48,7 +51,7 @@ class RequestHandler:
         """Take other stages, and the labels of their model."""
         labels = selector.labels
         self._control_state.know(lambda: self._announcer.claims.names(labels))
-        self._control_state.show(lambda: self._status(stages), self._present, self._announcer.decisions.last)
+        self._control_state.show(lambda: self._status(stages), self._look, self._announcer.decisions.last)
         self._check_mutes(labels)
 
     def _check_mutes(self, labels: Mapping[str, str]) -> None:
@@ -61,7 +64,7 @@ class RequestHandler:
                 _log.warning(f"[announce] muted: {no_such_label(one, known)}")
         self._unknown = unknown
 
-    def attend(self, stages: pipeline.Stages, frame: Frame | None) -> None:
+    def attend(self, frame: Frame | None) -> None:
         """Carry out the requests; call it once a turn."""
         self._control_state.tidy()
         if frame is not None and self._control_state.wants_snapshot():
@@ -69,8 +72,9 @@ class RequestHandler:
             self._reporter.snapshot_taken()
         self._schedule.snoozed_until_s = self._control_state.snoozed_until_s
         self._announcer.claims.muted = self._control_state.muted
-        if self._control_state.take_look():
-            self._say_what_is_in_view(stages)
+        self._note_answers()
+        if frame is not None and self._answers.is_aiming:
+            self._answers.see(frame.pixels)
 
     def shut_or_open(self, camera: PausableCamera, visibility: Visibility, notices: Notices) -> bool:
         """Close the camera while that is requested; return True if that has changed. Call it once a turn, too."""
@@ -84,22 +88,28 @@ class RequestHandler:
             decision = Decision(Reason.PAUSED if paused else Reason.NO_FRAME)
             self._announcer.decisions.note(decision, pipeline.moment())
         notices.set("shutter", PAUSED if paused else "", RESUMED)
+        if changed and self._control_state.pause_was_told:
+            notices.skip("shutter")
         if paused:
             visibility.begin_anew()  # seeing nothing is no fault now
         return changed
 
-    def _say_what_is_in_view(self, stages: pipeline.Stages) -> None:
+    def _note_answers(self) -> None:
+        """Let the announcer know which labels a person has heard as answers: they are no news then."""
+        begun, said = self._control_state.take_answers()
         now = pipeline.moment()
-        looked = self._look()
-        # if it is being said already, a second request needs no second answer
-        if self._summary.in_the_air and looked.text == self._looked:
-            return
-        if pipeline.say(stages, self._summary, looked, now.s, now):
-            self._looked = looked.text
-            self._reporter.notified(looked)
+        for announcement in begun:
+            self._summary.last_words = announcement.text
+            if announcement.id:
+                self._announcer.taken(announcement, now.s, now)
+        for outcome in said:
+            if outcome.announcement.id:
+                self._announcer.finished(outcome)
 
     def _look(self) -> Announcement:
-        return self._announcer.look(pipeline.moment(), sentence_of(self._summary.sight_fault))
+        """Return what would be said about the current view. May be called from any thread."""
+        fault = CLOSED if self._control_state.paused else sentence_of(self._summary.sight_fault)
+        return self._announcer.look(pipeline.moment(), fault)
 
     # called by the socket's thread while the loop runs: they read only values that are replaced as a whole
 
@@ -125,8 +135,3 @@ class RequestHandler:
             "silence": self._schedule.silence(now) or None,
             "silent_because": self._announcer.silent_because(now),
         }
-
-    def _present(self) -> dict[str, Any]:
-        """Return what would be said about the current view."""
-        looked = self._look()
-        return {"text": looked.text, "label": looked.label or None, "probability": round(looked.probability, 4)}

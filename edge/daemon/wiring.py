@@ -3,14 +3,17 @@
 import dataclasses
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from edge import pipeline
+from edge.announce.adjustments import Adjustments
 from edge.announce.announcer import Announcer
 from edge.announce.claims import Knowledge
 from edge.announce.notices import ANOTHER, READY, SMALLER, Notices
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
+from edge.daemon.answers import Answers
 from edge.daemon.control_state import ControlState
 from edge.daemon.equipment import Equipment
 from edge.daemon.model_changes import ModelChanges
@@ -37,6 +40,8 @@ class Parts:
     reporter: Reporter
     summary: pipeline.Summary
     control_state: ControlState
+    answers: Answers
+    adjustments: Adjustments
     schedule: Schedule
     announcer: Announcer
     motion: MotionDetector
@@ -58,7 +63,12 @@ class Wiring:
         self._notices.see(None, None)  # the first topic takes precedence over the others
         self._heat = HeatMonitor(equipment.selector.machine, self._notices)
         self._requests = RequestHandler(
-            parts.control_state, parts.announcer, parts.schedule, parts.reporter, parts.summary
+            parts.control_state,
+            parts.answers,
+            announcer=parts.announcer,
+            schedule=parts.schedule,
+            reporter=parts.reporter,
+            summary=parts.summary,
         )
         self._models = ModelChanges(equipment, parts.reporter, self._notices, parts.summary, fetch=fetch)
         self._visibility = Visibility(live=equipment.camera.live)
@@ -82,7 +92,7 @@ class Wiring:
             motion=self._parts.motion,
             classifier=equipment.classifier,
             announcer=self._parts.announcer,
-            speaker=equipment.speaker,
+            speaker=equipment.voice,
             observer=self._reporter,
             notices=self._notices,
         )
@@ -97,7 +107,7 @@ class Wiring:
             calibrated=equipment.classifier.calibrated,
             independent=equipment.classifier.independent,
         )
-        self._reporter.ready_with(equipment.classifier, equipment.speaker, self._parts.announcer.best)
+        self._reporter.ready_with(equipment.classifier, equipment.voice, self._parts.announcer.best)
         self._requests.know(self.stages, equipment.selector)
 
     def close(self) -> None:
@@ -120,7 +130,7 @@ class Wiring:
         self._reporter.turn(camera.description, paused=camera.paused, now_s=now_s)
         if self._requests.shut_or_open(camera, self._visibility, self._notices):
             look_anew(self._parts.announcer, self._parts.motion)
-        self._requests.attend(self.stages, frame)
+        self._requests.attend(frame)
         self._freeze.look(now_s)
         self._heat.look(now_s)
         self._models.look(now_s)
@@ -132,6 +142,10 @@ class Wiring:
             return 0.0
         most_hz = self._equipment.settings.camera.max_fps
         return max(1 / most_hz, self._heat.interval_s(self._equipment.classifier.timing))
+
+    def loading(self) -> AbstractContextManager[None]:
+        """Return a block in which requests are answered without the loop: a model loads."""
+        return self._parts.control_state.loading()
 
     @property
     def wants_other_model(self) -> bool:
@@ -165,6 +179,9 @@ class Wiring:
             reporter.reload_refused(fault)
         else:
             self._parts.announcer.configure(settings.announce, words)
+            self._parts.adjustments.configure(settings.speech)
+            equipment.voice.adjust(self._parts.adjustments.volume, self._parts.adjustments.rate_wpm)
+            self._parts.answers.tones = settings.input.tones
             self._parts.schedule.configure(settings.announce)
             self._notices.configure(settings.aloud)
             reporter.reloaded(restart_needed=settings.service != old.service)

@@ -3,26 +3,40 @@
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from edge.errors import SpeechError
 from edge.speech.sound import probe
 from edge.stages import TOO_LATE
 
 
-def answering(say: Callable[[str], None], aplay: str, device: str) -> Callable[[dict[str, Any]], None]:
+class Synthesiser(Protocol):
+    """A driver that speaks on a card."""
+
+    aplay: str
+    """Path of aplay."""
+    volume: float
+    """Volume of the next text, 0..1."""
+    rate_wpm: int
+    """Rate of the next text, in words per minute."""
+
+    def say(self, text: str) -> None: ...
+
+
+def answering(synthesiser: Synthesiser, device: str) -> Callable[[dict[str, Any]], None]:
     """Return the function that answers requests of speech/process.py: to try the card, or to say something."""
 
     def answer(request: dict[str, Any]) -> None:
         if "probe" in request:
-            probe(aplay, device)
+            probe(synthesiser.aplay, device)
             return
         # all processes share this clock; this process may have been started only for this text
         if time.monotonic() > request["expires_s"]:
             raise SpeechError(TOO_LATE)
         if not any(character.isalnum() for character in request["text"]):
             raise SpeechError("it contains nothing that can be spoken")
-        say(request["text"])
+        synthesiser.volume, synthesiser.rate_wpm = request["volume"], request["rate_wpm"]
+        synthesiser.say(request["text"])
 
     return answer
 

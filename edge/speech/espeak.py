@@ -23,16 +23,21 @@ class Espeak:
             raise SpeechError("espeak-ng is not installed: sudo apt install espeak-ng")
         self.aplay = find_aplay()
         self._device, self._lead_in_ms = device, lead_in_ms
-        self._synthesiser = [espeak, "-v", voice or "en", "-s", str(rate_wpm), "-a", str(round(100 * volume))]
-        self._synthesiser += ["-b", "1", "--stdin"]  # text as UTF-8, and none of it is taken for an option
-        trial = subprocess.run([*self._synthesiser, "-q"], input=b"", capture_output=True, check=False)
+        self._espeak, self._voice = espeak, voice or "en"
+        self.volume, self.rate_wpm = volume, rate_wpm
+        trial = subprocess.run([*self._synthesiser(), "-q"], input=b"", capture_output=True, check=False)
         if trial.returncode:
             raise SpeechError(f"espeak-ng has no voice {voice!r}: see espeak-ng --voices")
+
+    def _synthesiser(self) -> list[str]:
+        """Return the command of the synthesiser."""
+        command = [self._espeak, "-v", self._voice, "-s", str(self.rate_wpm), "-a", str(round(100 * self.volume))]
+        return [*command, "-b", "1", "--stdin"]  # text as UTF-8, and none of it is taken for an option
 
     def say(self, text: str) -> None:
         """Say the text, and return after it was heard. Raises SpeechError if it was not."""
         pipe = subprocess.PIPE
-        with subprocess.Popen([*self._synthesiser, "--stdout"], stdin=pipe, stdout=pipe, stderr=pipe) as synthesiser:
+        with subprocess.Popen([*self._synthesiser(), "--stdout"], stdin=pipe, stdout=pipe, stderr=pipe) as synthesiser:
             assert synthesiser.stdin
             assert synthesiser.stdout
             assert synthesiser.stderr
@@ -68,7 +73,7 @@ def open_driver(settings: dict[str, Any]) -> Any:
     """Return the function that answers requests; see edge/worker.py."""
     keys = ("voice", "rate_wpm", "volume", "device", "lead_in_ms")
     espeak = Espeak(**{key: settings[key] for key in keys})
-    return answering(espeak.say, espeak.aplay, settings["device"])
+    return answering(espeak, settings["device"])
 
 
 def _last_line(stderr: bytes) -> str:

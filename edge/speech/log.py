@@ -27,5 +27,8 @@ class LogSpeaker:
     def interrupt(self) -> None:
         """Do nothing: a text is printed at once."""
 
+    def adjust(self, volume: float, rate_wpm: int) -> None:
+        """Do nothing: a text has neither."""
+
     def close(self) -> None:
         """Do nothing: no device is open."""

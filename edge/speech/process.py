@@ -35,7 +35,7 @@ class ProcessSpeaker:
         """Start the process. Raises SpeechError if the driver cannot be opened with these settings."""
         self.description = settings.driver + (f", voice {settings.spoken_voice}" if settings.spoken_voice else "")
         self.problem = ""
-        self._character_s = CHARACTER_S * 200 / settings.rate_wpm
+        self.adjust(settings.volume, settings.rate_wpm)
         self._lead_in_s = settings.lead_in_ms / 1000
         self._saying: Announcement | None = None
         self._outcomes: list[Outcome] = []
@@ -57,8 +57,15 @@ class ProcessSpeaker:
         if refusal and self._saying is None:
             self._outcomes.append(Outcome(announcement, heard=False, reason=refusal, lasting=refusal == self.problem))
             return True
-        timeout_s = GRACE_S + self._lead_in_s + self._character_s * len(text)
-        taken = not self._probing and self._worker.ask({"text": text, "expires_s": announcement.expires_s}, timeout_s)
+        character_s = CHARACTER_S * 200 / self._rate_wpm
+        timeout_s = GRACE_S + self._lead_in_s + character_s * len(text)
+        request = {
+            "text": text,
+            "expires_s": announcement.expires_s,
+            "volume": self._volume,
+            "rate_wpm": self._rate_wpm,
+        }
+        taken = not self._probing and self._worker.ask(request, timeout_s)
         if taken:
             self._saying = announcement
         return taken
@@ -77,6 +84,9 @@ class ProcessSpeaker:
         if self._saying is not None:
             self._outcomes.append(Outcome(self._saying, heard=False, reason=INTERRUPTED))
             self._saying = None
+
+    def adjust(self, volume: float, rate_wpm: int) -> None:
+        self._volume, self._rate_wpm = volume, rate_wpm
 
     def close(self) -> None:
         self._worker.close()

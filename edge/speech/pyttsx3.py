@@ -47,7 +47,8 @@ class Pyttsx3:
 
     def __init__(self, voice: str, rate_wpm: int, volume: float, device: str = "", lead_in_ms: int = 0) -> None:
         """Check that it can speak. Raises SpeechError if pyttsx3, its library, aplay or the voice is missing."""
-        self._voice, self._rate_wpm, self._volume = voice, rate_wpm, volume
+        self._voice = voice
+        self.volume, self.rate_wpm = volume, rate_wpm
         self._device, self._lead_in_ms = device, lead_in_ms
         self.aplay = find_aplay()  # before our script comes first in the PATH
         self._folder = _folder_for_aplay()
@@ -99,16 +100,16 @@ class Pyttsx3:
         def is_set() -> bool:
             _espeak.Synchronize()  # waits until the queue is empty
             current = [_espeak.dll.espeak_GetParameter(key, 1) for key in (_espeak.RATE, _espeak.VOLUME)]
-            return current == [self._rate_wpm, int(round(100 * self._volume, 2))]
+            return current == [self.rate_wpm, int(round(100 * self.volume, 2))]
 
         for _ in range(_TRIES):
             _espeak.Synchronize()
-            engine.setProperty("rate", self._rate_wpm)
+            engine.setProperty("rate", self.rate_wpm)
             _espeak.Synchronize()
-            engine.setProperty("volume", self._volume)
+            engine.setProperty("volume", self.volume)
             if is_set():
                 return
-        raise SpeechError(f"pyttsx3 does not accept the rate {self._rate_wpm} and the volume {self._volume}")
+        raise SpeechError(f"pyttsx3 does not accept the rate {self.rate_wpm} and the volume {self.volume}")
 
     def _say(self, text: str) -> None:
         engine = self._open()
@@ -132,7 +133,7 @@ def open_driver(settings: dict[str, Any]) -> Any:
     """Return the function that answers requests; see edge/worker.py."""
     keys = ("voice", "rate_wpm", "volume", "device", "lead_in_ms")
     voice = Pyttsx3(**{key: settings[key] for key in keys})
-    return answering(voice.say, voice.aplay, settings["device"])
+    return answering(voice, settings["device"])
 
 
 def _in_fork(do: Callable[[], object]) -> None:

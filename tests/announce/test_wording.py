@@ -10,6 +10,7 @@ from edge.announce import notices
 from edge.announce.articles import with_article
 from edge.announce.check import check, same_to_a_listener
 from edge.announce.english import bare, load_english, plain
+from edge.announce.sentences import SENTENCES
 from edge.announce.translation import LARGEST, Translation, our_translation, read_translation
 from edge.announce.wording import TOLD, Words
 from edge.errors import ConfigError
@@ -256,7 +257,7 @@ def translation(code: str) -> Translation:
 @pytest.mark.parametrize("code", ["de", "fr"])
 def test_our_translations_have_no_fault(code: str) -> None:
     file = translation(code)
-    report = check(file, notices.SENTENCES, MEMBERS, {code})
+    report = check(file, SENTENCES, MEMBERS, {code})
     assert report.faults == ()
     assert report.missing_sentences == ()
     missing = set(report.missing_words)
@@ -291,8 +292,8 @@ def test_german_comes_with_edge() -> None:
     for language in ("de", "de-AT", "DE_de"):
         words = Words(AnnounceSettings(), SpeechSettings(language=language), told.append)
         assert words.sure(Term("violin", "n04536866")) == "Ich sehe eine Geige"
-    sentences = [words.notice(sentence) for sentence in notices.SENTENCES]
-    assert len(set(sentences)) == len(notices.SENTENCES)
+    sentences = [words.notice(sentence) for sentence in SENTENCES]
+    assert len(set(sentences)) == len(SENTENCES)
     dog, wolf = Term("dog", "n02084071"), Term("timber wolf", "n02114367")
     assert words.sure(dog) == "Ich sehe einen Hund"
     assert words.maybe(dog, wolf) == "vielleicht ein Hund oder ein grauer Wolf"

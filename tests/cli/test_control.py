@@ -12,6 +12,7 @@ from edge.announce import mutes
 from edge.cli import main
 from edge.daemon.control_socket import ControlServer
 from edge.daemon.control_state import ControlState
+from edge.stages import Announcement
 
 
 @pytest.fixture
@@ -107,6 +108,10 @@ SAID = WHY | {"said": True, "reason": "said", "because": 'said: "I see a bagel"'
 BLIND = WHY | {"label": None, "probability": None, "reason": "blind", "because": "the camera sees nothing: it is dark"}
 
 
+def nothing_in_view() -> Announcement:
+    return Announcement("", "", 0.0, "I'm not sure")
+
+
 @pytest.fixture
 def answering(file: Path, tmp_path: Path) -> Iterator[ControlState]:
     """What answers in place of a daemon."""
@@ -120,7 +125,7 @@ def answering(file: Path, tmp_path: Path) -> Iterator[ControlState]:
 def test_the_status_tells_why_it_is_silent(
     answering: ControlState, decision: dict[str, Any], line: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answering.show(lambda: {"silent_because": decision}, dict)
+    answering.show_status(lambda: {"silent_because": decision})
     assert main(["status"]) == 0
     out = capsys.readouterr().out
     assert ("silent because it has reached its limit" in out) == line
@@ -132,7 +137,7 @@ def test_the_status_tells_why_it_is_silent(
 def test_the_status_of_an_edge_of_the_release_before(
     answering: ControlState, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answering.show(lambda: {"model": "demo"}, dict)
+    answering.show_status(lambda: {"model": "demo"})
     assert main(["status"]) == 0
     assert "silent" not in capsys.readouterr().out
 
@@ -141,7 +146,7 @@ def test_the_decisions_are_told_in_lines_and_as_json(
     answering: ControlState, capsys: pytest.CaptureFixture[str]
 ) -> None:
     decisions = [BLIND, WHY, *[SAID] * 20]
-    answering.show(dict, dict, lambda: decisions)
+    answering.show(dict, nothing_in_view, lambda: decisions)
     assert main(["why", "--last", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("12:00  the camera sees nothing: it is dark")
@@ -155,6 +160,5 @@ def test_the_decisions_are_told_in_lines_and_as_json(
 
 
 def test_there_are_no_decisions_yet(answering: ControlState, capsys: pytest.CaptureFixture[str]) -> None:
-    answering.show(dict, dict)
     assert main(["why"]) == 0
     assert "edge status" in capsys.readouterr().out

@@ -15,20 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doubles import RecordingAnswers
 from rigs.processes import PATIENCE_S, grown, wait_until
 
 from edge.announce.announcer import Missed
 from edge.cli.control import seconds
 from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer, ask, control_path, may_connect
 from edge.daemon.control_state import ControlState
+from edge.daemon.history import History
 from edge.errors import ControlError
+from edge.input.actions import Action
+from edge.stages import Announcement, Outcome
 
 LABELS = ["web site", "dog", "electric guitar"]
 
 
 @pytest.fixture
-def control_state(tmp_path: Path) -> ControlState:
-    control_state = ControlState(tmp_path / "state" / "mutes.json")
+def history() -> History:
+    return History()
+
+
+@pytest.fixture
+def control_state(tmp_path: Path, history: History) -> ControlState:
+    control_state = ControlState(tmp_path / "state" / "mutes.json", history=history)
     control_state.know(lambda: [(label, [label]) for label in LABELS])
     return control_state
 
@@ -122,17 +131,50 @@ def test_what_was_missed_is_kept_but_not_for_ever(control_state: ControlState) -
     assert missed[0].keys() == {"time", "label", "text", "probability", "reason"}
 
 
-def test_a_look_is_answered_at_once_and_asked_of_the_loop_once(control_state: ControlState) -> None:
-    control_state.show(lambda: {"model": "demo"}, lambda: {"text": "I see a dog", "probability": 0.9})
-    assert not control_state.take_look()
-    assert control_state.answer({"command": "look"}) == {"text": "I see a dog", "probability": 0.9}
-    assert (control_state.take_look(), control_state.take_look()) == (True, False)
-    assert control_state.answer({"command": "status"})["model"] == "demo"
+def present() -> Announcement:
+    return Announcement("n1", "dog", 0.9, "I see a dog")
+
+
+def test_a_request_that_is_answered_aloud_is_passed_on(control_state: ControlState) -> None:
+    assert control_state.answer({"command": "look"}) == {"error": "edge is starting"}
+    answering = RecordingAnswers()
+    control_state.attach(answering, lambda: {"tones": True}, answering.pauses.append)
+    for command, action in (("look", Action.LOOK), ("louder", Action.LOUDER), ("slower", Action.SLOWER)):
+        assert control_state.answer({"command": command}) == {"text": action}
+    assert control_state.answer({"command": "mute", "last": True}) == {"text": "mute last"}
+    assert control_state.answer({"command": "press", "action": "history"}) == {"action": "history"}
+    assert answering.told == ["look", "louder", "slower", "mute last", "down", "history"]
+    assert (
+        "unknown action 'x'; known: look, missed" in control_state.answer({"command": "press", "action": "x"})["error"]
+    )
+    assert control_state.answer({"command": "status"})["input"] == {"tones": True}
+    control_state.answer({"command": "pause"})
+    assert answering.pauses == [True]
+    assert "edge is paused" in control_state.answer({"command": "aim", "on": True})["error"]
+    assert control_state.answer({"command": "aim"}) == {"on": None}
+    assert control_state.answer({"command": "aim", "on": 1})["error"] == "1 is neither true nor false"
+
+
+def test_what_is_in_view_gives_way_to_the_reason_why_nothing_can_be_said(control_state: ControlState) -> None:
+    assert control_state.present().text == "I'm starting."
+    control_state.show(dict, present)
+    assert control_state.present() == present()
+    with control_state.loading():
+        assert control_state.present().text == "I'm loading a model."
+    assert control_state.present() == present()
+
+
+def test_a_pause_clears_what_was_said(control_state: ControlState, history: History) -> None:
+    history.add(Outcome(present(), heard=True))
+    (said,) = control_state.answer({"command": "history"})["history"]
+    assert said | {"time": ""} == {"time": "", "text": "I see a dog", "labels": [], "heard": True}
+    control_state.answer({"command": "pause"})
+    assert control_state.answer({"command": "history"}) == {"history": []}
 
 
 def test_the_last_decisions_are_told_ten_unless_more_are_wanted(control_state: ControlState) -> None:
     assert control_state.answer({"command": "why"}) == {"decisions": []}
-    control_state.show(dict, dict, lambda: [{"label": str(number)} for number in range(30)])
+    control_state.show(dict, present, lambda: [{"label": str(number)} for number in range(30)])
     assert [one["label"] for one in control_state.answer({"command": "why"})["decisions"]] == list("0123456789")
     assert len(control_state.answer({"command": "why", "last": 20})["decisions"]) == 20
     assert len(control_state.answer({"command": "why", "last": 2000})["decisions"]) == 30
@@ -145,16 +187,13 @@ def test_how_things_are_is_made_only_when_somebody_asks(control_state: ControlSt
         made.append(what)
         return {}
 
-    control_state.show(lambda: make("status"), lambda: make("present"), lambda: [make("decisions")])
+    control_state.show(lambda: make("status"), present, lambda: [make("decisions")])
     control_state.tidy()
-    control_state.take_look()
     assert made == []
-    control_state.answer({"command": "look"})
-    assert made == ["present"]
     control_state.answer({"command": "status"})
-    assert made == ["present", "status"]
+    assert made == ["status"]
     control_state.answer({"command": "why"})
-    assert made == ["present", "status", "decisions"]
+    assert made == ["status", "decisions"]
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '"x"', "\x00\xff"])
@@ -269,7 +308,7 @@ def test_a_client_that_does_not_read_its_answers_is_dropped(path: Path, control_
 def test_a_fault_in_one_answer_leaves_the_others(
     server: ControlServer, path: Path, control_state: ControlState, caplog: pytest.LogCaptureFixture
 ) -> None:
-    control_state.show(lambda: {"one": 1 // 0}, dict)
+    control_state.show_status(lambda: {"one": 1 // 0})
     assert ask([path], {"command": "status"}) == {"error": "this is a fault of edge; its log has more"}
     assert "ZeroDivisionError" in caplog.text
     assert ask([path], {"command": "mutes"}) == {"mutes": []}

@@ -1,0 +1,5 @@
+"""All sentences that edge says besides those about labels: what a translation must have."""
+
+from edge.announce import answers, notices
+
+SENTENCES = (*notices.SENTENCES, *answers.SENTENCES)

@@ -1,0 +1,151 @@
+"""Guide a person by ear who aims the camera or turns its lens: a tone that rises with sharpness, and words at changes.
+
+Pure: time comes as an argument.
+"""
+
+import math
+from collections import deque
+from typing import Any, NamedTuple
+
+from edge.announce.answers import BEST, HOLD_STILL, LESS_SHARP, LIGHT_GOOD, SHARPER, TOO_BRIGHT, TOO_DARK
+from edge.vision.focus import Reading, difference
+
+AIM_S = 60.0
+"""How long it guides, unless it is ended before."""
+LOWEST_HZ, OCTAVES = 200.0, 3.3
+"""The tone of a picture without any edge, and how far above it the tone of the sharpest could be."""
+MIDDLE_SHARPNESS, CURVE = 2e-3, 0.4
+"""Sharpness in the middle of that range, and how steep the tone rises there: of photos blurred by 0 to 10 pixels, 90 %
+have a sharpness of 6e-5 to 7e-2, which is 0.2 to 0.8 of the range."""
+SMOOTHED = 3
+"""Number of frames whose mean counts."""
+BEEP_EVERY_S = 0.3
+WORD_EVERY_S = 1.2
+"""Least time between two words about sharpness."""
+STEP = 1.25
+"""Factor of the sharpness from which on it counts as changed."""
+PASSED, REACHED = 0.85, 0.95
+"""Shares of the best sharpness: below the first it has clearly been left; from the second on it is found again."""
+OTHER_VIEW = 20.0
+"""Mean difference of the cells, 0..255, from which on the camera looks at something else: another best is wanted."""
+LASTS_S = 1.0
+"""How long a change of the light must last."""
+MOVES_S, HOLD_EVERY_S = 2.0, 10.0
+"""How long the picture must move before edge asks for a still one, and how often it asks at most."""
+LOOK_EVERY_S = 8.0
+"""How often it tells what it sees."""
+
+
+class Advice(NamedTuple):
+    """Sounds to make now."""
+
+    note_hz: float = 0.0
+    """The tone; 0: none."""
+    word: str = ""
+    """A sentence of announce/answers.py; empty: none."""
+    look: bool = False
+    """True if it is time to tell what is in view."""
+
+
+def pitch_hz(sharpness: float) -> float:
+    """Return the tone for a sharpness from 0 on: it rises with every increase, by octaves for a large one."""
+    share = 0.0
+    if sharpness > 0:
+        share = 1 / (1 + math.pow(MIDDLE_SHARPNESS / sharpness, CURVE))
+    return float(LOWEST_HZ * 2 ** (OCTAVES * share))
+
+
+class Guide:
+    """The advice for one attempt to aim, from the readings of successive frames."""
+
+    def __init__(self, now_s: float) -> None:
+        self.until_s = now_s + AIM_S
+        self.last_word = ""
+        self._last: deque[float] = deque(maxlen=SMOOTHED)
+        self._before: Reading | None = None
+        self.sharpness = self.best = 0.0
+        self._best_view: Reading | None = None
+        self._level = 0.0
+        """The sharpness when a word about it was said last."""
+        self._left = False
+        """True if the sharpness has been clearly below the best since that was found."""
+        self._light = self._light_said = LIGHT_GOOD
+        self._light_since_s = self._look_s = now_s
+        self._beep_s = self._word_s = self._hold_s = -math.inf
+        self._moves_since_s: float | None = None
+
+    def update(self, reading: Reading, now_s: float, *, free: bool) -> Advice:
+        """Return the sounds to make after a frame: none while the voice is not `free`, but nothing is lost."""
+        self._take(reading, now_s)
+        if not free:
+            return Advice()
+        if word := self._word(now_s):
+            self.last_word = word
+            return Advice(word=word)
+        if now_s - self._look_s >= LOOK_EVERY_S:
+            self._look_s = now_s
+            return Advice(look=True)
+        if now_s - self._beep_s >= BEEP_EVERY_S and self._light != TOO_DARK:
+            self._beep_s = now_s
+            return Advice(note_hz=pitch_hz(self.sharpness))
+        return Advice()
+
+    def as_json(self, now_s: float) -> dict[str, Any]:
+        """Return its state as a JSON object."""
+        return {
+            "left_s": round(max(0.0, self.until_s - now_s), 1),
+            "sharpness": round(self.sharpness, 6),
+            "best": round(self.best, 6),
+            "pitch_hz": round(pitch_hz(self.sharpness), 1),
+            "light": self._light,
+            "still": self._moves_since_s is None,
+            "word": self.last_word or None,
+        }
+
+    def _take(self, reading: Reading, now_s: float) -> None:
+        moves, self._before = reading.moves(self._before), reading
+        if moves:
+            self._moves_since_s = now_s if self._moves_since_s is None else self._moves_since_s
+        else:
+            self._moves_since_s = None
+        self._last.append(reading.sharpness)
+        self.sharpness = sum(self._last) / len(self._last)
+        light = TOO_DARK if reading.dark else TOO_BRIGHT if reading.bright else LIGHT_GOOD
+        if light != self._light:
+            self._light, self._light_since_s = light, now_s
+        if self._best_view is not None and difference(reading.grey, self._best_view.grey) > OTHER_VIEW:
+            self.best, self._best_view, self._level, self._left = 0.0, None, 0.0, False
+            self._last.clear()
+            self._last.append(reading.sharpness)
+            self.sharpness = reading.sharpness
+        full = len(self._last) == SMOOTHED
+        if full and not self._level:
+            self._level = self.sharpness
+        if full and not moves and self.sharpness > self.best:
+            self.best, self._best_view = self.sharpness, reading
+            self._left = False
+        self._left = self._left or self.sharpness < PASSED * self.best
+
+    def _word(self, now_s: float) -> str:
+        if self._light != self._light_said and now_s - self._light_since_s >= LASTS_S:
+            self._light_said = self._light
+            return self._light
+        if self._light_said != LIGHT_GOOD:
+            return ""
+        if self._left and self.sharpness >= REACHED * self.best:
+            self._left, self._level, self._word_s = False, self.sharpness, now_s
+            return BEST
+        if now_s - self._word_s >= WORD_EVERY_S and self._level:
+            word = ""
+            if self.sharpness > STEP * self._level:
+                word = SHARPER
+            elif self.sharpness < self._level / STEP:
+                word = LESS_SHARP
+            if word:
+                self._level, self._word_s = self.sharpness, now_s
+                return word
+        moved_s = now_s - self._moves_since_s if self._moves_since_s is not None else 0.0
+        if moved_s >= MOVES_S and now_s - self._hold_s >= HOLD_EVERY_S:
+            self._hold_s = now_s
+            return HOLD_STILL
+        return ""
