@@ -89,7 +89,7 @@ class Adjustments:
 def _step(value: float, steps: int, factor: float, low: float, high: float, *, digits: int) -> float:
     stepped = round(value * factor**steps, digits)
     if steps > 0:
-        return max(value, min(stepped, high))
+        return max(value, min(max(stepped, low), high))
     return min(value, max(stepped, low))
 
 
