@@ -47,6 +47,8 @@ class Voice:
         self._answering = False
         """True if an answer is being said."""
         self._expecting_until_s = 0.0
+        self._due_hz: Sequence[float] = ()
+        """Notes of a key that went down before there were tones."""
         self.held = False
         """True while announcements must wait for another reason: a person aims the camera by ear."""
         self._outcomes: list[Outcome] = []
@@ -62,6 +64,10 @@ class Voice:
                     old.close()
             self._speaker, self._tones = speaker, tones
             self._adjust()
+            if tones is not None and self._due_hz:
+                if time.monotonic() < self._expecting_until_s or self._waiting is not None:
+                    tones.play(self._due_hz)
+                self._due_hz = ()
 
     def adjust(self, volume: float, rate_wpm: int) -> None:
         """Say everything from now on with this volume, 0..1, and this rate in words per minute."""
@@ -113,7 +119,9 @@ class Voice:
             self._waiting = None
             self._break_off()
             self._expecting_until_s = time.monotonic() + EXPECTING_S
-            if notes_hz and self._tones:
+            if self._tones is None:
+                self._due_hz = notes_hz
+            elif notes_hz:
                 self._tones.play(notes_hz)
 
     def beep(self, notes_hz: Sequence[float]) -> bool:
@@ -125,8 +133,15 @@ class Voice:
             return True
 
     def answer(self, announcement: Announcement) -> None:
-        """Break off what is being said; say this as soon as the tone has ended. It replaces an answer that waits."""
+        """Break off what is being said; say this as soon as the tone has ended. It replaces an answer that waits.
+
+        The same words as those that are being said, as an answer, are not begun again: they are the answer.
+        """
         with self._lock:
+            self._collect()
+            current = self._waiting or (self._saying if self._answering else None)
+            if current is not None and current.text == announcement.text:
+                return
             self._break_off()
             self._waiting, self._expecting_until_s = announcement, 0.0
             self.turn()

@@ -71,6 +71,7 @@ class Equipment:
         awaited or a model loads gets an answer.
         """
         self._receiver = receiver
+        self._begin_tones()
         self._found = find_settings(self.settings.camera)
         # this reads the store only: an error there is raised before a camera is opened
         self._selector = self._make_selector()
@@ -165,6 +166,7 @@ class Equipment:
     def _exchange_speaker(self, _paused: bool) -> None:
         # the card may be one that opens once
         self.voice.use(None, None)
+        self._begin_tones()
         self._use(self._find_speaker(prints=self._is_demo_by_default()))
 
     def _exchange_sources(self, paused: bool) -> None:
@@ -202,10 +204,14 @@ class Equipment:
         return f"Model: {self.selector.description}{'' if self.classifier.calibrated else ', uncalibrated'}."
 
     def _use(self, speaker: Speaker) -> None:
-        """Speak with this speaker from now on; tones come from the same card."""
-        settings = self.settings.speech
-        prints = isinstance(speaker, LogSpeaker)
-        self.voice.use(speaker, None if prints else TonePlayer(settings))
+        """Speak with this speaker from now on, and make no tones if it only prints."""
+        self.voice.use(speaker, None if isinstance(speaker, LogSpeaker) else self._tones)
+
+    def _begin_tones(self) -> None:
+        """Make tones on the card of the settings: that can be done long before a voice is open."""
+        self._tones = TonePlayer(self.settings.speech)
+        if self.settings.speech.driver != "log":
+            self.voice.use(None, self._tones)
 
     def _is_demo_by_default(self) -> bool:
         """Return True if the demo model runs on a live camera without being asked for."""

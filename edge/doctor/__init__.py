@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge.announce.mutes import state_file
+from edge.doctor.answers import check_answers
 from edge.doctor.board import check_clock, check_disk, check_memory_group, check_power
 from edge.doctor.devices import check_camera, check_sound
 from edge.doctor.finding import Finding, Grade, fault
@@ -37,6 +38,7 @@ def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: boo
     yield from _bounded("disk", check_disk([state_file().parent, *stores]))
     yield check_clock(settings.announce.quiet_hours)
     yield from _bounded("sound", check_sound(settings.speech, speak=speak))
+    yield from _bounded("tones", check_answers(settings, running, speak=speak))
     yield from _bounded("camera", check_camera(settings.camera, running))
     yield from _bounded("model", check_model(settings, stores, running))
     yield check_silence(settings, running)

@@ -109,16 +109,34 @@ def test_a_newer_request_replaces_the_answer_before(voice: Voice, speaker: Recor
     assert [(one.announcement.text, one.reason) for one in voice.answered()] == [("one", "interrupted"), ("two", "")]
 
 
+def test_the_same_answer_is_not_begun_again(voice: Voice, speaker: RecordingSpeaker) -> None:
+    for _ in range(3):
+        voice.answer(words("one"))
+        voice.turn()
+    assert speaker.said == ["one"]
+    voice.signal()
+    voice.answer(words("one"))
+    assert speaker.said == ["one", "one"], "a key asks again"
+
+
 def test_an_answer_waits_until_there_is_a_speaker(speaker: RecordingSpeaker) -> None:
     voice = Voice()
     voice.adjust(0.5, 120)
     assert not voice.say(words("a label"))
+    voice.signal((660.0, 880.0))
     voice.answer(words("I'm starting"))
     assert voice.turn()
     assert (voice.description, voice.problem, voice.poll()) == ("none yet", "", [])
-    voice.use(speaker, RecordingTones())
+    tones = RecordingTones()
+    voice.use(None, tones)
+    assert tones.played == [(660.0, 880.0)]
+    voice.use(speaker, tones)
+    assert voice.turn()
+    assert speaker.said == []
+    tones.sounding = False
     assert voice.turn()
     assert speaker.said == ["I'm starting"]
+    assert not tones.closed
     assert speaker.adjusted == (0.5, 120)
 
 

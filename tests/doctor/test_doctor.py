@@ -13,16 +13,18 @@ from rigs.camera import MjpegServer, serving
 from rigs.daemon import daemon
 from rigs.processes import wait_until
 
+from edge.announce.adjustments import Adjustments
 from edge.announce.mutes import write_mutes
 from edge.cli import main
 from edge.doctor import Finding, Grade, devices, examine
+from edge.doctor.answers import check_answers
 from edge.doctor.board import check_clock, check_disk, check_memory_group, check_power
 from edge.doctor.devices import check_camera, quiet_controls
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, confinement, judge_service
 from edge.doctor.silence import check_silence
 from edge.host.machine import Machine
-from edge.settings import AnnounceSettings, CameraSettings, Settings, SpeechSettings
+from edge.settings import AnnounceSettings, CameraSettings, InputSettings, Settings, SpeechSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -173,6 +175,32 @@ def test_sound_without_a_card() -> None:
     found = by_check(devices.check_sound(SpeechSettings(device="nobody's card"), speak=False))
     assert found["sound"].grade is Grade.FAULT
     assert "nobody's card" in found["sound"].text
+
+
+@pytest.mark.integration
+def test_tones_and_what_was_changed_by_request_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    found = by_check(check_answers(Settings(), None, speak=False))
+    assert found["tones"].text == "on: two notes when a key goes down"
+    assert (found["loudness"].grade, found["loudness"].text) == (
+        Grade.GOOD,
+        "volume 1 and rate 200 as in the settings",
+    )
+    off = Settings(input=InputSettings(tones=False))
+    assert by_check(check_answers(off, None, speak=False))["tones"].text.startswith("off: a key is answered")
+    adjustments = Adjustments(tmp_path / "edge" / "adjustments.json", SpeechSettings())
+    adjustments.change(volume_steps=-6, rate_steps=1)
+    found = by_check(check_answers(Settings(), None, speak=False))
+    assert found["loudness"].grade is Grade.WARNING
+    assert found["loudness"].text == (
+        "volume 0.12, changed by request (settings: 1); rate 240, changed by request (settings: 200)"
+    )
+    running = {"volume": 0.5, "rate_wpm": 200}
+    found = by_check(check_answers(Settings(), running, speak=False))
+    assert found["loudness"].text == "volume 0.5, changed by request (settings: 1)"
+    printing = Settings(speech=SpeechSettings(driver="log"))
+    assert "tones" not in by_check(check_answers(printing, {}, speak=True))
 
 
 # ---- packages
@@ -337,6 +365,7 @@ def test_it_looks_at_everything_and_its_exit_code_says_whether_all_is_well(
         "clock",
         "disk",
         "silence",
+        "loudness",
     } <= set(found)
     assert "passes its self-test" in found["model"]["text"]
 
