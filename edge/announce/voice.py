@@ -12,6 +12,8 @@ from typing import Protocol
 
 from edge.stages import INTERRUPTED, Announcement, Outcome, Speaker
 
+PATIENCE_S = 1.5
+"""How long an answer waits for a card that cannot be opened: a tone, or the player before, may just have had it."""
 EXPECTING_S = 1.5
 """How long announcements wait after a key went down: its action follows as soon as its pattern is known."""
 
@@ -43,7 +45,9 @@ class Voice:
         self._saying: Announcement | None = None
         """What is being said, an answer or not."""
         self._waiting: Announcement | None = None
-        """The answer that is to be said next."""
+        """The answer that comes next."""
+        self._waits_until_s = 0.0
+        """Until when that answer waits for a card."""
         self._answering = False
         """True if an answer is being said."""
         self._expecting_until_s = 0.0
@@ -53,6 +57,8 @@ class Voice:
         """True while announcements must wait for another reason: a person aims the camera by ear."""
         self._outcomes: list[Outcome] = []
         self._begun: list[Announcement] = []
+        self._told: Announcement | None = None
+        """The last answer in that list."""
         self._answered: list[Outcome] = []
 
     def use(self, speaker: Speaker | None, tones: Tones | None) -> None:
@@ -144,6 +150,7 @@ class Voice:
                 return
             self._break_off()
             self._waiting, self._expecting_until_s = announcement, 0.0
+            self._waits_until_s = time.monotonic() + PATIENCE_S
             self.turn()
 
     def turn(self) -> bool:
@@ -154,10 +161,13 @@ class Voice:
         with self._lock:
             self._collect()
             sounding = self._tones is not None and self._tones.is_playing()
-            waiting = self._waiting
-            if waiting is not None and not sounding and self._speaker is not None and self._speaker.say(waiting):
-                self._saying, self._waiting, self._answering = waiting, None, True
-                self._begun.append(waiting)
+            answer, speaker = self._waiting, self._speaker
+            if answer is not None and speaker is not None and not sounding and self._may_begin(speaker):
+                if speaker.say(answer):
+                    self._saying, self._waiting, self._answering = answer, None, True
+                    if answer is not self._told:  # else it is tried again
+                        self._told = answer
+                        self._begun.append(answer)
                 self._collect()
             return sounding or self._answering or self._waiting is not None
 
@@ -189,6 +199,10 @@ class Voice:
         sounding = self._tones is not None and self._tones.is_playing()
         return self._waiting is not None or self._answering or expecting or sounding or self.held
 
+    def _may_begin(self, speaker: Speaker) -> bool:
+        """Return True if an answer can be tried: its card is there, or it is useless to wait for it any longer."""
+        return not speaker.problem or time.monotonic() >= self._waits_until_s
+
     def _break_off(self) -> None:
         self._collect()
         if self._speaker is not None and self._saying is not None:
@@ -205,7 +219,10 @@ class Voice:
     def _take(self, outcome: Outcome) -> None:
         if self._answering and outcome.announcement is self._saying:
             self._answering = False
-            self._answered.append(outcome)
+            if outcome.lasting and self._waiting is None and time.monotonic() < self._waits_until_s:
+                self._waiting = outcome.announcement
+            else:
+                self._answered.append(outcome)
         else:
             self._outcomes.append(outcome)
         if outcome.announcement is self._saying:

@@ -140,6 +140,29 @@ def test_an_answer_waits_until_there_is_a_speaker(speaker: RecordingSpeaker) -> 
     assert speaker.adjusted == (0.5, 120)
 
 
+def test_an_answer_is_tried_again_while_the_card_is_busy(
+    voice: Voice, speaker: RecordingSpeaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice.answer(words("one"))
+    speaker.problem = "another program is using the sound card"
+    speaker.finish()
+    assert voice.turn(), "it waits"
+    assert (speaker.said, voice.answered()) == (["one"], [])
+    speaker.problem = ""
+    assert voice.turn()
+    assert speaker.said == ["one", "one"]
+    speaker.finish()
+    assert not voice.turn()
+    assert [one.text for one in voice.begun()] == ["one"]
+    assert [one.heard for one in voice.answered()] == [True]
+    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+    voice.answer(words("two"))
+    speaker.problem = "no sound card"
+    speaker.finish()
+    assert not voice.turn(), "it waits no longer"
+    assert [one.reason for one in voice.answered()] == ["no sound card"]
+
+
 def test_a_speaker_that_is_exchanged_leaves_an_outcome(voice: Voice, speaker: RecordingSpeaker) -> None:
     voice.say(words("a label"))
     other = RecordingSpeaker(instant=False)
