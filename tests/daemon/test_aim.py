@@ -37,15 +37,20 @@ class Lens:
     """What a sensor shows of a picture at each step of a lens: blurred, with noise that is never the same twice."""
 
     def __init__(self, pixels: Pixels, best: int, seed: int) -> None:
-        self._noise = np.random.default_rng(seed)
+        self._random = random.Random(seed)
+        self._noise = np.random.default_rng(seed).normal(0, 3, (600, 800, 1)).astype(np.int16)
         self._blurred = [
-            cv2.GaussianBlur(pixels, (0, 0), BLUR_A_STEP * abs(step - best)) if step != best else pixels
+            (cv2.GaussianBlur(pixels, (0, 0), BLUR_A_STEP * abs(step - best)) if step != best else pixels).astype(
+                np.int16
+            )
             for step in range(STEPS)
         ]
 
     def at(self, step: int) -> Pixels:
-        noise = self._noise.normal(0, 3, (480, 640, 1)).astype(np.float32)
-        noisy: Pixels = np.clip(self._blurred[step] + noise, 0, 255).astype(np.uint8)
+        top, left = self._random.randrange(120), self._random.randrange(160)
+        noisy: Pixels = np.clip(self._blurred[step] + self._noise[top : top + 480, left : left + 640], 0, 255).astype(
+            np.uint8
+        )
         return noisy
 
 

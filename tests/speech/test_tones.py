@@ -82,6 +82,7 @@ def test_a_tone_is_played_as_it_was_made(card: RecordingCard) -> None:
 @pytest.mark.integration
 def test_a_card_that_is_still_busy_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It opens once: the player that was just killed may still have it."""
+    monkeypatch.setattr("edge.speech.tones.RETRY_S", 60.0)
     _aplay(tmp_path, f"echo x >> {tmp_path}/tries; [ $(wc -l < {tmp_path}/tries) -ge 4 ]")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     player = TonePlayer(SETTINGS)
