@@ -26,6 +26,8 @@ STEP = 1.25
 """Factor of the sharpness from which on it counts as changed."""
 PASSED, REACHED = 0.85, 0.95
 """Shares of the best sharpness: below the first it has clearly been left; from the second on it is found again."""
+NEAR = 0.6
+"""Share of the best from which on "sharper" is not said any more: "best" may be due before that word has ended."""
 OTHER_VIEW = 20.0
 """Mean difference of the cells, 0..255, from which on the camera looks at something else: another best is wanted."""
 LASTS_S = 1.0
@@ -122,8 +124,9 @@ class Guide:
         if full and not self._level:
             self._level = self.sharpness
         if full and not moves and self.sharpness > self.best:
+            # noise alone can exceed the best a little when it is found again
+            self._left = self._left and self.sharpness * REACHED <= self.best
             self.best, self._best_view = self.sharpness, reading
-            self._left = False
         self._left = self._left or self.sharpness < PASSED * self.best
 
     def _word(self, now_s: float) -> str:
@@ -137,7 +140,8 @@ class Guide:
             return BEST
         if now_s - self._word_s >= WORD_EVERY_S and self._level:
             word = ""
-            if self.sharpness > STEP * self._level:
+            nears_the_best = self._left and self.sharpness >= NEAR * self.best
+            if self.sharpness > STEP * self._level and not nears_the_best:
                 word = SHARPER
             elif self.sharpness < self._level / STEP:
                 word = LESS_SHARP

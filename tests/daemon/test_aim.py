@@ -11,7 +11,7 @@ import pytest
 from edge.announce.answers import BEST, HOLD_STILL, LESS_SHARP, LIGHT_GOOD, SHARPER, TOO_BRIGHT, TOO_DARK
 from edge.daemon.aim import AIM_S, Advice, Guide, pitch_hz
 from edge.stages import Pixels
-from edge.vision.focus import read
+from edge.vision.focus import Reading, read
 
 STEPS = 15
 BLUR_A_STEP = 0.5
@@ -134,6 +134,24 @@ def test_words_tell_the_changes() -> None:
     assert words[0] == SHARPER
     assert LESS_SHARP in words
     assert words[-1] == BEST
+
+
+def words_of(sharpnesses: list[float]) -> list[str]:
+    """The words about a picture whose sharpness takes these values, each for a second."""
+    guide, grey, now_s, words = Guide(0.0), np.full((30, 30), 100, np.float32), 0.0, []
+    for sharpness in sharpnesses:
+        for _ in range(10):
+            reading = Reading(sharpness, 100.0, False, False, grey)
+            words.append(guide.update(reading, now_s, free=True).word)
+            now_s += FRAME_S
+    return [word for word in words if word]
+
+
+def test_the_best_is_found_again_also_when_noise_makes_it_a_little_better() -> None:
+    assert words_of([0.01, 0.02, 0.01, 0.0203]) == [SHARPER, LESS_SHARP, BEST]
+    assert words_of([0.01, 0.02, 0.01, 0.0197]) == [SHARPER, LESS_SHARP, BEST]
+    assert BEST not in words_of([0.01, 0.02, 0.01, 0.03]), "it may become better still"
+    assert words_of([0.01, 0.02, 0.01, 0.03, 0.02, 0.03])[-1] == BEST
 
 
 def play(guide: Guide, pixels: Pixels, seconds: float, start_s: float) -> list[Advice]:
