@@ -10,8 +10,8 @@ from edge import pipeline
 from edge.announce.announcer import Missed
 from edge.announce.notices import sentence_of
 from edge.daemon.events import Events
-from edge.daemon.outages import Outages
 from edge.daemon.history import History
+from edge.daemon.outages import Outages
 from edge.host.systemd import notify
 from edge.host.terminal import printable
 from edge.stages import (
