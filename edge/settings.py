@@ -241,6 +241,23 @@ class AloudSettings:
 class InputSettings:
     """[input]: how a person asks without a keyboard."""
 
+    devices: tuple[str, ...] = _setting(())
+    """The input devices whose keys edge reads: "auto" (single buttons, remotes and keypads; no keyboards), the name of
+    a device, or its path. Empty: none. `edge keys` lists the devices."""
+    keys: Mapping[str, str] = _setting({})
+    """The action of a key, after the key's name and, if it is no simple press, the pattern: {"KEY_B" = "look", "KEY_B
+    long" = "snooze"}. It replaces all default actions of that key. "": no action. `edge keys` shows names and
+    actions."""
+    grab: bool = _setting(False)
+    """Take the devices for edge alone: no other program gets their keys."""
+    double_s: float = _setting(0.35, low=0.1, high=2)
+    """The longest time between the two presses of a double press."""
+    long_s: float = _setting(1.0, low=0.3, high=10)
+    """A key that is released after this time was pressed long."""
+    hold_s: float = _setting(5.0, low=1, high=30)
+    """A key that is down for this time is held: its action comes before the release."""
+    bounce_s: float = _setting(0.03, low=0, high=0.3)
+    """A release shorter than this is a bounce of the contact, and is ignored."""
     tones: bool = _setting(True)
     """Play a short tone when a key goes down."""
 

@@ -12,8 +12,9 @@ from edge.settings import InputSettings
 class Source(Protocol):
     """Something to ask with. A device that is missing or vanishes is its `problem`; it is tried again by itself."""
 
-    problem: str
-    """Why it cannot be used for now, in a few words; empty if there is no known problem."""
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used for now, in a few words; empty if there is no known problem."""
 
     def set_paused(self, paused: bool) -> None:
         """Close what a paused edge must not have open (a microphone), or open it again. Does not wait."""
@@ -26,6 +27,13 @@ class Source(Protocol):
 
 
 def open_sources(settings: InputSettings, receiver: Receiver) -> dict[str, Source]:
-    """Return the sources that the settings ask for, by their names in `edge status`. They have started, and retry."""
-    del settings, receiver  # keys and the wake word come here
-    return {}
+    """Return the sources that the settings ask for, by their names in `edge status`. They have started, and retry.
+
+    Raises ConfigError if the settings name an unknown key or action.
+    """
+    from edge.input.keys import Keys
+
+    sources: dict[str, Source] = {}
+    if settings.devices:
+        sources["keys"] = Keys(settings, receiver)
+    return sources
