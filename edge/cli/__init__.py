@@ -20,12 +20,14 @@ from edge.cli import control, models
 from edge.cli.common import image_files, overrides_of, print_json, settings_of
 from edge.cli.compare import bench, compare, uncalibrated
 from edge.cli.doctor import doctor
+from edge.cli.keys import keys
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, lines_of, one_line
 from edge.host.noise import show_debug_log
 from edge.host.systemd import lines_to, notify
 from edge.host.terminal import LineFormatter, printable, tell, tolerate
+from edge.input.keymap import read_keymap
 
 if TYPE_CHECKING:
     from edge.stages import Classifier
@@ -170,10 +172,10 @@ def config(options: argparse.Namespace) -> int:
     if options.check is None:
         print(to_toml(settings_of(options)), end="")
     elif options.check == _IN_EFFECT:
-        settings_of(options)
+        read_keymap(settings_of(options).input)
         print("The settings in effect are good.")
     else:
-        load(options.check, environment={})
+        read_keymap(load(options.check, environment={}).input)
         print(f"{printable(str(options.check))}: good")
     return EX_OK
 
@@ -323,6 +325,18 @@ def _parser() -> _Parser:
     sub.add_argument("--speak", action="store_true", help="speak a test sentence")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of lines")
     control.add_socket(sub)
+
+    sub = command(keys, "show which keys are pressed, and what they ask edge for")
+    sub.add_argument(
+        "--device",
+        action="append",
+        metavar="NAME|PATH|auto",
+        help="read this device instead of [input] devices; may be given several times",
+    )
+    sub.add_argument("--all", action="store_true", help="read every device, keyboards too")
+    sub.add_argument("--learn", action="store_true", help="ask for a key for each action, and print the settings")
+    sub.add_argument("--write", action="store_true", help="with --learn: write them into the settings file")
+    sub.add_argument("--seconds", type=_positive, metavar="N", help="end after N seconds")
 
     sub = command(config, "print the settings in effect, or check a settings file")
     what = "only check this file (default: the settings in effect)"

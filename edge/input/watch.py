@@ -51,17 +51,19 @@ class KeyWatch:
         *,
         grab: bool = False,
         every_key: bool = False,
+        every_device: bool = False,
         folder: Path = FOLDER,
     ) -> None:
         """Keep the arguments; `step` opens the devices.
 
         `wanted` has names, paths and AUTO. `went_down` gets the name of the device and the code of the key at the
         moment a key goes down; `pressed` gets its pattern later. With `every_key`, keys without an action are reported
-        too.
+        too; with `every_device`, every device that has keys is wanted.
         """
         self._wanted, self._keymap = tuple(wanted), keymap
         self._went_down, self._pressed = went_down, pressed
-        self._grab, self._every_key, self._folder = grab, every_key, folder
+        self._grab, self._every_key, self._every_device = grab, every_key, every_device
+        self._folder = folder
         self._open: dict[_Identity, _Keys] = {}
         self._unwanted: set[_Identity] = set()
         self._retries: dict[_Identity, _Retry] = {}
@@ -159,7 +161,7 @@ class KeyWatch:
     def _nodes(self) -> Iterator[tuple[_Identity, Path]]:
         """Yield the device nodes that may be wanted, each once, with its identity; those named by path come first."""
         paths = [Path(one) for one in self._wanted if _is_path(one)]
-        if len(paths) < len(self._wanted):
+        if self._every_device or len(paths) < len(self._wanted):
             paths += sorted(self._folder.glob("event*"))
         found: set[_Identity] = set()
         for path in paths:
@@ -184,6 +186,8 @@ class KeyWatch:
         self._open[identity] = _Keys(device)
 
     def _wants(self, device: InputDevice) -> bool:
+        if self._every_device and device.keys:
+            return True
         for one in self._wanted:
             if one == AUTO:
                 if self._keymap.accepts(device.keys, has_axes=device.has_axes):
