@@ -63,6 +63,18 @@ def features(
     return sorted({*wanted, *installed, *needed})
 
 
+def reads_keys(settings: Iterable[str]) -> bool:
+    """Return True if any of these settings files, or the service's environment, names input devices."""
+    for text in settings:
+        if re.search(r"\bEDGE_INPUT_DEVICES=", text):
+            return True
+        with contextlib.suppress(ValueError):  # edge itself reports invalid files
+            table = tomllib.loads(text).get("input")
+            if isinstance(table, dict) and table.get("devices"):
+                return True
+    return False
+
+
 def settings_file(settings: Mapping[str, Mapping[str, Any]], defaults: str) -> str:
     """A settings file with these values, made of the commented one with the defaults, so that it explains itself.
 
@@ -144,6 +156,7 @@ class FilterModule:
             "edge_source_digest": source_digest,
             "edge_release_name": release_name,
             "edge_features": features,
+            "edge_reads_keys": reads_keys,
             "edge_settings_file": settings_file,
             "edge_type_mistakes": type_mistakes,
             "edge_doctor_faults": doctor_faults,

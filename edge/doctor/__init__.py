@@ -9,6 +9,7 @@ from edge.doctor.answers import check_answers
 from edge.doctor.board import check_clock, check_disk, check_memory_group, check_power
 from edge.doctor.devices import check_camera, check_sound
 from edge.doctor.finding import Finding, Grade, fault
+from edge.doctor.keys import check_keys
 from edge.doctor.model import check_model
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, in_the_service
@@ -40,6 +41,7 @@ def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: boo
     yield from _bounded("sound", check_sound(settings.speech, speak=speak))
     yield from _bounded("tones", check_answers(settings, running, speak=speak))
     yield from _bounded("camera", check_camera(settings.camera, running))
+    yield from _bounded("keys", check_keys(settings.input, running))
     yield from _bounded("model", check_model(settings, stores, running))
     yield check_silence(settings, running)
 

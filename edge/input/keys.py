@@ -50,8 +50,8 @@ class Keys:
         """Do nothing: a key has to end the pause."""
 
     def status(self) -> dict[str, Any]:
-        """Return the names of the devices that are open."""
-        return {"devices": list(self._watch.devices)}
+        """Return the names of the devices that are open, and the problem, if there is one."""
+        return {"devices": list(self._watch.devices), "problem": self._watch.problem or None}
 
     def close(self) -> None:
         """End the thread and close the devices. May be called twice, and from any thread."""

@@ -18,6 +18,7 @@ import yaml
 from edge_filters import (
     doctor_faults,
     features,
+    reads_keys,
     release_name,
     settings_file,
     source_digest,
@@ -236,6 +237,30 @@ def test_a_value_of_another_type_is_refused_with_what_to_write(name: str, value:
     assert told.startswith(f"{name} cannot be {json.dumps(value)}; write {name}: {form}, ")
 
 
+def test_every_handler_that_is_notified_exists() -> None:
+    """Ansible finds it out only when something has changed."""
+    handlers = {one["name"] for one in yaml.safe_load((ROLE / "handlers/main.yml").read_text())}
+    tasks = "".join(file.read_text() for file in (ROLE / "tasks").iterdir())
+    notified = set(re.findall(r"(?m)^ +notify: (.+)$", tasks))
+    assert notified
+    assert notified <= handlers
+
+
+@pytest.mark.parametrize(
+    ("texts", "reads"),
+    [
+        ([], False),
+        ([DEFAULTS, "", "Environment=EDGE_CAMERA_WAIT=true"], False),
+        (["", '[input]\ndevices = ["auto"]\n'], True),
+        (["[input]\ndevices = []\ntones = true\n"], False),
+        (["this is no TOML", "input = 3"], False),
+        (['Environment=EDGE_CAMERA_WAIT=true EDGE_INPUT_DEVICES=["auto"]'], True),
+    ],
+)
+def test_the_service_may_read_keys_only_if_settings_ask_for_it(texts: list[str], reads: bool) -> None:
+    assert reads_keys(texts) == reads
+
+
 def test_nothing_is_copied_with_a_backup_where_windows_rules_for_names_hold() -> None:
     # Ansible's names of backups have colons, which the file system of /boot/firmware refuses
     assert "backup" not in (ROLE / "tasks/board.yml").read_text().replace("Ansible's own backup", "")
@@ -342,7 +367,7 @@ def test_faults_of_the_doctor_and_what_it_prints_when_it_fails() -> None:
     assert doctor_faults("edge: --service: no systemd\n") == ["edge: --service: no systemd"]
     assert set(edge_filters.FilterModule().filters()) == {
         "edge_source_version", "edge_source_digest", "edge_release_name", "edge_settings_file", "edge_type_mistakes",
-        "edge_doctor_faults", "edge_features",
+        "edge_doctor_faults", "edge_features", "edge_reads_keys",
     }  # fmt: skip
 
 

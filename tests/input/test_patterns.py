@@ -53,18 +53,21 @@ def expected(contacts: Sequence[Interval], wanted: frozenset[Pattern] = ALL, tim
 def bouncing(contacts: Sequence[Interval], chance: random.Random, bounce_s: float) -> list[Interval]:
     """The same presses by a contact that opens for a moment, at their beginning, in their middle and at their end."""
     found: list[Interval] = []
-    for down_s, up_s in contacts:
+    for number, (down_s, up_s) in enumerate(contacts):
+        longest_s = min(0.9 * bounce_s, (up_s - down_s) / 10)
         edges = [down_s]
         for _ in range(chance.randrange(4)):
-            opened_s = edges[-1] + chance.uniform(0.0001, 0.004)
-            edges += [opened_s, opened_s + chance.uniform(0.0001, 0.9 * bounce_s)]
+            opened_s = edges[-1] + chance.uniform(0.0001, longest_s)
+            edges += [opened_s, opened_s + chance.uniform(0.0001, longest_s)]
         if up_s - edges[-1] > 0.2:
             opened_s = chance.uniform(edges[-1] + 0.05, up_s - 0.05)
-            edges += [opened_s, opened_s + chance.uniform(0.0001, 0.9 * bounce_s)]
-        edges.append(max(up_s, edges[-1] + 0.001))
+            edges += [opened_s, opened_s + chance.uniform(0.0001, longest_s)]
+        edges.append(up_s)
+        gap_s = contacts[number + 1][0] - up_s if number + 1 < len(contacts) else 1.0
+        longest_s = min(0.9 * bounce_s, gap_s / 10)
         for _ in range(chance.randrange(4)):
-            closed_s = edges[-1] + chance.uniform(0.0001, 0.9 * bounce_s)
-            edges += [closed_s, closed_s + chance.uniform(0.0001, 0.004)]
+            closed_s = edges[-1] + chance.uniform(0.0001, longest_s)
+            edges += [closed_s, closed_s + chance.uniform(0.0001, longest_s)]
         found += zip(edges[::2], edges[1::2], strict=True)
     return found
 
@@ -82,7 +85,7 @@ def examples(share: float, times: Times) -> Iterator[tuple[Pattern, list[Interva
         return low + share * (high - low)
 
     short_s = between(times.bounce_s + 0.005, times.long_s - 0.01)
-    gap_s = between(times.bounce_s + 0.012, times.double_s - 0.12)
+    gap_s = between(3 * times.bounce_s, times.double_s - 0.12)
     yield Pattern.PRESS, [(1.0, 1.0 + short_s)]
     yield Pattern.DOUBLE, [(1.0, 1.0 + short_s), (1.0 + short_s + gap_s, 1.0 + 2 * short_s + gap_s)]
     yield Pattern.LONG, [(1.0, 1.0 + between(times.long_s + 0.01, times.hold_s - 0.2))]
@@ -106,12 +109,11 @@ def random_contacts(chance: random.Random) -> list[Interval]:
     contacts: list[Interval] = []
     at_s = 1.0
     for _ in range(chance.randrange(1, 12)):
-        # the bounces of one press take up to 0.1 s
-        tight_s = chance.uniform(0.12, 0.2) if bounces else chance.uniform(0.0001, 0.06)
-        at_s += chance.choice([tight_s, chance.uniform(0.12, 0.5), chance.uniform(0.3, 3)])
+        tight_s = chance.uniform(0.1, 0.2) if bounces else chance.uniform(0.0001, 0.06)
+        at_s += chance.choice([tight_s, chance.uniform(0.1, 0.5), chance.uniform(0.3, 3)])
         lasts_s = chance.choice([chance.uniform(0.0005, 0.05), chance.uniform(0.05, 1.2), chance.uniform(0.9, 7)])
         contacts.append((at_s, at_s + lasts_s))
-        at_s += lasts_s + (0.15 if bounces else 0)
+        at_s += lasts_s
     return bouncing(contacts, chance, TIMES.bounce_s) if bounces else contacts
 
 

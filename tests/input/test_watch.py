@@ -302,8 +302,7 @@ def test_pulled_and_put_back_nothing_leaks_and_every_press_counts(tmp_path: Path
     try:
         for count in range(1, times + 1):
             with fifo_device(path) as button:
-                wait_until(lambda: keys.status()["devices"] == ["button"])
-                assert keys.problem == ""
+                wait_until(lambda: keys.status() == {"devices": ["button"], "problem": None})
                 # the thread's descriptors, and both ends of the FIFO
                 assert count_of_descriptors() == before + 3
                 button.press(F2)
