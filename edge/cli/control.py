@@ -134,6 +134,8 @@ def status(options: argparse.Namespace) -> int:
         ["in view", answer.get("in_view_text") or answer.get("in_view") or "nothing it would name"],
         ["last words", answer.get("last_words") or "none yet"],
     ]
+    if keys := (answer.get("input") or {}).get("keys"):
+        rows.append(["keys", f"{', '.join(keys['devices']) or 'none'}{_problem(keys['problem'])}"])
     if answer["mutes"]:
         rows.append(["muted", ", ".join(answer["mutes"])])
     print(table(["edge", f"{answer.get('version')}, process {answer.get('pid')}"], rows))

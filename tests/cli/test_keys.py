@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,9 +105,7 @@ def learn(remote: FifoDevice, settings: Path, *flags: str) -> str:
                 remote.press(PAGE_DOWN)
                 until("KEY_PAGEDOWN on remote")
             elif action is Action.SNOOZE:
-                now_s = time.monotonic()
-                remote.key(B, 1, now_s - 2)
-                remote.key(B, 0, now_s)
+                remote.press(B, 2.0)
                 until("KEY_B long on remote")
             else:
                 child.stdin.write("\n")

@@ -37,15 +37,19 @@ class FifoDevice:
         path.chmod(0o666)
         # opened for both, it waits for no reader
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self._past_s = time.monotonic() - 500
 
     def key(self, code: int, value: int, at_s: float | None = None) -> None:
         os.write(self._fd, records(code, value, at_s))
 
-    def press(self, code: int, seconds: float = 0.1) -> None:
-        """Press and release a key in the past: the stamps of the records lie that far apart."""
-        now_s = time.monotonic()
-        self.key(code, 1, now_s - seconds)
-        self.key(code, 0, now_s)
+    def press(self, code: int, *seconds: float) -> None:
+        """Press a key for each of these times, 0.2 s apart, as if it had been some minutes ago: it takes no time."""
+        data = b""
+        for lasts_s in seconds or (0.1,):
+            data += records(code, 1, self._past_s) + records(code, 0, self._past_s + lasts_s)
+            self._past_s += lasts_s + 0.2
+        self._past_s += 2
+        os.write(self._fd, data)
 
     def write(self, data: bytes) -> None:
         os.write(self._fd, data)
