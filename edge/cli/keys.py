@@ -71,10 +71,11 @@ def _show(wanted: Sequence[str], settings: InputSettings, keymap: KeyMap, *, eve
         keymap,
         lambda device, code: _say(f"{_clock()}  {device}  {name_of(code)} goes down"),
         pressed,
-        grab=settings.grab,
         every_key=True,
         every_device=every,
     )
+    if settings.grab:
+        _say("[input] grab is set: while edge runs, it alone gets the keys, and nothing is shown here.")
     _say("Press a key. Ctrl-C ends.")
     told: tuple[Sequence[str], str] = ((), "")
     until_s = float("inf") if seconds is None else time.monotonic() + seconds
