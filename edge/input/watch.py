@@ -91,15 +91,11 @@ class KeyWatch:
         # every event before this moment is in the kernel's buffer, and is read before the time is advanced to it
         now_s = clock()
         for identity, keys in list(self._open.items()):
-            try:
-                for event in keys.device.read(now_s) if keys.device.fileno() in ready else ():
-                    self._retries.pop(identity, None)
-                    self._take(keys, event)
-            except OSError:
+            if keys.device.fileno() in ready and not self._read(identity, keys, now_s):
                 self._lose(identity, now_s)
-            else:
-                for code, recogniser in keys.recognisers.items():
-                    self._tell(keys, code, recogniser.advance(now_s))
+                continue
+            for code, recogniser in keys.recognisers.items():
+                self._tell(keys, code, recogniser.advance(now_s))
 
     def close(self) -> None:
         """Close the devices; another `step` would open them again. May be called twice."""
@@ -110,6 +106,18 @@ class KeyWatch:
         self.devices = ()
 
     # ---- keys
+
+    def _read(self, identity: _Identity, keys: "_Keys", now_s: float) -> bool:
+        """Take the events that a device has; return False if it is gone."""
+        try:
+            events = keys.device.read(now_s)
+        except OSError:
+            return False
+        if events:
+            self._retries.pop(identity, None)
+        for event in events:
+            self._take(keys, event)
+        return True
 
     def _take(self, keys: "_Keys", event: KeyEvent) -> None:
         """Pass an event to the recogniser of its key."""
@@ -144,6 +152,10 @@ class KeyWatch:
         """Open the devices that are new and wanted, and those whose next try is due."""
         self._scanned_s = now_s
         nodes = dict(self._nodes())
+        for identity in self._open.keys() - nodes.keys():
+            # a device that was unplugged tells it by itself, a node that was only removed does not
+            self._read(identity, self._open[identity], now_s)
+            self._lose(identity, now_s)
         self._unwanted &= nodes.keys()
         for identity in self._retries.keys() - nodes.keys():
             del self._retries[identity]

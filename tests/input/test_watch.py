@@ -266,6 +266,25 @@ def test_a_device_is_found_when_it_comes_and_missed_when_it_goes(tmp_path: Path)
     watched.watch.close()
 
 
+def test_a_device_whose_node_was_removed_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "button"
+    watched = Watched(str(path))
+    before = count_of_descriptors()
+    for _ in range(3):
+        with fifo_device(path) as button:
+            watched.pass_(1)
+            now_s = watched.clock.now_s
+            button.key(F2, 1, now_s)
+            button.key(F2, 0, now_s + 0.1)
+            path.unlink()
+            watched.pass_(1)
+            assert watched.watch.devices == ()
+            # what the test itself has open
+            assert count_of_descriptors() == before + 1
+    assert watched.patterns == [Pattern.PRESS] * 3
+    watched.watch.close()
+
+
 def test_by_name_it_finds_devices_in_the_folder(tmp_path: Path) -> None:
     """A FIFO's name is that of its file."""
     watched = Watched("EVENT1", folder=tmp_path)
