@@ -107,12 +107,9 @@ def problem(machine: Booted) -> str:
 
 def recordings(machine: Booted) -> list[tuple[float, bytes]]:
     """When the first sample of each sound came that is complete and no mere probe, and its samples, oldest first."""
-    firsts = sorted((machine.root / RECORDED).glob("*.first"), key=lambda path: int(path.read_text()))
-    return [
-        (int(path.read_text()) / 1e9, samples_of(path.with_suffix(".wav")))
-        for path in firsts
-        if path.with_suffix(".wav").exists()
-    ]
+    # a recording gets its name when it is complete, and its time before that
+    found = [wav for wav in (machine.root / RECORDED).glob("*.wav") if wav.with_suffix(".first").exists()]
+    return sorted((int(wav.with_suffix(".first").read_text()) / 1e9, samples_of(wav)) for wav in found)
 
 
 # ---- rights
@@ -149,6 +146,22 @@ def test_without_the_drop_in_it_may_not_read_and_says_so(machine: Booted) -> Non
 
 # ---- how soon it is heard
 
+ALONE = """
+import os, subprocess, time
+environment = {"ALSA_CONFIG_PATH": "/opt/test/asound.conf", "SINK": "/opt/test/sink.py", "SINK_DIR": "/run/recorded"}
+print(time.monotonic_ns())
+subprocess.run(["aplay", "-q", "/tmp/alone.wav"], env={**os.environ, **environment}, check=True)
+"""
+
+
+def alone_ms(machine: Booted) -> float:
+    """How long a sound takes to the recording card without edge: aplay and the program behind the card start."""
+    before = len(recordings(machine))
+    machine.run("espeak-ng", "-v", "en", "-w", "/tmp/alone.wav", "one")
+    begun_s = int(machine.run("python3", "-c", ALONE).stdout) / 1e9
+    wait_until(lambda: len(recordings(machine)) == before + 1)
+    return 1000 * (recordings(machine)[-1][0] - begun_s)
+
 
 def test_a_press_is_answered_while_the_model_computes(allowed: Booted, button: int, long: bool) -> None:
     """The key goes down, the tone sounds, and the words are those of espeak-ng; how soon, it prints."""
@@ -170,6 +183,8 @@ def test_a_press_is_answered_while_the_model_computes(allowed: Booted, button: i
         oracle = samples_of(allowed.root / "tmp/oracle.wav")
         assert samples.startswith(oracle)
         assert not any(samples[len(oracle) :])
+    alone = [alone_ms(allowed) for _ in tones_ms]
+    print(f"the card alone: median {statistics.median(alone):.0f} ms; load {os.getloadavg()[0]:.0f}")
     print(f"tone: median {statistics.median(tones_ms):.0f} ms, longest {max(tones_ms):.0f}")
     print(f"first word: median {statistics.median(words_ms):.0f} ms, longest {max(words_ms):.0f}")
 
