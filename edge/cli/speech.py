@@ -45,7 +45,8 @@ def say(options: argparse.Namespace) -> int:
 
 
 def _list_devices() -> int:
-    from edge.speech.sound import find_aplay, find_cards, probe
+    from edge.host.sound_cards import find_cards
+    from edge.speech.sound import find_aplay, probe
 
     aplay = find_aplay()
     rows = []

@@ -15,9 +15,10 @@ from edge.cameras import open_lasting
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import CameraError, SpeechError
 from edge.host.installation import edge_command
+from edge.host.sound_cards import find_cards
 from edge.settings import CameraSettings, SpeechSettings
 from edge.speech import open_speaker, say_and_wait
-from edge.speech.sound import find_aplay, find_cards, player, probe
+from edge.speech.sound import find_aplay, player, probe
 from edge.stages import Announcement, EndOfFrames, Frame, Pixels
 from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import fault as why_nothing_is_seen

@@ -1,20 +1,17 @@
-"""Sound cards, through aplay: list them, try to open one, and translate aplay's errors."""
+"""Playing through aplay: try to open a sound card, and translate aplay's errors."""
 
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from edge.errors import SpeechError
+from edge.host.sound_cards import Card, alsa_name, find_cards
 
 NO_APLAY = "aplay is not installed: sudo apt install alsa-utils"
 NO_CARD, BUSY = "no sound card", "another program is using the sound card"
 FORBIDDEN = "no permission to use the sound card: sudo usermod -aG audio USER"
 CARD_FAULTS = (NO_CARD, BUSY, FORBIDDEN)
 """Beginnings of the errors for which it is worth waiting until the card comes back; others are different faults."""
-CARDS = Path("/proc/asound/cards")
 
 _MEANINGS = {
     # end of aplay's message: its meaning
@@ -27,39 +24,10 @@ _MEANINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Card:
-    """A sound card as the kernel lists it."""
-
-    id: str
-    """ALSA's id, which stays the same across restarts: 'Headphones'."""
-    name: str
-    """Full name: 'bcm2835 Headphones'."""
-
-
-def find_cards(listed: Path = CARDS) -> list[Card]:
-    """Return the machine's sound cards; none if the kernel has no ALSA."""
-    try:
-        text = listed.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return [Card(match[1], match[2]) for match in re.finditer(r"^ *\d+ \[(\S+) *\]: .*? - (.*)$", text, re.MULTILINE)]
-
-
 def player(aplay: str, device: str, cards: Sequence[Card] | None = None) -> list[str]:
-    """Return the command that plays to a device: a card's name or part of it, any ALSA device, '' for ALSA's default.
-
-    Call it again each time, because cards come and go.
-    """
-    command = [aplay, "-q"]
-    if not device:
-        return command
-    wanted = device.casefold()
-    known = find_cards() if cards is None else cards
-    exact = [card for card in known if card.id.casefold() == wanted]
-    part = [card for card in known if wanted in f"{card.id} {card.name}".casefold()]
-    found = (exact or part)[:1]
-    return [*command, "-D", f"plughw:CARD={found[0].id}" if found else device]
+    """Return the command that plays to a device, as sound_cards.alsa_name has it."""
+    name = alsa_name(device, cards)
+    return [aplay, "-q", *(["-D", name] if name else [])]
 
 
 def find_aplay() -> str:

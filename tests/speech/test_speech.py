@@ -20,11 +20,12 @@ from rigs.processes import command, members, temp_folder, wait_until, wait_until
 
 from edge.announce.wording import Words
 from edge.errors import SpeechError
+from edge.host.sound_cards import Card, find_cards
 from edge.models.labels import read_labels
 from edge.settings import AnnounceSettings, SpeechSettings
 from edge.speech import open_speaker
 from edge.speech.process import ProcessSpeaker
-from edge.speech.sound import NO_APLAY, NO_CARD, Card, check_aplay, find_cards, player
+from edge.speech.sound import NO_APLAY, NO_CARD, check_aplay, player
 from edge.stages import INTERRUPTED, TOO_LATE, Announcement, Outcome, Speaker, Term
 
 ROOT = Path(__file__).resolve().parents[2]
