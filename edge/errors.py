@@ -90,6 +90,12 @@ class SpeechError(EdgeError):
     exit_code = EX_UNAVAILABLE
 
 
+class InputError(EdgeError):
+    """No input: a microphone or its program is missing, lost or cannot be used."""
+
+    exit_code = EX_UNAVAILABLE
+
+
 class ControlError(EdgeError):
     """The daemon cannot be reached: it does not run, or its socket may not be used."""
 

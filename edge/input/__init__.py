@@ -3,6 +3,7 @@
 A source of input calls a `Receiver` (actions.py). It does not carry out the actions.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from edge.input.actions import Receiver
@@ -26,14 +27,25 @@ class Source(Protocol):
         """End it at once. May be called twice, and from any thread."""
 
 
-def open_sources(settings: InputSettings, receiver: Receiver) -> dict[str, Source]:
+def open_sources(
+    settings: InputSettings,
+    receiver: Receiver,
+    *,
+    sounding: Callable[[], bool] = lambda: False,
+    speech_device: str = "",
+) -> dict[str, Source]:
     """Return the sources that the settings ask for, by their names in `edge status`. They have started, and retry.
 
-    Raises ConfigError if the settings name an unknown key or action.
+    `sounding` tells, from any thread and without waiting, whether edge makes a sound now: it must not hear itself.
+    `speech_device` is [speech] device, whose card may have the microphone too. Raises ConfigError if the settings name
+    an unknown key or action.
     """
     from edge.input.keys import Keys
+    from edge.input.wake_word import WakeWord
 
     sources: dict[str, Source] = {}
     if settings.devices:
         sources["keys"] = Keys(settings, receiver)
+    if settings.word:
+        sources["wake_word"] = WakeWord(settings, receiver, sounding, speech_device)
     return sources
