@@ -54,12 +54,16 @@ def features(
         paths: Where the release that runs has OpenVINO. Releases made before there were features all have it, and
             `auto` may have chosen it there.
     """
-    engines = set()
+    engines, words = set(), set()
     for text in settings:
         engines.update(re.findall(r"\bEDGE_MODEL_ENGINE=(\w+)", text))
+        words.update(re.findall(r"\bEDGE_INPUT_WORD=(\w+)", text))
         with contextlib.suppress(ValueError):  # edge itself reports invalid files
-            engines.add(tomllib.loads(text).get("model", {}).get("engine"))
+            table = tomllib.loads(text)
+            engines.add(table.get("model", {}).get("engine"))
+            words.add(table.get("input", {}).get("word"))
     needed = {"openvino"} if "openvino" in engines or ("auto" in engines and list(paths)) else set()
+    needed |= {"wake-word"} if any(words) else set()
     return sorted({*wanted, *installed, *needed})
 
 

@@ -134,6 +134,9 @@ AUTO = '[model]\nengine = "auto"\n'
         ([], [], [AUTO], [], []),
         ([], [], [AUTO], ["/opt/edge/current/lib/python3.11/site-packages/openvino"], ["openvino"]),
         (["quantize"], ["openvino"], ["this is no TOML"], [], ["openvino", "quantize"]),
+        ([], [], ['[input]\nword = "okay_nabu"\n'], [], ["wake-word"]),
+        ([], [], ['[input]\nword = ""\n'], [], []),
+        ([], [], ["Environment=EDGE_INPUT_WORD=okay_nabu"], [], ["wake-word"]),
     ],
 )
 def test_an_upgrade_keeps_what_is_there_and_what_settings_need(
@@ -177,6 +180,7 @@ def test_the_lock_has_what_setup_cfg_asks_for() -> None:
         ),
         "requirements-openvino.txt": extras["openvino"],
         "requirements-quantize.txt": extras["quantize"],
+        "requirements-wake-word.txt": extras["wake-word"],
         "test.txt": f"{extras['test']}\n{extras['dev']}",
     }
     for name, text in parts.items():
