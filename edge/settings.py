@@ -229,6 +229,8 @@ class AloudSettings:
     """Say that the image is blurred."""
     paused: bool = _setting(True)
     """Say that the camera is closed (`edge pause`), and that it is open again."""
+    deaf: bool = _setting(True)
+    """Say that no microphone can be heard (see [input] word), and that it can be heard again."""
     hot: bool = _setting(True)
     """Say that the board is too hot and edge slows down."""
     smaller_model: bool = _setting(True)

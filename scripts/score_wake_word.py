@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Score the wake word on speech of espeak-ng: how often it is heard, and how often something else is taken for it.
 
-    scripts/score_wake_word.py                 the figures of docs/input.md, from one run
+    scripts/score_wake_word.py                 the figures of docs/wake-word.md, from one run
     scripts/score_wake_word.py --minutes 10    less sound without the word
     scripts/score_wake_word.py --fit           what each threshold would give, on the other voices
+    scripts/score_wake_word.py --resources 60  the CPU and memory of a minute of listening, with a microphone
 
 The detector is that of the daemon, with its thresholds. A recording is one utterance of the word: ten voices at five
 speeds, each without noise and with pink noise 15 dB below it. The sound without the word is a third each of edge's own
@@ -12,22 +13,29 @@ other pages and noises, are for fitting.
 """
 
 import argparse
+import os
 import random
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from process_memory import pss_mib, tree
 
 from edge.announce import notices
 from edge.announce.articles import with_article
+from edge.host.processes import stat_fields
+from edge.input import open_sources
+from edge.input.actions import Action
 from edge.input.detector import THRESHOLDS, Detector
 from edge.input.microphone import BYTES_PER_SECOND, RATE_HZ
 from edge.models.labels import read_labels
+from edge.settings import InputSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 Sound = NDArray[np.float64]
@@ -229,12 +237,52 @@ def judge(minutes: float) -> None:
     print(f"false starts in {minutes / 60:.1f} h of other sound: {dict(false)}")
 
 
+class _Nobody:
+    """A receiver that does nothing."""
+
+    def on_down(self) -> None: ...
+    def on_action(self, action: Action) -> None: ...
+
+
+def measure_resources(seconds: float) -> None:
+    """Print the CPU and the memory that listening takes, as the daemon does it: a process and its arecord."""
+    source = open_sources(InputSettings(word="okay_nabu"), _Nobody())["wake_word"]
+    try:
+        deadline_s = time.monotonic() + 60
+        while not source.status()["open"]:
+            if time.monotonic() > deadline_s:
+                sys.exit(source.problem or "no microphone was opened")
+            time.sleep(0.1)
+        time.sleep(2)
+        processes = tree(os.getpid())
+        before_s, start_s = cpu_s(processes), time.monotonic()
+        mib = 0.0
+        while time.monotonic() - start_s < seconds:
+            time.sleep(1)
+            mib = max(mib, sum(map(pss_mib, processes[1:])))
+        share = (cpu_s(processes) - before_s) / (time.monotonic() - start_s)
+        print(f"{share:.2%} of a core (with the daemon's thread), {mib:.0f} MiB in {len(processes) - 1} processes")
+    finally:
+        source.close()
+
+
+def cpu_s(processes: Sequence[int]) -> float:
+    """CPU time that processes have used, in seconds."""
+    # user and system time are fields 14 and 15 of /proc/PID/stat; stat_fields begins with the third
+    ticks = sum(int(ticks) for pid in processes for ticks in stat_fields(pid)[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=480, help="sound without the word; default: 480")
     parser.add_argument("--fit", action="store_true", help="print what each threshold would give, on other voices")
+    parser.add_argument("--resources", type=float, metavar="SECONDS", help="measure CPU and memory of listening")
     options = parser.parse_args(arguments)
-    (fit if options.fit else judge)(options.minutes)
+    if options.resources:
+        measure_resources(options.resources)
+    else:
+        (fit if options.fit else judge)(options.minutes)
     return 0
 
 

@@ -21,6 +21,8 @@ BLURRED = "What I see is blurred."
 PAUSED = "I've stopped looking."
 RESUMED = "I'm looking again."
 SIGHT_AGAIN = "I can see again."
+DEAF = "I can't hear you."
+HEARS_AGAIN = "I can hear you again."
 HOT = "I'm too hot, so I'm slowing down."
 SMALLER = "Using a smaller model."
 ANOTHER = "Using another model."
@@ -36,6 +38,8 @@ SENTENCES = (
     BLURRED,
     PAUSED,
     RESUMED,
+    DEAF,
+    HEARS_AGAIN,
     HOT,
     SMALLER,
     ANOTHER,
@@ -54,6 +58,7 @@ _SWITCHES = {
     "sight": "blind",
     "focus": "blurred",
     "shutter": "paused",
+    "hearing": "deaf",
     "heat": "hot",
     "model": "smaller_model",
 }

@@ -136,12 +136,23 @@ def status(options: argparse.Namespace) -> int:
     ]
     if keys := (answer.get("input") or {}).get("keys"):
         rows.append(["keys", f"{', '.join(keys['devices']) or 'none'}{_problem(keys['problem'])}"])
+    if word := (answer.get("input") or {}).get("wake_word"):
+        rows.append(["microphone", _microphone(word)])
     if answer["mutes"]:
         rows.append(["muted", ", ".join(answer["mutes"])])
     print(table(["edge", f"{answer.get('version')}, process {answer.get('pid')}"], rows))
     if (why := answer.get("silent_because")) and not why["said"]:
         print(wrapped(f"silent because {why['because']}", indent=2))
     return EX_OK
+
+
+def _microphone(wake_word: Mapping[str, Any]) -> str:
+    """Return whether a microphone is open, from the wake word's part of the status."""
+    if wake_word.get("problem"):
+        return f"closed{_problem(wake_word['problem'])}"
+    if not wake_word.get("open"):
+        return "closed"
+    return f"OPEN, {wake_word['microphone']}, for the word {wake_word['word']}; no sound is kept or sent"
 
 
 def why(options: argparse.Namespace) -> int:

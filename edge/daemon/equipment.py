@@ -149,7 +149,8 @@ class Equipment:
         # whether to speak at all depends on camera and model
         if affected or new.speech != old.speech:
             affected.append(self._exchange_speaker)
-        if new.input != old.input:
+        # a microphone may be that of the card that edge speaks through
+        if new.input != old.input or (new.input.word and new.speech.device != old.speech.device):
             affected.append(self._exchange_sources)
         return affected
 
@@ -175,7 +176,12 @@ class Equipment:
         self._open_sources(paused)
 
     def _open_sources(self, paused: bool) -> None:
-        self.sources = open_sources(self.settings.input, self._receiver)
+        self.sources = open_sources(
+            self.settings.input,
+            self._receiver,
+            sounding=self.voice.is_busy,
+            speech_device=self.settings.speech.device,
+        )
         self.set_paused(paused)
 
     def _make_selector(self) -> ModelSelector:
@@ -237,7 +243,7 @@ class Equipment:
         return open_speaker(silent, printed=lambda _text: None)
 
 
-def _decides_the_model(settings: Settings) -> tuple[ModelSettings, str, str]:
-    """Return the settings that decide which model runs. Camera and voice count: they take memory too."""
+def _decides_the_model(settings: Settings) -> tuple[ModelSettings, str, str, bool]:
+    """Return the settings that decide which model runs. Camera, voice and wake word count: they take memory too."""
     model = dataclasses.replace(settings.model, still_s=0.0, step_down=True, fetch=True)
-    return model, settings.camera.source, settings.speech.driver
+    return model, settings.camera.source, settings.speech.driver, bool(settings.input.word)

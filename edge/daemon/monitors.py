@@ -1,10 +1,14 @@
-"""Monitors of memory, heat and a frozen picture. The loop calls each once a turn."""
+"""Monitors of memory, heat, input and a frozen picture. The loop calls each once a turn."""
 
-from edge.announce.notices import HOT, Notices
+from collections.abc import Mapping
+
+from edge.announce.notices import DEAF, HEARS_AGAIN, HOT, Notices
 from edge.cameras import PausableCamera
 from edge.daemon.health import HeatWatch, MemoryWatch
+from edge.daemon.reporter import Reporter
 from edge.host.backoff import Backoff
 from edge.host.machine import Machine, MemoryReading
+from edge.input import Source
 from edge.selection.selector import ModelSelector
 from edge.stages import Condition, Timing
 from edge.vision.visibility import Visibility
@@ -58,6 +62,34 @@ class HeatMonitor:
     def interval_s(self, timing: Timing) -> float:
         """Return the time between frames of this duration that gives the board its rest; 0.0 while it is cool."""
         return (1 + self._watch.rest) * (timing.preprocess_s + timing.inference_s) if self._watch.rest else 0.0
+
+
+class InputMonitor:
+    """Reports when keys or the wake word cannot be used, and when they work again."""
+
+    def __init__(self, reporter: Reporter, notices: Notices) -> None:
+        self._reporter = reporter
+        self._notices = notices
+        self._told: dict[str, tuple[str, str]] = {}
+        """The problem and the microphone of each source that were reported last."""
+
+    def look(self, sources: Mapping[str, Source]) -> None:
+        """Report what has changed; call it in each turn of the loop."""
+        for name in self._told.keys() - sources.keys():
+            del self._told[name]
+        for name, source in sources.items():
+            microphone = str(source.status().get("microphone") or "")
+            problem = source.problem
+            had_problem, had_microphone = self._told.get(name, ("", ""))
+            self._told[name] = (problem, microphone or had_microphone)
+            if problem and problem != had_problem:
+                self._reporter.input_lost(name, problem)
+            elif had_problem and not problem:
+                self._reporter.input_back(name)
+            if microphone and microphone != had_microphone:
+                self._reporter.microphone_open(microphone)
+        wake_word = sources.get("wake_word")
+        self._notices.set("hearing", DEAF if wake_word and wake_word.problem else "", HEARS_AGAIN)
 
 
 class FreezeMonitor:

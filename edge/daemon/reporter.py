@@ -30,6 +30,10 @@ from edge.stages import (
 _log = logging.getLogger(__name__)
 
 
+_SOURCES = {"keys": "Keys", "wake_word": "Wake word"}
+"""What the sources of input are called in the log."""
+
+
 class _Counts(NamedTuple):
     frames: int = 0
     looks: int = 0
@@ -92,6 +96,23 @@ class Reporter:
         if self._outages.back(time.monotonic()):
             _log.info(f"Camera: {description} is back.", extra={"event": "camera_back", "camera": description})
         self._events.emit("camera_back", camera=description)
+
+    def input_lost(self, source: str, why: str) -> None:
+        """Report that keys or the wake word cannot be used; they are tried again and again."""
+        line = f"{_SOURCES.get(source, source)}: {why} (edge keeps trying)"
+        _log.warning(line, extra={"event": "input_lost", "source": source, "reason": why})
+        self._events.emit("input_lost", source=source, reason=why)
+
+    def input_back(self, source: str) -> None:
+        """Report that keys or the wake word work again."""
+        _log.info(f"{_SOURCES.get(source, source)}: works again.", extra={"event": "input_back", "source": source})
+        self._events.emit("input_back", source=source)
+
+    def microphone_open(self, name: str) -> None:
+        """Report that a microphone is open, by ALSA's name."""
+        line = f"A microphone is open ({name}) for the wake word; what it hears is neither kept nor sent."
+        _log.info(line, extra={"event": "microphone_open", "microphone": name})
+        self._events.emit("microphone_open", microphone=name)
 
     @contextmanager
     def reloading(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from edge.daemon.answers import Answers
 from edge.daemon.control_state import ControlState
 from edge.daemon.equipment import Equipment
 from edge.daemon.model_changes import ModelChanges
-from edge.daemon.monitors import FreezeMonitor, HeatMonitor
+from edge.daemon.monitors import FreezeMonitor, HeatMonitor, InputMonitor
 from edge.daemon.reporter import Reporter
 from edge.daemon.requests import RequestHandler
 from edge.errors import EdgeError
@@ -62,6 +62,7 @@ class Wiring:
         self._notices = Notices(equipment.settings.aloud)
         self._notices.see(None, None)  # the first topic takes precedence over the others
         self._heat = HeatMonitor(equipment.selector.machine, self._notices)
+        self._input = InputMonitor(parts.reporter, self._notices)
         self._requests = RequestHandler(
             parts.control_state,
             parts.answers,
@@ -133,6 +134,7 @@ class Wiring:
         self._requests.attend(frame)
         self._freeze.look(now_s)
         self._heat.look(now_s)
+        self._input.look(self._equipment.sources)
         self._models.look(now_s)
         return self._models.wanted
 

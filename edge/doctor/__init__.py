@@ -14,6 +14,7 @@ from edge.doctor.model import check_model
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, in_the_service
 from edge.doctor.silence import check_silence
+from edge.doctor.wake_word import check_wake_word
 from edge.host.machine import Machine
 from edge.models.checkpoint import DEMO, store_folders
 from edge.settings import Settings
@@ -42,6 +43,7 @@ def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: boo
     yield from _bounded("tones", check_answers(settings, running, speak=speak))
     yield from _bounded("camera", check_camera(settings.camera, running))
     yield from _bounded("keys", check_keys(settings.input, running))
+    yield from _bounded("wake word", check_wake_word(settings.input, settings.speech, running))
     yield from _bounded("model", check_model(settings, stores, running))
     yield check_silence(settings, running)
 

@@ -21,7 +21,7 @@ _STEP_S = 0.05
 """Seconds of sound between two looks at the result: the delay of a word that was heard."""
 THRESHOLDS = {"okay_nabu": 0.6}
 """The probability that each word needs, 0..1. The models' own are higher, and too high for slow voices; these are
-fitted on ten of espeak-ng's voices and judged on ten others (docs/input.md, scripts/score_wake_word.py)."""
+fitted on ten of espeak-ng's voices and judged on ten others (docs/wake-word.md, scripts/score_wake_word.py)."""
 
 
 def package_problem() -> str:

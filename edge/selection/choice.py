@@ -16,6 +16,8 @@ RESERVE_SHARE, RESERVE_MIB = 0.1, 24
 occasional large frame, and growth over months."""
 SPEECH_MIB = {"pyttsx3": 24, "espeak": 16, "log": 0}
 """Memory of the voice's process and its children, by driver: 17 and 12 while speaking (x86_64), and some room."""
+WAKE_WORD_MIB = 44
+"""Memory of the wake word's process and arecord: 37 (x86_64), and some room."""
 CAMERA_MIB = {"csi": 48, "live": 40, "played": 16}
 """Memory that the camera and its process add to the daemon, without shared libraries (x86_64). csi: 30 for picamera2
 and libcamera once imported, and room for an opened camera, not measured on a board yet. live: 36 for OpenCV with a
@@ -76,7 +78,7 @@ class Limits:
 
     budget: Budget
     overhead_mib: float
-    """The part of the budget for camera and voice."""
+    """The part of the budget for camera, voice and wake word."""
     max_latency_ms: float | None = None
     """The longest time for a frame; None for no limit."""
 
@@ -89,15 +91,15 @@ class Limits:
         return fastest(candidates, self.budget, self.overhead_mib, self.max_latency_ms)
 
 
-def overhead_mib(camera_source: str, speech_driver: str, on_a_pi: bool) -> float:
-    """Return the memory of camera and voice in MiB, by the settings."""
+def overhead_mib(camera_source: str, speech_driver: str, on_a_pi: bool, *, wake_word: bool = False) -> float:
+    """Return the memory of camera, voice and wake word in MiB, by the settings."""
     if camera_source.startswith("csi") or (camera_source == "auto" and on_a_pi):
         camera = "csi"
     elif re.match("usb|/dev/|auto$", camera_source) or "://" in camera_source:
         camera = "live"
     else:
         camera = "played"
-    return CAMERA_MIB[camera] + SPEECH_MIB[speech_driver]
+    return CAMERA_MIB[camera] + SPEECH_MIB[speech_driver] + (WAKE_WORD_MIB if wake_word else 0)
 
 
 def budget(
@@ -127,7 +129,7 @@ def choose(
     """Return a verdict for each candidate, best first: by accuracy, then by speed, then by name.
 
     A model of unknown accuracy ranks last. But the user has installed it, so models that only came with edge rank after
-    it. `overhead` is the memory of camera and voice in MiB. At most one is chosen: the first that fits.
+    it. `overhead` is the memory of camera, voice and wake word in MiB. At most one is chosen: the first that fits.
     """
     verdicts: list[Verdict] = []
     found = False
@@ -188,7 +190,7 @@ def room_problem(candidate: Candidate, running: Candidate, limits: Limits, avail
         return verdict.reason
     beside_mib = max(running.file_mib, (running.measurement.peak_mib if running.measurement else 0.0) - SHARED_MIB)
     need_mib = verdict.need_mib + beside_mib
-    # the daemon already has the shared part, camera and voice
+    # the daemon already has the shared part, camera, voice and wake word
     more_mib = verdict.need_mib - SHARED_MIB - limits.overhead_mib
     if need_mib > limits.budget.mib or (available_mib is not None and more_mib > AVAILABLE_SHARE * available_mib):
         return f"there is no room for it beside {running.name}, so it will run after the next start"

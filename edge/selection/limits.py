@@ -14,5 +14,7 @@ def limits_of(settings: Settings, machine: Machine) -> Limits:
         machine.cgroup_limit(),
         named=model.name != "auto",
     )
-    overhead = overhead_mib(settings.camera.source, settings.speech.driver, machine.is_raspberry_pi)
+    overhead = overhead_mib(
+        settings.camera.source, settings.speech.driver, machine.is_raspberry_pi, wake_word=bool(settings.input.word)
+    )
     return Limits(allowed, overhead, model.max_latency_ms or None)

@@ -140,7 +140,7 @@ class ModelSelector:
 
     @property
     def overhead_mib(self) -> float:
-        """The part of the budget for camera and voice."""
+        """The part of the budget for camera, voice and wake word."""
         return self._limits.overhead_mib
 
     @property

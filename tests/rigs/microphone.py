@@ -81,11 +81,22 @@ class FakeMicrophone:
 
     def unplug(self) -> None:
         """Take it away: it cannot be opened any more, and the arecord that has it open ends."""
+        readers = self._readers()
         self._pipe.unlink()
-        for pid in recorders():
+        for pid in readers:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
                 os.kill(pid, signal.SIGKILL)
+
+    def _readers(self) -> list[int]:
+        """The ids of the arecords that have it open."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            pid = int(folder.name) if folder.name.isdigit() else os.getpid()
+            if pid != os.getpid() and command(pid).split("\0")[0].endswith("arecord"):
+                with contextlib.suppress(OSError):
+                    if any(os.path.realpath(fd) == str(self._pipe) for fd in (folder / "fd").iterdir()):
+                        found.append(pid)
+        return found
 
     def hear(self, sound: bytes) -> None:
         """Record this sound (16 kHz, mono, 16 bits) next, and return when it has been recorded."""

@@ -95,8 +95,9 @@ def choose(options: argparse.Namespace) -> int:
     from edge.models.packages import is_here
     from edge.selection.selector import ModelSelector
 
+    settings = settings_of(options)
     selector = ModelSelector(
-        settings_of(options),
+        settings,
         machine=Machine(options.machine or Path("/")),
     )
     verdicts = selector.verdicts_of_catalogue if options.catalogue else selector.verdicts
@@ -130,10 +131,11 @@ def choose(options: argparse.Namespace) -> int:
             }
         )
     elif chosen is not None:
+        beside = "camera, voice and wake word" if settings.input.word else "camera and voice"
         print(f"Budget: {selector.budget.mib:.0f} MiB ({selector.budget.source}).")
         print(
             f"A model needs its peak memory and {RESERVE_SHARE:.0%} in reserve (at least {RESERVE_MIB} MiB),\n"
-            f"{selector.overhead_mib:.0f} MiB for camera and voice, and the size of its file: while it loads,\n"
+            f"{selector.overhead_mib:.0f} MiB for {beside}, and the size of its file: while it loads,\n"
             "the kernel keeps the file's pages in memory too."
         )
         rows = [
