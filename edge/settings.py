@@ -262,9 +262,10 @@ class InputSettings:
     """A release shorter than this is a bounce of the contact, and is ignored."""
     tones: bool = _setting(True)
     """Play a short tone when a key goes down."""
-    word: str = _setting("", choices=("", "okay_nabu"))
-    """A word that does what the press of a key does: okay_nabu ("Okay Nabu"). While it is set a microphone is open, and
-    what it hears is neither kept nor sent. It needs the feature wake-word. Empty: no microphone is ever opened."""
+    word: str = _setting("", choices=("", "okay_nabu", "alexa", "hey_mycroft"))
+    """A word that does what the press of a key does: okay_nabu ("Okay Nabu"), alexa or hey_mycroft. While it is set a
+    microphone is open, and what it hears is neither kept nor sent. It needs the feature wake-word. Empty: no microphone
+    is ever opened."""
     microphone: str = _setting("")
     """The microphone by its card's name, or any ALSA device (`arecord -L` lists them). Empty: the sound card that edge
     speaks through, else ALSA's default, else the first card that can record."""

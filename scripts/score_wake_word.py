@@ -56,7 +56,7 @@ SPOKEN = {"okay_nabu": "okay nabu", "alexa": "alexa", "hey_mycroft": "hey mycrof
 VENDORS = {"okay_nabu": 0.85, "alexa": 0.9, "hey_mycroft": 0.95, "hey_jarvis": 0.97}
 """The thresholds that come with the models, for words that edge does not offer."""
 NEAR = (
-    *("okay", "okay now", "okay nana", "okay navy", "okay nobody", "okay maybe", "okay, no boo", "a cannabis", "nabu"),
+    *("okay", "okay now", "okay nana", "okay navy", "okay nabby", "okay maybe", "okay, no boo", "a cannabis", "nabu"),
     *(
         "hey nabu",
         "okay Google",
@@ -146,7 +146,7 @@ def sentences(own: bool, seed: int) -> Iterator[str]:
 
 
 def without_the_word(seconds: float, voices: tuple[str, ...], seed: int) -> Iterator[bytes]:
-    """Sound in which nobody says the word, about a minute at a time: two thirds of speech, one of noise."""
+    """Sound without the word, about a minute at a time: two thirds of speech, one of noise."""
     chance, generator = random.Random(seed), np.random.default_rng(seed)
     own, others = sentences(True, seed), sentences(False, seed)
     done_s, turn = 0.0, 0
@@ -214,30 +214,41 @@ def fit(minutes: float) -> None:
             print(f"  {threshold:.2f}  {' '.join(f'{count:4}' for count in counts)}", flush=True)
 
 
-def judge(minutes: float) -> None:
-    """Print how often each word is heard, and the false starts of those that edge offers."""
-    thresholds = VENDORS | THRESHOLDS
-    detectors = {word: Detector(word, thresholds[word]) for word in SPOKEN}
-    for word, text in SPOKEN.items():
-        heard = [(voice, starts(detectors[word], sound)) for voice, sound in recordings(text, JUDGED)]
-        vendors = Detector(word, VENDORS[word])
-        theirs = sum(starts(vendors, sound) > 0 for _, sound in recordings(text, JUDGED))
-        print(f"{word}, threshold {thresholds[word]}{'' if word in THRESHOLDS else ', not offered'}:")
-        print(f"  heard {sum(count > 0 for _, count in heard)} of {len(heard)}, twice {sum(n > 1 for _, n in heard)}")
-        of_voice = Counter(voice for voice, count in heard if count)
-        print("  " + ", ".join(f"{voice} {of_voice[voice]}" for voice in JUDGED) + f", of {2 * len(SPEEDS_WPM)} each")
-        print(f"  with the model's own threshold, {VENDORS[word]}: {theirs}", flush=True)
-    near = [sound for phrase in NEAR for _, sound in recordings(phrase, JUDGED[:5], (160,))]
-    wrong = {word: sum(starts(detectors[word], one) > 0 for one in near) for word in THRESHOLDS}
-    print(f"taken for it, of {len(near)} phrases like Okay Nabu: {wrong}", flush=True)
-    false: Counter[str] = Counter(dict.fromkeys(THRESHOLDS, 0))
+def heard(word: str, threshold: float, voices: tuple[str, ...] = JUDGED) -> list[tuple[str, int]]:
+    """The voice of each recording of a word, and how often the word is heard in it."""
+    detector = Detector(word, threshold)
+    return [(voice, starts(detector, sound)) for voice, sound in recordings(SPOKEN[word], voices)]
+
+
+def false_starts(minutes: float) -> dict[str, int]:
+    """How often each word that edge offers is heard in sound without it."""
+    detectors = {word: Detector(word) for word in THRESHOLDS}
+    found = dict.fromkeys(THRESHOLDS, 0)
     for minute in without_the_word(60 * minutes, JUDGED, seed=8):
         for step in steps(minute):
-            false.update(word for word in THRESHOLDS if detectors[word].hears(step))
-    print(f"false starts in {minutes / 60:.1f} h of other sound: {dict(false)}")
+            for word, detector in detectors.items():
+                found[word] += detector.hears(step)
+    return found
 
 
-class _Nobody:
+def judge(minutes: float) -> None:
+    """Print how often each word is heard, and the false starts of those that edge offers."""
+    for word in SPOKEN:
+        threshold = THRESHOLDS.get(word, VENDORS[word])
+        found = heard(word, threshold)
+        print(f"{word}, threshold {threshold}{'' if word in THRESHOLDS else ', not offered'}:")
+        print(f"  heard {sum(count > 0 for _, count in found)} of {len(found)}, twice {sum(n > 1 for _, n in found)}")
+        of_voice = Counter(voice for voice, count in found if count)
+        print("  " + ", ".join(f"{voice} {of_voice[voice]}" for voice in JUDGED) + f", of {2 * len(SPEEDS_WPM)} each")
+        theirs = sum(count > 0 for _, count in heard(word, VENDORS[word]))
+        print(f"  with the model's own threshold, {VENDORS[word]}: {theirs}", flush=True)
+    near = [sound for phrase in NEAR for _, sound in recordings(phrase, JUDGED[:5], (160,))]
+    wrong = {word: sum(starts(Detector(word), one) > 0 for one in near) for word in THRESHOLDS}
+    print(f"taken for it, of {len(near)} phrases like Okay Nabu: {wrong}", flush=True)
+    print(f"false starts in {minutes / 60:.1f} h of other sound: {false_starts(minutes)}")
+
+
+class _Silent:
     """A receiver that does nothing."""
 
     def on_down(self) -> None: ...
@@ -246,7 +257,7 @@ class _Nobody:
 
 def measure_resources(seconds: float) -> None:
     """Print the CPU and the memory that listening takes, as the daemon does it: a process and its arecord."""
-    source = open_sources(InputSettings(word="okay_nabu"), _Nobody())["wake_word"]
+    source = open_sources(InputSettings(word="okay_nabu"), _Silent())["wake_word"]
     try:
         deadline_s = time.monotonic() + 60
         while not source.status()["open"]:

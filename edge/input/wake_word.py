@@ -1,4 +1,4 @@
-"""The wake word: a word that does what the press of a key does. Its microphone is in a process of its own.
+"""The wake word: a word that does what the press of a key does. A separate process has the microphone.
 
 Nothing is listened to while edge itself makes a sound, nor shortly after it. While edge is paused the process does not
 exist, so the microphone is closed.

@@ -296,8 +296,10 @@ def test_every_block_of_toml_is_accepted(page: Path, tmp_path: Path) -> None:
     for block in blocks(page.read_text()):
         if not re.match(r"\[\w+\]\n", block):
             continue
-        tables = set(tomllib.loads(block))
-        if "input" in tables:
+        found = tomllib.loads(block)
+        tables = set(found)
+        # a model.toml has a table of this name too
+        if "input" in tables and not found["input"].keys() <= KEYS["input"]:
             write_model(tmp_path, block)
             assert find_checkpoint(str(tmp_path / "net")).input.size == 224
         elif tables <= TABLES:

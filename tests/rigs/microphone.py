@@ -100,6 +100,11 @@ class FakeMicrophone:
 
     def hear(self, sound: bytes) -> None:
         """Record this sound (16 kHz, mono, 16 bits) next, and return when it has been recorded."""
+        self.queue(sound)
+        wait_until(lambda: not self._blocks)
+
+    def queue(self, sound: bytes) -> None:
+        """Record this sound next, as soon as something reads it."""
         mono = np.frombuffer(sound, dtype="<i2").astype(float)
         length = len(mono) * self._rate_hz // 16000
         there = np.interp(np.arange(length) * 16000 / self._rate_hz, np.arange(len(mono)), mono)
@@ -107,7 +112,6 @@ class FakeMicrophone:
         size = self._block()
         with self._lock:
             self._blocks += [wide.tobytes()[at : at + size] for at in range(0, 2 * len(wide), size)]
-        wait_until(lambda: not self._blocks)
 
     def _block(self) -> int:
         return int(self._rate_hz * BLOCK_S) * 2 * self._channels

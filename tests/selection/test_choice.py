@@ -12,6 +12,7 @@ from edge.models.measurements import Measurement
 from edge.selection.choice import (
     DEFAULT_BUDGET_MIB,
     RESERVE_MIB,
+    WAKE_WORD_MIB,
     Budget,
     Candidate,
     Verdict,
@@ -24,6 +25,11 @@ from edge.selection.choice import (
 )
 
 OVERHEAD_MIB = 50.0
+
+
+def test_the_wake_words_process_counts() -> None:
+    without = overhead_mib("csi", "espeak", on_a_pi=True)
+    assert overhead_mib("csi", "espeak", on_a_pi=True, wake_word=True) == without + WAKE_WORD_MIB
 
 
 def measured(peak_mib: float, median_ms: float = 50.0) -> Measurement:
