@@ -110,6 +110,10 @@ class Notices:
             one = self._topics[topic]
             one.said = one.heard = one.now
 
+    def forget(self, topic: str) -> None:
+        """Drop a topic: neither its state nor its end is said any more."""
+        self._topics.pop(topic, None)
+
     def see(self, fault: Condition | None, note: Condition | None) -> None:
         """Set the camera's condition: why nothing can be seen, and what makes seeing hard. None: no such problem."""
         self.set("sight", sentence_of(fault), SIGHT_AGAIN)

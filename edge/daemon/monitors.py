@@ -8,7 +8,7 @@ from edge.daemon.health import HeatWatch, MemoryWatch
 from edge.daemon.reporter import Reporter
 from edge.host.backoff import Backoff
 from edge.host.machine import Machine, MemoryReading
-from edge.input import Source
+from edge.input import WAKE_WORD, Source
 from edge.selection.selector import ModelSelector
 from edge.stages import Condition, Timing
 from edge.vision.visibility import Visibility
@@ -65,31 +65,37 @@ class HeatMonitor:
 
 
 class InputMonitor:
-    """Reports when keys or the wake word cannot be used, and when they work again."""
+    """Reports when keys or the wake word cannot be used, when they work again, and which microphone is open."""
 
     def __init__(self, reporter: Reporter, notices: Notices) -> None:
         self._reporter = reporter
         self._notices = notices
-        self._told: dict[str, tuple[str, str]] = {}
-        """The problem and the microphone of each source that were reported last."""
+        self._problems: dict[str, str] = {}
+        """The problem of each source that was reported last; empty: none, or it works again."""
+        self._microphone = ""
+        """The microphone that was open at the last look; empty: none."""
 
     def look(self, sources: Mapping[str, Source]) -> None:
         """Report what has changed; call it in each turn of the loop."""
-        for name in self._told.keys() - sources.keys():
-            del self._told[name]
+        if WAKE_WORD not in sources:
+            self._notices.forget("hearing")
+        self._problems = {name: self._problems.get(name, "") for name in sources}
         for name, source in sources.items():
-            microphone = str(source.status().get("microphone") or "")
-            problem = source.problem
-            had_problem, had_microphone = self._told.get(name, ("", ""))
-            self._told[name] = (problem, microphone or had_microphone)
-            if problem and problem != had_problem:
+            problem, status, before = source.problem, source.status(), self._problems[name]
+            if problem and problem != before:
+                self._problems[name] = problem
                 self._reporter.input_lost(name, problem)
-            elif had_problem and not problem:
+            elif before and not problem and status.get("open", True):  # closed without a problem: paused, or not yet
+                self._problems[name] = ""
                 self._reporter.input_back(name)
-            if microphone and microphone != had_microphone:
-                self._reporter.microphone_open(microphone)
-        wake_word = sources.get("wake_word")
-        self._notices.set("hearing", DEAF if wake_word and wake_word.problem else "", HEARS_AGAIN)
+            if name == WAKE_WORD:
+                self._tell_microphone(status.get("microphone") or "")
+                self._notices.set("hearing", DEAF if self._problems[name] else "", HEARS_AGAIN)
+
+    def _tell_microphone(self, name: str) -> None:
+        if name and name != self._microphone:
+            self._reporter.microphone_open(name)
+        self._microphone = name
 
 
 class FreezeMonitor:

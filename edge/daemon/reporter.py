@@ -14,6 +14,7 @@ from edge.daemon.history import History
 from edge.daemon.outages import Outages
 from edge.host.systemd import notify
 from edge.host.terminal import printable
+from edge.input import KEYS, WAKE_WORD
 from edge.stages import (
     INTERRUPTED,
     TOO_LATE,
@@ -30,7 +31,7 @@ from edge.stages import (
 _log = logging.getLogger(__name__)
 
 
-_SOURCES = {"keys": "Keys", "wake_word": "Wake word"}
+_SOURCES = {KEYS: "Keys", WAKE_WORD: "Wake word"}
 """What the sources of input are called in the log."""
 
 

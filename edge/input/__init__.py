@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from edge.input.actions import Receiver
 from edge.settings import InputSettings
 
+KEYS, WAKE_WORD = "keys", "wake_word"
+"""The names of the sources in `edge status`."""
+
 
 class Source(Protocol):
     """Something to ask with. A device that is missing or vanishes is its `problem`; it is tried again by itself."""
@@ -45,7 +48,7 @@ def open_sources(
 
     sources: dict[str, Source] = {}
     if settings.devices:
-        sources["keys"] = Keys(settings, receiver)
+        sources[KEYS] = Keys(settings, receiver)
     if settings.word:
-        sources["wake_word"] = WakeWord(settings, receiver, sounding, speech_device)
+        sources[WAKE_WORD] = WakeWord(settings, receiver, sounding, speech_device)
     return sources

@@ -23,7 +23,7 @@ ANSWER_S = 15.0
 """How long one request may take: opening several cards takes longest."""
 START_S = 60.0
 """How long the process may take to load its model; a small board is busy just after booting."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 """First pause between two tries of a microphone, and the longest one that it doubles up to."""
 _TURN_S = 0.1
 
