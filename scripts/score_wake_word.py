@@ -13,6 +13,7 @@ other pages and noises, are for fitting.
 """
 
 import argparse
+import math
 import os
 import random
 import re
@@ -222,12 +223,20 @@ def heard(word: str, threshold: float, voices: tuple[str, ...] = JUDGED) -> list
 
 def false_starts(minutes: float) -> dict[str, int]:
     """How often each word that edge offers is heard in sound without it."""
+    found: Counter[str] = Counter(dict.fromkeys(THRESHOLDS, 0))
+    for hour in range(math.ceil(minutes / 60)):
+        found.update(false_starts_of_hour(hour, min(60.0, minutes - 60 * hour)))
+        print(f"{hour + 1} h: {dict(found)}", file=sys.stderr, flush=True)
+    return dict(found)
+
+
+def false_starts_of_hour(hour: int, minutes: float = 60.0) -> Counter[str]:
+    """The same in one hour of the sound, or its first minutes."""
     detectors = {word: Detector(word) for word in THRESHOLDS}
-    found = dict.fromkeys(THRESHOLDS, 0)
-    for minute in without_the_word(60 * minutes, JUDGED, seed=8):
+    found: Counter[str] = Counter()
+    for minute in without_the_word(60 * minutes, JUDGED, seed=8 + 2 * hour):
         for step in steps(minute):
-            for word, detector in detectors.items():
-                found[word] += detector.hears(step)
+            found.update(word for word, detector in detectors.items() if detector.hears(step))
     return found
 
 

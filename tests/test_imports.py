@@ -83,6 +83,7 @@ BREAKS = [
     ("openvino", "edge.engines.graph", "openvino"),
     ("picamera2", "edge.cameras.sources", "picamera2"),
     ("picamera2", "edge.doctor.devices", "libcamera"),
+    ("pymicro_wakeword", "edge.input.wake_word", "pymicro_wakeword"),
     ("pyttsx3", "edge.speech", "pyttsx3"),
     ("systemd", "edge.daemon.reporter", "systemd"),
     ("opencv", "edge.vision.thumbnail", "cv2"),
@@ -322,6 +323,7 @@ def test_the_doors_are_known() -> None:
         "openvino": {"edge.engines.openvino"},
         "picamera2": {"edge.cameras.picamera2"},
         "libcamera": {"edge.cameras.picamera2"},
+        "pymicro_wakeword": {"edge.input.detector"},
         "pyttsx3": {"edge.speech.pyttsx3"},
         "systemd": {"edge.host.systemd"},
         "cv2": cameras

@@ -104,6 +104,7 @@ class Listener:
 
     def _drop(self, microphone: Microphone) -> bool:
         microphone.read(CHUNK_S)
+        microphone.drop()
         self._forget()
         return False
 

@@ -1,6 +1,7 @@
 """A microphone, through arecord: find the device, read its sound, and translate arecord's errors."""
 
 import contextlib
+import fcntl
 import os
 import select
 import shutil
@@ -31,6 +32,8 @@ _MEANINGS = {
 }
 _PERIOD_US, _BUFFER_US = 40_000, 500_000
 """How often the card delivers, and how much it keeps while this process has no time."""
+_PIPE = 16384
+"""Bytes of sound, half a second, that arecord may be ahead."""
 _LONGEST_ERROR = 4096
 
 
@@ -75,6 +78,8 @@ class Microphone:
         assert self._process.stderr
         self._sound, self._messages = self._process.stdout.fileno(), self._process.stderr.fileno()
         os.set_blocking(self._messages, False)
+        with contextlib.suppress(OSError):  # a small one, so that old sound is lost at arecord, instead of heard late
+            fcntl.fcntl(self._sound, fcntl.F_SETPIPE_SZ, _PIPE)
         self._said = b""
         self._poll = select.poll()
         for descriptor in (self._sound, self._messages):
@@ -101,6 +106,15 @@ class Microphone:
                 parts.append(part)
                 left -= len(part)
         return b"".join(parts)
+
+    def drop(self) -> None:
+        """Drop the sound that has come already and waits to be read: on a busy machine, that of the last second."""
+        left = _PIPE
+        while left > 0 and self._sound in {descriptor for descriptor, _ in self._poll.poll(0)}:
+            part = os.read(self._sound, left)
+            left -= len(part)
+            if not part:  # it has ended: `read` tells why
+                return
 
     def close(self) -> None:
         """End arecord, and with it the recording. May be called twice."""

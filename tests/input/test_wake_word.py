@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rigs.microphone import FakeMicrophone, recorders, spoken
+from rigs.microphone import FakeMicrophone, file_card, recorders, spoken
 from rigs.processes import wait_until, wait_until_gone, workers
 
 from edge.errors import InputError
@@ -17,7 +17,7 @@ from edge.host import installation
 from edge.host.sound_cards import Card
 from edge.input import Source, open_sources, wake_word
 from edge.input.actions import Action
-from edge.input.detector import Detector
+from edge.input.detector import CHUNK_S, Detector, Listener
 from edge.input.microphone import (
     BUSY,
     NO_ARECORD,
@@ -30,6 +30,8 @@ from edge.input.microphone import (
 from edge.settings import InputSettings
 
 WORD = "okay_nabu"
+SILENCE = bytes(4 * RATE_HZ)
+"""Longer than everything between the rig and the detector keeps: after it, what came before has been read."""
 Opens = Callable[..., tuple[Source, "Asked"]]
 
 
@@ -92,8 +94,13 @@ def wait_for(asked: Asked, count: int) -> None:
 
 def test_it_hears_its_word_once_and_nothing_else() -> None:
     detector = Detector(WORD)
-    for text, count in (("okay nabu", 1), ("I see a violin", 0), ("okay nabu. okay nabu", 2), ("what is that", 0)):
-        sound = spoken(text)
+    for text, times, count in (
+        ("okay nabu", 1, 1),
+        ("I see a violin", 1, 0),
+        ("okay nabu", 3, 3),
+        ("what is that", 2, 0),
+    ):
+        sound = times * spoken(text)
         blocks = [sound[at : at + 1600] for at in range(0, len(sound), 1600)]
         assert sum(map(detector.hears, blocks)) == count, text
 
@@ -142,23 +149,31 @@ def test_the_card_that_edge_speaks_through_is_tried_first(
     assert candidates(microphone, speech_device, CARDS) == tried
 
 
+def test_the_word_is_heard_through_the_real_arecord(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = spoken("okay nabu") + spoken("I see a violin") + spoken("okay nabu", "en-us", 185)
+    for name, value in file_card(tmp_path, sound, RATE_HZ, 1).items():
+        monkeypatch.setenv(name, value)
+    opened, detector = open_microphone([""]), Detector(WORD)
+    try:
+        assert sum(detector.hears(opened.read(0.05)) for _ in range(len(sound) // 1600 - 2)) == 2
+    finally:
+        opened.close()
+        opened.close()
+
+
 @pytest.mark.parametrize(("rate_hz", "channels"), [(8000, 1), (44100, 2), (48000, 2)])
 def test_alsa_converts_what_the_card_has(
     rate_hz: int, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FakeMicrophone(tmp_path, rate_hz=rate_hz, channels=channels, speed=20) as fake:
-        monkeypatch.setenv("ALSA_CONFIG_PATH", fake.environment["ALSA_CONFIG_PATH"])
-        opened = open_microphone([""])
-        try:
-            assert len(opened.read(1.0)) == 2 * RATE_HZ
-            fake.hear(b"\x00\x20" * RATE_HZ)
-            loud = b""
-            wait_until(lambda: max(opened.read(0.05)) > 0)
-            loud = opened.read(0.5)
-            assert loud == b"\x00\x20" * (RATE_HZ // 2) or loud.count(b"\x20") > 0.9 * RATE_HZ // 2
-        finally:
-            opened.close()
-            opened.close()
+    # a level, because ALSA's file device skips samples where it is read faster than the clock
+    for name, value in file_card(tmp_path, b"\x00\x20" * 3 * RATE_HZ, rate_hz, channels).items():
+        monkeypatch.setenv(name, value)
+    opened = open_microphone([""])
+    try:
+        opened.read(0.5)
+        assert opened.read(0.5) == b"\x00\x20" * (RATE_HZ // 2)
+    finally:
+        opened.close()
 
 
 def fake_arecord(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -200,7 +215,7 @@ def test_overruns_do_not_stop_the_recording(tmp_path: Path, monkeypatch: pytest.
     )
     opened = Microphone("")
     try:
-        assert len(opened.read(4.0)) == 8 * RATE_HZ
+        assert len(opened.read(1.0)) == 2 * RATE_HZ
     finally:
         opened.close()
 
@@ -232,26 +247,48 @@ def test_it_does_not_listen_to_edge_itself(microphone: FakeMicrophone, listen: O
     source, asked = listen(sounding=lambda: sounds)
     wait_until(lambda: source.status()["open"])
     microphone.hear(spoken("okay nabu"))
+    microphone.hear(SILENCE)
     sounds = False
-    time.sleep(1.5 * wake_word.TAIL_S)
+    time.sleep(2 * wake_word.TAIL_S)
     microphone.hear(spoken("okay nabu"))
     wait_for(asked, 1)
     microphone.hear(spoken("I see a violin"))
     assert asked.actions == [Action.LOOK], "it heard the second alone"
 
 
-def test_a_word_that_begins_while_edge_speaks_is_dropped(microphone: FakeMicrophone, listen: Opens) -> None:
-    sounds = True
-    source, asked = listen(sounding=lambda: sounds)
-    wait_until(lambda: source.status()["open"])
-    whole = spoken("okay nabu")
-    microphone.hear(whole[: len(whole) // 4 * 2])
-    sounds = False
-    microphone.hear(whole[len(whole) // 4 * 2 :])
-    time.sleep(1.5 * wake_word.TAIL_S)
-    microphone.hear(spoken("okay nabu"))
-    wait_for(asked, 1)
-    assert asked.actions == [Action.LOOK]
+def test_a_word_that_begins_while_edge_speaks_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scripted:
+        name = "scripted"
+        sound = b""
+
+        def read(self, seconds: float) -> bytes:
+            size = 2 * round(RATE_HZ * seconds)
+            part, self.sound = self.sound[:size], self.sound[size:]
+            return part.ljust(size, b"\0")
+
+        def drop(self) -> None: ...
+        def close(self) -> None: ...
+
+    def heard(sound: bytes, ignored_s: float) -> int:
+        scripted.sound = sound
+        for _ in range(round(ignored_s / CHUNK_S)):
+            listener.listen(ignore=True)
+        count = 0
+        while scripted.sound:
+            count += listener.listen(ignore=False)["heard"]
+        return count
+
+    scripted = Scripted()
+    monkeypatch.setattr("edge.input.detector.open_microphone", lambda _names: scripted)
+    listener = Listener(WORD, "", "")
+    word = spoken("okay nabu")
+    assert heard(word, 0.0) == 1
+    assert heard(word, 0.75) == 0, "its first quarter of a second is missing"
+    assert heard(word, 0.0) == 1
+    # what came before does not count either
+    assert heard(word[: len(word) // 4 * 2], 0.0) == 0
+    listener.listen(ignore=True)
+    assert heard(word[len(word) // 4 * 2 :], 0.0) == 0
 
 
 def test_a_pause_closes_the_microphone(microphone: FakeMicrophone, listen: Opens) -> None:
@@ -277,7 +314,7 @@ def test_a_lost_microphone_is_told_and_found_again(
     for _ in range(100 if request.config.getoption("--long") else 3):
         wait_until(lambda: source.status()["open"])
         microphone.unplug()
-        wait_until(lambda: NO_MICROPHONE in source.problem or "microphone could not be read" in source.problem)
+        wait_until(lambda: source.problem)
         assert not source.status()["open"]
         wait_until(lambda: NO_MICROPHONE in source.problem)
         microphone.plug_in()

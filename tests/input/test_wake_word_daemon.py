@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rigs.audio.card import RecordingCard
 from rigs.daemon import daemon, group_of, named, read_events, say
-from rigs.microphone import FakeMicrophone, spoken
-from rigs.processes import command, wait_until
+from rigs.microphone import FakeMicrophone, is_recorder, spoken
+from rigs.processes import wait_until
 
 from edge.input.microphone import NO_MICROPHONE
 
@@ -39,7 +39,7 @@ def microphone(tmp_path: Path, card: RecordingCard) -> Iterator[FakeMicrophone]:
 
 
 def recorders(child: Any) -> list[int]:
-    return [pid for pid in group_of(child.session) if command(pid).split("\0")[0].endswith("arecord")]
+    return [pid for pid in group_of(child.session) if is_recorder(pid)]
 
 
 def wake_word(folder: Path) -> dict[str, Any]:

@@ -1,22 +1,39 @@
-"""A microphone for tests, which needs no hardware: ALSA's own file device, which the real arecord opens."""
+"""A microphone for tests, which needs no hardware: a program named arecord, first in PATH, that gives what it is given.
+
+The real arecord on ALSA's file device converts rates (`file_card`), but cannot wait for sound: it repeats the old.
+"""
 
 import contextlib
 import os
-import signal
 import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
-from rigs.audio.card import HERE
 from rigs.processes import command, members, wait_until, workers
 
+_ARECORD = """\
+#!{python} -S
+import os, sys
+wanted = ["-t", "raw", "-f", "S16_LE", "-r", "16000", "-c", "1"]
+if not any(sys.argv[at : at + 8] == wanted for at in range(len(sys.argv))):
+    sys.exit("arecord: " + " ".join(sys.argv))
+try:
+    pipe = os.open({pipe!r}, os.O_RDONLY)
+except OSError:
+    sys.exit("arecord: main:831: audio open error: No such file or directory")
+while block := os.read(pipe, 1600):
+    while block:
+        block = block[os.write(1, block) :]
+sys.exit("arecord: pcm_read:2221: read error: No such device")
+"""
 _CARD = """
-pcm.microphone {{
+pcm.!default {{
     type plug
     slave {{
         format S16_LE
@@ -26,43 +43,29 @@ pcm.microphone {{
             type file
             format raw
             file "/dev/null"
-            infile "{pipe}"
+            infile "{sound}"
             slave.pcm {{ type null }}
         }}
     }}
 }}
 """
-_DEFAULT = """
-pcm.!default {{
-    type asym
-    playback.pcm {playback}
-    capture.pcm microphone
-}}
-"""
 BLOCK_S = 0.05
+_BLOCK = int(2 * 16000 * BLOCK_S)
 
 
 class FakeMicrophone:
-    """Gives silence at the pace of a real one, or what `hear` is called with. Put `environment` into the environment.
+    """Gives silence at the pace of a real one, or what `hear` is called with, where its `environment` is set."""
 
-    Sound at 16 kHz becomes that of a card with another rate and two channels, which ALSA's plug converts back.
-    """
-
-    def __init__(
-        self, folder: Path, *, rate_hz: int = 48000, channels: int = 2, speed: float = 1.0, card: str = ""
-    ) -> None:
-        """`speed` is how much faster than the clock it records. `card` is the ALSA configuration of what plays."""
-        self._rate_hz, self._channels, self._speed = rate_hz, channels, speed
+    def __init__(self, folder: Path) -> None:
         self._pipe = folder / "sound"
         self._blocks: list[bytes] = []
         self._lock = threading.Lock()
-        self._closed = threading.Event()
-        (folder / "microphone.conf").write_text(
-            (card or (HERE / "asound.conf").read_text()).replace("pcm.!default", "pcm.recording_card")
-            + _CARD.format(rate_hz=rate_hz, channels=channels, pipe=self._pipe)
-            + _DEFAULT.format(playback="recording_card")
-        )
-        self.environment = {"ALSA_CONFIG_PATH": str(folder / "microphone.conf")}
+        self._closed, self._gone = threading.Event(), threading.Event()
+        program = folder / "bin" / "arecord"
+        program.parent.mkdir()
+        program.write_text(_ARECORD.format(python=sys.executable, pipe=str(self._pipe)))
+        program.chmod(0o755)
+        self.environment = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
         self.plug_in()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -78,25 +81,12 @@ class FakeMicrophone:
 
     def plug_in(self) -> None:
         os.mkfifo(self._pipe)
+        self._gone.clear()
 
     def unplug(self) -> None:
-        """Take it away: it cannot be opened any more, and the arecord that has it open ends."""
-        readers = self._readers()
+        """Take it away: reading it fails, and it cannot be opened any more."""
         self._pipe.unlink()
-        for pid in readers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def _readers(self) -> list[int]:
-        """The ids of the arecords that have it open."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            pid = int(folder.name) if folder.name.isdigit() else os.getpid()
-            if pid != os.getpid() and command(pid).split("\0")[0].endswith("arecord"):
-                with contextlib.suppress(OSError):
-                    if any(os.path.realpath(fd) == str(self._pipe) for fd in (folder / "fd").iterdir()):
-                        found.append(pid)
-        return found
+        self._gone.set()
 
     def hear(self, sound: bytes) -> None:
         """Record this sound (16 kHz, mono, 16 bits) next, and return when it has been recorded."""
@@ -105,16 +95,8 @@ class FakeMicrophone:
 
     def queue(self, sound: bytes) -> None:
         """Record this sound next, as soon as something reads it."""
-        mono = np.frombuffer(sound, dtype="<i2").astype(float)
-        length = len(mono) * self._rate_hz // 16000
-        there = np.interp(np.arange(length) * 16000 / self._rate_hz, np.arange(len(mono)), mono)
-        wide: NDArray[np.int16] = np.repeat(there.astype("<i2"), self._channels)
-        size = self._block()
         with self._lock:
-            self._blocks += [wide.tobytes()[at : at + size] for at in range(0, 2 * len(wide), size)]
-
-    def _block(self) -> int:
-        return int(self._rate_hz * BLOCK_S) * 2 * self._channels
+            self._blocks += [sound[at : at + _BLOCK] for at in range(0, len(sound), _BLOCK)]
 
     def _run(self) -> None:
         while not self._closed.wait(0.01):
@@ -124,21 +106,40 @@ class FakeMicrophone:
                 continue
             os.set_blocking(pipe, True)
             with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "wb", buffering=0) as stream:
-                next_s = time.monotonic()
-                while not self._closed.is_set():
-                    with self._lock:
-                        block = self._blocks[0] if self._blocks else bytes(self._block())
-                    stream.write(block)
-                    with self._lock:
-                        del self._blocks[:1]
-                    next_s += BLOCK_S / self._speed
-                    time.sleep(max(0.0, next_s - time.monotonic()))
+                self._feed(stream.write)
+
+    def _feed(self, write: Callable[[bytes], object]) -> None:
+        next_s = time.monotonic()
+        while not self._closed.is_set() and not self._gone.is_set():
+            with self._lock:
+                block = self._blocks[0] if self._blocks else bytes(_BLOCK)
+            write(block)
+            with self._lock:
+                del self._blocks[:1]
+            next_s += BLOCK_S
+            time.sleep(max(0.0, next_s - time.monotonic()))
 
 
-def recorders(parent: int | None = None) -> list[int]:
-    """The ids of the arecords that children of a process (this one) have started."""
-    groups = workers(os.getpid() if parent is None else parent)
-    return [pid for group in groups for pid in members(group) if command(pid).split("\0")[0].endswith("arecord")]
+def file_card(folder: Path, sound: bytes, rate_hz: int, channels: int) -> dict[str, str]:
+    """The environment in which ALSA's default card gives a sound (16 kHz, mono, 16 bits), at another rate, for once."""
+    mono = np.frombuffer(sound, dtype="<i2").astype(float)
+    length = len(mono) * rate_hz // 16000
+    there = np.interp(np.arange(length) * 16000 / rate_hz, np.arange(len(mono)), mono)
+    (folder / "sound.raw").write_bytes(np.repeat(there.astype("<i2"), channels).tobytes())
+    (folder / "asound.conf").write_text(
+        _CARD.format(rate_hz=rate_hz, channels=channels, sound=folder / "sound.raw"), encoding="ascii"
+    )
+    return {"ALSA_CONFIG_PATH": str(folder / "asound.conf")}
+
+
+def is_recorder(pid: int) -> bool:
+    """Return whether a process is an arecord, the real one or this."""
+    return any(word.endswith("arecord") for word in command(pid).split("\0")[:3])
+
+
+def recorders() -> list[int]:
+    """The ids of the arecords that children of this process have started."""
+    return [pid for group in workers(os.getpid()) for pid in members(group) if is_recorder(pid)]
 
 
 def spoken(text: str, voice: str = "en-gb", speed_wpm: int = 160) -> bytes:
