@@ -359,9 +359,9 @@ needs_uinput = pytest.mark.skipif(
 def test_a_kernel_s_button_is_recognised_by_auto_and_by_name(long: bool) -> None:
     requests = Requests()
     keys = Keys(InputSettings(devices=("auto",)), requests)
+    before = count_of_descriptors()
     try:
         for count in range(1, (100 if long else 3) + 1):
-            before = count_of_descriptors()
             with kernel_device("edge test button", [F2], repeats=True) as button:
                 wait_until(lambda: "edge test button" in keys.status()["devices"])
                 for value in (1, 0):
@@ -369,7 +369,8 @@ def test_a_kernel_s_button_is_recognised_by_auto_and_by_name(long: bool) -> None
                     time.sleep(0.05)
                 wait_until(lambda count=count: len(requests.actions) == count)  # type: ignore[misc]
             wait_until(lambda: "edge test button" not in keys.status()["devices"])
-            assert count_of_descriptors() == before
+            # for a moment it has another device open, to look at its keys
+            wait_until(lambda: count_of_descriptors() <= before)
     finally:
         keys.close()
     assert set(requests.actions) == {Action.LOOK}
