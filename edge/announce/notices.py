@@ -63,6 +63,10 @@ _SWITCHES = {
     "model": "smaller_model",
 }
 """Setting that switches each topic."""
+_FLAPPING = ("sight", "hearing")
+"""Topics that may come and go by themselves; others are events, or a person's wish."""
+LONGEST_REPEAT_S = 3600.0
+"""A sentence that comes back again and again is said this seldom in the end."""
 
 
 def sentence_of(condition: Condition | None) -> str:
@@ -82,10 +86,16 @@ class _Topic:
     """The same, of the last notice that was heard."""
     at_s: dict[str, float] = field(default_factory=dict)
     """Time at which each sentence was said."""
+    wait_s: dict[str, float] = field(default_factory=dict)
+    """How long each sentence must wait since then."""
 
 
 class Notices:
-    """Pending notices. Topics that are switched off are not said, and no sentence is said twice within `repeat_s`."""
+    """Pending notices. Topics that are switched off are not said.
+
+    No sentence is said twice within `repeat_s`. For what edge sees and hears that time doubles, up to LONGEST_REPEAT_S,
+    each time the sentence comes back soon: a camera with a loose plug must not make edge talk all day.
+    """
 
     def __init__(self, settings: AloudSettings) -> None:
         self._topics: dict[str, _Topic] = {}
@@ -129,16 +139,20 @@ class Notices:
         """Return the sentence to say now, or ''. It stays the same until `told` is called."""
         for name, topic in self._topics.items():
             sentence = self._sentence(topic)
-            if name not in self._off and sentence and now_s - topic.at_s.get(sentence, -math.inf) >= self._repeat_s:
+            due_s = topic.at_s.get(sentence, -math.inf) + topic.wait_s.get(sentence, 0.0)
+            if name not in self._off and sentence and now_s >= due_s:
                 return sentence
         return ""
 
     def told(self, sentence: str, now_s: float) -> None:
         """Record that the speaker has begun to say it."""
-        for topic in self._topics.values():
+        for name, topic in self._topics.items():
             if self._sentence(topic) == sentence:
                 topic.said = topic.now
-                topic.at_s[sentence] = now_s
+                since_s, wait_s = now_s - topic.at_s.get(sentence, -math.inf), topic.wait_s.get(sentence, 0.0)
+                soon = since_s < 2 * wait_s and name in _FLAPPING
+                longer_s = min(2 * wait_s, LONGEST_REPEAT_S) if soon else 0.0
+                topic.at_s[sentence], topic.wait_s[sentence] = now_s, max(longer_s, self._repeat_s)
                 self._in_the_air.append(topic)
 
     def ended(self, *, heard: bool, lasting: bool) -> None:

@@ -1,5 +1,6 @@
 """What edge says of itself: how things are, once, and not what was."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from edge.announce.notices import (
     COVERED,
     DARK,
     HOT,
+    LOST,
+    PAUSED,
     READY,
+    RESUMED,
     SENTENCES,
     SIGHT_AGAIN,
     SMALLER,
@@ -49,6 +53,32 @@ def test_each_state_is_said_once(notices: Notices) -> None:
         assert say_all(notices, now_s) == said
 
 
+def test_a_camera_that_comes_and_goes_is_told_ever_more_seldom(notices: Notices) -> None:
+    said = []
+    for now_s in range(0, 8 * 3600, 20):
+        notices.set("sight", LOST if now_s % 40 == 0 else "")
+        said += [now_s for sentence in say_all(notices, now_s) if sentence == LOST]
+    assert said[:4] == [0, 80, 200, 440]  # the state alternates each 20 s
+    assert len(said) < 16
+    assert max(after - before for before, after in pairwise(said)) < 3700
+    notices.set("sight", "")
+    say_all(notices, 9 * 3600)
+    # after hours of good sight it is news as before
+    for now_s in (20 * 3600, 20 * 3600 + 80):
+        notices.set("sight", LOST)
+        assert say_all(notices, now_s) == [LOST]
+        notices.set("sight", "")
+        say_all(notices, now_s + 20)
+
+
+def test_a_pause_is_told_each_time(notices: Notices) -> None:
+    for now_s in range(0, 900, 60):
+        notices.set("shutter", PAUSED, RESUMED)
+        assert say_all(notices, now_s) == [PAUSED]
+        notices.set("shutter", "", RESUMED)
+        assert say_all(notices, now_s + 30) == [RESUMED]
+
+
 def test_what_was_over_before_one_could_speak_is_not_said(notices: Notices) -> None:
     notices.set("sight", DARK)
     notices.set("sight", COVERED)
@@ -65,7 +95,7 @@ def test_the_same_is_not_said_again_too_soon(notices: Notices) -> None:
     for second in range(300):
         notices.set("sight", DARK if second % 10 < 5 else "")
         said += say_all(notices, second)
-    assert 5 <= said.count(DARK) <= 6
+    assert said.count(DARK) == 3  # after 60 and 120 s more
     assert said.count(SIGHT_AGAIN) <= 6
     notices.set("sight", "")
     assert say_all(notices, 1000) == [] or said[-1] == DARK
