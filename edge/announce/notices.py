@@ -66,7 +66,7 @@ _SWITCHES = {
 _FLAPPING = ("sight", "hearing")
 """Topics that may come and go by themselves; others are events, or a person's wish."""
 LONGEST_REPEAT_S = 3600.0
-"""A sentence that comes back again and again is said this seldom in the end."""
+"""A sentence that comes back again and again is said no more often than this in the end."""
 
 
 def sentence_of(condition: Condition | None) -> str:
@@ -93,8 +93,8 @@ class _Topic:
 class Notices:
     """Pending notices. Topics that are switched off are not said.
 
-    No sentence is said twice within `repeat_s`. For what edge sees and hears that time doubles, up to LONGEST_REPEAT_S,
-    each time the sentence comes back soon: a camera with a loose plug must not make edge talk all day.
+    No sentence is said twice within `repeat_s`. If it is about sight or hearing, that time doubles each time it comes
+    back soon, up to LONGEST_REPEAT_S: a camera with a loose plug must not make edge talk all day.
     """
 
     def __init__(self, settings: AloudSettings) -> None:
