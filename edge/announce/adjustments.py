@@ -1,7 +1,7 @@
-"""Volume and rate as a person has changed them by key, kept in a file over a restart.
+"""Volume and rate as a person has changed them by key, kept in a file across restarts.
 
 The person's settings file is not changed. If its value of [speech] volume or rate_wpm is changed later, that is the
-newer wish: then it holds, and the change by key is dropped.
+newer wish: it then applies, and the change by key is dropped.
 """
 
 import json

@@ -13,7 +13,7 @@ from typing import Protocol
 from edge.stages import INTERRUPTED, Announcement, Outcome, Speaker
 
 PATIENCE_S = 1.5
-"""How long an answer waits for a card that cannot be opened: a tone, or the player before, may just have had it."""
+"""How long an answer waits for a card that cannot be opened: a tone, or the previous player, may just have had it."""
 EXPECTING_S = 1.5
 """How long announcements wait after a key went down: its action follows as soon as its pattern is known."""
 

@@ -65,7 +65,7 @@ def mute(options: argparse.Namespace) -> int:
         if label:
             raise ControlError("--last mutes what was said last: give no label with it")
         answer = _ask(options, command="mute", last=True)
-        print(f"Muted: {answer['muted']}. edge unmute undoes it." if answer["muted"] else "Nothing was said to mute.")
+        print(f"Muted: {answer['muted']}. edge unmute undoes it." if answer["muted"] else "There is nothing to mute.")
         _warn(answer)
         return EX_OK
     if not label:

@@ -153,7 +153,7 @@ def _learn(options: argparse.Namespace, settings: InputSettings, keymap: KeyMap)
     device = ""
     reader = _Lines()
     _say(
-        "Press the key for each action: once, twice, long or held. Enter leaves an action out, and so does waiting "
+        "Press the key for each action: once, twice, long or held. Enter skips an action, and so does waiting "
         f"for {_LEARN_S:g} s. Ctrl-C ends the questions."
     )
     try:
@@ -165,7 +165,7 @@ def _learn(options: argparse.Namespace, settings: InputSettings, keymap: KeyMap)
             device = press.device
             name = name_of(press.code) + ("" if press.pattern is Pattern.PRESS else f" {press.pattern}")
             if name in learned:
-                _say(f"  {name} is {learned[name]} already; {action} is left out")
+                _say(f"  {name} is {learned[name]} already; {action} is skipped")
                 continue
             learned[name] = action
             _say(f"  {name} on {device}")
@@ -174,7 +174,7 @@ def _learn(options: argparse.Namespace, settings: InputSettings, keymap: KeyMap)
     finally:
         watch.close()
     if not learned:
-        _say(watch.problem or "No key was pressed: nothing is learned.")
+        _say(watch.problem or "No key was pressed: nothing was learned.")
         return EX_OK
     return _finish(options, settings, device, learned)
 

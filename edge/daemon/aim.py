@@ -15,7 +15,7 @@ AIM_S = 60.0
 LOWEST_HZ, OCTAVES = 200.0, 3.3
 """The tone of a picture without any edge, and how far above it the tone of the sharpest could be."""
 MIDDLE_SHARPNESS, CURVE = 2e-3, 0.4
-"""Sharpness in the middle of that range, and how steep the tone rises there: of photos blurred by 0 to 10 pixels, 90 %
+"""Sharpness in the middle of that range, and the steepness of the tone there: of photos blurred by 0 to 10 pixels, 90 %
 have a sharpness of 6e-5 to 7e-2, which is 0.2 to 0.8 of the range."""
 SMOOTHED = 3
 """Number of frames whose mean counts."""
@@ -23,7 +23,7 @@ BEEP_EVERY_S = 0.3
 WORD_EVERY_S = 1.2
 """Least time between two words about sharpness."""
 STEP = 1.25
-"""Factor of the sharpness from which on it counts as changed."""
+"""Factor by which the sharpness must change to count as changed."""
 PASSED, REACHED = 0.85, 0.95
 """Shares of the best sharpness: below the first it has clearly been left; from the second on it is found again."""
 NEAR = 0.6

@@ -175,7 +175,7 @@ class ControlState:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Answer in the block that a model loads: what was seen before may be long gone."""
+        """In the block, answer that a model is being loaded: what was seen before may be long gone."""
         self._loading += 1
         try:
             yield

@@ -10,7 +10,7 @@ from edge.stages import Outcome
 
 KEPT_S = 3600.0
 MOST_KEPT = 500
-"""Most sentences that are kept; the highest limit of announcements in an hour says more."""
+"""Number of sentences that are kept at most; the highest `per_hour` allows more."""
 
 
 class History:

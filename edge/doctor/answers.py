@@ -39,7 +39,7 @@ def check_answers(settings: Settings, running: Mapping[str, Any] | None, *, spea
 
 def _tones(settings: Settings, *, speak: bool) -> Finding:
     if not settings.input.tones:
-        return good("tones", "off: a key is answered by words only ([input] tones)")
+        return good("tones", "off: a key is answered in words only ([input] tones)")
     if not speak:
         return good("tones", "on: two notes when a key goes down")
     player = TonePlayer(settings.speech)

@@ -68,9 +68,9 @@ def _judge(microphone: Microphone) -> Finding:
     loudest = max(map(abs, samples)) / 32768
     what = f"{microphone.name}: the loudest moment was {loudest:.1%} of full scale; {_PRIVATE}"
     if loudest == 0:
-        return warning("microphone", f"{microphone.name} gives only silence", "`alsamixer` shows if it is muted")
+        return warning("microphone", f"{microphone.name} gives only silence", "`alsamixer` shows whether it is muted")
     if loudest >= 1 - 1 / 32768:
-        return warning("microphone", f"{what}, and this is too loud", "make it quieter in `alsamixer`, page Capture")
+        return warning("microphone", f"{what}, and this is too loud", "turn it down in `alsamixer`, page Capture")
     return good("microphone", what)
 
 

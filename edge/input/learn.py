@@ -20,7 +20,7 @@ def input_lines(values: Mapping[str, Any]) -> list[str]:
 
 
 def write_input(file: Path, values: Mapping[str, Any]) -> None:
-    """Set these keys of [input] in a settings file, as a whole or not at all. A missing file is made.
+    """Set these keys of [input] in a settings file, as a whole or not at all. A missing file is created.
 
     Comments, order and all other settings stay. Raises ConfigError, with the lines to write by hand, if the file cannot
     be changed like that, or not at all.
