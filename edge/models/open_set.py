@@ -62,7 +62,7 @@ def _regress(
         basis = np.linalg.svd(scaled, full_matrices=False)[2]
         scaled = scaled @ basis.T
     count, columns = scaled.shape
-    shares = [count / (2 * max(1, np.count_nonzero(is_known == kind))) for kind in (False, True)]
+    shares = [count / (2 * max(1, int(np.count_nonzero(is_known == kind)))) for kind in (False, True)]
     importance = np.where(is_known, shares[1], shares[0])
     design = np.hstack([scaled, np.ones((count, 1))])
     ridge = np.full(columns + 1, penalty)

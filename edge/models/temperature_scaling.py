@@ -257,8 +257,8 @@ def _smoothed(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     most = np.max(scores, axis=2, keepdims=True)
     probabilities = np.exp(scores - most)
     probabilities /= np.sum(probabilities, axis=2, keepdims=True)
-    mean: NDArray[np.float64] = log_of(np.einsum("nkc,k->nc", probabilities, frame_weights(scores.shape[1])))
-    return mean
+    mean = np.einsum("nkc,k->nc", probabilities, frame_weights(scores.shape[1]))
+    return np.asarray(log_of(mean), np.float64)
 
 
 def frame_weights(count: int) -> NDArray[np.float64]:

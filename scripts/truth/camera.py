@@ -26,7 +26,7 @@ def scale_of(picture: Pixels) -> float:
 
     A square photo is then in view as a whole: cut to the frame's shape, it might lose what its label names.
     """
-    return MARGIN * HEIGHT / picture.shape[0]
+    return float(MARGIN * HEIGHT / picture.shape[0])
 
 
 def handheld(

@@ -223,7 +223,7 @@ def make_film(folder: Path, photos: Sequence[Photo], counts: Counts, *, fps: flo
     for number in range(each):
         for kind in rng.permutation(GAPS):
             # every second one shows a photo out of focus, the others a room
-            photo = photos[rng.integers(len(photos))].file if kind == "blur" and number % 2 else None
+            photo = photos[int(rng.integers(len(photos)))].file if kind == "blur" and number % 2 else None
             empty.append(Shot(str(kind), number, (photo,) if photo else (), frozenset()))
     shots: list[Shot] = []
     used = 0

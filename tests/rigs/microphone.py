@@ -149,4 +149,5 @@ def spoken(text: str, voice: str = "en-gb", speed_wpm: int = 160) -> bytes:
     )
     samples = np.frombuffer(done.stdout[44:], dtype="<i2").astype(float)
     at = np.arange(len(samples) * 16000 // 22050) * 22050 / 16000
-    return bytes(16000) + np.interp(at, np.arange(len(samples)), samples).astype("<i2").tobytes() + bytes(16000)
+    sound: bytes = np.interp(at, np.arange(len(samples)), samples).astype("<i2").tobytes()
+    return bytes(16000) + sound + bytes(16000)
