@@ -187,11 +187,11 @@ def _rule(points: Sequence[Point], judged: Sequence[Point]) -> list[str]:
         f"{' and '.join(sorted(NOT_ASKED))} is shown, but not asked: half of its first labels are wrong, and no "
         "threshold changes that."
     )
-    rows = []
+    rows, choices = [], chosen(points)
     for half, digits in DIGITS.items():
         (other,) = (one for one in DIGITS if one != half)
         for _, names, _ in FAMILIES:
-            found = chosen(points)[half, names]
+            found = choices[half, names]
             row = [digits, " and ".join(f"`{name}`" for name in names)]
             row.append(", ".join(f"{getattr(DEFAULTS, name):g}" for name in names))
             if found is None:
