@@ -1,6 +1,7 @@
 """What all tests share: the --long option, the folder of big test data, and the bundled demo."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +94,12 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     with tempfile.TemporaryDirectory(prefix="edge-") as runtime:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         yield
+
+
+@pytest.fixture
+def wake_word_tools() -> None:
+    """Skip where the wake word's package, or a program that its tests need, is missing."""
+    for tool in ("arecord", "espeak-ng"):
+        if not shutil.which(tool):
+            pytest.skip(f"needs {tool}")
+    pytest.importorskip("pymicro_wakeword")

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from edge.input.microphone import (
 )
 from edge.settings import InputSettings
 
+pytestmark = pytest.mark.usefixtures("wake_word_tools")
 WORD = "okay_nabu"
 SILENCE = bytes(4 * RATE_HZ)
 """Longer than everything between the rig and the detector keeps: after it, what came before has been read."""
@@ -47,14 +47,6 @@ class Asked:
 
     def on_action(self, action: Action) -> None:
         self.actions.append(action)
-
-
-@pytest.fixture(autouse=True)
-def _needs_tools() -> None:
-    for tool in ("arecord", "espeak-ng"):
-        if not shutil.which(tool):
-            pytest.skip(f"needs {tool}")
-    pytest.importorskip("pymicro_wakeword")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
-"""The whole daemon with a wake word: real arecord, real detector, real speech, on ALSA's file devices."""
+"""The whole daemon with a wake word: a fake arecord, the real detector and the real voice."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,8 @@ from rigs.processes import wait_until
 
 from edge.input.microphone import NO_MICROPHONE
 
+pytestmark = pytest.mark.usefixtures("wake_word_tools")
 CANNOT, CAN = "Ich kann gerade nichts hören.", "Ich kann wieder hören."
-
-
-@pytest.fixture(autouse=True)
-def _needs_tools() -> None:
-    for tool in ("arecord", "espeak-ng"):
-        if not shutil.which(tool):
-            pytest.skip(f"needs {tool}")
-    pytest.importorskip("pymicro_wakeword")
 
 
 @pytest.fixture
