@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rigs.camera import MjpegServer, serving
@@ -39,6 +40,10 @@ class Reloading:
 
     def said(self) -> list[str]:
         return [str(event["text"]) for event in named(read_events(self.events), "announced")]
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Wait for a change of the model, which is told after the reload, and return all of them."""
+        return wait_until(lambda: named(read_events(self.events), "model_changed"))
 
     def notices(self) -> list[str]:
         return [str(event["text"]) for event in named(read_events(self.events), "notice")]
@@ -144,7 +149,7 @@ def test_another_network_is_told(tmp_path: Path, files: tuple[Path, Path]) -> No
         wait_until(running.said)
         assert named(read_events(running.events), "ready")[0]["model"] == "other"
         assert running.reload(GOOD + '[model]\nname = "demo"\n') == "reloaded"
-        (changed,) = named(read_events(running.events), "model_changed")
+        (changed,) = running.changes()
         assert (changed["before"], changed["model"]) == ("other", "demo")
         said = len(running.said())
         wait_until(lambda: len(running.said()) > said)
@@ -156,7 +161,7 @@ def test_another_engine_is_told(tmp_path: Path, files: tuple[Path, Path]) -> Non
         wait_until(running.said)
         assert named(read_events(running.events), "ready")[0]["engine"] == "mxnet"
         assert running.reload(GOOD + '[model]\nengine = "onnx"\n') == "reloaded"
-        (changed,) = named(read_events(running.events), "model_changed")
+        (changed,) = running.changes()
         assert (changed["before"], changed["model"], changed["engine"]) == ("demo", "demo", "onnx")
         assert running.reload(GOOD + '[model]\nengine = "onyx"\n') == "reload_refused"
         said = len(running.said())
