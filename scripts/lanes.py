@@ -267,6 +267,9 @@ def main(arguments: list[str]) -> int:
     # handlers, unlike what is ignored, are not passed on: in the background, a shell has SIGINT ignored
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    # hundreds of tests start edge: without the files that Python keeps, each start compiles all modules and takes twice
+    # the processor time
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         with places() as there:
             return selected(there, arguments) if arguments else everything(there, [])
