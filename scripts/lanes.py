@@ -46,6 +46,8 @@ FILES = {
         "daemon/test_control_socket.py",
         "daemon/test_upgrade.py",
     ],
+    # every command at a terminal: hundreds of short processes
+    "commands": ["cli"],
     # networks that are computed with every engine, converted and searched: much work and little waiting
     "networks": [
         "engines/test_agreement.py",
