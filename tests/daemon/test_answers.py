@@ -213,7 +213,7 @@ def test_every_answer_is_in_the_spoken_language(tmp_path: Path) -> None:
     asked = Asked(tmp_path, "de")
     asked.state.miss(Missed("dog", 0.9, "snoozed", "Ich sehe einen Hund"))
     asked.said("Ich sehe ein Cello", "cello")
-    assert asked.press(Action.MISSED) == "Inzwischen gesehen: Ich sehe einen Hund."
+    assert asked.press(Action.MISSED) == "Das hätte ich inzwischen gesagt: Ich sehe einen Hund."
     assert asked.press(Action.MUTE_LAST) == "Das sage ich nicht mehr: Ich sehe ein Cello."
     assert asked.press(Action.SNOOZE) == "Ich bin jetzt eine halbe Stunde lang still."
     assert asked.press(Action.QUIETER) == "Leiser."
@@ -241,10 +241,9 @@ def test_no_press_of_many_is_lost(asked: Asked, long: bool) -> None:
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> RecordingCard:
-    folder = tmp_path / "card"
-    folder.mkdir()
-    return RecordingCard(folder, "real")
+def card(card: RecordingCard) -> RecordingCard:
+    card.set_pace("real")
+    return card
 
 
 def heard(folder: Path) -> list[str]:
