@@ -106,7 +106,7 @@ class Reporter:
 
     def input_back(self, source: str) -> None:
         """Report that keys or the wake word work again."""
-        _log.info(f"{_SOURCES.get(source, source)}: works again.", extra={"event": "input_back", "source": source})
+        _log.info(f"{_SOURCES.get(source, source)}: working again.", extra={"event": "input_back", "source": source})
         self._events.emit("input_back", source=source)
 
     def microphone_open(self, name: str) -> None:

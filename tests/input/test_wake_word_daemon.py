@@ -18,12 +18,6 @@ CANNOT, CAN = "Ich kann gerade nichts hören.", "Ich kann wieder hören."
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> RecordingCard:
-    (tmp_path / "played").mkdir()
-    return RecordingCard(tmp_path / "played")
-
-
-@pytest.fixture
 def microphone(tmp_path: Path, card: RecordingCard) -> Iterator[FakeMicrophone]:
     with FakeMicrophone(tmp_path) as fake:
         fake.environment = card.environment | fake.environment
@@ -102,7 +96,7 @@ def test_the_word_a_loss_and_a_pause(tmp_path: Path, card: RecordingCard, microp
     assert "A microphone is open (ALSA's default) for the wake word; what it hears is neither kept nor sent." in output
     assert "Wake word: " in output
     assert "(edge keeps trying)" in output
-    assert "Wake word: works again." in output
+    assert "Wake word: working again." in output
 
 
 def test_no_microphone_is_open_by_default(tmp_path: Path, microphone: FakeMicrophone) -> None:
