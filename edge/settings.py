@@ -236,8 +236,8 @@ class AloudSettings:
     smaller_model: bool = _setting(True)
     """Say that another model runs: a smaller one because memory is tight, or a better one."""
     repeat_s: float = _setting(60.0, low=1, high=86400)
-    """Seconds before the same sentence about itself is repeated; twice as many each time it comes back soon, up to an
-    hour."""
+    """Seconds before the same sentence about itself is repeated. For sentences about seeing and hearing (`blind`,
+    `deaf`) it doubles each time the sentence comes back soon, up to an hour."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rigs import bases, booted
+from rigs.audio.card import RecordingCard
 from rigs.systemd import Listener
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -80,6 +81,14 @@ def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listen
     listener = Listener(tmp_path / "notify")
     yield listener
     listener.close()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> RecordingCard:
+    """A sound card that records what is played."""
+    folder = tmp_path / "card"
+    folder.mkdir()
+    return RecordingCard(folder)
 
 
 @pytest.fixture(autouse=True)

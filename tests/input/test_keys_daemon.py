@@ -22,12 +22,6 @@ def button(tmp_path: Path) -> Iterator[FifoDevice]:
         yield device
 
 
-@pytest.fixture
-def card(tmp_path: Path) -> RecordingCard:
-    (tmp_path / "played").mkdir()
-    return RecordingCard(tmp_path / "played")
-
-
 def settings(button: FifoDevice, card: RecordingCard, **more: str) -> dict[str, str]:
     return {
         "EDGE_INPUT_DEVICES": json.dumps([str(button.path)]),

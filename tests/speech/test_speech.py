@@ -66,13 +66,6 @@ def open_(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Speaker]]:
     assert [folder for folder in folders if folder.exists()] == []
 
 
-@pytest.fixture
-def card(tmp_path: Path) -> RecordingCard:
-    folder = tmp_path / "card"
-    folder.mkdir()
-    return RecordingCard(folder)
-
-
 def announcement(text: str) -> Announcement:
     return Announcement(id="n03272010", label="electric guitar", probability=0.9, text=text)
 
