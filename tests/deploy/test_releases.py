@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import fcntl
 import json
+import stat
 import subprocess
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class OneMachine(Machine):
         self.starts: list[str] = []
         self.checked: list[str] = []
         self.refuse_settings = ""
+        self.unknown: dict[str, str] = {}
+        """A text that a release does not accept in its settings."""
 
     def read(self, path: str) -> File:
         return dataclasses.replace(super().read(path), group="root")
@@ -48,7 +51,11 @@ class OneMachine(Machine):
             out = "I'm ready.\nRuntimeError: boom\n"
         elif "config" in command:
             self.checked.append(self.read(command[-1]).text or "")
-            code, err = (1, f"edge: {command[-1]}: {self.refuse_settings}\n") if self.refuse_settings else (0, "")
+            told = self.refuse_settings
+            for release, text in self.unknown.items():
+                if f"/releases/{release}/" in command[0] and text in self.checked[-1]:
+                    told = f"unknown {text}"
+            code, err = (1, f"edge: {command[-1]}: {told}\n") if told else (0, "")
         return subprocess.CompletedProcess(command, code, out, err)
 
     def show(self) -> dict[str, str]:
@@ -325,6 +332,120 @@ def test_settings_that_the_new_release_does_not_know_stop_it_before_anything_is_
     assert "edge: /etc/edge/edge.toml: unknown key per_minute\n" in str(told.value)
     assert files(machine) == before
     assert machine.checked[-1] == "[announce]\nper_minute = 20\n"
+
+
+# ---- a newer release's settings, and the way back
+
+NEWER = '[input]\ndevices = ["auto"]\n'
+
+
+def go_back(machine: OneMachine) -> list[str]:
+    """What deploy/rollback does; return the notes."""
+    releases = Releases(machine)
+    plan = releases.plan(releases.used("previous"), None, {})
+    releases.fit_settings(plan)
+    releases.check(plan)
+    releases.use(plan, 5)
+    releases.prune()
+    return plan.notes
+
+
+@pytest.fixture
+def newer(machine: OneMachine) -> OneMachine:
+    """Release 1 was replaced by 2, which knows a new table."""
+    machine.unknown["1"] = "[input]"
+    use(machine, release(machine, "1"))
+    use(machine, release(machine, "2"))
+    return machine
+
+
+def test_the_way_back_brings_settings_that_the_older_release_knows_and_the_way_forward_the_others(
+    newer: OneMachine,
+) -> None:
+    mine = OFFERED + NEWER
+    newer.place(SETTINGS).write_text(mine)
+    before = files(newer)
+    (note,) = go_back(newer)
+    assert "release 1 cannot use the present settings" in note
+    assert "kept in /etc/edge/edge.toml.2" in note
+    assert Releases(newer).running()
+    there = files(newer)
+    assert (there["opt/edge/current"], there["etc/edge/edge.toml"]) == ("releases/1", OFFERED)
+    assert there["etc/edge/edge.toml.2"] == mine
+    (note,) = go_back(newer)
+    assert note == "/etc/edge/edge.toml is again what it was when release 2 was used last"
+    assert files(newer) == before
+
+
+def test_settings_that_the_deploy_wrote_go_back_with_their_release_too(newer: OneMachine) -> None:
+    use(newer, "2", OFFERED + NEWER)
+    go_back(newer)
+    assert files(newer)["etc/edge/edge.toml"] == files(newer)["opt/edge/offered.toml"] == OFFERED
+    # to the next deploy they are untouched
+    use(newer, "2", OFFERED + NEWER)
+    assert files(newer)["etc/edge/edge.toml"] == OFFERED + NEWER
+
+
+def test_settings_that_both_releases_know_stay(newer: OneMachine) -> None:
+    newer.place(SETTINGS).write_text("# mine\n")
+    assert go_back(newer) == []
+    assert go_back(newer) == []
+    assert files(newer)["etc/edge/edge.toml"] == "# mine\n"
+
+
+def test_settings_changed_after_the_way_back_are_not_replaced_on_the_way_forward(newer: OneMachine) -> None:
+    newer.place(SETTINGS).write_text(NEWER)
+    go_back(newer)
+    newer.place(SETTINGS).write_text("# mine\n")
+    assert go_back(newer) == []
+    assert files(newer)["etc/edge/edge.toml"] == "# mine\n"
+    assert files(newer)["etc/edge/edge.toml.2"] == NEWER
+
+
+def test_without_settings_that_the_older_release_knows_the_fault_is_named(newer: OneMachine) -> None:
+    newer.unknown["1"] = "["
+    newer.place(SETTINGS).write_text(NEWER)
+    before = files(newer)
+    with pytest.raises(ReleaseError, match=r"release 1 cannot use the settings:\nedge: /etc/edge/edge.toml: unknown"):
+        go_back(newer)
+    assert files(newer) == before
+
+
+def test_a_way_back_that_fails_puts_the_settings_back_too(newer: OneMachine) -> None:
+    newer.place(SETTINGS).write_text(NEWER)
+    newer.place("/opt/edge/releases/1/share/edge/edge.service").write_text("# 1 crashes\n")
+    before = files(newer)
+    with pytest.raises(ReleaseError, match="Rolled back to 2"):
+        go_back(newer)
+    assert files(newer) == before
+
+
+def test_after_a_trial_that_was_cut_off_the_settings_before_it_are_kept(
+    newer: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Releases, "_start", cut)
+        with pytest.raises(KeyboardInterrupt):
+            use(newer, release(newer, "3"), NEWER)
+    use(newer, release(newer, "4"), NEWER)
+    newer.unknown["2"] = "[input]"
+    go_back(newer)
+    assert files(newer)["opt/edge/current"] == "releases/2"
+    assert files(newer)["etc/edge/edge.toml"] == OFFERED
+
+
+def test_a_password_is_kept_from_others_on_the_way_back(newer: OneMachine) -> None:
+    secret = '[camera]\nsource = "rtsp://me:secret@camera/stream"\n'
+    use(newer, "1", secret)
+    use(newer, "2", OFFERED + NEWER)
+    left = newer.place("/opt/edge/releases/1/left/edge.toml")
+    assert stat.S_IMODE(left.stat().st_mode) == 0o600
+    go_back(newer)
+    assert newer.place(SETTINGS).read_text() == secret
+    assert stat.S_IMODE(newer.place(SETTINGS).stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The releases of edge on a machine: which one is used, and how another one replaces it.
 
     /opt/edge/releases/NAME/      a virtual environment with the release's unit in share/edge/; `complete` comes last
+    /opt/edge/releases/NAME/left/ the settings, and what had been offered, when another release replaced it
     /opt/edge/current, previous   links to two of them
     /opt/edge/offered.toml        the last settings that a deploy offered
     /opt/edge/undo.json           while a release is on trial: the files before it
@@ -156,9 +157,10 @@ class Releases:
         self.machine = machine or Machine()
         self._base = base
         self._undo = f"{base}/undo.json"
+        self._offered = f"{base}/offered.toml"
         self.undo = self.machine.place(self._undo)
         """This file exists while a release is on trial."""
-        self._silent = {f"{base}/offered.toml", f"{base}/previous", f"{SETTINGS}.new"}
+        self._silent = {self._offered, f"{base}/previous", f"{SETTINGS}.new"}
         """Paths that may change without a restart of the service."""
 
     def folder(self, release: str) -> Path:
@@ -212,14 +214,66 @@ class Releases:
         trusted = self._on_trial()["release"] if self.undo.exists() else self.used()
         if trusted and trusted != release:
             wanted[f"{self._base}/previous"] = File(link=f"releases/{trusted}")
+            for path in (SETTINGS, self._offered):
+                text = self._settled(path).text
+                wanted[self._left(trusted, path)] = File() if text is None else File(text, 0o600)
         wanted[f"{self._base}/current"] = File(link=f"releases/{release}")
         wanted["/usr/local/bin/edge"] = File(link=f"{self._base}/current/bin/edge")
         wanted |= self._settings(plan, settings)
+        self._add(plan, wanted)
+        return plan
+
+    def _add(self, plan: Plan, wanted: Mapping[str, File]) -> None:
         for path, after in wanted.items():
             before = self.machine.read(path)
             if before != after:
                 plan.changes.append(Change(path, before, after))
-        return plan
+
+    def _left(self, release: str, path: str) -> str:
+        """Return where a file's content is kept that a release was used with."""
+        return f"{self._base}/releases/{release}/left/{Path(path).name}"
+
+    def _settled(self, path: str) -> File:
+        """Return the content of a path as it was before a trial that was not completed, else the present one."""
+        files = self._on_trial()["files"] if self.undo.exists() else {}
+        return File(**files[path]) if path in files else self.machine.read(path)
+
+    def fit_settings(self, plan: Plan) -> None:
+        """Let a plan without offered settings bring back other settings, if the present ones do not fit the release.
+
+        A newer release may know tables and keys that an older one rejects. Then those return that the older one was
+        last used with, and the present ones stay beside them, in a file with the name of their release. On the way
+        forward that file becomes the settings again, unless somebody has changed the settings since.
+        """
+        here, now = self.machine.read(SETTINGS), self.used()
+        beside = f"{SETTINGS}.{plan.release}"
+        put_aside = self.machine.read(beside)
+        was_fitted = here.text is not None and here.text == self.machine.read(self._left(now, SETTINGS)).text
+        if put_aside.text is not None and was_fitted and not self._rejection(plan.release, put_aside.text):
+            settings, wanted = put_aside, {beside: File()}
+            note = f"{SETTINGS} is again what it was when release {plan.release} was used last"
+        else:
+            text = self.machine.read(self._left(plan.release, SETTINGS)).text
+            if text is None or not self._rejection(plan.release, plan.settings):
+                return
+            if self._rejection(plan.release, text):
+                return
+            settings, wanted = self._settings_file(text), {f"{SETTINGS}.{now}": here}
+            note = (
+                f"release {plan.release} cannot use the present settings, so those are back that it was last used "
+                f"with; the present ones are kept in {SETTINGS}.{now}, and return with that release"
+            )
+        wanted[SETTINGS] = settings
+        offered = self.machine.read(self._left(plan.release, self._offered)).text
+        wanted[self._offered] = File() if offered is None else File(offered, 0o600)
+        self._add(plan, wanted)
+        plan.settings = settings.text or ""
+        plan.notes.append(note)
+
+    @staticmethod
+    def _settings_file(text: str) -> File:
+        # a stream's URL may contain a password
+        return File(text, 0o640, "edge") if hide_secrets(text) != text else File(text)
 
     def _settings(self, plan: Plan, offered: str | None) -> dict[str, File]:
         """Return the settings files to write. A file that a user has edited is never overwritten.
@@ -231,17 +285,15 @@ class Releases:
         plan.settings = here.text or ""
         if offered is None:
             return {}
-        # a stream's URL may contain a password
-        mode, group = (0o640, "edge") if hide_secrets(offered) != offered else (0o644, "root")
-        last = self.machine.read(f"{self._base}/offered.toml").text
-        wanted = {f"{self._base}/offered.toml": File(offered, 0o600)}
+        last = self.machine.read(self._offered).text
+        wanted = {self._offered: File(offered, 0o600)}
         if here.text in (None, last, offered):
             wanted[f"{path}.new"] = File()
             plan.settings = offered
             if here.text != offered:
-                wanted[path] = File(offered, mode, group)
+                wanted[path] = self._settings_file(offered)
         elif offered != last:
-            wanted[f"{path}.new"] = File(offered, mode, group)
+            wanted[f"{path}.new"] = self._settings_file(offered)
             plan.notes.append(
                 f"{path} was changed by hand and stays as it is; what this deploy would write is in {path}.new"
             )
@@ -260,26 +312,38 @@ class Releases:
             raise ReleaseError(f"release {plan.release} is gone: another deploy has replaced it. Deploy again.")
         if self.machine.show().get("UnitFileState", "").startswith("masked"):
             raise ReleaseError(f"{UNIT} is masked, so it never starts; run: sudo systemctl unmask edge")
-        edge = [str(self.folder(plan.release) / "bin" / "python"), "-P", "-m", "edge"]
-        # only the service's user may read it
-        candidate = "/etc/edge/.candidate.toml"
+        if lines := self._rejection(plan.release, plan.settings):
+            raise ReleaseError(
+                f"release {plan.release} cannot use the settings:\n{lines}\n"
+                "Nothing was changed. Mend /etc/edge/edge.toml (or the variables of the deploy), and deploy again."
+            )
         unit = str(self.folder(plan.release) / "share" / "edge" / "edge.service")
+        with self._candidate(plan.settings) as candidate:
+            doctor = ["doctor", "--before-use", "--service", "--unit", unit, "--config", candidate, "--json"]
+            told = self.machine.run(*self._edge(plan.release), *doctor, timeout_s=900)
+        if told.returncode:
+            faults = faults_of(told.stdout) or [told.stderr.strip() or f"exit code {told.returncode}"]
+            raise ReleaseError(f"release {plan.release} has failed its checks:\n" + "\n".join(faults))
+
+    def _edge(self, release: str) -> list[str]:
+        return [str(self.folder(release) / "bin" / "python"), "-P", "-m", "edge"]
+
+    @contextlib.contextmanager
+    def _candidate(self, settings: str) -> Iterator[str]:
+        """Write settings to a file that only the service's user may read, as long as the block runs."""
+        candidate = "/etc/edge/.candidate.toml"
         try:
-            self.machine.write(candidate, File(plan.settings, 0o640, "edge"))
-            settings = self.machine.run(*edge, "config", "--check", candidate)
-            if settings.returncode:
-                lines = settings.stderr.replace(candidate, "/etc/edge/edge.toml").strip()
-                raise ReleaseError(
-                    f"release {plan.release} cannot use the settings:\n{lines}\n"
-                    "Nothing was changed. Mend /etc/edge/edge.toml (or the variables of the deploy), and deploy again."
-                )
-            doctor = [*edge, "doctor", "--before-use", "--service", "--unit", unit, "--config", candidate, "--json"]
-            told = self.machine.run(*doctor, timeout_s=900)
-            if told.returncode:
-                faults = faults_of(told.stdout) or [told.stderr.strip() or f"exit code {told.returncode}"]
-                raise ReleaseError(f"release {plan.release} has failed its checks:\n" + "\n".join(faults))
+            self.machine.write(candidate, File(settings, 0o640, "edge"))
+            yield candidate
         finally:
             self.machine.write(candidate, File())
+
+    def _rejection(self, release: str, settings: str) -> str:
+        """Return why a release cannot use settings, as it says itself; '' if it can."""
+        with self._candidate(settings) as candidate:
+            told = self.machine.run(*self._edge(release), "config", "--check", candidate)
+        lines = told.stderr.replace(candidate, SETTINGS).strip()
+        return (lines or f"exit code {told.returncode}") if told.returncode else ""
 
     def use(self, plan: Plan, start_timeout_s: float) -> None:
         """Carry out a plan, and wait until the service runs; otherwise restore everything.
