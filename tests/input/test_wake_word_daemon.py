@@ -85,7 +85,7 @@ def test_the_word_a_loss_and_a_pause(tmp_path: Path, card: RecordingCard, microp
         wait_until(lambda: recorders(child))
         say(tmp_path, "pause")
         wait_until(lambda: not recorders(child))
-        assert not wake_word(tmp_path)["open"]
+        wait_until(lambda: not wake_word(tmp_path)["open"])
         assert not wake_word(tmp_path)["problem"]
         say(tmp_path, "resume")
         wait_until(lambda: wake_word(tmp_path)["open"])
