@@ -21,8 +21,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +43,7 @@ from edge.models.labels import read_labels
 from edge.settings import InputSettings
 
 ROOT = Path(__file__).resolve().parents[1]
+Found = TypeVar("Found")
 Sound = NDArray[np.float64]
 """Samples at 16 kHz, from -32768 to 32767."""
 ESPEAK_HZ = 22050
@@ -72,7 +77,7 @@ NEAR = (
 )
 """Phrases that sound a little like Okay Nabu."""
 STEP_S, PAUSE_S = 0.05, 0.6
-THRESHOLDS_TRIED = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.85, 0.9, 0.95)
+THRESHOLDS_TRIED = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 SNR_DB = 15.0
 LEAST_PEAK = 0.3
 
@@ -129,7 +134,10 @@ def starts(detector: Detector, sound: bytes) -> int:
 
 
 def sentences(own: bool, seed: int) -> Iterator[str]:
-    """Sentences without end, in a random order: edge's own, or those of the project's pages."""
+    """Sentences without end, in a random order: edge's own, or those of the project's pages.
+
+    Odd seeds have other pages than even ones: they are for fitting.
+    """
     chance = random.Random(seed)
     if own:
         labels = [label.name for label in read_labels(ROOT / "edge/data/imagenet.txt")]
@@ -172,6 +180,18 @@ def without_the_word(seconds: float, voices: tuple[str, ...], seed: int) -> Iter
         yield samples(sound)
 
 
+def of_each_hour(
+    measure: Callable[[int, float, tuple[str, ...]], Found], minutes: float, voices: tuple[str, ...]
+) -> Iterator[Found]:
+    """What `measure` finds in each hour of sound, from its number, length in minutes and voices; on all cores."""
+    numbers = range(math.ceil(minutes / 60))
+    lengths = [min(60.0, minutes - 60 * hour) for hour in numbers]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for hour, found in enumerate(pool.map(measure, numbers, lengths, repeat(voices))):
+            print(f"{sum(lengths[: hour + 1]):.0f} of {minutes:.0f} minutes", file=sys.stderr, flush=True)
+            yield found
+
+
 class Peaks:
     """The moments of a sound that have a probability above LEAST_PEAK; of those within a second only the highest."""
 
@@ -190,13 +210,22 @@ class Peaks:
             self._since_s = 0.0
 
 
-def fit(minutes: float) -> None:
-    """Print what each threshold would give."""
+def peaks_of_hour(hour: int, minutes: float, voices: tuple[str, ...]) -> dict[str, list[float]]:
+    """The peaks of each word in an hour of sound without it, or its first minutes."""
     listeners = {word: Peaks(word) for word in SPOKEN}
-    for minute in without_the_word(60 * minutes, FITTED, seed=1):
-        for step in steps(minute):
+    for sound in without_the_word(60 * minutes, voices, seed=101 + 2 * hour):
+        for step in steps(sound):
             for listener in listeners.values():
                 listener.hear(step)
+    return {word: listener.found for word, listener in listeners.items()}
+
+
+def fit(minutes: float) -> None:
+    """Print what each threshold would give."""
+    peaks: dict[str, list[float]] = {word: [] for word in SPOKEN}
+    for found in of_each_hour(peaks_of_hour, minutes, FITTED):
+        for word, some in found.items():
+            peaks[word] += some
     near = [sound for phrase in NEAR for _, sound in recordings(phrase, FITTED[:5], (160,))]
     for word, text in SPOKEN.items():
 
@@ -211,7 +240,7 @@ def fit(minutes: float) -> None:
             f"{len(near)} phrases like Okay Nabu"
         )
         for threshold in THRESHOLDS_TRIED:
-            counts = [sum(one > threshold for one in some) for some in (right, listeners[word].found, like_it)]
+            counts = [sum(one > threshold for one in some) for some in (right, peaks[word], like_it)]
             print(f"  {threshold:.2f}  {' '.join(f'{count:4}' for count in counts)}", flush=True)
 
 
@@ -224,18 +253,18 @@ def heard(word: str, threshold: float, voices: tuple[str, ...] = JUDGED) -> list
 def false_starts(minutes: float) -> dict[str, int]:
     """How often each word that edge offers is heard in sound without it."""
     found: Counter[str] = Counter(dict.fromkeys(THRESHOLDS, 0))
-    for hour in range(math.ceil(minutes / 60)):
-        found.update(false_starts_of_hour(hour, min(60.0, minutes - 60 * hour)))
-        print(f"{hour + 1} h: {dict(found)}", file=sys.stderr, flush=True)
+    for of_hour in of_each_hour(false_starts_of_hour, minutes, JUDGED):
+        found.update(of_hour)
+        print(f"so far: {dict(found)}", file=sys.stderr, flush=True)
     return dict(found)
 
 
-def false_starts_of_hour(hour: int, minutes: float = 60.0) -> Counter[str]:
+def false_starts_of_hour(hour: int, minutes: float, voices: tuple[str, ...]) -> Counter[str]:
     """The same in one hour of the sound, or its first minutes."""
     detectors = {word: Detector(word) for word in THRESHOLDS}
     found: Counter[str] = Counter()
-    for minute in without_the_word(60 * minutes, JUDGED, seed=8 + 2 * hour):
-        for step in steps(minute):
+    for sound in without_the_word(60 * minutes, voices, seed=8 + 2 * hour):
+        for step in steps(sound):
             found.update(word for word, detector in detectors.items() if detector.hears(step))
     return found
 

@@ -19,7 +19,7 @@ CHUNK_S = 0.25
 """Seconds of sound that one request listens to, at most."""
 _STEP_S = 0.05
 """Seconds of sound between two looks at the result: the delay of a word that was heard."""
-THRESHOLDS = {"okay_nabu": 0.75, "alexa": 0.9, "hey_mycroft": 0.95}
+THRESHOLDS = {"okay_nabu": 0.77, "alexa": 0.9, "hey_mycroft": 0.95}
 """The probability that each word needs, 0..1: the models' own, but for okay_nabu, whose own (0.85) is too high for slow
 voices (docs/wake-word.md). hey_jarvis is not offered: it is heard too rarely."""
 
