@@ -30,7 +30,11 @@ pytestmark = [
 
 DROP_INS = "/etc/systemd/system/edge.service.d"
 # the bundled network by another name, as a model that the deploy has to bring
-DEMO = {"edge_settings": {"camera": {"source": "demo", "loop": True}}}
+DEMO = {"edge_settings": {"camera": {"source": "demo", "loop": True}}, "edge_button_gpio": 17}
+FIRMWARE = "# the firmware\ndtparam=audio=on\n[pi4]\narm_boost=1\n"
+"""The firmware's settings on a card."""
+OVERLAY = "\n[all]\ndtoverlay=gpio-key,gpio=17,active_low=1,gpio_pull=up,keycode=60\n"
+REBOOT = "The change for the button in /boot/firmware/config.txt takes effect at the next boot: sudo reboot"
 VARIABLES = "project/deploy/host_vars/this-pi.yml"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -41,6 +45,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 def lay_out(machine: Booted) -> None:
     """What a test needs in a machine before edge is installed."""
     lay_card(machine)
+    machine.write("/boot/firmware/config.txt", FIRMWARE)
     if machine.slowness > 1:  # qemu cannot make network namespaces
         machine.write("/usr/lib/systemd/system/edge.service.d/emulated.conf", "[Service]\nPrivateNetwork=no\n")
 
@@ -84,6 +89,11 @@ def deploy(machine: Booted, folder: str, *arguments: str, check: bool = True, sc
     assert not check or done.returncode == 0, told[-6000:]
     assert check or done.returncode != 0, told[-6000:]
     return told
+
+
+def flat(told: str) -> str:
+    """What was printed, without the line breaks that Ansible puts into long messages."""
+    return " ".join(told.split())
 
 
 # ---- bundles
@@ -162,7 +172,13 @@ CRASHES = {
     "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.0.0"'),
     "edge/pipeline.py": (r"(?m)^from ", 'raise RuntimeError("boom")\nfrom '),
 }
-NEXT = {"edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.2.0"')}
+NEXT = {
+    "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.2.0"'),
+    "edge/settings.py": (
+        r'class InputSettings:\n    """.*"""\n',
+        r'\g<0>\n    of_next: bool = _setting(False)\n    """A key that only this release knows."""',
+    ),
+}
 KNOWS_NO_PER_MINUTE = {
     "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.1.0"'),
     "edge/settings.py": (r"\bper_minute\b", "words_per_minute"),
@@ -204,6 +220,7 @@ def installed(
         (place / "took_s").write_text(f"{took_s}")
         print(f"{fresh}: installed in {took_s:.0f} s")
         assert re.search(r"(?m)^this-pi +\S+ +mine +the demo clip +pyttsx3 +active$", told), told[-3000:]
+        assert REBOOT in flat(told)
         words(machine)
     finally:
         machine.close()
@@ -225,6 +242,13 @@ def pi(fresh: str, installed: tuple[Path, str], tmp_path: Path) -> Iterator[Boot
 def test_after_a_boot_it_speaks_and_only_root_may_change_it(pi: Booted) -> None:
     first = words(pi)[0]
     assert pi.show("UnitFileState")["UnitFileState"] == "enabled"
+    # the firmware's settings have the button, and the service may read its device, which this kernel cannot have
+    assert (pi.root / "boot/firmware/config.txt").read_text().removeprefix(FIRMWARE).count(OVERLAY) == 1
+    assert (pi.root / "boot/firmware/config.txt.before-edge").read_text() == FIRMWARE
+    assert "input" in pi.show("SupplementaryGroups")["SupplementaryGroups"].split()
+    keys = json.loads(pi.run("/usr/local/bin/edge", "status", "--json").stdout)["input"]["keys"]
+    assert keys["devices"] == []
+    assert keys["problem"]
     said = events(pi, "announced")[0]["MESSAGE"].rpartition(" (")[0]
     assert said.endswith(first)
     until(pi, lambda: heard(pi, said))
@@ -282,8 +306,18 @@ def test_features_are_added_kept_and_run_in_the_service(
     assert used(pi).startswith("9.2.0-")
     until(pi, lambda: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == "openvino int8")
     assert words(pi)
-    deploy(pi, folder, script="rollback")
+    # what only the next release knows does not keep anybody from going back, and is not lost
+    third, settings = used(pi), pi.root / "etc/edge/edge.toml"
+    older, newer = settings.read_text(), settings.read_text().replace("[input]", "[input]\nof_next = true")
+    settings.write_text(newer)
+    pi.run("systemctl", "reload", "edge")
+    told = deploy(pi, folder, script="rollback")
+    assert f"release {second} cannot use the present settings, so those are back" in flat(told)
     assert used(pi) == second
+    assert settings.read_text() == older
+    assert (settings.parent / f"edge.toml.{third}").read_text() == newer
+    # a button's line in the firmware's settings is for each release
+    assert OVERLAY in (pi.root / "boot/firmware/config.txt").read_text()
     until(pi, lambda: json.loads(pi.run(*edge, "status", "--json").stdout)["engine"] == "openvino int8")
     assert words(pi)
 
@@ -321,6 +355,7 @@ def test_a_second_run_changes_nothing_and_a_preview_tells_what_would_change(
     pid = pi.show("MainPID")["MainPID"]
     told = deploy(pi, installed[1])
     assert recap(told)["changed"] == 0
+    assert REBOOT not in flat(told)
     assert re.search(r"(?m)^this-pi .*active$", told)
     loud = {**DEMO, "edge_settings": {"camera": {"source": "demo", "loop": True}, "speech": {"rate_wpm": 250}}}
     pi.write(f"{installed[1]}/{VARIABLES}", json.dumps(loud))
@@ -462,6 +497,7 @@ STAYS = r"""
 /var/log(/.*)? | /var/lib/systemd(/.*)? | /var/lib/(dpkg|apt)(/.*)? | /var/cache(/.*)?  # logs, and apt's own state
 | /etc/(passwd|group|shadow|gshadow|subuid|subgid)-? | /etc/\.pwd\.lock  # rewritten with the same users
 | /etc/ld\.so\.cache | /etc/modules  # of packages
+| /boot/firmware/config\.txt\.before-edge  # it is named
 | /var/tmp/systemd-private-.* | /home/pi/\.sudo_as_admin_successful  # of any boot, and of anybody's first sudo
 """
 
@@ -473,6 +509,7 @@ def test_purge_leaves_what_it_names(
         before = untouched.files()
     words(pi)
     pi.write("/var/lib/edge/models/kept", "mine")
+    assert OVERLAY in (pi.root / "boot/firmware/config.txt").read_text()
     told = deploy(pi, f"{installed[1]}/project/deploy", script="uninstall")
     left = {
         path
@@ -482,6 +519,9 @@ def test_purge_leaves_what_it_names(
     assert {"/etc/edge/edge.toml", "/var/lib/edge/models/kept", "/usr/lib/sysusers.d/edge.conf"} <= left
     ours = {path for path in left if path.startswith(("/opt/", "/usr/local/", "/etc/systemd/", "/run/"))}
     assert ours <= {DROP_INS}
+    # what the button had added is gone, and that takes effect later
+    assert (pi.root / "boot/firmware/config.txt").read_text() == FIRMWARE
+    assert REBOOT in flat(told)
     for part in ("/var/lib/edge (models", "/etc/edge (settings)", "the user edge"):
         assert part in told
     assert pi.run("systemctl", "is-active", "edge", check=False).stdout == "inactive\n"
