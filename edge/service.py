@@ -20,7 +20,7 @@ from edge.announce.schedule import Schedule
 from edge.announce.voice import Voice
 from edge.announce.wording import Words
 from edge.daemon.answers import Answers
-from edge.daemon.control_socket import ControlServer, control_path
+from edge.daemon.control_socket import ControlServer
 from edge.daemon.control_state import ControlState
 from edge.daemon.equipment import Equipment
 from edge.daemon.events import Events
@@ -29,9 +29,10 @@ from edge.daemon.reporter import Reporter
 from edge.daemon.signals import Signals, StopRequested
 from edge.daemon.wiring import Parts, Wiring, look_anew
 from edge.errors import EX_OK, ControlError
+from edge.host.control_client import control_path
+from edge.host.folders import runtime_folder
 from edge.host.machine import Machine
 from edge.host.systemd import lines_to
-from edge.models.crash_marker import runtime_folder
 from edge.settings import Settings
 from edge.speech.tones import FALLING, RISING
 from edge.stages import Frame
@@ -61,11 +62,11 @@ def run(
     """
     summary = pipeline.Summary()
     with ExitStack() as closing:
-        events = Events(settings.service.events)
+        events = Events(settings.service.events, frames=settings.service.events_frames)
         closing.callback(events.close)
         closing.enter_context(lines_to(sys.stderr if settings.service.events == "-" else sys.stdout, _log))
         history = History()
-        reporter = Reporter(events, summary, history, frame_events=settings.service.events_frames)
+        reporter = Reporter(events, summary, history)
         signals = closing.enter_context(Signals(reporter.stopped))
         events.emit("started", version=__version__, pid=os.getpid())
         try:
@@ -81,7 +82,7 @@ def run(
                     synset=synset,
                 )
                 closing.callback(parts.answers.close)
-                _open_control(settings, parts.control_state, signals, closing)
+                _open_control(settings, parts.control_state, events, signals, closing)
                 signals.on_force(parts.equipment.end_children)
                 closing.callback(parts.equipment.close)
                 paused = parts.control_state.paused
@@ -191,7 +192,9 @@ def _make_parts(
     return Parts(reporter, summary, control_state, answers, adjustments, schedule, announcer, motion, equipment)
 
 
-def _open_control(settings: Settings, control_state: ControlState, signals: Signals, closing: ExitStack) -> None:
+def _open_control(
+    settings: Settings, control_state: ControlState, events: Events, signals: Signals, closing: ExitStack
+) -> None:
     """Open the control socket, before the model: that may take long to load."""
     starting = {"version": __version__, "pid": os.getpid(), "starting": True}
     control_state.show_status(lambda: starting)
@@ -199,7 +202,7 @@ def _open_control(settings: Settings, control_state: ControlState, signals: Sign
     if path is None:
         return
     try:
-        server = ControlServer(path, control_state.answer)
+        server = ControlServer(path, control_state.answer, events)
     except ControlError as error:
         _log.info(f"There is no control socket: {error}.")
     else:

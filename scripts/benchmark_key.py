@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.daemon.control_socket import ask
+from edge.host.control_client import ask
 from edge.errors import EdgeError
 from edge.host.terminal import tell
 from edge.speech.tones import RISING, wav

@@ -13,11 +13,11 @@ from typing import Any
 from edge.announce import mutes
 from edge.cli.common import print_json, settings_of
 from edge.cli.table import table, wrapped
-from edge.daemon.control_socket import SERVICE_SOCKET, ask, control_path
 from edge.errors import EX_OK, ControlError, NotRunning, os_reason
 from edge.host.clock import local_time
+from edge.host.control_client import SERVICE_SOCKET, ask, control_path
+from edge.host.folders import runtime_folder
 from edge.input.actions import Action
-from edge.models.crash_marker import runtime_folder
 
 AIM_EVERY_S = 0.3
 """How often `edge aim` shows a line."""

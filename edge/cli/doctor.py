@@ -11,9 +11,9 @@ from edge import doctor as doctors
 from edge.cli.common import print_json, settings_of
 from edge.cli.control import socket_paths
 from edge.cli.table import WIDTH
-from edge.daemon.control_socket import ask
 from edge.doctor import Finding, Grade
 from edge.errors import EX_FAULT, EX_OK, ConfigError, ControlError
+from edge.host.control_client import ask
 from edge.host.installation import edge_command
 
 _MARKS = {Grade.GOOD: "✓", Grade.WARNING: "!", Grade.FAULT: "✗"}

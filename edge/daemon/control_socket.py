@@ -5,9 +5,9 @@ permissions of the socket file decide who may connect; the server checks this ag
 """
 
 import contextlib
-import grp
 import json
 import logging
+import math
 import os
 import pwd
 import selectors
@@ -16,27 +16,21 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import ControlError, NotRunning
+from edge.daemon.events import Events
+from edge.daemon.subscribers import Subscriber
+from edge.errors import ControlError
+from edge.host.control_client import ANSWER_S, line_of
 
 _log = logging.getLogger(__name__)
-SERVICE_SOCKET = Path("/run/edge/control.sock")
-"""The socket of the systemd service."""
 LONGEST_LINE = 4096
 """Longest request in bytes; an answer may be longer."""
-CLIENT_S = 2.0
-"""Longest time for a client from connection to last answer."""
 MOST_CLIENTS = 32
-
-
-def control_path(setting: str, runtime_folder: Path) -> Path | None:
-    """Return the path of the socket by [service] control; None: no socket."""
-    if setting == "auto":
-        return runtime_folder / "control.sock"
-    return Path(setting) if setting else None
+"""Number of clients that may be asking at once."""
+MOST_SUBSCRIBERS = 8
 
 
 def may_connect(uid: int, gid: int, group: int) -> bool:
@@ -51,33 +45,46 @@ def may_connect(uid: int, gid: int, group: int) -> bool:
 @dataclass
 class _Client:
     until_s: float
+    """Time at which it is dropped, by time.monotonic(); infinite for a subscriber."""
     received: bytes = b""
-    answers: bytes = field(default=b"")
+    to_send: bytes = b""
+    subscriber: Subscriber | None = None
 
 
 class ControlServer:
     """Server of the control socket, in its own thread."""
 
-    def __init__(self, path: Path, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Create the socket. `answer` must be quick. Raises ControlError if that fails or another edge has it."""
+    def __init__(
+        self, path: Path, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]], events: Events | None = None
+    ) -> None:
+        """Create the socket. `answer` must be quick. Clients can subscribe to the `events`.
+
+        Raises ControlError if the socket cannot be created, or another edge has it.
+        """
         self._path = path
         self._made_folder = not os.access(path.parent, os.F_OK)
         self._answer = answer
+        self._events = events or Events()
+        self._subscribers = self._events.subscribers
         self._server = _listen(path)
         self._group = path.stat().st_gid
         self._inode = path.stat().st_ino
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
         self._waker, self._woken = socket.socketpair()
+        self._waker.setblocking(False)
+        self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._clients: dict[socket.socket, _Client] = {}
+        self._closing = False
+        self._subscribers.wake = self._wake
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """End the thread and remove the socket file, unless another process has replaced it."""
-        with contextlib.suppress(OSError):
-            self._waker.send(b"x")
+        self._closing = True
+        self._wake()
         self._thread.join(1.0)
         with contextlib.suppress(OSError):
             if self._path.stat().st_ino == self._inode:
@@ -85,28 +92,48 @@ class ControlServer:
             if self._made_folder:
                 self._path.parent.rmdir()
 
+    def _wake(self) -> None:
+        """Let the thread send the events that wait. Any thread may call it; it never waits."""
+        with contextlib.suppress(OSError):  # the buffer is full, so the thread will wake; or it has ended
+            self._waker.send(b"x")
+
     def _serve(self) -> None:
-        while True:
-            first_s = min((client.until_s for client in self._clients.values()), default=None)
-            timeout_s = None if first_s is None else max(0.0, first_s - time.monotonic())
+        while not self._closing:
+            first_s = min((client.until_s for client in self._clients.values()), default=math.inf)
+            timeout_s = None if first_s == math.inf else max(0.0, first_s - time.monotonic())
             for key, events in self._selector.select(timeout_s):
                 if key.fileobj is self._woken:
-                    self._end()
-                    return
-                if key.fileobj is self._server:
+                    with contextlib.suppress(BlockingIOError):
+                        self._woken.recv(LONGEST_LINE)
+                elif key.fileobj is self._server:
                     self._accept()
                 elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._clients:
                     self._attend(key.fileobj, events)
+            self._tell_events()
             now_s = time.monotonic()
             for sock in [sock for sock, client in self._clients.items() if now_s >= client.until_s]:
                 self._drop(sock)
+        self._end()
 
     def _end(self) -> None:
+        self._tell_events()  # the last one tells the end
         for sock in list(self._clients):
             self._drop(sock)
         self._selector.close()
         for one in (self._server, self._woken, self._waker):
             one.close()
+
+    def _tell_events(self) -> None:
+        """Send the subscribers what waits for them, as far as they take it; drop those that read too slowly."""
+        for sock, client in list(self._clients.items()):
+            if client.subscriber is None:
+                continue
+            if client.subscriber.too_slow:
+                _log.info("A program that follows the events of edge read them too slowly: it was disconnected.")
+                self._drop(sock)
+            elif not client.to_send and (lines := self._subscribers.take(client.subscriber)):
+                client.to_send = lines
+                self._attend(sock, selectors.EVENT_WRITE)
 
     def _accept(self) -> None:
         try:
@@ -117,19 +144,20 @@ class ControlServer:
         _pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if not may_connect(uid, gid, self._group):
             with contextlib.suppress(OSError):
-                sock.send(_line({"error": "you may not control this edge"}))
+                sock.send(line_of({"error": "you may not control this edge"}))
             sock.close()
             return
-        if len(self._clients) >= MOST_CLIENTS:  # the oldest has had the most time
-            self._drop(next(iter(self._clients)))
-        self._clients[sock] = _Client(time.monotonic() + CLIENT_S)
+        asking = [one for one, client in self._clients.items() if client.subscriber is None]
+        if len(asking) >= MOST_CLIENTS:  # the oldest has had the most time
+            self._drop(asking[0])
+        self._clients[sock] = _Client(time.monotonic() + ANSWER_S)
         self._selector.register(sock, selectors.EVENT_READ)
 
     def _attend(self, sock: socket.socket, events: int) -> None:
         client = self._clients[sock]
         try:
             if events & selectors.EVENT_WRITE:
-                client.answers = client.answers[sock.send(client.answers) :]
+                client.to_send = client.to_send[sock.send(client.to_send) :]
             if events & selectors.EVENT_READ:
                 chunk = sock.recv(LONGEST_LINE)
                 if not chunk:
@@ -141,8 +169,9 @@ class ControlServer:
         except OSError:
             self._drop(sock)
             return
-        wanted = selectors.EVENT_WRITE if client.answers else selectors.EVENT_READ
-        self._selector.modify(sock, wanted)
+        # a subscriber that ends must be noticed although it takes nothing
+        reads = selectors.EVENT_READ if client.subscriber or not client.to_send else 0
+        self._selector.modify(sock, reads | (selectors.EVENT_WRITE if client.to_send else 0))
 
     def _receive(self, client: _Client, chunk: bytes) -> None:
         client.received += chunk
@@ -150,16 +179,40 @@ class ControlServer:
         if len(client.received) > LONGEST_LINE:
             lines, client.received = [client.received], b""
         for line in lines:
-            client.answers += _line(self._answer_to(line))
+            if client.subscriber is not None:
+                client.subscriber.put(line_of({"error": "this connection tells events: ask on another one"}))
+            else:
+                self._answer_to(client, line)
 
-    def _answer_to(self, line: bytes) -> Mapping[str, Any]:
+    def _answer_to(self, client: _Client, line: bytes) -> None:
         try:
             request = json.loads(line) if len(line) <= LONGEST_LINE else None
             json.dumps(request, ensure_ascii=False).encode()  # half a character (\ud800) cannot be encoded
         except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
-            return {"error": f"a request is a JSON object in a line of at most {LONGEST_LINE} bytes"}
+            client.to_send += line_of(
+                {"error": f"a request is a JSON object in a line of at most {LONGEST_LINE} bytes"}
+            )
+            return
+        answer = self._ask(request)
+        if "subscribed" in answer:
+            if len(self._subscribers) >= MOST_SUBSCRIBERS:
+                answer = {"error": f"{MOST_SUBSCRIBERS} programs follow the events already"}
+            else:
+                self._subscribe(client, frames=bool(request.get("frames")))
+                return
+        client.to_send += line_of(answer)
+
+    def _subscribe(self, client: _Client, *, frames: bool) -> None:
+        """Tell a client the events from now on; first the status, so that it misses nothing before them."""
+        client.until_s = math.inf
+        # in this order: what happens meanwhile comes after the status, even if the status has it already
+        client.subscriber = self._subscribers.add(frames=frames)
+        status = self._events.line("status", **self._ask({"command": "status"}))
+        client.to_send += line_of({"subscribed": True}) + status
+
+    def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             return self._answer(request)
         except Exception:
@@ -168,59 +221,11 @@ class ControlServer:
             return {"error": "this is a fault of edge; its log has more"}
 
     def _drop(self, sock: socket.socket) -> None:
-        del self._clients[sock]
+        client = self._clients.pop(sock)
+        if client.subscriber is not None:
+            self._subscribers.remove(client.subscriber)
         self._selector.unregister(sock)
         sock.close()
-
-
-def ask(paths: list[Path], request: Mapping[str, Any], timeout_s: float = CLIENT_S) -> dict[str, Any]:
-    """Send a request to the daemon at the first socket that has one, and return its answer.
-
-    Raises NotRunning if there is no daemon, and ControlError if it does not answer.
-    """
-    for path in paths:
-        try:
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.settimeout(timeout_s)
-                _connect(sock, path, timeout_s)
-                sock.sendall(_line(request))
-                with sock.makefile("rb") as replies:
-                    line = replies.readline()
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            continue
-        except PermissionError as error:
-            raise ControlError(f"{path}: you may not use it{_advice(path)}") from error
-        except OSError as error:
-            raise ControlError(f"{path}: edge does not answer ({error})") from error
-        if not line:
-            raise ControlError(f"{path}: edge closed the connection")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-    raise NotRunning("edge is not running here: start it with edge run, or sudo systemctl start edge")
-
-
-def _connect(sock: socket.socket, path: Path, timeout_s: float) -> None:
-    until_s = time.monotonic() + timeout_s
-    while True:
-        try:
-            sock.connect(str(path))
-        except BlockingIOError:  # too many clients are connecting at this moment
-            if time.monotonic() > until_s:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _advice(path: Path) -> str:
-    with contextlib.suppress(OSError, KeyError):
-        group = grp.getgrgid(path.parent.stat().st_gid).gr_name
-        return f": sudo usermod -aG {group} {pwd.getpwuid(os.getuid()).pw_name}, and log in again"
-    return ""
-
-
-def _line(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def _listen(path: Path) -> socket.socket:

@@ -298,6 +298,12 @@ class ControlState:
         }
         return {**self._status(), **own}
 
+    def _subscribe(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Accept a subscription: from then on the socket sends the events (daemon/control_socket.py)."""
+        if not isinstance(frames := request.get("frames", False), bool):
+            raise Refused(f"frames: {frames!r} is neither true nor false")
+        return {"subscribed": True}
+
     def _tell_missed(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {"missed": list(self._missed)}
 
@@ -464,4 +470,5 @@ _COMMANDS: dict[str, Callable[[ControlState, Mapping[str, Any]], dict[str, Any]]
     "history": ControlState._tell_history,
     "aim": ControlState._aim,
     "press": ControlState._press,
+    "subscribe": ControlState._subscribe,
 }

@@ -12,6 +12,7 @@ from edge.announce.notices import sentence_of
 from edge.daemon.events import Events
 from edge.daemon.history import History
 from edge.daemon.outages import Outages
+from edge.daemon.subscribers import FRAME
 from edge.host.systemd import notify
 from edge.host.terminal import printable
 from edge.input import KEYS, WAKE_WORD
@@ -46,12 +47,11 @@ class Reporter:
 
     STATUS_EVERY_S, SUMMARY_EVERY_S = 10.0, 600.0
 
-    def __init__(self, events: Events, summary: pipeline.Summary, history: History, *, frame_events: bool) -> None:
-        """Report with the loop's `summary`, which has all counts. With `frame_events` each frame is an event."""
+    def __init__(self, events: Events, summary: pipeline.Summary, history: History) -> None:
+        """Report with the loop's `summary`, which has all counts."""
         self._events = events
         self._history = history
         self._summary = summary
-        self._frame_events = frame_events
         self._classifier: Classifier | None = None
         self._speaker: Speaker | None = None
         self._smoothed: Callable[[], Prediction | None] = lambda: None
@@ -165,7 +165,7 @@ class Reporter:
         self._events.emit("notice", text=notice.text)
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
-        """Report a frame: READY with the first; an event for each if the settings ask for it."""
+        """Report a frame: READY with the first; an event for each if anybody wants it."""
         assert self._classifier
         assert self._speaker
         if not self._ready:
@@ -178,7 +178,7 @@ class Reporter:
                 speech=self._speaker.description,
             )
             self._tell_ready()
-        if self._frame_events:
+        if self._events.wants(FRAME):
             best = predictions[0] if predictions else None
             smoothed = self._smoothed()
             timing = self._classifier.timing if looked else Timing(0.0, 0.0)

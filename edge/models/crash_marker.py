@@ -7,23 +7,14 @@ keep it over a restart: RuntimeDirectoryPreserve=restart.)
 import contextlib
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge.host.folders import runtime_folder
 from edge.host.processes import stat_fields
 from edge.models.checkpoint import Checkpoint
-
-
-def runtime_folder() -> Path:
-    """Return the folder of the marks: on tmpfs, and private to this user."""
-    if given := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(given.split(":")[0])
-    if given := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(given) / "edge"
-    return Path(tempfile.gettempdir()) / f"edge-{os.getuid()}"
 
 
 class CrashMarker:

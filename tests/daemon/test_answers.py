@@ -22,11 +22,11 @@ from edge.announce.voice import Voice
 from edge.announce.wording import Words
 from edge.daemon import aim
 from edge.daemon.answers import Answers
-from edge.daemon.control_socket import ask
 from edge.daemon.control_state import ControlState
 from edge.daemon.events import Events
 from edge.daemon.history import History
 from edge.daemon.reporter import Reporter
+from edge.host.control_client import ask
 from edge.input.actions import Action
 from edge.settings import AnnounceSettings, SpeechSettings
 from edge.speech.tones import FALLING, RISING, wav
@@ -72,7 +72,7 @@ class Asked:
             self.state,
             history=self.history,
             adjustments=self.adjustments,
-            reporter=Reporter(self.events, pipeline.Summary(), self.history, frame_events=False),
+            reporter=Reporter(self.events, pipeline.Summary(), self.history),
             translate=words.notice,
             tones=(RISING, FALLING),
         )

@@ -20,10 +20,11 @@ from rigs.processes import PATIENCE_S, grown, wait_until
 
 from edge.announce.announcer import Missed
 from edge.cli.control import seconds
-from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer, ask, control_path, may_connect
+from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer, may_connect
 from edge.daemon.control_state import ControlState
 from edge.daemon.history import History
 from edge.errors import ControlError
+from edge.host.control_client import ask, control_path
 from edge.input.actions import Action
 from edge.stages import Announcement, Outcome
 

@@ -17,8 +17,8 @@ from rigs.daemon import daemon, named, read_events, socket_of
 from rigs.processes import PATIENCE_S, wait_until
 
 from edge.announce.notices import COVERED, DARK, LOST, READY, SIGHT_AGAIN
-from edge.daemon.control_socket import ask
 from edge.errors import ControlError
+from edge.host.control_client import ask
 from edge.stages import Pixels
 
 pytestmark = pytest.mark.integration

@@ -6,8 +6,8 @@ from doubles import RecordingAnswers
 from edge.announce.voice import Voice
 from edge.config import load
 from edge.daemon.equipment import Equipment
+from edge.host.folders import runtime_folder
 from edge.models.checkpoint import find_checkpoint
-from edge.models.crash_marker import runtime_folder
 
 pytestmark = pytest.mark.integration
 

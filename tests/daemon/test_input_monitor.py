@@ -33,7 +33,7 @@ class Told(Reporter):
     """A reporter that keeps what it reports of input."""
 
     def __init__(self) -> None:
-        super().__init__(Events(""), pipeline.Summary(), History(), frame_events=False)
+        super().__init__(Events(""), pipeline.Summary(), History())
         self.told: list[str] = []
 
     def input_lost(self, source: str, why: str) -> None:

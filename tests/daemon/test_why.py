@@ -11,8 +11,8 @@ import pytest
 from rigs.audio.card import RecordingCard
 from rigs.daemon import daemon, named, read_events, socket_of
 
-from edge.daemon.control_socket import ask
 from edge.errors import ControlError
+from edge.host.control_client import ask
 
 pytestmark = pytest.mark.integration
 MODEL = "mobilenet_v2_1.0"
