@@ -1,7 +1,8 @@
 """Reads the settings (settings.py) from edge.toml, the environment and flags.
 
 Defaults < file < environment (EDGE_TABLE_KEY) < flags. Each layer is a nested dict {table: {key: value}}. All faults of
-all layers are reported at once, each with its file, key and value.
+all layers are reported at once, each with its file, key and value. `edge link` reads its own file in the same way
+(link/settings.py).
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import json
 import os
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,8 @@ def load(
     values: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     origins: list[str] = []
     engine_origin, precision_origin = "", ""
-    for where, layer in (
-        _read_file(path),
-        ("environment", _from_environment(os.environ if environment is None else environment, faults)),
-        ("command line", flags or {}),
-    ):
-        _merge(values, layer, where, faults)
+    for where, layer in _layers(TABLES, DEFAULT_PATH, path, environment, flags, faults=faults):
+        _merge(values, TABLES, layer, where, faults)
         announce = layer.get("announce")
         if isinstance(announce, Mapping) and {"hold", "floor", "sure", "maybe"} & set(announce):
             origins.append(where)
@@ -87,12 +84,28 @@ def load(
     return settings
 
 
-def to_toml(settings: Settings) -> str:
-    """Return the settings as TOML; `load` reads the same settings from it."""
+def read_tables(
+    tables: Mapping[str, Any], default_path: Path, path: Path | None, environment: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Return an instance of each table's dataclass in `tables`, by name, from a file and the environment.
+
+    `path` None means `default_path` if it exists. Raises ConfigError with every fault found.
+    """
+    faults: list[str] = []
+    values: dict[str, dict[str, Any]] = {table: {} for table in tables}
+    for where, layer in _layers(tables, default_path, path, environment, None, faults=faults):
+        _merge(values, tables, layer, where, faults)
+    if faults:
+        raise ConfigError(*faults)
+    return {table: kind(**values[table]) for table, kind in tables.items()}
+
+
+def to_toml(settings: Any) -> str:
+    """Return the settings, a dataclass of tables, as TOML; the same settings are read from it."""
     lines: list[str] = []
-    for table in TABLES:
-        lines += [f"[{table}]"]
-        for key, value in dataclasses.asdict(getattr(settings, table)).items():
+    for table in dataclasses.fields(settings):
+        lines += [f"[{table.name}]"]
+        for key, value in dataclasses.asdict(getattr(settings, table.name)).items():
             lines += [f"{key} = {_toml(value)}"]
         lines += [""]
     return "\n".join(lines)
@@ -105,11 +118,26 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _read_file(path: Path | None) -> tuple[str, Mapping[str, Any]]:
+def _layers(
+    tables: Mapping[str, Any],
+    default_path: Path,
+    path: Path | None,
+    environment: Mapping[str, str] | None,
+    flags: Mapping[str, Mapping[str, Any]] | None,
+    *,
+    faults: list[str],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (where it comes from, values) of each layer; what cannot be read of the environment is added to faults."""
+    yield _read_file(path, default_path)
+    yield "environment", _from_environment(tables, os.environ if environment is None else environment, faults)
+    yield "command line", flags or {}
+
+
+def _read_file(path: Path | None, default_path: Path) -> tuple[str, Mapping[str, Any]]:
     if path is None:
-        if not DEFAULT_PATH.exists():
+        if not default_path.exists():
             return "defaults", {}
-        path = DEFAULT_PATH
+        path = default_path
     try:
         # editors on other systems put a byte order mark first
         return str(path), tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -119,14 +147,16 @@ def _read_file(path: Path | None) -> tuple[str, Mapping[str, Any]]:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
 
-def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict[str, dict[str, Any]]:
+def _from_environment(
+    tables: Mapping[str, Any], environment: Mapping[str, str], faults: list[str]
+) -> dict[str, dict[str, Any]]:
     """Return {'camera': {'source': 'usb'}} for EDGE_CAMERA_SOURCE=usb; other EDGE_ variables are ignored."""
     layer: dict[str, dict[str, Any]] = {}
     for name, text in environment.items():
         table, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-        if not name.startswith(ENVIRONMENT_PREFIX) or table not in TABLES or not key:
+        if not name.startswith(ENVIRONMENT_PREFIX) or table not in tables or not key:
             continue
-        kind = typing.get_type_hints(TABLES[table]).get(key, str)
+        kind = typing.get_type_hints(tables[table]).get(key, str)
         try:
             plain = text.lower() if kind in (bool, int, float) else text
             layer.setdefault(table, {})[key] = text if kind is str else json.loads(plain)
@@ -135,17 +165,23 @@ def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict
     return layer
 
 
-def _merge(values: dict[str, dict[str, Any]], layer: Mapping[str, Any], where: str, faults: list[str]) -> None:
+def _merge(
+    values: dict[str, dict[str, Any]],
+    tables: Mapping[str, Any],
+    layer: Mapping[str, Any],
+    where: str,
+    faults: list[str],
+) -> None:
     for table, keys in layer.items():
-        if table not in TABLES:
+        if table not in tables:
             what = f"[{table}]" if isinstance(keys, Mapping) else f"{table} = {keys!r}"
-            faults.append(f"{where}: unknown table or key {what}{_did_you_mean(table, TABLES)}")
+            faults.append(f"{where}: unknown table or key {what}{_did_you_mean(table, tables)}")
             continue
         if not isinstance(keys, Mapping):
             faults.append(f"{where}: {table} = {keys!r} must be a table: write [{table}] and its keys below")
             continue
-        fields = {f.name: f for f in dataclasses.fields(TABLES[table])}
-        kinds = typing.get_type_hints(TABLES[table])
+        fields = {f.name: f for f in dataclasses.fields(tables[table])}
+        kinds = typing.get_type_hints(tables[table])
         for key, value in keys.items():
             if key not in fields:
                 faults.append(f"{where}: unknown key {key} = {value!r} in [{table}]{_did_you_mean(key, fields)}")

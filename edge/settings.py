@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def _setting(
+def setting(
     default: Any,
     *,
     low: float | None = None,
@@ -55,41 +55,41 @@ def quiet_hours_fault(text: str) -> str:
 class CameraSettings:
     """[camera]: the source of the frames."""
 
-    source: str = _setting("auto")
+    source: str = setting("auto")
     """Where frames come from: auto, csi[:N], usb[:N], a video file, a folder of images, an http(s) or rtsp URL, or
     demo."""
-    loop: bool = _setting(False)
+    loop: bool = setting(False)
     """Play a file, a folder or the demo clip in a loop."""
-    width: int = _setting(640, low=32, high=8192)
+    width: int = setting(640, low=32, high=8192)
     """Width in pixels that edge asks the camera for. The camera delivers the nearest size it has."""
-    height: int = _setting(480, low=32, high=8192)
+    height: int = setting(480, low=32, high=8192)
     """Height in pixels that edge asks the camera for."""
-    frame_rate: float = _setting(0.0, low=0, high=1000)
+    frame_rate: float = setting(0.0, low=0, high=1000)
     """Frames per second that edge asks a CSI or USB camera for. 0: the camera decides. A lower rate allows a longer
     exposure in the dark."""
-    rotation: int = _setting(0, choices=(0, 90, 180, 270))
+    rotation: int = setting(0, choices=(0, 90, 180, 270))
     """Rotate the image of a live camera clockwise by 0, 90, 180 or 270 degrees."""
-    mirror: bool = _setting(False)
+    mirror: bool = setting(False)
     """Mirror the image of a live camera (left and right), after the rotation."""
-    exposure: str = _setting("normal", choices=("normal", "short", "long"))
+    exposure: str = setting("normal", choices=("normal", "short", "long"))
     """Exposure of a CSI camera: normal, short (freezes motion) or long (less noise in the dark)."""
-    focus: str = _setting("continuous", choices=("continuous", "once", "manual"))
+    focus: str = setting("continuous", choices=("continuous", "once", "manual"))
     """Focus of a CSI camera whose lens can move: continuous, once (at the start) or manual (at focus_m)."""
-    focus_m: float = _setting(1.0, low=0.05, high=1000)
+    focus_m: float = setting(1.0, low=0.05, high=1000)
     """Distance in metres of the manual focus."""
-    image_s: float = _setting(2.0, low=0.01, high=3600)
+    image_s: float = setting(2.0, low=0.01, high=3600)
     """Seconds that each image of a folder is shown."""
-    open_timeout_s: float = _setting(10.0, low=0.1, high=120)
+    open_timeout_s: float = setting(10.0, low=0.1, high=120)
     """Seconds that a camera or stream may take to open and to deliver its first frame."""
-    read_timeout_s: float = _setting(3.0, low=0.1, high=120)
+    read_timeout_s: float = setting(3.0, low=0.1, high=120)
     """Seconds without a frame after which a camera or stream counts as lost."""
-    retry_s: float = _setting(5.0, low=0.1, high=3600)
+    retry_s: float = setting(5.0, low=0.1, high=3600)
     """The longest pause in seconds between two tries to open a camera or stream that is lost; the first pauses are
     shorter. Some network cameras lock a user after a few tries with a wrong password."""
-    wait: bool = _setting(False)
+    wait: bool = setting(False)
     """Wait for a live camera that is missing at the start (with auto: for any camera), instead of exiting or playing
     the demo clip. For the service, which runs unattended."""
-    max_fps: float = _setting(10.0, low=0.01, high=1000)
+    max_fps: float = setting(10.0, low=0.01, high=1000)
     """The most frames per second that edge looks at."""
 
 
@@ -97,32 +97,32 @@ class CameraSettings:
 class ModelSettings:
     """[model]: the model that classifies the frames."""
 
-    name: str = _setting("auto")
+    name: str = setting("auto")
     """Which model runs: auto (the most accurate installed model that fits the memory budget; `edge models choose`
     explains the choice; the demo if no model is installed), the name of an installed model, or a checkpoint: "DIR/NAME"
     for epoch 0, "DIR/NAME-0126.params" for another epoch."""
-    engine: str = _setting("mxnet", choices=("mxnet", "onnx", "openvino", "auto"))
+    engine: str = setting("mxnet", choices=("mxnet", "onnx", "openvino", "auto"))
     """The inference engine: mxnet (if it cannot be imported, another installed engine), onnx (ONNX Runtime), openvino,
     or auto (the fastest engine measured on this machine, of those that are installed and fit the budget)."""
-    precision: str = _setting("float32", choices=("float32", "int8"))
+    precision: str = setting("float32", choices=("float32", "int8"))
     """The precision of the inference: float32 as trained, or int8. `edge models quantize NAME` makes the int8 version
     of a model. The engines onnx and openvino can run it; if no engine is set, int8 makes the engine auto."""
-    memory_budget_mib: int = _setting(0, low=0, high=1_000_000)
+    memory_budget_mib: int = setting(0, low=0, high=1_000_000)
     """The memory limit in MiB for the daemon and all its processes together. 0: 640 for a model that edge chooses, and
     no such limit for a model that you name. The cgroup limit and the available memory apply as well."""
-    max_latency_ms: float = _setting(0.0, low=0, high=600_000)
+    max_latency_ms: float = setting(0.0, low=0, high=600_000)
     """The longest median time per frame, in milliseconds, that edge accepts when it chooses a model. 0: no limit."""
-    step_down: bool = _setting(True)
+    step_down: bool = setting(True)
     """Switch to a smaller installed model while the machine's memory is tight, and back after a long calm."""
-    fetch: bool = _setting(True)
+    fetch: bool = setting(True)
     """Let ./scripts/run download a better model while edge runs on a Raspberry Pi with a camera, and switch to it. Any
     other start downloads nothing."""
-    still_s: float = _setting(5.0, low=0, high=3600)
+    still_s: float = setting(5.0, low=0, high=3600)
     """Seconds after which a scene without motion is classified again. 0: classify every frame."""
-    view: str = _setting("square", choices=("square", "model"))
+    view: str = setting("square", choices=("square", "model"))
     """The part of a frame that is classified: square (the largest square in its middle) or model (the smaller crop that
     the model's model.toml states)."""
-    top: int = _setting(20, low=2, high=1000)
+    top: int = setting(20, low=2, high=1000)
     """How many of the best labels the announcer receives. The probability of a group is the sum over these."""
 
 
@@ -130,55 +130,55 @@ class ModelSettings:
 class AnnounceSettings:
     """[announce]: what is announced, and when."""
 
-    floor: float = _setting(0.8, low=0, high=1)
+    floor: float = setting(0.8, low=0, high=1)
     """The smoothed probability, 0 to 1, that a label of an uncalibrated model needs before it is announced."""
-    margin: float = _setting(0.8, low=0, high=1)
+    margin: float = setting(0.8, low=0, high=1)
     """How far that label must be ahead of the second one. If only `floor` is set, it decides alone."""
-    sure: float = _setting(0.96, low=0, high=1)
+    sure: float = setting(0.96, low=0, high=1)
     """The smoothed probability that a label of a calibrated model needs for "I see"."""
-    maybe: float = _setting(0.8, low=0, high=1)
+    maybe: float = setting(0.8, low=0, high=1)
     """The same for "maybe": for one label, or for the best two together. 1: never say "maybe"."""
-    not_sure: bool = _setting(False)
+    not_sure: bool = setting(False)
     """Say "I'm not sure" when something is in view but no label reaches `maybe`. For calibrated models."""
-    hold: float = _setting(0.35, low=0, high=1)
+    hold: float = setting(0.35, low=0, high=1)
     """An announced label stays in view while its smoothed probability is above this value (at most floor and sure)."""
-    smoothing_s: float = _setting(0.15, low=0, high=60)
+    smoothing_s: float = setting(0.15, low=0, high=60)
     """Time constant, in seconds, of the smoothing over frames. 0: no smoothing."""
-    persistence_s: float = _setting(0.2, low=0, high=60)
+    persistence_s: float = setting(0.2, low=0, high=60)
     """Seconds (and at least two frames) that a label must be the best before it is announced, if it just reaches the
     probability that it needs. A surer label needs less time, a group twice and a "maybe" three times as much."""
-    leave_s: float = _setting(1.5, low=0, high=3600)
+    leave_s: float = setting(1.5, low=0, high=3600)
     """Seconds below `hold` after which a label has left the view. It is announced again when it comes back."""
-    cooldown_s: float = _setting(300.0, low=0, high=86400)
+    cooldown_s: float = setting(300.0, low=0, high=86400)
     """Seconds after which a label that stays in view is announced again; twice as many the next time, up to an hour. 0:
     never."""
-    retry_s: float = _setting(10.0, low=0.1, high=3600)
+    retry_s: float = setting(10.0, low=0.1, high=3600)
     """Seconds before a label is tried again after its announcement could not be heard."""
-    interrupt: str = _setting("never", choices=("never", "when-surer", "always"))
+    interrupt: str = setting("never", choices=("never", "when-surer", "always"))
     """What happens if another announcement is due while edge speaks. never: edge finishes the sentence. when-surer: it
     breaks off if the new label is more probable. always: it breaks off."""
-    expiry_s: float = _setting(5.0, low=0.1, high=60)
+    expiry_s: float = setting(5.0, low=0.1, high=60)
     """An announcement is dropped if it could not start this many seconds after its frame was captured."""
-    per_minute: int = _setting(12, low=1, high=60)
+    per_minute: int = setting(12, low=1, high=60)
     """The most announcements per minute."""
-    per_hour: int = _setting(60, low=0, high=3600)
+    per_hour: int = setting(60, low=0, high=3600)
     """The most announcements per hour, in the long run, in front of a live camera. Half of them may come at once. What
     was said in the last hour costs twice as much each time. 0: no limit."""
-    quiet_hours: str = _setting("", fault=quiet_hours_fault)
+    quiet_hours: str = setting("", fault=quiet_hours_fault)
     """Quiet hours in local time, as in "22:00-07:00": edge says nothing at all. Empty: none."""
-    groups: bool = _setting(True)
+    groups: bool = setting(True)
     """Say "a dog" when it is clearly a dog but the breed is uncertain. For models with ImageNet labels."""
-    muted: tuple[str, ...] = _setting(())
+    muted: tuple[str, ...] = setting(())
     """Labels, or names of groups, that are never announced."""
-    rename: Mapping[str, str] = _setting({})
+    rename: Mapping[str, str] = setting({})
     """Words that replace a label, with an article or as a plain noun: {"notebook" = "a laptop"}."""
-    template: str = _setting("I see {label}", fault=template_fault)
+    template: str = setting("I see {label}", fault=template_fault)
     """The announcement of a certain label. {label} stands for the label with its article ('a guitar')."""
-    maybe_template: str = _setting("maybe {label}", fault=template_fault)
+    maybe_template: str = setting("maybe {label}", fault=template_fault)
     """The announcement of a probable label."""
-    maybe_or_template: str = _setting("maybe {label} or {other}", fault=_two_labels_fault)
+    maybe_or_template: str = setting("maybe {label} or {other}", fault=_two_labels_fault)
     """The announcement when two labels are probable. {other} stands for the second one."""
-    not_sure_text: str = _setting("I'm not sure")
+    not_sure_text: str = setting("I'm not sure")
     """The announcement when no label is probable (see not_sure)."""
 
     def frame_share(self, elapsed_s: float) -> float:
@@ -192,22 +192,22 @@ class AnnounceSettings:
 class SpeechSettings:
     """[speech]: the voice."""
 
-    driver: str = _setting("pyttsx3", choices=("pyttsx3", "espeak", "log"))
+    driver: str = setting("pyttsx3", choices=("pyttsx3", "espeak", "log"))
     """The speech driver: pyttsx3, espeak (espeak-ng piped to aplay) or log (print only)."""
-    voice: str = _setting("")
+    voice: str = setting("")
     """The voice, by the synthesiser's own name, such as en-us. Empty: the voice of the language, or the default."""
-    rate_wpm: int = _setting(200, low=80, high=450)
+    rate_wpm: int = setting(200, low=80, high=450)
     """Speaking rate in words per minute."""
-    volume: float = _setting(1.0, low=0, high=1)
+    volume: float = setting(1.0, low=0, high=1)
     """Volume, from 0 (silent) to 1."""
-    device: str = _setting("")
+    device: str = setting("")
     """The sound card by its name, or any ALSA device (`edge say --list-devices` lists them). Empty: the ALSA
     default."""
-    lead_in_ms: int = _setting(0, low=0, high=5000)
+    lead_in_ms: int = setting(0, low=0, high=5000)
     """Milliseconds of silence before the words. Bluetooth speakers cut off the first half second."""
-    language: str = _setting("")
+    language: str = setting("")
     """The language, such as "de". It also selects the voice, unless `voice` is set. Empty: English."""
-    translations: str = _setting("")
+    translations: str = setting("")
     """A TOML file with the labels and sentences in that language. Empty: the built-in file for the language, else
     English words."""
 
@@ -221,21 +221,21 @@ class SpeechSettings:
 class AloudSettings:
     """[aloud]: what edge says about itself. Quiet hours and per_minute apply to this too."""
 
-    ready: bool = _setting(True)
+    ready: bool = setting(True)
     """Say that it is ready, after the start."""
-    blind: bool = _setting(True)
+    blind: bool = setting(True)
     """Say that it cannot see (camera lost, covered or frozen; too dark or too bright), and that it can see again."""
-    blurred: bool = _setting(True)
+    blurred: bool = setting(True)
     """Say that the image is blurred."""
-    paused: bool = _setting(True)
+    paused: bool = setting(True)
     """Say that the camera is closed (`edge pause`), and that it is open again."""
-    deaf: bool = _setting(True)
+    deaf: bool = setting(True)
     """Say that no microphone can be heard (see [input] word), and that it can be heard again."""
-    hot: bool = _setting(True)
+    hot: bool = setting(True)
     """Say that the board is too hot and edge slows down."""
-    smaller_model: bool = _setting(True)
+    smaller_model: bool = setting(True)
     """Say that another model runs: a smaller one because memory is tight, or a better one."""
-    repeat_s: float = _setting(60.0, low=1, high=86400)
+    repeat_s: float = setting(60.0, low=1, high=86400)
     """Seconds before the same sentence about itself is repeated. For sentences about seeing and hearing (`blind`,
     `deaf`) it doubles each time the sentence comes back soon, up to an hour."""
 
@@ -244,30 +244,30 @@ class AloudSettings:
 class InputSettings:
     """[input]: how a person asks without a keyboard."""
 
-    devices: tuple[str, ...] = _setting(())
+    devices: tuple[str, ...] = setting(())
     """The input devices whose keys edge reads: "auto" (single buttons, remotes and keypads; no keyboards), the name of
     a device, or its path. Empty: none. `edge keys` lists the devices."""
-    keys: Mapping[str, str] = _setting({})
+    keys: Mapping[str, str] = setting({})
     """The action of a key, after the key's name and, if it is no simple press, the pattern: {"KEY_B" = "look", "KEY_B
     long" = "snooze"}. It replaces all default actions of that key. "": no action. `edge keys` shows names and
     actions."""
-    grab: bool = _setting(False)
+    grab: bool = setting(False)
     """Take the devices for edge alone: no other program gets their keys."""
-    double_s: float = _setting(0.35, low=0.1, high=2)
+    double_s: float = setting(0.35, low=0.1, high=2)
     """The longest time between the two presses of a double press."""
-    long_s: float = _setting(1.0, low=0.3, high=10)
+    long_s: float = setting(1.0, low=0.3, high=10)
     """A key that is released after this time was pressed long."""
-    hold_s: float = _setting(5.0, low=1, high=30)
+    hold_s: float = setting(5.0, low=1, high=30)
     """A key that is down for this time is held: its action comes before the release."""
-    bounce_s: float = _setting(0.03, low=0, high=0.3)
+    bounce_s: float = setting(0.03, low=0, high=0.3)
     """A release shorter than this is a bounce of the contact, and is ignored."""
-    tones: bool = _setting(True)
+    tones: bool = setting(True)
     """Play a short tone when a key goes down."""
-    word: str = _setting("", choices=("", "okay_nabu", "alexa", "hey_mycroft"))
+    word: str = setting("", choices=("", "okay_nabu", "alexa", "hey_mycroft"))
     """A word that does what the press of a key does: okay_nabu ("Okay Nabu"), alexa or hey_mycroft. While it is set a
     microphone is open, and what it hears is neither kept nor sent. It needs the feature wake-word. Empty: no microphone
     is ever opened."""
-    microphone: str = _setting("")
+    microphone: str = setting("")
     """The microphone by its card's name, or any ALSA device (`arecord -L` lists them). Empty: the sound card that edge
     speaks through, else ALSA's default, else the first card that can record."""
 
@@ -276,11 +276,11 @@ class InputSettings:
 class ServiceSettings:
     """[service]: the daemon itself."""
 
-    events: str = _setting("")
+    events: str = setting("")
     """A file to which edge appends one JSON object per event and line, or "-" for standard output. Empty: none."""
-    events_frames: bool = _setting(False)
+    events_frames: bool = setting(False)
     """Write an event for every frame too."""
-    control: str = _setting("auto")
+    control: str = setting("auto")
     """The control socket for `edge status`, `edge snooze` and so on: a path, "auto" (control.sock
     in RUNTIME_DIRECTORY, else in the folder edge of XDG_RUNTIME_DIR), or empty for none."""
 
