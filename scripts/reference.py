@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Write the reference pages of commands and settings from the code: docs/reference/commands.md and settings.md.
+"""Write the reference pages of commands and settings from the code, into docs/reference.
 
-    scripts/reference.py            write both pages
+    scripts/reference.py            write commands.md, settings.md and link-settings.md
     scripts/reference.py --check    write nothing; exit with 1 if a page is out of date
 
-The commands come from the parser of `edge`, the settings from edge/data/edge.toml and the dataclasses in
-edge/settings.py. Run it after a change of a flag, a help text, a setting or its comment.
+The commands come from the parser of `edge`; the settings from edge/data/edge.toml and link.toml, and the dataclasses in
+edge/settings.py and edge/link/settings.py. Run it after a change of a flag, a help text, a setting or its comment.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -14,13 +14,14 @@ import argparse
 import dataclasses
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from edge.cli import _parser
 from edge.config import to_toml
+from edge.link.settings import LinkSettings
 from edge.settings import Settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -47,7 +48,8 @@ def leaves(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, ar
 def commands() -> str:
     """Return the page about the commands."""
     every = dict(leaves(_parser(), "edge"))
-    common = {action.option_strings[-1] for action in every["edge config"]._actions} - {"--check"}
+    # (flag, help): `edge link` has a --config of its own
+    common = {_key(action) for action in every["edge config"]._actions if "--check" not in action.option_strings}
     lines = [
         "# Commands",
         "",
@@ -70,15 +72,23 @@ def commands() -> str:
 
 
 def _table(
-    one: argparse.ArgumentParser, *, only: Collection[str] | None = None, without: Collection[str] = ()
+    one: argparse.ArgumentParser,
+    *,
+    only: Collection[tuple[str, str]] | None = None,
+    without: Collection[tuple[str, str]] = (),
 ) -> list[str]:
     rows = []
     for action in one._actions:
-        flag = action.option_strings[-1] if action.option_strings else ""
-        if flag in without or (only is not None and flag not in only):
+        flag = _key(action)[0]
+        if _key(action) in without or (only is not None and _key(action) not in only):
             continue
         rows.append(f"| `{_form(action, flag)}` | {_cell(action.help or '')} |")
     return ["| argument | meaning |", "|---|---|", *rows] if rows else []
+
+
+def _key(action: argparse.Action) -> tuple[str, str]:
+    """Return the flag of an argument, '' if it has none, and its help."""
+    return action.option_strings[-1] if action.option_strings else "", action.help or ""
 
 
 def _form(action: argparse.Action, flag: str) -> str:
@@ -96,12 +106,12 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def comments() -> dict[tuple[str, str], str]:
-    """Return the comment of each setting in edge/data/edge.toml, by (table, key)."""
+def comments(file: str) -> dict[tuple[str, str], str]:
+    """Return the comment of each setting in a file of edge/data, by (table, key)."""
     found: dict[tuple[str, str], str] = {}
     table = ""
     comment: list[str] = []
-    for line in (resources.files("edge") / "data" / "edge.toml").read_text(encoding="utf-8").splitlines():
+    for line in (resources.files("edge") / "data" / file).read_text(encoding="utf-8").splitlines():
         if head := re.fullmatch(r"\[(\w+)\]", line):
             table, comment = head[1], []
         elif key := re.match(r"# (\w+) = ", line):
@@ -115,13 +125,13 @@ def comments() -> dict[tuple[str, str], str]:
 
 
 def settings() -> str:
-    """Return the page about the settings."""
-    said = comments()
+    """Return the page about the settings of the daemon."""
     lines = [
         "# Settings",
         "",
         "This page is for people who look up a setting. The settings are in `/etc/edge/edge.toml`, or in the file that",
         "`--config` names. [edge/data/edge.toml](../../edge/data/edge.toml) is a commented copy with all defaults.",
+        "`edge link` has [settings of its own](link-settings.md).",
         GENERATED,
         "",
         "- An environment variable overrides the file: `EDGE_CAMERA_SOURCE=usb` sets `source` in `[camera]`.",
@@ -131,22 +141,46 @@ def settings() -> str:
         "- An unknown table or key is an error.",
         "",
     ]
-    for table in dataclasses.fields(Settings):
+    return "\n".join(lines + _tables(Settings(), comments("edge.toml")))
+
+
+def link_settings() -> str:
+    """Return the page about the settings of `edge link`."""
+    lines = [
+        "# Settings of the link",
+        "",
+        "This page is for people who look up a setting of `edge link`. The settings are in `/etc/edge/link.toml`, or",
+        "in the file that `--config` names. [edge/data/link.toml](../../edge/data/link.toml) is a commented copy with",
+        f"all defaults. {GENERATED}",
+        "",
+        "- An environment variable overrides the file: `EDGE_MQTT_HOST=broker.local` sets `host` in `[mqtt]`.",
+        "- `edge config --check` checks this file too, if it is there.",
+        "- The link reads the file at its start: `sudo systemctl restart edge-link`.",
+        "- An unknown table or key is an error.",
+        "",
+    ]
+    return "\n".join(lines + _tables(LinkSettings(), comments("link.toml")))
+
+
+def _tables(every: Any, said: Mapping[tuple[str, str], str]) -> list[str]:
+    """Return the lines about all tables of a settings file; `said` has the comment of each key."""
+    lines: list[str] = []
+    for table in dataclasses.fields(every):
         lines += [f"## {table.name}", "", "| key | default | values | meaning |", "|---|---|---|---|"]
-        values = getattr(Settings(), table.name)
-        defaults = _defaults(table.name)
+        values = getattr(every, table.name)
+        defaults = _defaults(every, table.name)
         for one in dataclasses.fields(values):
             lines.append(
                 f"| `{one.name}` | `{defaults[one.name]}` | {_values(one, getattr(values, one.name))} "
                 f"| {_cell(said[table.name, one.name])} |"
             )
         lines.append("")
-    return "\n".join(lines)
+    return lines
 
 
-def _defaults(table: str) -> dict[str, str]:
+def _defaults(every: Any, table: str) -> dict[str, str]:
     """Return the defaults of a table as TOML, by key."""
-    text = to_toml(Settings()).partition(f"[{table}]\n")[2].partition("\n[")[0]
+    text = to_toml(every).partition(f"[{table}]\n")[2].partition("\n[")[0]
     return dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line)
 
 
@@ -168,7 +202,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is out of date")
     options = parser.parse_args()
     code = 0
-    for name, page in (("commands.md", commands()), ("settings.md", settings())):
+    for name, page in (
+        ("commands.md", commands()),
+        ("settings.md", settings()),
+        ("link-settings.md", link_settings()),
+    ):
         path = FOLDER / name
         if path.exists() and path.read_text(encoding="utf-8") == page:
             continue

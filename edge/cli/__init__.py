@@ -21,6 +21,7 @@ from edge.cli.common import image_files, overrides_of, print_json, settings_of
 from edge.cli.compare import bench, compare, uncalibrated
 from edge.cli.doctor import doctor
 from edge.cli.keys import keys
+from edge.cli.link import link
 from edge.cli.speech import say, voices
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, lines_of, one_line
@@ -55,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         code = command(options)
-        # a full disk is reported here; the daemon prints line by line, and tolerates it
-        if command is not run:
+        # a full disk is reported here; the services print line by line, and tolerate it
+        if command not in (run, link):
             sys.stdout.flush()
     except EdgeError as error:
         if options.debug:
             traceback.print_exc()
-        _tell_failure(lines_of(error), error.exit_code, is_run=command is run)
+        _tell_failure(lines_of(error), error.exit_code, is_service=command in (run, link))
         return error.exit_code
     except BrokenPipeError:
         # the reader of the output is gone: nothing can be printed any more, not even by the flush at exit
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         what = f"{type(error).__name__}: {one_line(error)}"
         what = f"a bug: {what}; run it again with --debug and report it"
-        _tell_failure([what], EX_SOFTWARE, is_run=command is run)
+        _tell_failure([what], EX_SOFTWARE, is_service=command in (run, link))
         return EX_SOFTWARE
     return code
 
@@ -89,13 +90,13 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
-def _tell_failure(lines: Sequence[str], code: int, *, is_run: bool) -> None:
-    """Print the reason on standard error; for `edge run` also as a journal entry and in `systemctl status`."""
-    if is_run:
+def _tell_failure(lines: Sequence[str], code: int, *, is_service: bool) -> None:
+    """Print the reason on standard error; for a service also as a journal entry and in `systemctl status`."""
+    if is_service:
         notify(f"STATUS={printable(lines[0])}")
     with lines_to(sys.stderr, _log) as handler:
         for line in lines:
-            _log.error(f"edge: {line}", extra={"event": "failed" if is_run else None, "exit_code": code})
+            _log.error(f"edge: {line}", extra={"event": "failed" if is_service else None, "exit_code": code})
         handler.linger()
 
 
@@ -188,9 +189,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> _Parser:
-    common = _Parser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="the settings file (default: /etc/edge/edge.toml)")
-    common.add_argument("--debug", action="store_true", help="show the traceback of an error, and the debug log")
+    common = _common("the settings file (default: /etc/edge/edge.toml)")
     model = _Parser(add_help=False)
     model.add_argument(
         "--model", dest="model.name", metavar="NAME|PREFIX", help="an installed model, or a checkpoint: DIR/NAME"
@@ -217,9 +216,11 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"edge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(function: Callable[[argparse.Namespace], int], text: str, *parents: _Parser) -> _Parser:
+    def command(
+        function: Callable[[argparse.Namespace], int], text: str, *parents: _Parser, base: _Parser = common
+    ) -> _Parser:
         sub = commands.add_parser(
-            function.__name__, help=text, description=_sentence(text), parents=[common, *parents], allow_abbrev=False
+            function.__name__, help=text, description=_sentence(text), parents=[base, *parents], allow_abbrev=False
         )
         sub.set_defaults(command=function)
         return sub
@@ -307,6 +308,11 @@ def _parser() -> _Parser:
 
     control.add_commands(command)
 
+    # a settings file of its own
+    base = _common("the settings file of the link (default: /etc/edge/link.toml)")
+    what = "tell the running edge's state to MQTT, Home Assistant and Prometheus, and take their commands"
+    control.add_socket(command(link, what, base=base))
+
     sub = command(doctor, "check everything that edge depends on, and advise on repairs")
     sub.add_argument(
         "--service", action="store_true", help="check as the service's user, with its confinement (needs root)"
@@ -341,6 +347,14 @@ def _parser() -> _Parser:
     sub = command(config, "print the settings in effect, or check a settings file")
     what = "only check this file (default: the settings in effect)"
     sub.add_argument("--check", type=Path, nargs="?", const=_IN_EFFECT, metavar="FILE", help=what)
+    return parser
+
+
+def _common(config: str) -> _Parser:
+    """Return a parser with the flags that every command has; `config` is the help of --config."""
+    parser = _Parser(add_help=False)
+    parser.add_argument("--config", type=Path, metavar="FILE", help=config)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error, and the debug log")
     return parser
 
 

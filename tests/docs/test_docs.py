@@ -26,6 +26,7 @@ from edge.cli import EX_BROKEN_PIPE, _parser
 from edge.config import load
 from edge.daemon.control_state import ControlState
 from edge.input.actions import Action
+from edge.link import settings as link
 from edge.models.checkpoint import find_checkpoint
 from edge.settings import Settings
 
@@ -42,8 +43,12 @@ HELP = [page for page in PAGES if page.name != "CHANGELOG.md"]
 OF_CODE = ("CONTRIBUTING.md", "frame-walk.md", "structure.md", "events.md", "journal.md", "socket.md")
 """Pages with names from the code; tests compare the last three with it."""
 SOURCES = sorted((ROOT / "edge").rglob("*.py"))
-TABLES = {table.name for table in dataclasses.fields(Settings)}
-KEYS = {table: {one.name for one in dataclasses.fields(getattr(Settings(), table))} for table in TABLES}
+TABLES_OF = {table.name: whole for whole in (Settings(), link.LinkSettings()) for table in dataclasses.fields(whole)}
+"""All settings of edge.toml or of link.toml, by the name of each table."""
+KEYS = {table: {one.name for one in dataclasses.fields(getattr(TABLES_OF[table], table))} for table in TABLES_OF}
+
+
+OF_LINK = {table.name for table in dataclasses.fields(link.LinkSettings)}
 
 
 def name(page: Path) -> str:
@@ -262,9 +267,12 @@ def test_variables_of_the_deploy_exist(page: Path) -> None:
 
 def checked(tmp_path: Path, text: str) -> None:
     """Raise ConfigError if this is not a good settings file."""
-    file = tmp_path / "edge.toml"
+    file = tmp_path / "settings.toml"
     file.write_text(text)
-    load(file, environment={})
+    if tomllib.loads(text).keys() <= OF_LINK:
+        link.load(file, environment={})
+    else:
+        load(file, environment={})
 
 
 def documented_settings(page: Path) -> Iterator[str]:
@@ -272,12 +280,12 @@ def documented_settings(page: Path) -> Iterator[str]:
     text = page.read_text()
     for code in inline(text):
         found = re.fullmatch(r"\[(\w+)\](?: (\w+)(?: = (.+))?)?", code)
-        if found and found[1] in TABLES:
-            default = reference._defaults(found[1])
+        if found and found[1] in TABLES_OF:
+            default = reference._defaults(TABLES_OF[found[1]], found[1])
             value = found[3] if found[3] not in (None, "N") else default.get(found[2] or "", "'unknown'")
             yield f"[{found[1]}]\n" + (f"{found[2]} = {value}\n" if found[2] else "")
         elif (pair := re.fullmatch(r"(\w+) = (.+)", code)) and pair[1] not in ("top1", "size"):
-            tables = [table for table in sorted(TABLES) if pair[1] in KEYS[table]]
+            tables = [table for table in sorted(TABLES_OF) if pair[1] in KEYS[table]]
             engine = 'engine = "auto"\n' if pair[1] == "precision" else ""  # mxnet cannot
             yield f"[{(tables or ['camera'])[0]}]\n{engine}{pair[0]}\n"
 
@@ -289,6 +297,7 @@ def test_every_documented_setting_is_accepted(page: Path, tmp_path: Path) -> Non
     for variable, value in re.findall(r"\b(EDGE_[A-Z_]+)=([\w.]+)", page.read_text()):
         if variable not in {"EDGE_EVENT", "EDGE_TEST_MACHINES"}:
             load(None, environment={variable: value})
+            link.load(None, environment={variable: value})
 
 
 @pytest.mark.parametrize("page", HELP, ids=name)
@@ -302,7 +311,7 @@ def test_every_block_of_toml_is_accepted(page: Path, tmp_path: Path) -> None:
         if "input" in tables and not found["input"].keys() <= KEYS["input"]:
             write_model(tmp_path, block)
             assert find_checkpoint(str(tmp_path / "net")).input.size == 224
-        elif tables <= TABLES:
+        elif tables <= TABLES_OF.keys():
             checked(tmp_path, block)
         else:
             assert tables <= {"language", "kinds", "sentences", "words", "labels"}, block

@@ -1,0 +1,98 @@
+"""The settings of `edge link`: one frozen dataclass for each table of link.toml, a file of its own.
+
+The user of the link must not read edge.toml.
+"""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.config import read_tables
+from edge.settings import setting
+
+DEFAULT_PATH = Path("/etc/edge/link.toml")
+
+
+NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a node may be called: it is one level of MQTT's topics, and a part of Home Assistant's ids."""
+
+
+def _node_fault(text: str) -> str:
+    if not text or NODE.fullmatch(text):
+        return ""
+    return "is no name for a node; write it with letters, digits, - and _, at most 64, as in 'kitchen'"
+
+
+def _topic_fault(text: str) -> str:
+    if not text or re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", text):
+        return ""
+    return "is no topic prefix; write it as in 'homeassistant', or leave it empty for no discovery"
+
+
+def _host_fault(text: str) -> str:
+    if not text or re.fullmatch(r"[^\s/@]{1,253}", text):
+        return ""
+    return "is no host; write its name or address alone, as in 'broker.local'; the port and the user have own keys"
+
+
+@dataclass(frozen=True)
+class MqttSettings:
+    """[mqtt]: a broker that gets the state and the events, and gives commands."""
+
+    host: str = setting("", fault=_host_fault)
+    """The broker's host name or address. Empty: no MQTT."""
+    port: int = setting(0, low=0, high=65535)
+    """The broker's port. 0: 8883 with TLS, 1883 without."""
+    tls: bool = setting(False)
+    """Encrypt the connection, and check the broker's certificate and its host name. `ca_file` sets it too."""
+    ca_file: str = setting("")
+    """A file with the certificates of the authorities that may sign the broker's. Empty: those that the system
+    trusts."""
+    cert_file: str = setting("")
+    """A file with the link's own certificate, for a broker that asks for one."""
+    key_file: str = setting("")
+    """A file with the key of that certificate. Empty: it is in cert_file."""
+    user: str = setting("")
+    """The user name at the broker."""
+    password_file: str = setting("")
+    """A file that has the password in its first line. Empty: the systemd credential mqtt-password, if there is one."""
+    node: str = setting("", fault=_node_fault)
+    """The name of this edge in the topics, edge/NODE/state and so on: letters, digits, - and _. Each edge at a broker
+    needs its own. Empty: the name of the machine."""
+    name: str = setting("")
+    """The name of the device in Home Assistant. Empty: "edge" and the node."""
+    discovery: str = setting("homeassistant", fault=_topic_fault)
+    """The topic prefix under which Home Assistant looks for new devices. Empty: no discovery."""
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    """[metrics]: the metrics for Prometheus."""
+
+    listen: str = setting("")
+    """The address and port of /metrics, as in 127.0.0.1:9417. Empty: no metrics."""
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """All tables of link.toml."""
+
+    mqtt: MqttSettings = MqttSettings()
+    metrics: MetricsSettings = MetricsSettings()
+
+
+_TABLES: dict[str, Any] = {
+    f.name: typing.get_type_hints(LinkSettings)[f.name] for f in dataclasses.fields(LinkSettings)
+}
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> LinkSettings:
+    """Return the effective settings: defaults < file < environment (EDGE_MQTT_HOST).
+
+    `path` None means /etc/edge/link.toml if it exists. Raises ConfigError with every fault found.
+    """
+    return LinkSettings(**read_tables(_TABLES, DEFAULT_PATH, path, environment))
