@@ -92,6 +92,8 @@ class Announcement:
     """True if it interrupts the announcement being spoken."""
     labels: tuple[str, ...] = ()
     """The labels or groups that the sentence names, by their stored names."""
+    form: str = ""
+    """What it claims: 'label', 'group', 'maybe' or 'not_sure'; empty if it is about edge itself."""
 
 
 @dataclass(frozen=True, slots=True)

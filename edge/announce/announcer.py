@@ -282,7 +282,8 @@ class Announcer:
             labels = tuple(term.label for term in known[: 2 if claim.kind is Kind.MAYBE else 1])
         probability = min(claim.probability, 1.0)
         expires_s = seen_s + self._settings.expiry_s
-        return Announcement(claim.id, claim.name, probability, text, expires_s=expires_s, labels=labels)
+        form = claim.kind.name.lower()
+        return Announcement(claim.id, claim.name, probability, text, expires_s=expires_s, labels=labels, form=form)
 
 
 def _about(claim: Claim, decision: Decision) -> Decision:

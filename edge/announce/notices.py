@@ -74,6 +74,11 @@ def sentence_of(condition: Condition | None) -> str:
     return _OF_CONDITIONS[condition] if condition else ""
 
 
+def code_of(condition: Condition | None) -> str | None:
+    """Return the condition in one word for programs, such as 'dark'; None for None."""
+    return condition.name.lower() if condition else None
+
+
 @dataclass
 class _Topic:
     well: str = ""

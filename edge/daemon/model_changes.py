@@ -6,7 +6,7 @@ from edge import pipeline
 from edge.announce.notices import BETTER, SMALLER, Notices
 from edge.daemon.equipment import Equipment
 from edge.daemon.monitors import MemoryMonitor
-from edge.daemon.reporter import Reporter
+from edge.daemon.reporter import Cause, Reporter
 
 if TYPE_CHECKING:
     from edge.daemon.upgrade import Upgrade
@@ -91,7 +91,9 @@ class ModelChanges:
         selector = self._equipment.selector
         before = selector.running
         self._equipment.take_network(upgrade.take)
-        self._reporter.model_changed(before, selector.running, "it is more accurate, and was just fetched")
+        self._reporter.model_changed(
+            before, selector.running, Cause.BETTER, "it is more accurate, and was just fetched"
+        )
         self._notices.once("model", BETTER)
 
     def _step(self, *, down: bool) -> None:
@@ -100,6 +102,6 @@ class ModelChanges:
         self._equipment.classifier = selector.step_down() if down else selector.step_up()
         if selector.running == before:
             return
-        self._reporter.model_changed(before, selector.running, why)
+        self._reporter.model_changed(before, selector.running, Cause.MEMORY if down else Cause.ROOM, why)
         if down:
             self._notices.once("model", SMALLER)

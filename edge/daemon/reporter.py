@@ -1,5 +1,6 @@
 """Reports for people (log lines), programs (events) and systemd (status)."""
 
+import enum
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from edge import pipeline
 from edge.announce.announcer import Missed
-from edge.announce.notices import sentence_of
+from edge.announce.notices import code_of, sentence_of
 from edge.daemon.events import Events
 from edge.daemon.history import History
 from edge.daemon.outages import Outages
@@ -34,6 +35,19 @@ _log = logging.getLogger(__name__)
 
 _SOURCES = {KEYS: "Keys", WAKE_WORD: "Wake word"}
 """What the sources of input are called in the log."""
+
+
+class Cause(enum.StrEnum):
+    """Why another model or engine runs, in one word."""
+
+    MEMORY = "memory"
+    """Memory was tight."""
+    ROOM = "room"
+    """Enough memory is free again."""
+    BETTER = "better"
+    """A better model was fetched."""
+    SETTINGS = "settings"
+    """The settings were reloaded."""
 
 
 class _Counts(NamedTuple):
@@ -77,14 +91,14 @@ class Reporter:
         """
         self._classifier, self._speaker, self._smoothed = classifier, speaker, smoothed
 
-    def model_changed(self, before: tuple[str, str], now: tuple[str, str], why: str) -> None:
+    def model_changed(self, before: tuple[str, str], now: tuple[str, str], cause: Cause, why: str) -> None:
         """Report that another model runs now, or the same with another engine: `before`, `now` are (model, engine)."""
         if before[0] == now[0]:
             line = f"Now {now[1]} runs {now[0]} instead of {before[1]}: {why}."
         else:
             line = f"Now {now[0]} runs instead of {before[0]}: {why}."
         _log.warning(line, extra={"event": "model_changed", "model": now[0], "reason": why})
-        self._events.emit("model_changed", before=before[0], model=now[0], engine=now[1], reason=why)
+        self._events.emit("model_changed", before=before[0], model=now[0], engine=now[1], cause=cause, reason=why)
 
     def camera_lost(self, why: str) -> None:
         """Report that a live camera gives no frames any more, or why it cannot be reopened."""
@@ -256,6 +270,7 @@ class Reporter:
             "announced",
             **what,
             text=announcement.text,
+            form=announcement.form,
             frame_s=None if frame.media_s is None else round(frame.media_s, 3),
             frame_age_ms=round(1000 * (time.monotonic() - frame.captured_s), 1),
         )
@@ -283,7 +298,7 @@ class Reporter:
     def sees(self, fault: Condition | None, note: Condition | None) -> None:
         """Report why the camera sees nothing now; `fault` None: it sees again, perhaps with a `note`."""
         problem, hint = sentence_of(fault), sentence_of(note)
-        self._events.emit("sight", problem=problem or None, note=hint or None)
+        self._events.emit("sight", problem=problem or None, condition=code_of(fault), note=hint or None)
         if fault == self._fault:
             line = hint or "The picture is sharp again."
         elif fault:

@@ -9,7 +9,7 @@ from edge import __version__, pipeline
 from edge.announce.announcer import Announcer
 from edge.announce.answers import CLOSED
 from edge.announce.decisions import Decision, Reason
-from edge.announce.notices import PAUSED, RESUMED, Notices, sentence_of
+from edge.announce.notices import PAUSED, RESUMED, Notices, code_of, sentence_of
 from edge.announce.schedule import Schedule
 from edge.cameras import PausableCamera
 from edge.daemon.answers import Answers
@@ -124,6 +124,7 @@ class RequestHandler:
             "calibrated": stages.classifier.calibrated,
             "camera": stages.camera.description,
             "sight": sentence_of(summary.sight_fault) or None,
+            "sight_condition": code_of(summary.sight_fault),
             "frames": summary.frames,
             "looks": summary.looks,
             "frames_per_second": round(summary.frames_per_second, 2),

@@ -18,7 +18,7 @@ from edge.daemon.control_state import ControlState
 from edge.daemon.equipment import Equipment
 from edge.daemon.model_changes import ModelChanges
 from edge.daemon.monitors import FreezeMonitor, HeatMonitor, InputMonitor
-from edge.daemon.reporter import Reporter
+from edge.daemon.reporter import Cause, Reporter
 from edge.daemon.requests import RequestHandler
 from edge.errors import EdgeError
 from edge.host.systemd import Watchdog
@@ -189,7 +189,8 @@ class Wiring:
             reporter.reloaded(restart_needed=settings.service != old.service)
         if equipment.selector is not selector:
             if equipment.selector.running != before:
-                reporter.model_changed(before, equipment.selector.running, "the settings were reloaded")
+                why = "the settings were reloaded"
+                reporter.model_changed(before, equipment.selector.running, Cause.SETTINGS, why)
             self._announce_fallback()
         if equipment.camera is not camera:
             self._visibility = Visibility(live=equipment.camera.live, fault=self._visibility.fault)

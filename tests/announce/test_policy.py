@@ -37,6 +37,7 @@ class Life:
     def __post_init__(self) -> None:
         self.schedule = Schedule(self.announce)
         self.missed: list[Missed] = []
+        self.forms: list[str] = []
         self.subject = Announcer(self.announce, PlainWords(), self.schedule, self.missed.append, self.knowledge)
         self.now_s = 0.0
 
@@ -52,12 +53,14 @@ class Life:
                 self.subject.taken(announcement, self.now_s, now)
                 self.subject.finished(Outcome(announcement, self.heard))
                 said.append(announcement.text)
+                self.forms.append(announcement.form)
         return said
 
 
 def test_a_group_is_said_where_the_breed_is_a_guess_and_the_breed_is_not_said_after_it() -> None:
     life = Life(knowledge=KNOWS_DOGS)
     assert life.see(5, husky=0.5, malamute=0.4, cat=0.1) == ["I see dog"]
+    assert life.forms == ["group"]
     assert life.see(5, husky=0.95, malamute=0.04) == []
     life.see(5, wall=0.3)
     assert life.see(5, husky=0.95, malamute=0.04) == ["I see husky"]
@@ -80,17 +83,19 @@ def test_groups_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scene", "text"),
+    ("scene", "text", "form"),
     [
-        ({"violin": 0.9, "cello": 0.1}, "I see violin"),
-        ({"violin": 0.5, "cello": 0.4}, "maybe violin or cello"),
-        ({"violin": 0.55, "cello": 0.1}, "maybe violin"),
-        ({"violin": 0.2, "cello": 0.1}, "I'm not sure"),
+        ({"violin": 0.9, "cello": 0.1}, "I see violin", "label"),
+        ({"violin": 0.5, "cello": 0.4}, "maybe violin or cello", "maybe"),
+        ({"violin": 0.55, "cello": 0.1}, "maybe violin", "maybe"),
+        ({"violin": 0.2, "cello": 0.1}, "I'm not sure", "not_sure"),
     ],
 )
-def test_three_ways_to_speak(scene: dict[str, float], text: str) -> None:
+def test_three_ways_to_speak(scene: dict[str, float], text: str, form: str) -> None:
     asked = rules(not_sure=True, cooldown_s=0.0)
-    assert Life(asked, Knowledge(calibrated=True)).see(10, **scene) == [text]
+    life = Life(asked, Knowledge(calibrated=True))
+    assert life.see(10, **scene) == [text]
+    assert life.forms == [form]
     # a network that nobody has fitted does not say what its confidence cannot bear
     said = Life(asked).see(10, **scene)
     assert said == ([text] if text == "I see violin" else [])

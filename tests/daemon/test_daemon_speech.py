@@ -89,6 +89,8 @@ def test_in_quiet_hours_nothing_is_said(tmp_path: Path) -> None:
                 wait_until(lambda: sight_changes(events)[2 * number :] == [why, None])  # noqa: B023
             status = ask([socket_of(tmp_path)], {"command": "status"})
             assert status["silence"] == status["silent_because"]["reason"] == "quiet hours"
+    conditions = [event["condition"] for event in named(read_events(events), "sight")]
+    assert conditions == ["covered", None, "dark", None, "lost", None]
     assert {"announced", "notice", "spoken"}.isdisjoint(event["event"] for event in read_events(events))
 
 

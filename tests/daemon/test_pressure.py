@@ -65,7 +65,7 @@ def test_one_step_down_said_once_and_frames_go_on(
         events = run(machine, tmp_path / "events", frames=100)
     assert next(event for event in events if event["event"] == "ready")["model"] == "large"
     (change,) = (event for event in events if event["event"] == "model_changed")
-    assert (change["before"], change["model"]) == ("large", "middle")
+    assert (change["before"], change["model"], change["cause"]) == ("large", "middle", "memory")
     assert "60 MiB are left" in change["reason"]
     assert [event["text"] for event in events if event["event"] == "notice"] == ["I'm ready.", "Using a smaller model."]
     frames = [event["elapsed_s"] for event in events if event["event"] == "frame"]

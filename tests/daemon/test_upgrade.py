@@ -255,7 +255,8 @@ def test_broken_off_it_is_taken_up_again(
     server.chunk_s, size = 0.0, part.stat().st_size
     events = run(machine, camera.url, tmp_path / "again", Until(tmp_path / "again", "model_changed"))
     assert ("demo-0000.params", f"bytes={size}-") in server.asked
-    assert named(events, "model_changed")[0]["model"] == "better"
+    (change,) = named(events, "model_changed")
+    assert (change["model"], change["cause"]) == ("better", "better")
 
 
 DAEMON = """
