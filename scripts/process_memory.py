@@ -1,11 +1,9 @@
 """How much memory a tree of processes takes, and the most that it took.
 
-It is the sum of PSS, the proportional set size: a page that n processes share counts 1/n in each, so over the tree it
-counts once. Pages that the kernel keeps of files just read do not count: it gives them up when asked. PSS has no
-high-water mark, so the peak of a tree is the largest of many samples.
+It is the sum of PSS (edge/host/memory.py). Pages that the kernel keeps of files just read do not count: it gives them
+up when asked. PSS has no high-water mark, so the peak of a tree is the largest of many samples.
 """
 
-import contextlib
 import threading
 import time
 from collections.abc import Collection
@@ -13,37 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edge.host.memory import read_field_mib, rss_mib
-from edge.host.processes import stat_fields
+from edge.host.memory import pss_mib, tree
 
 _PROC = Path("/proc")
-
-
-def pss_mib(pid: int) -> float:
-    """Its share of memory in MiB; 0 when it has ended.
-
-    Its resident memory where only that can be read: another user's process, a kernel without smaps_rollup.
-    """
-    try:
-        return read_field_mib(_PROC / str(pid) / "smaps_rollup", "Pss")
-    except OSError:
-        return rss_mib(pid)
-
-
-def tree(pid: int) -> list[int]:
-    """The process and all that descend from it, as far as they live."""
-    children: dict[int, list[int]] = {}
-    for folder in _PROC.glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            state, parent = stat_fields(int(folder.name))[:2]
-            if state != "Z":
-                children.setdefault(int(parent), []).append(int(folder.name))
-    found, ahead = [], [pid]
-    while ahead:
-        one = ahead.pop()
-        found.append(one)
-        ahead += children.get(one, [])
-    return found
 
 
 class PeakSampler:

@@ -30,10 +30,10 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from process_memory import pss_mib, tree
 
 from edge.announce import notices
 from edge.announce.articles import with_article
+from edge.host.memory import pss_mib, tree
 from edge.host.processes import stat_fields
 from edge.input import open_sources
 from edge.input.actions import Action

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from process_memory import tree
+from edge.host.memory import tree
 from score_clip import announcements_in, score
 
 EVERY_S = 5.0

@@ -23,6 +23,11 @@ class PausableCamera:
             self.paused or not self.live or (isinstance(camera, ProcessCamera) and (camera.missing or camera.opening))
         )
 
+    @property
+    def lost(self) -> bool:
+        """Return True while it gives no frames because of a fault, and is opened again and again."""
+        return isinstance(self._camera, ProcessCamera) and self._camera.missing and not self.paused
+
     def read(self, timeout_s: float) -> Frame | None:
         if self.paused:
             time.sleep(timeout_s)

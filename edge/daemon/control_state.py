@@ -116,6 +116,18 @@ class ControlState:
         self.snoozed_until_s = 0.0
         """End of the snooze, by time.monotonic()."""
 
+    @property
+    def adjusted(self) -> tuple[float, int]:
+        """The volume, 0..1, and the rate in words per minute."""
+        return self._adjustments.volume, self._adjustments.rate_wpm
+
+    def snoozed_until(self) -> str | None:
+        """Return the local time at which a snooze ends, in ISO 8601; None if there is none."""
+        left_s = self.snoozed_until_s - time.monotonic()
+        if left_s <= 0:
+            return None
+        return (local_time() + timedelta(seconds=left_s)).isoformat(timespec="seconds")
+
     # ---- the loop's side
 
     @property
@@ -258,10 +270,10 @@ class ControlState:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= LONGEST_SNOOZE_S:
             raise Refused(f"cannot snooze for {seconds!r} s; give 1 s to 7 days")
         self.snoozed_until_s = time.monotonic() + seconds
-        return {"until": self._until()}
+        return {"until": self.snoozed_until()}
 
     def _wake(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        was = self._until()
+        was = self.snoozed_until()
         self.snoozed_until_s = 0.0
         return {"snoozed": was is not None}
 
@@ -289,7 +301,7 @@ class ControlState:
 
     def _tell_status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         own = {
-            "snoozed_until": self._until(),
+            "snoozed_until": self.snoozed_until(),
             "paused": self.paused,
             "mutes": list(self._mutes),
             "volume": self._adjustments.volume,
@@ -400,12 +412,6 @@ class ControlState:
     def _without(self, label: str) -> list[str]:
         same = {plain(label), plain(self._known().get(plain(label), label))}
         return [mute for mute in self._mutes if plain(mute) not in same]
-
-    def _until(self) -> str | None:
-        left_s = self.snoozed_until_s - time.monotonic()
-        if left_s <= 0:
-            return None
-        return (local_time() + timedelta(seconds=left_s)).isoformat(timespec="seconds")
 
     # ---- the file
 

@@ -49,6 +49,8 @@ class HeatMonitor:
         self._notices = notices
         self._watch = HeatWatch()
         self._last_s = 0.0
+        self.throttled: bool | None = None
+        """Whether the firmware throttled the board at the last reading; None: not a Raspberry Pi."""
 
     def look(self, now_s: float) -> None:
         """Take a reading if one is due; call it in each turn of the loop."""
@@ -56,7 +58,8 @@ class HeatMonitor:
             return
         self._last_s = now_s
         if self._machine.is_raspberry_pi:
-            hot = self._watch.update(self._machine.temperature_c(), throttled=self._machine.is_throttled())
+            self.throttled = self._machine.is_throttled()
+            hot = self._watch.update(self._machine.temperature_c(), throttled=self.throttled)
             self._notices.set("heat", HOT if hot else "")
 
     def interval_s(self, timing: Timing) -> float:

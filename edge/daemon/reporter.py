@@ -160,6 +160,33 @@ class Reporter:
         _log.info(line, extra={"event": name})
         self._events.emit(name)
 
+    def snoozed(self, until: str | None) -> None:
+        """Report that a person silenced edge, or changed the end of that; `until` is a time in ISO 8601."""
+        _log.info(f"Snoozed until {until}.", extra={"event": "snoozed", "until": until})
+        self._events.emit("snoozed", until=until)
+
+    def awake(self) -> None:
+        """Report that a snooze has ended."""
+        _log.info("The snooze has ended.", extra={"event": "awake"})
+        self._events.emit("awake")
+
+    def adjusted(self, volume: float, rate_wpm: int) -> None:
+        """Report that a person has changed the volume, 0..1, or the rate."""
+        self._events.emit("adjusted", volume=volume, rate_wpm=rate_wpm)
+
+    def tells_views(self) -> bool:
+        """Return True if anybody wants to know what is in view."""
+        return self._events.wants("in_view")
+
+    def in_view(self, looked: Announcement) -> None:
+        """Report that something else is in view, whether it is said or not; without a label: nothing any more."""
+        self._events.emit(
+            "in_view",
+            label=looked.label or None,
+            text=looked.text if looked.label else None,
+            probability=round(looked.probability, 4) if looked.label else None,
+        )
+
     def snapshot_taken(self) -> None:
         """Report that a snapshot was requested and given."""
         _log.info("A snapshot was requested and sent.", extra={"event": "snapshot"})

@@ -1,8 +1,10 @@
 """The link between the control state, which holds the requests, and the loop, which carries them out."""
 
 import logging
+import math
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge import __version__, pipeline
@@ -15,12 +17,15 @@ from edge.cameras import PausableCamera
 from edge.daemon.answers import Answers
 from edge.daemon.control_state import ControlState, by_word, no_such_label
 from edge.daemon.reporter import Reporter
+from edge.host.memory import tree_mib
 from edge.selection.selector import ModelSelector
 from edge.stages import Announcement, Frame
 from edge.vision.images import jpeg
 from edge.vision.visibility import Visibility
 
 _log = logging.getLogger(__name__)
+VIEW_S = 1.0
+"""How often it checks, at most, whether something else is in view."""
 
 
 class RequestHandler:
@@ -35,13 +40,27 @@ class RequestHandler:
         schedule: Schedule,
         reporter: Reporter,
         summary: pipeline.Summary,
+        throttled: Callable[[], bool | None],
     ) -> None:
+        """`throttled` returns whether the board's firmware throttles it; None: unknown."""
         self._control_state = control_state
         self._answers = answers
         self._announcer = announcer
         self._schedule = schedule
         self._reporter = reporter
         self._summary = summary
+        self._throttled = throttled
+        self._captured_s: float | None = None
+        """When the newest frame was captured, by time.monotonic()."""
+        self._camera_up = True
+        """False while a live camera is lost."""
+        self._view: tuple[str, str] = ("", "")
+        """Label and sentence for the current view, as reported last."""
+        self._viewed_s = -math.inf
+        self._snoozed_until_s = 0.0
+        """End of the snooze that was reported last; 0: none."""
+        self._adjusted: tuple[float, int] | None = None
+        """Volume and rate that were reported last."""
         self._unknown: list[str] = []
         """The labels of [announce] muted that were reported last, because the model has none of them."""
         self._paused = False
@@ -51,7 +70,7 @@ class RequestHandler:
         """Take other stages, and the labels of their model."""
         labels = selector.labels
         self._control_state.know(lambda: self._announcer.claims.names(labels))
-        self._control_state.show(lambda: self._status(stages), self._look, self._announcer.decisions.last)
+        self._control_state.show(lambda: self._status(stages, selector), self._look, self._announcer.decisions.last)
         self._check_mutes(labels)
 
     def _check_mutes(self, labels: Mapping[str, str]) -> None:
@@ -75,9 +94,35 @@ class RequestHandler:
         self._note_answers()
         if frame is not None and self._answers.is_aiming:
             self._answers.see(frame.pixels)
+        if frame is not None:
+            self._captured_s = frame.captured_s
+        self._tell_changes(time.monotonic())
+
+    def _tell_changes(self, now_s: float) -> None:
+        """Report what a client of the events would else have to ask for again and again."""
+        state = self._control_state
+        until_s = state.snoozed_until_s if state.snoozed_until_s > now_s else 0.0
+        if until_s != self._snoozed_until_s:
+            self._snoozed_until_s = until_s
+            if until_s:
+                self._reporter.snoozed(state.snoozed_until())
+            else:
+                self._reporter.awake()
+        if state.adjusted != self._adjusted:
+            if self._adjusted is not None:
+                self._reporter.adjusted(*state.adjusted)
+            self._adjusted = state.adjusted
+        if now_s - self._viewed_s >= VIEW_S and self._reporter.tells_views():
+            self._viewed_s = now_s
+            looked = self._look()
+            view = (looked.label, looked.text) if looked.label else ("", "")
+            if view != self._view:
+                self._view = view
+                self._reporter.in_view(looked)
 
     def shut_or_open(self, camera: PausableCamera, visibility: Visibility, notices: Notices) -> bool:
         """Close the camera while that is requested; return True if that has changed. Call it once a turn, too."""
+        self._camera_up = not camera.lost
         paused = self._control_state.paused
         changed = paused != camera.paused
         if changed:
@@ -113,26 +158,37 @@ class RequestHandler:
 
     # called by the socket's thread while the loop runs: they read only values that are replaced as a whole
 
-    def _status(self, stages: pipeline.Stages) -> dict[str, Any]:
+    def _status(self, stages: pipeline.Stages, selector: ModelSelector) -> dict[str, Any]:
         """Return the current status."""
         summary, looked, now = self._summary, self._look(), pipeline.moment()
+        inference_s = stages.classifier.timing.inference_s
+        temperature_c = selector.machine.temperature_c()
         return {
             "version": __version__,
             "pid": os.getpid(),
             "model": stages.classifier.name,
             "engine": stages.classifier.engine,
+            "precision": selector.precision,
             "calibrated": stages.classifier.calibrated,
             "camera": stages.camera.description,
+            "camera_up": self._camera_up,
             "sight": sentence_of(summary.sight_fault) or None,
             "sight_condition": code_of(summary.sight_fault),
             "frames": summary.frames,
             "looks": summary.looks,
             "frames_per_second": round(summary.frames_per_second, 2),
+            "frame_age_s": None if self._captured_s is None else round(now.s - self._captured_s, 3),
+            "inference_ms": round(1000 * inference_s, 3) if inference_s else None,
             "speech": stages.speaker.description,
             "sound": summary.speech_problem or None,
             "last_words": summary.last_words,
             "in_view": looked.label or None,
             "in_view_text": looked.text if looked.label else None,
+            "probability": round(looked.probability, 4) if looked.label else None,
             "silence": self._schedule.silence(now) or None,
             "silent_because": self._announcer.silent_because(now),
+            "memory_mib": round(tree_mib(os.getpid()), 1),
+            "memory_budget_mib": round(selector.budget.mib, 1),
+            "temperature_c": None if temperature_c is None else round(temperature_c, 1),
+            "throttled": self._throttled(),
         }

@@ -70,6 +70,7 @@ class Wiring:
             schedule=parts.schedule,
             reporter=parts.reporter,
             summary=parts.summary,
+            throttled=lambda: self._heat.throttled,
         )
         self._models = ModelChanges(equipment, parts.reporter, self._notices, parts.summary, fetch=fetch)
         self._visibility = Visibility(live=equipment.camera.live)

@@ -117,6 +117,11 @@ class ModelSelector:
         return self.name, str(self.option.backend)
 
     @property
+    def precision(self) -> str:
+        """The precision in which the running model computes, such as 'float32' or 'int8'."""
+        return self.option.backend.precision
+
+    @property
     def background(self) -> frozenset[str]:
         """Ids of its labels that are not announced."""
         return self.option.background

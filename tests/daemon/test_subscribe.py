@@ -1,14 +1,18 @@
 """Clients that follow the events: all of them get everything, and a slow one costs nobody anything."""
 
 import json
+import re
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rigs.daemon import ROOT, daemon, named, read_events, socket_of
 from rigs.processes import PATIENCE_S, wait_until
 
 from edge.daemon.control_socket import MOST_CLIENTS, MOST_SUBSCRIBERS, ControlServer
@@ -212,3 +216,50 @@ def test_many_threads_tell_events_to_many_who_come_and_go(path: Path, events: Ev
         ends.set()
         for thread in threads:
             thread.join()
+
+
+# ---- the daemon itself
+
+
+def follow_until(client: Subscription, name: str) -> list[dict[str, Any]]:
+    """All events up to the next of that name."""
+    events = [next_of(client)]
+    while events[-1]["event"] != name:
+        events.append(next_of(client))
+    return events
+
+
+@pytest.mark.integration
+def test_a_running_daemon_tells_all_that_it_does(tmp_path: Path) -> None:
+    page = (ROOT / "docs/reference/socket.md").read_text(encoding="utf-8")
+    table = page.partition("| field | meaning |")[2].partition("\n\n")[0]
+    documented = set(re.findall(r"`(\w+)`", "".join(re.findall(r"(?m)^(\|[^|]*\|)", table))))
+    sock = socket_of(tmp_path)
+    with daemon(tmp_path, "--speech", "log", "--events", str(tmp_path / "events")) as child:
+        wait_until(lambda: sock.exists() and ask([sock], {"command": "status"}, PATIENCE_S).get("looks"))
+        with Subscription([sock], frames=True) as client:
+            (status,) = follow_until(client, "status")
+            assert status.keys() == documented | {"event", "time", "elapsed_s"}
+            assert 50 < status["memory_mib"] < status["memory_budget_mib"] + 500
+            assert status["inference_ms"] > 0
+            assert 0 <= status["frame_age_s"] < PATIENCE_S
+            assert (status["camera_up"], status["precision"]) == (True, "float32")
+            seen = follow_until(client, "in_view")
+            assert all(frame["inference_ms"] > 0 for frame in seen if frame["event"] == "frame" and frame["looked"])
+            follow_until(client, "announced")
+            ask([sock], {"command": "snooze", "seconds": 600}, PATIENCE_S)
+            until = ask([sock], {"command": "status"}, PATIENCE_S)["snoozed_until"]
+            told = follow_until(client, "snoozed")[-1]["until"]
+            assert abs(datetime.fromisoformat(told) - datetime.fromisoformat(until)) <= timedelta(seconds=1)
+            ask([sock], {"command": "wake"}, PATIENCE_S)
+            follow_until(client, "awake")
+            ask([sock], {"command": "quieter"}, PATIENCE_S)
+            assert follow_until(client, "adjusted")[-1]["volume"] == 0.71
+            ask([sock], {"command": "pause"}, PATIENCE_S)
+            follow_until(client, "paused")
+            child.send_signal(signal.SIGTERM)
+            follow_until(client, "stopped")
+            with pytest.raises(ControlError, match="edge closed the connection"):
+                client.next(PATIENCE_S)
+        assert child.wait(10) == 0
+    assert not named(read_events(tmp_path / "events"), "frame")

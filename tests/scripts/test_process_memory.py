@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from process_memory import PeakSampler, pss_mib, tree
+from process_memory import PeakSampler
 from rigs.processes import wait_until
 
-from edge.host.memory import peak_rss_mib, rss_mib
+from edge.host.memory import peak_rss_mib, pss_mib, rss_mib, tree
 from edge.host.processes import stat_fields
 
 ROOT = Path(__file__).resolve().parents[2]
