@@ -104,3 +104,9 @@ class ControlError(EdgeError):
 
 class NotRunning(ControlError):  # noqa: N818 - the name says it better without Error
     """No daemon answers at the control socket: none runs here."""
+
+
+class LinkError(EdgeError):
+    """What the link needs of the network is missing, or refuses: a broker, or a port to listen at."""
+
+    exit_code = EX_UNAVAILABLE

@@ -16,7 +16,13 @@ RELEASES = Path("/opt/edge/releases")
 """Folder of the deployed environments (deploy/roles/edge)."""
 DEBIANS = "/usr/lib/python3/dist-packages"
 """Folder in which apt installs Python packages."""
-FEATURES = {"openvino": "openvino", "onnx": "quantize", "pymicro_wakeword": "wake-word"}
+FEATURES = {
+    "openvino": "openvino",
+    "onnx": "quantize",
+    "paho": "link",
+    "prometheus_client": "link",
+    "pymicro_wakeword": "wake-word",
+}
 """The feature that installs each package (deploy/roles/edge/files/requirements-*.txt); others come with edge."""
 PI_OS = Path("/etc/rpi-issue")
 """Only Raspberry Pi OS has this file, and a package of picamera2."""
