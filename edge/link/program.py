@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge import __version__
-from edge.errors import EX_OK, EX_SOFTWARE, ConfigError
+from edge.errors import EX_OK, EX_SOFTWARE, ConfigError, LinkError
+from edge.host.installation import how_to_get
+from edge.host.libraries import is_installed
 from edge.host.systemd import Watchdog, lines_to, notify
 from edge.host.terminal import printable
 from edge.link.parts import Part
@@ -52,11 +54,22 @@ def run(settings: LinkSettings, paths: Sequence[Path]) -> int:
 def parts_of(settings: LinkSettings) -> list[Part]:
     """Return the parts that have their setting. Raises ConfigError if none has."""
     parts: list[Part] = []
+    if settings.mqtt.host:
+        _need("paho", "paho-mqtt")
+        from edge.link.mqtt.part import Mqtt
+
+        parts.append(Mqtt(settings.mqtt))
     if not parts:
         raise ConfigError(
             f"{DEFAULT_PATH}: nothing to do: set host in [mqtt], or listen in [metrics] (docs/mqtt.md, docs/metrics.md)"
         )
     return parts
+
+
+def _need(package: str, name: str) -> None:
+    """Raise LinkError if a package of the feature `link` is not installed."""
+    if not is_installed(package):
+        raise LinkError(f"{name} is not installed; {how_to_get(package)} installs it")
 
 
 def _attend(subscriber: Subscriber, parts: Sequence[Part], wanted: set[signal.Signals]) -> int:

@@ -1,7 +1,7 @@
 """What the link knows about the daemon, from its events and its status. Pure: nothing is asked here."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,30 +48,36 @@ class LinkState:
 
 
 DOWN = LinkState()
-_OF_STATUS = {one.name for one in dataclasses.fields(LinkState)} - {"up"}
+_OF_STATUS = {one.name for one in dataclasses.fields(LinkState)} - {"up", "camera_up", "probability"}
 
 
 def after(state: LinkState, event: Mapping[str, Any]) -> LinkState:
     """Return the state after an event of the daemon; `status` is an event with the whole status."""
-    name = event.get("event")
-    if name == "status":
-        return LinkState(up=True, **{key: value for key, value in event.items() if key in _OF_STATUS})
-    change = _CHANGES.get(str(name), _nothing)(event)
-    return dataclasses.replace(state, up=True, **change)
+    if event.get("event") == "status":
+        known = {key: value for key, value in event.items() if key in _OF_STATUS}
+        # a release without this word has only the sentence
+        condition = event.get("sight_condition")
+        return LinkState(
+            up=True,
+            probability=event.get("in_view_probability"),
+            camera_up=None if known.get("model") is None else condition != "lost",
+            **known,
+        )
+    change = _CHANGES.get(str(event.get("event")))
+    return dataclasses.replace(state, up=True, **(change(event) if change else {}))
 
 
-def _nothing(_event: Mapping[str, Any]) -> dict[str, Any]:
-    return {}
+_NOTHING_IN_VIEW = {"in_view": None, "in_view_text": None, "probability": None}
 
 
-_CHANGES: dict[str, Any] = {
+def _sight(event: Mapping[str, Any]) -> dict[str, Any]:
+    problem = event.get("problem")
+    return {"sight": problem, **(_NOTHING_IN_VIEW if problem else {})}
+
+
+_CHANGES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "ready": lambda event: {"model": event.get("model"), "engine": event.get("engine")},
     "model_changed": lambda event: {"model": event.get("model"), "engine": event.get("engine")},
-    "in_view": lambda event: {
-        "in_view": event.get("label"),
-        "in_view_text": event.get("text"),
-        "probability": event.get("probability"),
-    },
     "announced": lambda event: {
         "in_view": event.get("label"),
         "in_view_text": event.get("text"),
@@ -79,12 +85,11 @@ _CHANGES: dict[str, Any] = {
         "last_words": event.get("text"),
     },
     "notice": lambda event: {"last_words": event.get("text")},
-    "sight": lambda event: {"sight": event.get("problem")},
+    "sight": _sight,
     "sound": lambda event: {"sound": event.get("problem")},
-    "camera_lost": lambda _event: {"camera_up": False},
+    "camera_lost": lambda _event: {"camera_up": False, **_NOTHING_IN_VIEW},
     "camera_back": lambda event: {"camera_up": True, "camera": event.get("camera")},
-    "paused": lambda _event: {"paused": True, "in_view": None, "in_view_text": None, "probability": None},
+    "paused": lambda _event: {"paused": True, **_NOTHING_IN_VIEW},
     "resumed": lambda _event: {"paused": False},
     "snoozed": lambda event: {"snoozed_until": event.get("until")},
-    "awake": lambda _event: {"snoozed_until": None},
 }

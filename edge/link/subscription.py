@@ -23,6 +23,10 @@ SILENT_S = 30.0
 """A subscription's thread that has not turned for this time is stuck."""
 
 
+_CHANGES_MUCH = ("ready", "model_changed", "reloaded")
+"""Events after which the status tells more than they do."""
+
+
 class Subscriber:
     """The thread that reads the events, asks for the status, and tells the parts."""
 
@@ -83,8 +87,11 @@ class Subscriber:
                 backoff.reset()
                 self._tried.set()
             event = subscription.next(min(1.0, max(0.0, asked_s + STATUS_S - now_s)))
-            if event is not None:
-                self._take(event)
+            if event is None:
+                continue
+            self._take(event)
+            if event.get("event") in _CHANGES_MUCH:
+                asked_s = -STATUS_S
 
     def _take(self, event: Mapping[str, Any]) -> None:
         if "error" in event:
