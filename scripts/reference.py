@@ -48,7 +48,7 @@ def leaves(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, ar
 def commands() -> str:
     """Return the page about the commands."""
     every = dict(leaves(_parser(), "edge"))
-    # (flag, help): `edge link` has a --config of its own
+    # (flag, help): the --config of `edge link` names another file
     common = {_key(action) for action in every["edge config"]._actions if "--check" not in action.option_strings}
     lines = [
         "# Commands",
@@ -131,7 +131,7 @@ def settings() -> str:
         "",
         "This page is for people who look up a setting. The settings are in `/etc/edge/edge.toml`, or in the file that",
         "`--config` names. [edge/data/edge.toml](../../edge/data/edge.toml) is a commented copy with all defaults.",
-        "`edge link` has [settings of its own](link-settings.md).",
+        "`edge link` has its own [settings](link-settings.md).",
         GENERATED,
         "",
         "- An environment variable overrides the file: `EDGE_CAMERA_SOURCE=usb` sets `source` in `[camera]`.",

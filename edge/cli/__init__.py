@@ -308,10 +308,13 @@ def _parser() -> _Parser:
 
     control.add_commands(command)
 
-    # a settings file of its own
+    # its settings are another file
     base = _common("the settings file of the link (default: /etc/edge/link.toml)")
     what = "tell the running edge's state to MQTT, Home Assistant and Prometheus, and take their commands"
-    control.add_socket(command(link, what, base=base))
+    sub = command(link, what, base=base)
+    control.add_socket(sub)
+    what = "only remove this edge from Home Assistant, and its state from the broker; stop the link first"
+    sub.add_argument("--forget", action="store_true", help=what)
 
     sub = command(doctor, "check everything that edge depends on, and advise on repairs")
     sub.add_argument(

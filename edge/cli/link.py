@@ -3,15 +3,20 @@
 import argparse
 from pathlib import Path
 
+from edge.errors import EX_OK
 from edge.host.control_client import SERVICE_SOCKET
 from edge.host.folders import runtime_folder
 
 
 def link(options: argparse.Namespace) -> int:
-    """edge link: run until a signal ends it."""
+    """edge link: run until a signal ends it, or remove its traces from the broker."""
     from edge.link import program, settings
 
-    return program.run(settings.load(options.config), _sockets(options))
+    read = settings.load(options.config)
+    if options.forget:
+        print(program.forget(read))
+        return EX_OK
+    return program.run(read, _sockets(options))
 
 
 def _sockets(options: argparse.Namespace) -> list[Path]:

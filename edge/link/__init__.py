@@ -1,4 +1,4 @@
-"""A program of its own, `edge link`, that tells the network about the daemon.
+"""The program `edge link`, which tells the network about the daemon.
 
 It knows only the control socket. If it is attacked or dies, the daemon goes on.
 """

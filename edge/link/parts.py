@@ -12,7 +12,7 @@ Ask = Callable[[Mapping[str, Any]], dict[str, Any]]
 class Part(Protocol):
     """One part. `start` and `stop` are called by the program's thread, the others by the subscription's thread.
 
-    Those must be quick, and may not raise: whatever takes time belongs in a thread of the part.
+    Those must be quick, and may not raise: slow work belongs in a thread of the part.
     """
 
     wants_frames: bool

@@ -66,6 +66,19 @@ def parts_of(settings: LinkSettings) -> list[Part]:
     return parts
 
 
+def forget(settings: LinkSettings) -> str:
+    """Remove at the broker all that it keeps about this edge; return a line for people.
+
+    Raises ConfigError without [mqtt], and LinkError if the broker cannot be reached or refuses.
+    """
+    if not settings.mqtt.host:
+        raise ConfigError(f"{DEFAULT_PATH}: there is nothing to forget: host in [mqtt] is not set")
+    _need("paho", "paho-mqtt")
+    from edge.link.mqtt.forget import forget
+
+    return forget(settings.mqtt)
+
+
 def _need(package: str, name: str) -> None:
     """Raise LinkError if a package of the feature `link` is not installed."""
     if not is_installed(package):

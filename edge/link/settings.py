@@ -1,6 +1,6 @@
-"""The settings of `edge link`: one frozen dataclass for each table of link.toml, a file of its own.
+"""The settings of `edge link`: one frozen dataclass for each table of link.toml.
 
-The user of the link must not read edge.toml.
+They are a separate file, because the user of the link must not read edge.toml.
 """
 
 import dataclasses

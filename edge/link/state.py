@@ -18,7 +18,7 @@ class LinkState:
     engine: str | None = None
     precision: str | None = None
     in_view: str | None = None
-    """Label of what is in view; None if nothing is."""
+    """Label that is in view; None if nothing is."""
     in_view_text: str | None = None
     """What edge says about it."""
     probability: float | None = None
@@ -48,26 +48,26 @@ class LinkState:
 
 
 DOWN = LinkState()
-_OF_STATUS = {one.name for one in dataclasses.fields(LinkState)} - {"up", "camera_up", "probability"}
+_OF_STATUS = {one.name for one in dataclasses.fields(LinkState)} - {"up"}
 
 
 def after(state: LinkState, event: Mapping[str, Any]) -> LinkState:
     """Return the state after an event of the daemon; `status` is an event with the whole status."""
     if event.get("event") == "status":
-        known = {key: value for key, value in event.items() if key in _OF_STATUS}
-        # a release without this word has only the sentence
-        condition = event.get("sight_condition")
-        return LinkState(
-            up=True,
-            probability=event.get("in_view_probability"),
-            camera_up=None if known.get("model") is None else condition != "lost",
-            **known,
-        )
+        return LinkState(up=True, **{key: value for key, value in event.items() if key in _OF_STATUS})
     change = _CHANGES.get(str(event.get("event")))
     return dataclasses.replace(state, up=True, **(change(event) if change else {}))
 
 
 _NOTHING_IN_VIEW = {"in_view": None, "in_view_text": None, "probability": None}
+
+
+def _view(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "in_view": event.get("label"),
+        "in_view_text": event.get("text"),
+        "probability": event.get("probability"),
+    }
 
 
 def _sight(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,12 +78,8 @@ def _sight(event: Mapping[str, Any]) -> dict[str, Any]:
 _CHANGES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "ready": lambda event: {"model": event.get("model"), "engine": event.get("engine")},
     "model_changed": lambda event: {"model": event.get("model"), "engine": event.get("engine")},
-    "announced": lambda event: {
-        "in_view": event.get("label"),
-        "in_view_text": event.get("text"),
-        "probability": event.get("probability"),
-        "last_words": event.get("text"),
-    },
+    "in_view": _view,
+    "announced": lambda event: {"last_words": event.get("text")},
     "notice": lambda event: {"last_words": event.get("text")},
     "sight": _sight,
     "sound": lambda event: {"sound": event.get("problem")},
@@ -92,4 +88,5 @@ _CHANGES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "paused": lambda _event: {"paused": True, **_NOTHING_IN_VIEW},
     "resumed": lambda _event: {"paused": False},
     "snoozed": lambda event: {"snoozed_until": event.get("until")},
+    "awake": lambda _event: {"snoozed_until": None},
 }

@@ -60,7 +60,7 @@ class Subscriber:
         return self._thread.is_alive() and time.monotonic() - self._turned_s < SILENT_S
 
     def stop(self) -> None:
-        """Ask the thread to end; it ends within a second, and nobody waits for it."""
+        """Ask the thread to end; it ends within a second."""
         self._stopping.set()
 
     def _run(self) -> None:

@@ -26,7 +26,7 @@ from edge.cli import EX_BROKEN_PIPE, _parser
 from edge.config import load
 from edge.daemon.control_state import ControlState
 from edge.input.actions import Action
-from edge.link import settings as link
+from edge.link import settings as link_settings
 from edge.models.checkpoint import find_checkpoint
 from edge.settings import Settings
 
@@ -43,12 +43,14 @@ HELP = [page for page in PAGES if page.name != "CHANGELOG.md"]
 OF_CODE = ("CONTRIBUTING.md", "frame-walk.md", "structure.md", "events.md", "journal.md", "socket.md")
 """Pages with names from the code; tests compare the last three with it."""
 SOURCES = sorted((ROOT / "edge").rglob("*.py"))
-TABLES_OF = {table.name: whole for whole in (Settings(), link.LinkSettings()) for table in dataclasses.fields(whole)}
+TABLES_OF = {
+    table.name: whole for whole in (Settings(), link_settings.LinkSettings()) for table in dataclasses.fields(whole)
+}
 """All settings of edge.toml or of link.toml, by the name of each table."""
 KEYS = {table: {one.name for one in dataclasses.fields(getattr(TABLES_OF[table], table))} for table in TABLES_OF}
 
 
-OF_LINK = {table.name for table in dataclasses.fields(link.LinkSettings)}
+OF_LINK = {table.name for table in dataclasses.fields(link_settings.LinkSettings)}
 
 
 def name(page: Path) -> str:
@@ -270,7 +272,7 @@ def checked(tmp_path: Path, text: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
     if tomllib.loads(text).keys() <= OF_LINK:
-        link.load(file, environment={})
+        link_settings.load(file, environment={})
     else:
         load(file, environment={})
 
@@ -297,7 +299,7 @@ def test_every_documented_setting_is_accepted(page: Path, tmp_path: Path) -> Non
     for variable, value in re.findall(r"\b(EDGE_[A-Z_]+)=([\w.]+)", page.read_text()):
         if variable not in {"EDGE_EVENT", "EDGE_TEST_MACHINES"}:
             load(None, environment={variable: value})
-            link.load(None, environment={variable: value})
+            link_settings.load(None, environment={variable: value})
 
 
 @pytest.mark.parametrize("page", HELP, ids=name)

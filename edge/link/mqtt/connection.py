@@ -29,7 +29,7 @@ KEEPALIVE_S = 15
 CONNECT_S = 5.0
 """How long a broker may take to connect, for the handshake, and to accept."""
 UNSENT_S = 10.0
-"""What was sent and reached nobody for this time means that the connection is dead (tcp(7), TCP_USER_TIMEOUT)."""
+"""A connection is dead if the other side does not confirm what was sent for this time (tcp(7), TCP_USER_TIMEOUT)."""
 LARGEST_PACKET = 65536
 """Largest packet in bytes that a broker of MQTT 5 may send."""
 MOST_IN_FLIGHT = 8
@@ -266,7 +266,7 @@ class Connection:
         self._refused += [f"{topic}: {code}" for code in codes if code.is_failure]
 
     def _logged(self, _client: Client, _data: Any, level: int, text: str) -> None:
-        # what TLS says after the handshake, such as that the broker wants a certificate, is told nowhere else
+        # the only place that has what TLS says after the handshake, such as that the broker wants a certificate
         if level == LogLevel.MQTT_LOG_ERR and not self._reason:
             self._reason = text.removeprefix("failed to receive on socket: ")
 

@@ -78,5 +78,5 @@ def _short(text: str | None) -> str | None:
 
 
 def _rounded(value: float | None) -> float | None:
-    """Return a number without digits that nobody needs."""
+    """Return a number without digits that are noise."""
     return None if value is None else round(value) if value >= 10 else round(value, 1)

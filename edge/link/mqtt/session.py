@@ -92,7 +92,7 @@ class Session:
                 wanted.append((names.state, encoded(facts)))
             else:
                 due_s = self._state_s + STATE_EVERY_S - now_s
-        # the last: whoever sees `online` finds the state
+        # the last: a reader that sees `online` finds the state
         wanted.append((names.availability, (ONLINE if state.ready else OFFLINE).encode()))
         for topic, payload in wanted:
             if self._published.get(topic) == payload:
@@ -128,7 +128,7 @@ class Session:
 
     def _compare(self, message: Message) -> None:
         """Look whose state this is. Of two edges that have a node at the same time, the smaller id keeps it."""
-        other = _id_in(message.payload)
+        other = id_in(message.payload)
         if not other or other == self._names.id:
             return
         self._other = other
@@ -156,19 +156,8 @@ class Session:
             self._connection.turn(0.05)
 
 
-def forget(connection: Connection, names: Names, timeout_s: float) -> list[str]:
-    """Remove what is retained at the broker about this edge; return what the broker refused. Raises LinkError."""
-    for topic in filter(None, (names.config, names.availability, names.state)):
-        connection.publish(topic, b"", retain=True)
-    until_s = time.monotonic() + timeout_s
-    while connection.in_flight:
-        if time.monotonic() > until_s:
-            raise LinkError(f"{connection}: it does not confirm that it forgot")
-        connection.turn(0.1)
-    return connection.take_refused()
-
-
-def _id_in(payload: bytes) -> str:
+def id_in(payload: bytes) -> str:
+    """Return the id of the edge whose state this is, or '' if it is not a state."""
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):
