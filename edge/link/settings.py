@@ -4,6 +4,7 @@ They are a separate file, because the user of the link must not read edge.toml.
 """
 
 import dataclasses
+import ipaddress
 import re
 import typing
 from collections.abc import Mapping
@@ -37,6 +38,29 @@ def _host_fault(text: str) -> str:
     if not text or re.fullmatch(r"[^\s/@]{1,253}", text):
         return ""
     return "is no host; write its name or address alone, as in 'broker.local'; the port and the user have own keys"
+
+
+def address_of(listen: str) -> tuple[str, int]:
+    """Return the IP address and the port of '127.0.0.1:9417' or '[::1]:9417'; 'localhost' is 127.0.0.1.
+
+    Raises ValueError if it is something else. A host name is refused: at boot it may not be known yet.
+    """
+    host, _, port = listen.rpartition(":")
+    if host == "localhost":
+        host = "127.0.0.1"
+    in_brackets = host.startswith("[") and host.endswith("]")
+    address = ipaddress.ip_address(host[1:-1] if in_brackets else host)
+    if (address.version == 6) is not in_brackets or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError(listen)
+    return str(address), int(port)
+
+
+def _listen_fault(text: str) -> str:
+    try:
+        valid = not text or address_of(text)[1] > 0
+    except ValueError:
+        valid = False
+    return "" if valid else 'is no address with a port; write it as in "127.0.0.1:9417" or "[::1]:9417"'
 
 
 @dataclass(frozen=True)
@@ -73,8 +97,9 @@ class MqttSettings:
 class MetricsSettings:
     """[metrics]: the metrics for Prometheus."""
 
-    listen: str = setting("")
-    """The address and port of /metrics, as in 127.0.0.1:9417. Empty: no metrics."""
+    listen: str = setting("", fault=_listen_fault)
+    """Where /metrics is served, for Prometheus: an address of this machine and a port, such as "127.0.0.1:9417" (this
+    machine alone can read it) or "0.0.0.0:9417" (everyone in your network can). Empty: no metrics."""
 
 
 @dataclass(frozen=True)
