@@ -20,6 +20,7 @@ from edge.announce.schedule import Schedule
 from edge.announce.voice import Voice
 from edge.announce.wording import Words
 from edge.daemon.answers import Answers
+from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_socket import ControlServer
 from edge.daemon.control_state import ControlState
 from edge.daemon.equipment import Equipment
@@ -87,7 +88,7 @@ def run(
                 closing.callback(parts.equipment.close)
                 paused = parts.control_state.paused
                 parts.equipment.open(parts.answers, paused=paused)
-                if held := limits_in_force(settings, sorted(parts.control_state.muted), pipeline.moment()):
+                if held := limits_in_force(settings, sorted(parts.control_state.mutes.plain), pipeline.moment()):
                     _log.info(f"Limits: {'; '.join(held)}. `edge why` tells what is not said, and why.")
                 if paused:
                     _log.info("edge is paused, the camera stays closed: edge resume opens it.")
@@ -202,7 +203,7 @@ def _open_control(
     if path is None:
         return
     try:
-        server = ControlServer(path, control_state.answer, events)
+        server = ControlServer(path, ControlCommands(control_state).answer, events)
     except ControlError as error:
         _log.info(f"There is no control socket: {error}.")
     else:

@@ -18,6 +18,7 @@ from edge.announce.voice import Voice
 from edge.daemon.aim import Guide
 from edge.daemon.control_state import ControlState
 from edge.daemon.history import History
+from edge.daemon.mute_list import Refused
 from edge.daemon.reporter import Reporter
 from edge.input.actions import Action
 from edge.stages import Announcement, Pixels
@@ -220,11 +221,12 @@ class Answers:
         last = next((one for one in self._history.recent() if one["labels"]), None)
         if last is None:
             return self._sentence(answers.NOTHING_TO_MUTE), {"muted": None, "lasting": True}
-        done = [self._control_state.answer({"command": "mute", "label": label}) for label in last["labels"]]
-        if any("error" in one for one in done):
-            return self._sentence(answers.FAILED), {"error": next(one["error"] for one in done if "error" in one)}
+        try:
+            muted = [self._control_state.mutes.mute(label) for label in last["labels"]]
+        except Refused as error:
+            return self._sentence(answers.FAILED), {"error": str(error)}
         text = f"{self._translate(answers.NO_MORE)} {last['text'].rstrip('.')}."
-        facts = {"muted": " and ".join(one["muted"] for one in done), "lasting": all(one["lasting"] for one in done)}
+        facts = {"muted": " and ".join(label for label, _ in muted), "lasting": all(lasting for _, lasting in muted)}
         return self._spoken(text), facts
 
     def _toggle_aiming(self) -> Announcement:

@@ -15,7 +15,8 @@ from edge.announce.notices import PAUSED, RESUMED, Notices, code_of, sentence_of
 from edge.announce.schedule import Schedule
 from edge.cameras import PausableCamera
 from edge.daemon.answers import Answers
-from edge.daemon.control_state import ControlState, by_word, no_such_label
+from edge.daemon.control_state import ControlState
+from edge.daemon.mute_list import by_word, no_such_label
 from edge.daemon.reporter import Reporter
 from edge.host.memory import tree_mib
 from edge.selection.selector import ModelSelector
@@ -69,7 +70,7 @@ class RequestHandler:
     def know(self, stages: pipeline.Stages, selector: ModelSelector) -> None:
         """Take other stages, and the labels of their model."""
         labels = selector.labels
-        self._control_state.know(lambda: self._announcer.claims.names(labels))
+        self._control_state.mutes.know(lambda: self._announcer.claims.names(labels))
         self._control_state.show(lambda: self._status(stages, selector), self._look, self._announcer.decisions.last)
         self._check_mutes(labels)
 
@@ -90,7 +91,7 @@ class RequestHandler:
             self._control_state.give_snapshot(jpeg(frame.pixels))
             self._reporter.snapshot_taken()
         self._schedule.snoozed_until_s = self._control_state.snoozed_until_s
-        self._announcer.claims.muted = self._control_state.muted
+        self._announcer.claims.muted = self._control_state.mutes.plain
         self._note_answers()
         if frame is not None and self._answers.is_aiming:
             self._answers.see(frame.pixels)

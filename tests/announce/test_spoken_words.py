@@ -13,6 +13,7 @@ from edge.announce.claims import Knowledge
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
 from edge.cli import main
+from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_state import ControlState
 from edge.models.groups import load_groups
 from edge.models.labels import read_labels
@@ -132,22 +133,22 @@ def test_a_mute_takes_either_word(muted: str, silent: set[str], said: set[str], 
         # the same through the desk, where a person asks for it
         life = Life(german)
         control_state = ControlState(tmp_path / identity / "mutes.json")
-        control_state.know(lambda subject=life.subject: subject.claims.names(LABELS))  # type: ignore[misc]
-        assert "error" not in control_state.answer({"command": "mute", "label": muted})
-        life.subject.claims.muted = control_state.muted
+        control_state.mutes.know(lambda subject=life.subject: subject.claims.names(LABELS))  # type: ignore[misc]
+        assert "error" not in ControlCommands(control_state).answer({"command": "mute", "label": muted})
+        life.subject.claims.muted = control_state.mutes.plain
         assert bool(life.see(2, {identity: 0.95})) == (identity in said), identity
         # and in another language, later
         life = Life()
-        life.subject.claims.muted = ControlState(tmp_path / identity / "mutes.json").muted
+        life.subject.claims.muted = ControlState(tmp_path / identity / "mutes.json").mutes.plain
         assert bool(life.see(2, {identity: 0.95})) == (identity in said), identity
-        assert "error" not in control_state.answer({"command": "unmute", "label": muted})
-        assert control_state.muted == frozenset()
+        assert "error" not in ControlCommands(control_state).answer({"command": "unmute", "label": muted})
+        assert control_state.mutes.plain == frozenset()
 
 
 def test_mutes_are_kept_by_label_and_where_two_have_it_by_words(tmp_path: Path) -> None:
     control_state = ControlState(tmp_path / "mutes.json")
     subject = Life(SpeechSettings(language="de")).subject
-    control_state.know(lambda: subject.claims.names(LABELS))
+    control_state.mutes.know(lambda: subject.claims.names(LABELS))
     for said, kept in (
         ("eine Schleie", "tench"),
         ("a tench fish", "tench"),
@@ -156,8 +157,11 @@ def test_mutes_are_kept_by_label_and_where_two_have_it_by_words(tmp_path: Path) 
         ("ein Hund", "dog"),
         ("Hut", "hat"),
     ):
-        assert control_state.answer({"command": "mute", "label": said})["muted"] == kept
-    assert "did you mean tench?" in control_state.answer({"command": "mute", "label": "eine Schleihe"})["error"]
+        assert ControlCommands(control_state).answer({"command": "mute", "label": said})["muted"] == kept
+    assert (
+        "did you mean tench?"
+        in ControlCommands(control_state).answer({"command": "mute", "label": "eine Schleihe"})["error"]
+    )
 
 
 def test_what_was_missed_has_the_words_too() -> None:

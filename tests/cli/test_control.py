@@ -10,6 +10,7 @@ import pytest
 
 from edge.announce import mutes
 from edge.cli import main
+from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_socket import ControlServer
 from edge.daemon.control_state import ControlState
 from edge.stages import Announcement
@@ -33,7 +34,7 @@ def test_a_mute_is_taken_back_on_disk(file: Path, capsys: pytest.CaptureFixture[
     mutes.write_mutes(file, ["web site", "dog"])
     assert main(["unmute", "Web_Site"]) == 0
     assert capsys.readouterr().out == "No longer muted: web site. This holds from the next start of edge.\n"
-    assert ControlState(file).muted == {"dog"}
+    assert ControlState(file).mutes.plain == {"dog"}
 
 
 def test_a_mute_of_the_service_is_taken_back_too(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +117,7 @@ def nothing_in_view() -> Announcement:
 def answering(file: Path, tmp_path: Path) -> Iterator[ControlState]:
     """What answers in place of a daemon."""
     state = ControlState(file)
-    server = ControlServer(tmp_path / "run" / "edge" / "control.sock", state.answer)
+    server = ControlServer(tmp_path / "run" / "edge" / "control.sock", ControlCommands(state).answer)
     yield state
     server.close()
 

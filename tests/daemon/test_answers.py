@@ -22,6 +22,7 @@ from edge.announce.voice import Voice
 from edge.announce.wording import Words
 from edge.daemon import aim
 from edge.daemon.answers import Answers
+from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_state import ControlState
 from edge.daemon.events import Events
 from edge.daemon.history import History
@@ -62,7 +63,7 @@ class Asked:
         self.adjustments = Adjustments(folder / "adjustments.json", speech)
         words = Words(AnnounceSettings(), speech)
         self.state = ControlState(folder / "mutes.json", self.adjustments, self.history, words.notice)
-        self.state.know(lambda: [(label, [label]) for label in ("violin", "cello")])
+        self.state.mutes.know(lambda: [(label, [label]) for label in ("violin", "cello")])
         self.state.show(dict, lambda: SEEN)
         self.speaker, self.tones, self.voice = RecordingSpeaker(), Tones(), Voice()
         self.voice.use(self.speaker, self.tones)
@@ -166,7 +167,7 @@ def test_volume_and_rate_change_from_the_next_word_on_and_are_kept(asked: Asked,
     for _ in range(20):
         last = asked.press(Action.QUIETER)
     assert last == "That is as quiet as I go."
-    status = asked.state.answer({"command": "status"})
+    status = ControlCommands(asked.state).answer({"command": "status"})
     assert (status["volume"], status["rate_wpm"]) == (0.1, 80)
 
 
@@ -177,7 +178,7 @@ def test_what_was_said_last_is_muted_by_all_its_labels(asked: Asked) -> None:
     asked.said("maybe a violin or a cello", "violin", "cello")
     asked.said("I'm ready.")
     assert asked.press(Action.MUTE_LAST) == "I won't say this again: maybe a violin or a cello."
-    assert asked.state.muted == {"violin", "cello"}
+    assert asked.state.mutes.plain == {"violin", "cello"}
 
 
 def test_the_history_is_told(asked: Asked) -> None:
@@ -194,11 +195,11 @@ def test_aiming_ends_by_the_same_key_by_a_pause_and_by_itself(asked: Asked, monk
     squares = np.kron(np.indices((10, 10)).sum(axis=0) % 2, np.ones((20, 20)))
     asked.answers.see(np.repeat(200 * squares[:, :, None], 3, axis=2).astype(np.uint8))
     wait_until(lambda: any(len(notes) == 1 for notes in asked.tones.played))
-    assert asked.state.answer({"command": "aim"})["sharpness"] > 0
+    assert ControlCommands(asked.state).answer({"command": "aim"})["sharpness"] > 0
     assert asked.press(Action.AIM) == "Aiming has ended."
-    assert asked.state.answer({"command": "aim"}) == {"aiming": False}
-    assert asked.state.answer({"command": "aim", "on": True})["aiming"] is True
-    assert asked.state.answer({"command": "aim", "on": True})["aiming"] is True
+    assert ControlCommands(asked.state).answer({"command": "aim"}) == {"aiming": False}
+    assert ControlCommands(asked.state).answer({"command": "aim", "on": True})["aiming"] is True
+    assert ControlCommands(asked.state).answer({"command": "aim", "on": True})["aiming"] is True
     asked.press(Action.PAUSE)
     wait_until(lambda: not asked.answers.is_aiming)
     asked.press(Action.PAUSE)

@@ -20,6 +20,7 @@ from rigs.processes import PATIENCE_S, grown, wait_until
 
 from edge.announce.announcer import Missed
 from edge.cli.control import seconds
+from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer, may_connect
 from edge.daemon.control_state import ControlState
 from edge.daemon.history import History
@@ -39,7 +40,7 @@ def history() -> History:
 @pytest.fixture
 def control_state(tmp_path: Path, history: History) -> ControlState:
     control_state = ControlState(tmp_path / "state" / "mutes.json", history=history)
-    control_state.know(lambda: [(label, [label]) for label in LABELS])
+    control_state.mutes.know(lambda: [(label, [label]) for label in LABELS])
     return control_state
 
 
@@ -51,11 +52,15 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(control_state: ControlState, path: Path) -> Iterator[ControlServer]:
     before = threads_and_files()
-    server = ControlServer(path, control_state.answer)
+    server = ControlServer(path, ControlCommands(control_state).answer)
     yield server
     server.close()
     assert not path.exists()
     wait_until(lambda: not grown(before, threads_and_files()))
+
+
+def answer(control_state: ControlState, request: dict[str, Any]) -> dict[str, Any]:
+    return ControlCommands(control_state).answer(request)
 
 
 def threads_and_files() -> tuple[int, int]:
@@ -78,23 +83,29 @@ def read_line(client: socket.socket) -> Any:
 
 
 def test_a_snooze_ends_by_itself_or_when_told(control_state: ControlState) -> None:
-    assert control_state.answer({"command": "wake"}) == {"snoozed": False}
-    until = control_state.answer({"command": "snooze", "seconds": 60})["until"]
-    assert until == control_state.answer({"command": "status"})["snoozed_until"]
+    assert answer(control_state, {"command": "wake"}) == {"snoozed": False}
+    until = answer(control_state, {"command": "snooze", "seconds": 60})["until"]
+    assert until == answer(control_state, {"command": "status"})["snoozed_until"]
     assert 59 < control_state.snoozed_until_s - time.monotonic() <= 60
-    assert control_state.answer({"command": "wake"}) == {"snoozed": True}
-    assert control_state.answer({"command": "status"})["snoozed_until"] is None
+    assert answer(control_state, {"command": "wake"}) == {"snoozed": True}
+    assert answer(control_state, {"command": "status"})["snoozed_until"] is None
     control_state.snoozed_until_s = time.monotonic() - 0.1
-    assert control_state.answer({"command": "status"})["snoozed_until"] is None
+    assert answer(control_state, {"command": "status"})["snoozed_until"] is None
 
 
 def test_mutes(control_state: ControlState, tmp_path: Path) -> None:
-    assert control_state.answer({"command": "mute", "label": "Web_Site"}) == {"muted": "web site", "lasting": True}
-    assert control_state.muted == {"web site"}
-    assert ControlState(tmp_path / "state" / "mutes.json").muted == {"web site"}
-    assert control_state.answer({"command": "mutes"}) == {"mutes": ["web site"]}
-    assert control_state.answer({"command": "unmute", "label": "web site"}) == {"unmuted": "web site", "lasting": True}
-    assert control_state.muted == frozenset()
+    assert answer(control_state, {"command": "mute", "label": "Web_Site"}) == {
+        "muted": "web site",
+        "lasting": True,
+    }
+    assert control_state.mutes.plain == {"web site"}
+    assert ControlState(tmp_path / "state" / "mutes.json").mutes.plain == {"web site"}
+    assert answer(control_state, {"command": "mutes"}) == {"mutes": ["web site"]}
+    assert answer(control_state, {"command": "unmute", "label": "web site"}) == {
+        "unmuted": "web site",
+        "lasting": True,
+    }
+    assert control_state.mutes.plain == frozenset()
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["mutes.json"]
 
 
@@ -119,15 +130,15 @@ def test_mutes(control_state: ControlState, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_told(control_state: ControlState, request_: dict[str, Any], error: str) -> None:
-    answer = control_state.answer(request_)
-    assert list(answer) == ["error"]
-    assert error in answer["error"]
+    told = answer(control_state, request_)
+    assert list(told) == ["error"]
+    assert error in told["error"]
 
 
 def test_what_was_missed_is_kept_but_not_for_ever(control_state: ControlState) -> None:
     for number in range(300):
         control_state.miss(Missed(f"thing {number}", 0.9, "snoozed"))
-    missed = control_state.answer({"command": "missed"})["missed"]
+    missed = answer(control_state, {"command": "missed"})["missed"]
     assert [missed[0]["label"], missed[-1]["label"], len(missed)] == ["thing 100", "thing 299", 200]
     assert missed[0].keys() == {"time", "label", "text", "probability", "reason"}
 
@@ -137,23 +148,23 @@ def present() -> Announcement:
 
 
 def test_a_request_that_is_answered_aloud_is_passed_on(control_state: ControlState) -> None:
-    assert control_state.answer({"command": "look"}) == {"error": "edge is starting"}
+    assert answer(control_state, {"command": "look"}) == {"error": "edge is starting"}
     answering = RecordingAnswers()
     control_state.attach(answering, lambda: {"tones": True}, answering.pauses.append)
     for command, action in (("look", Action.LOOK), ("louder", Action.LOUDER), ("slower", Action.SLOWER)):
-        assert control_state.answer({"command": command}) == {"text": action}
-    assert control_state.answer({"command": "mute", "last": True}) == {"text": "mute last"}
-    assert control_state.answer({"command": "press", "action": "history"}) == {"action": "history"}
+        assert answer(control_state, {"command": command}) == {"text": action}
+    assert answer(control_state, {"command": "mute", "last": True}) == {"text": "mute last"}
+    assert answer(control_state, {"command": "press", "action": "history"}) == {"action": "history"}
     assert answering.told == ["look", "louder", "slower", "mute last", "down", "history"]
     assert (
-        "unknown action 'x'; known: look, missed" in control_state.answer({"command": "press", "action": "x"})["error"]
+        "unknown action 'x'; known: look, missed" in answer(control_state, {"command": "press", "action": "x"})["error"]
     )
-    assert control_state.answer({"command": "status"})["input"] == {"tones": True}
-    control_state.answer({"command": "pause"})
+    assert answer(control_state, {"command": "status"})["input"] == {"tones": True}
+    answer(control_state, {"command": "pause"})
     assert answering.pauses == [True]
-    assert "edge is paused" in control_state.answer({"command": "aim", "on": True})["error"]
-    assert control_state.answer({"command": "aim"}) == {"on": None}
-    assert control_state.answer({"command": "aim", "on": 1})["error"] == "1 is neither true nor false"
+    assert "edge is paused" in answer(control_state, {"command": "aim", "on": True})["error"]
+    assert answer(control_state, {"command": "aim"}) == {"on": None}
+    assert answer(control_state, {"command": "aim", "on": 1})["error"] == "1 is neither true nor false"
 
 
 def test_what_is_in_view_gives_way_to_the_reason_why_nothing_can_be_said(control_state: ControlState) -> None:
@@ -167,18 +178,18 @@ def test_what_is_in_view_gives_way_to_the_reason_why_nothing_can_be_said(control
 
 def test_a_pause_clears_what_was_said(control_state: ControlState, history: History) -> None:
     history.add(Outcome(present(), heard=True))
-    (said,) = control_state.answer({"command": "history"})["history"]
+    (said,) = answer(control_state, {"command": "history"})["history"]
     assert said | {"time": ""} == {"time": "", "text": "I see a dog", "labels": [], "heard": True}
-    control_state.answer({"command": "pause"})
-    assert control_state.answer({"command": "history"}) == {"history": []}
+    answer(control_state, {"command": "pause"})
+    assert answer(control_state, {"command": "history"}) == {"history": []}
 
 
 def test_the_last_decisions_are_told_ten_unless_more_are_wanted(control_state: ControlState) -> None:
-    assert control_state.answer({"command": "why"}) == {"decisions": []}
+    assert answer(control_state, {"command": "why"}) == {"decisions": []}
     control_state.show(dict, present, lambda: [{"label": str(number)} for number in range(30)])
-    assert [one["label"] for one in control_state.answer({"command": "why"})["decisions"]] == list("0123456789")
-    assert len(control_state.answer({"command": "why", "last": 20})["decisions"]) == 20
-    assert len(control_state.answer({"command": "why", "last": 2000})["decisions"]) == 30
+    assert [one["label"] for one in answer(control_state, {"command": "why"})["decisions"]] == list("0123456789")
+    assert len(answer(control_state, {"command": "why", "last": 20})["decisions"]) == 20
+    assert len(answer(control_state, {"command": "why", "last": 2000})["decisions"]) == 30
 
 
 def test_how_things_are_is_made_only_when_somebody_asks(control_state: ControlState) -> None:
@@ -191,9 +202,9 @@ def test_how_things_are_is_made_only_when_somebody_asks(control_state: ControlSt
     control_state.show(lambda: make("status"), present, lambda: [make("decisions")])
     control_state.tidy()
     assert made == []
-    control_state.answer({"command": "status"})
+    answer(control_state, {"command": "status"})
     assert made == ["status"]
-    control_state.answer({"command": "why"})
+    answer(control_state, {"command": "why"})
     assert made == ["status", "decisions"]
 
 
@@ -202,7 +213,7 @@ def test_damaged_mutes_are_set_aside(tmp_path: Path, content: str, caplog: pytes
     file = tmp_path / "mutes.json"
     file.write_text(content, encoding="latin-1")
     caplog.set_level(logging.INFO, "edge.daemon")
-    assert ControlState(file).muted == frozenset()
+    assert ControlState(file).mutes.plain == frozenset()
     assert len(caplog.messages) == 1
     assert "mutes.json.damaged" in caplog.messages[0]
     assert [entry.name for entry in tmp_path.iterdir()] == ["mutes.json.damaged"]
@@ -211,16 +222,20 @@ def test_damaged_mutes_are_set_aside(tmp_path: Path, content: str, caplog: pytes
 def test_mutes_that_cannot_be_written_hold_until_the_end(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     control_state = ControlState(tmp_path / "file" / "mutes.json")
-    assert control_state.answer({"command": "mute", "label": "dog"}) == {"muted": "dog", "lasting": False}
-    assert control_state.muted == {"dog"}
+    assert answer(control_state, {"command": "mute", "label": "dog"}) == {
+        "muted": "dog",
+        "lasting": False,
+    }
+    assert control_state.mutes.plain == {"dog"}
 
 
 MUTER = """
 import sys
 from pathlib import Path
 from edge.daemon.control_socket import ControlServer
+from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_state import ControlState
-server = ControlServer(Path(sys.argv[1]), ControlState(Path(sys.argv[2])).answer)
+server = ControlServer(Path(sys.argv[1]), ControlCommands(ControlState(Path(sys.argv[2]))).answer)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -237,7 +252,7 @@ def test_a_mute_survives_kill_9_right_after_its_answer(path: Path, tmp_path: Pat
             child.send_signal(signal.SIGKILL)
         # its socket is left behind, and taken over by the next
         assert path.exists()
-        assert len(ControlState(file).muted) == number + 1
+        assert len(ControlState(file).mutes.plain) == number + 1
 
 
 # ---- who asks
@@ -271,7 +286,7 @@ def test_rubbish_and_silence_disturb_nobody(path: Path, control_state: ControlSt
         # each is told to go, by an end of file or a reset
         wait_until(lambda client=client: hung_up(client))  # type: ignore[misc]
         client.close()
-    assert control_state.answer({"command": "mutes"}) == {"mutes": []}
+    assert answer(control_state, {"command": "mutes"}) == {"mutes": []}
 
 
 def hung_up(client: socket.socket) -> bool:
@@ -283,7 +298,7 @@ def hung_up(client: socket.socket) -> bool:
 
 def test_half_a_character_is_rubbish_too(path: Path, tmp_path: Path) -> None:
     """Also while a network loads, when any label may be muted."""
-    server = ControlServer(path, ControlState(tmp_path / "mutes.json").answer)
+    server = ControlServer(path, ControlCommands(ControlState(tmp_path / "mutes.json")).answer)
     try:
         for label in ("\\ud800", "\\udfff x"):
             with connect(path) as client:
@@ -350,16 +365,23 @@ def test_a_second_daemon_does_not_take_the_socket_of_the_first(
     server: ControlServer, path: Path, control_state: ControlState
 ) -> None:
     with pytest.raises(ControlError, match="another edge is running"):
-        ControlServer(path, control_state.answer)
+        ControlServer(path, ControlCommands(control_state).answer)
     assert ask([path], {"command": "mutes"}) == {"mutes": []}
 
 
 def test_a_place_that_cannot_be_used(tmp_path: Path, control_state: ControlState) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ControlError, match="set another path in \\[service\\] control"):
-        ControlServer(tmp_path / "file" / "control.sock", control_state.answer)
+        ControlServer(tmp_path / "file" / "control.sock", ControlCommands(control_state).answer)
     with pytest.raises(ControlError, match="too long"):
-        ControlServer(tmp_path / ("x" * 200), control_state.answer)
+        ControlServer(tmp_path / ("x" * 200), ControlCommands(control_state).answer)
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path, control_state: ControlState) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(ControlError, match="File exists"):
+        ControlServer(tmp_path / "notes", ControlCommands(control_state).answer)
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("notes", "mine")]
 
 
 def test_nobody_is_there(tmp_path: Path) -> None:

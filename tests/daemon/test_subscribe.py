@@ -15,6 +15,7 @@ import pytest
 from rigs.daemon import ROOT, daemon, named, read_events, socket_of
 from rigs.processes import PATIENCE_S, wait_until
 
+from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_socket import MOST_CLIENTS, MOST_SUBSCRIBERS, ControlServer
 from edge.daemon.control_state import ControlState
 from edge.daemon.events import Events
@@ -42,7 +43,7 @@ def state() -> ControlState:
 
 @pytest.fixture
 def server(path: Path, state: ControlState, events: Events) -> Iterator[ControlServer]:
-    server = ControlServer(path, state.answer, events)
+    server = ControlServer(path, ControlCommands(state).answer, events)
     yield server
     server.close()
     assert not len(events.subscribers)
@@ -66,7 +67,7 @@ def follow(path: Path, *, frames: bool = False) -> Subscription:
 
 def test_a_subscriber_gets_each_event_as_the_file_does(path: Path, state: ControlState, tmp_path: Path) -> None:
     events = Events(str(tmp_path / "events"))
-    server = ControlServer(path, state.answer, events)
+    server = ControlServer(path, ControlCommands(state).answer, events)
     with follow(path) as one, follow(path) as two:
         for number in range(3):
             events.emit("announced", label="piñata \udc80", number=number)
@@ -128,7 +129,7 @@ def test_a_wrong_subscription_is_refused(path: Path) -> None:
 
 
 def test_the_last_event_is_told_and_then_the_end(path: Path, state: ControlState, events: Events) -> None:
-    server = ControlServer(path, state.answer, events)
+    server = ControlServer(path, ControlCommands(state).answer, events)
     with Subscription([path]) as client:
         events.emit("stopped", frames=1)
         server.close()

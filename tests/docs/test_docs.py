@@ -24,6 +24,7 @@ from edge import errors
 from edge.announce.decisions import Reason
 from edge.cli import EX_BROKEN_PIPE, _parser
 from edge.config import load
+from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_state import ControlState
 from edge.input.actions import Action
 from edge.link import settings as link_settings
@@ -450,7 +451,7 @@ def test_the_page_about_silence_has_each_reason() -> None:
 
 
 def test_the_page_of_the_socket_has_its_commands() -> None:
-    error = ControlState(None).answer({"command": "?"})["error"]
+    error = ControlCommands(ControlState(None)).answer({"command": "?"})["error"]
     assert set(rows("socket.md", before="## The state of the daemon")) == set(error.partition("known: ")[2].split(", "))
 
 
@@ -458,7 +459,7 @@ def test_each_request_has_a_way_without_a_keyboard_or_a_reason_why_not() -> None
     page = (ROOT / "docs/asking.md").read_text(encoding="utf-8")
     table = page.partition("## Each request, and its way without a keyboard")[2]
     found = re.findall(r"(?m)^\| `([a-z]+)` \| ([a-z ]*?) ?\| (.*?) ?\|$", table)
-    known = ControlState(None).answer({"command": "?"})["error"].partition("known: ")[2].split(", ")
+    known = ControlCommands(ControlState(None)).answer({"command": "?"})["error"].partition("known: ")[2].split(", ")
     assert [request for request, _, _ in found] == sorted(known, key=[one for one, _, _ in found].index)
     for request, action, reason in found:
         assert bool(action) != bool(reason), request
