@@ -31,6 +31,8 @@ LONGEST_LINE = 4096
 MOST_CLIENTS = 32
 """Number of clients that may be asking at once."""
 MOST_SUBSCRIBERS = 8
+_LONGEST_PATH = 107
+"""Longest path of a socket in bytes (unix(7))."""
 
 
 def may_connect(uid: int, gid: int, group: int) -> bool:
@@ -229,21 +231,29 @@ class ControlServer:
 
 
 def _listen(path: Path) -> socket.socket:
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ControlError(f"{path}: the path is too long for a socket; set another path in [service] control")
+    # a client that sees the file must be able to connect: it gets its name when all is done
+    new = path.with_name(f".{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.parent.stat().st_uid not in (os.geteuid(), 0):
             raise ControlError(f"{path.parent} belongs to another user; set another path in [service] control")
+        if path.is_socket():
+            _take_over(path)
         server = socket.socket(socket.AF_UNIX)
         try:
-            if path.is_socket():
-                _take_over(path)
-            server.bind(str(path))
-            path.chmod(0o660)
+            new.unlink(missing_ok=True)
+            server.bind(str(new))
+            new.chmod(0o660)
             server.listen(128)
             server.setblocking(False)
+            path.hardlink_to(new)  # unlike a rename, it replaces nothing
         except BaseException:
             server.close()
             raise
+        finally:
+            new.unlink(missing_ok=True)
     except OSError as error:
         raise ControlError(f"{path}: {error.strerror or error}; set another path in [service] control") from error
     return server
