@@ -59,11 +59,6 @@ def parts_of(settings: LinkSettings) -> list[Part]:
         from edge.link.mqtt.part import Mqtt
 
         parts.append(Mqtt(settings.mqtt))
-    if settings.metrics.listen:
-        _need("prometheus_client", "prometheus-client")
-        from edge.link.metrics import MetricsPart
-
-        parts.append(MetricsPart(settings.metrics.listen))
     if not parts:
         raise ConfigError(
             f"{DEFAULT_PATH}: nothing to do: set host in [mqtt], or listen in [metrics] (docs/mqtt.md, docs/metrics.md)"
@@ -72,7 +67,7 @@ def parts_of(settings: LinkSettings) -> list[Part]:
 
 
 def forget(settings: LinkSettings) -> str:
-    """Remove at the broker all that it keeps about this edge; return a line for people.
+    """Remove everything that the broker keeps about this edge; return a line for people.
 
     Raises ConfigError without [mqtt], and LinkError if the broker cannot be reached or refuses.
     """

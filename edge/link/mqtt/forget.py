@@ -1,4 +1,4 @@
-"""Removes at the broker all that it keeps about this edge, and the device in Home Assistant with it."""
+"""Removes everything that the broker keeps about this edge, and the device in Home Assistant with it."""
 
 import time
 from collections import deque
@@ -6,7 +6,7 @@ from collections import deque
 from edge.errors import LinkError
 from edge.link.mqtt.connection import Connection, Message
 from edge.link.mqtt.names import ONLINE, names_of
-from edge.link.mqtt.session import LISTEN_S, id_in
+from edge.link.mqtt.session import LISTEN_S
 from edge.link.settings import MqttSettings
 
 CONFIRM_S = 5.0
@@ -14,26 +14,17 @@ CONFIRM_S = 5.0
 
 
 def forget(settings: MqttSettings) -> str:
-    """Remove the retained messages; return what was done, for people. Raises LinkError and ConfigError.
-
-    A running link would publish them again: it is refused then.
-    """
+    """Remove the retained messages; return what was done, for people. Raises LinkError and ConfigError."""
     names = names_of(settings)
     heard: deque[Message] = deque()
     connection = _open(settings, f"edge-forget-{names.id}", heard)
     try:
-        connection.subscribe(names.command("forget"), [names.state, names.availability])
+        connection.subscribe(names.command("forget"), [names.availability])
         _confirmed(connection)
         until_s = time.monotonic() + LISTEN_S
         while (left_s := until_s - time.monotonic()) > 0:
             connection.turn(left_s)
-        kept = {message.topic: message.payload for message in heard if message.retained}
-        other = id_in(kept.get(names.state, b""))
-        if kept.get(names.availability) == ONLINE.encode() and other == names.id:
-            raise LinkError(
-                f"{connection}: the link of {names.node!r} is online, and would publish all of it again; stop it first: "
-                "sudo systemctl stop edge-link"
-            )
+        is_online = any(one.topic == names.availability and one.payload == ONLINE.encode() for one in heard)
         connection.take_refused()
         for topic in filter(None, (names.config, names.availability, names.state)):
             connection.publish(topic, b"", retain=True)
@@ -42,7 +33,8 @@ def forget(settings: MqttSettings) -> str:
             raise LinkError(f"{connection} refuses {'; '.join(refused)}")
     finally:
         connection.close()
-    return f"{connection}: {names.node} is forgotten."
+    more = " It was online: if its link still runs, stop that and do this again." if is_online else ""
+    return f"{connection}: {names.node} is forgotten.{more}"
 
 
 def _open(settings: MqttSettings, client_id: str, heard: deque[Message]) -> Connection:
