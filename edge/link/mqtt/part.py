@@ -41,12 +41,16 @@ class Mqtt:
 
     wants_frames = False
 
-    def __init__(self, settings: MqttSettings, names: Names | None = None) -> None:
-        """Prepare. Raises ConfigError if the settings cannot be used."""
+    def __init__(self, settings: MqttSettings, names: Names | None = None, *, clash_s: float = CLASH_S) -> None:
+        """Prepare. While another edge has the node, it is tried again after `clash_s`.
+
+        Raises ConfigError if the settings cannot be used.
+        """
         self._settings = settings
         self._names = names or names_of(settings)
+        self._clash_s = clash_s
         self._state = DOWN
-        self._events: deque[bytes] = deque(maxlen=MOST_EVENTS)
+        self._events: deque[tuple[float, bytes]] = deque(maxlen=MOST_EVENTS)
         self._commands: Queue[tuple[str, bytes] | None] = Queue(MOST_COMMANDS)
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
@@ -80,7 +84,7 @@ class Mqtt:
     def happened(self, event: Mapping[str, Any]) -> None:
         """Take an event; only announcements are published."""
         if event.get("event") == "announced" and self._is_online:
-            self._events.append(announcement_of(event))
+            self._events.append((time.monotonic(), announcement_of(event)))
             self._wake()
 
     def alive(self) -> bool:
@@ -112,7 +116,7 @@ class Mqtt:
                 self._serve()
             except Clash as error:
                 self._lost(str(error), event="mqtt_clash")
-                pause_s = CLASH_S
+                pause_s = self._clash_s
             except EdgeError as error:  # a password file that is gone is ConfigError
                 self._lost(str(error), event="mqtt_lost")
             except Exception:

@@ -23,7 +23,9 @@ STATE_EVERY_S = 1.0
 BIRTH_EVERY_S = 5.0
 """A Home Assistant that says again and again that it is online gets everything at most this often."""
 MOST_EVENTS = 10
-"""Announcements that wait for the broker; older ones are dropped: a late one is wrong."""
+"""Announcements that wait for the broker; older ones are dropped."""
+LATE_S = 5.0
+"""An announcement that has waited this long is dropped: what it tells is no longer true."""
 
 
 class Clash(LinkError):  # noqa: N818 - it is a state
@@ -31,10 +33,10 @@ class Clash(LinkError):  # noqa: N818 - it is a state
 
 
 class Session:
-    """One connection, and what was published over it. For one thread; `events` may be added to by others."""
+    """One connection, and what was published over it. For one thread; others may add to `events`."""
 
-    def __init__(self, connection: Connection, names: Names, events: deque[bytes]) -> None:
-        """Begin to listen. Raises LinkError."""
+    def __init__(self, connection: Connection, names: Names, events: deque[tuple[float, bytes]]) -> None:
+        """Begin to listen. `events` has announcements: (time.monotonic(), payload). Raises LinkError."""
         self._connection = connection
         self._names = names
         self._events = events
@@ -104,7 +106,9 @@ class Session:
             if topic == names.state:
                 self._facts, self._state_s = json.loads(payload), now_s
         while self._events and self._connection.in_flight < MOST_IN_FLIGHT:
-            self._connection.publish(names.announced, self._events.popleft(), retain=False)
+            happened_s, payload = self._events.popleft()
+            if now_s - happened_s < LATE_S:
+                self._connection.publish(names.announced, payload, retain=False)
         return due_s
 
     def hear(self, message: Message, on_command: Callable[[str, bytes], None]) -> None:
