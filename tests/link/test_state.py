@@ -1,8 +1,10 @@
 """What the link knows about the daemon, from its events."""
 
+from typing import Any
+
 from edge.link.state import DOWN, LinkState, after
 
-STATUS = {
+STATUS: dict[str, Any] = {
     "event": "status",
     "version": "1.0",
     "model": "net",
@@ -39,7 +41,7 @@ def test_a_daemon_that_starts_is_up_and_not_ready() -> None:
 
 def test_events_change_what_they_tell_and_no_more() -> None:
     state = after(DOWN, STATUS)
-    steps = [
+    steps: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"event": "announced", "label": "dog", "text": "I see a dog"}, {"last_words": "I see a dog"}),
         (
             {"event": "in_view", "label": "dog", "text": "I see a dog", "probability": 0.97},

@@ -101,6 +101,18 @@ def tls_of(settings: MqttSettings) -> ssl.SSLContext | None:
     return context
 
 
+def _remembering(context: ssl.SSLContext, made: list[ssl.SSLSocket]) -> ssl.SSLContext:
+    """Return the context, which adds each socket that it makes to `made`."""
+    wrap = context.wrap_socket
+
+    def wrap_socket(*arguments: Any, **options: Any) -> ssl.SSLSocket:
+        made.append(wrap(*arguments, **options))
+        return made[-1]
+
+    context.wrap_socket = wrap_socket  # type: ignore[method-assign]
+    return context
+
+
 class Connection:
     """A connection, from `open` to `close`; every method raises LinkError when it is lost."""
 
@@ -139,8 +151,10 @@ class Connection:
         client.on_subscribe, client.on_log = self._subscribed, self._logged
         if (password := password_of(settings)) is not None or settings.user:
             client.username_pw_set(settings.user, password)
+        self._unfinished: list[ssl.SSLSocket] = []
+        """Sockets of TLS; paho does not close one whose handshake fails."""
         if (context := tls_of(settings)) is not None:
-            client.tls_set_context(context)
+            client.tls_set_context(_remembering(context, self._unfinished))
         if will is not None:
             client.will_set(will[0], will[1], qos=1, retain=True)
 
@@ -234,9 +248,10 @@ class Connection:
 
     def drop(self) -> None:
         """Close the connection at once; the broker publishes the will."""
-        if (sock := self._client.socket()) is not None:
-            with contextlib.suppress(OSError):
-                sock.close()
+        for sock in (self._client.socket(), *self._unfinished):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.close()
 
     def __str__(self) -> str:
         return f"MQTT broker {self._host}:{self._port}"

@@ -104,6 +104,9 @@ class Mqtt:
             self._commands.put_nowait(None)
         self._wake()
         self._threads[0].join(1.2)
+        if not self._threads[0].is_alive():
+            self._waker.close()
+            self._woken.close()
 
     # ---- the thread of the connection
 

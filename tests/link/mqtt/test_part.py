@@ -1,0 +1,207 @@
+"""The part that speaks MQTT, with a real broker."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rigs.broker import USER, Broker, Judge, judging
+from rigs.processes import wait_until
+
+from edge.errors import ControlError
+from edge.link.mqtt.forget import forget
+from edge.link.mqtt.names import Names, names_of
+from edge.link.mqtt.part import Mqtt
+from edge.link.settings import MqttSettings
+from edge.link.state import DOWN, LinkState
+
+pytestmark = pytest.mark.integration
+
+NAMES = Names("kitchen", "5" * 12, "edge kitchen", "homeassistant")
+READY = LinkState(up=True, version="1.0", model="net", engine="mxnet", camera_up=True)
+ANNOUNCED = {"event": "announced", "label": "cup", "probability": 0.9, "text": "I see a cup"}
+
+
+class RecordingAsk:
+    """A daemon that takes every request, but for sentences: those it refuses."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+
+    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self.requests.append(dict(request))
+        if request["command"] == "look":
+            raise ControlError("edge does not answer")
+        return {"error": "say is off"} if request["command"] == "say" else {}
+
+
+@pytest.fixture(name="broker", scope="module")
+def a_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(name="judge")
+def a_judge(broker: Broker) -> Iterator[Judge]:
+    with judging(broker) as judge:
+        yield judge
+        for topic, payload in list(judge.last.items()):
+            if payload:
+                judge.publish(topic, b"", retain=True)
+
+
+def settings(broker: Broker, **more: Any) -> MqttSettings:
+    return MqttSettings(
+        host="127.0.0.1", port=broker.port, user=USER, password_file=str(broker.password_file), node="kitchen", **more
+    )
+
+
+@contextmanager
+def running(broker: Broker, names: Names = NAMES, state: LinkState = READY) -> Iterator[tuple[Mqtt, RecordingAsk]]:
+    part, ask = Mqtt(settings(broker), names, clash_s=0.5), RecordingAsk()
+    part.start(ask)
+    try:
+        part.changed(state)
+        yield part, ask
+    finally:
+        part.stop()
+    wait_until(lambda: not part.alive())
+
+
+def state_in(judge: Judge) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(judge.last.get(NAMES.state) or b"{}")
+    return found
+
+
+def test_an_edge_comes_changes_and_goes(broker: Broker, judge: Judge) -> None:
+    with running(broker, state=DOWN) as (part, _):
+        judge.wait_for(NAMES.availability, b"offline")
+        assert NAMES.state not in judge.last
+        part.changed(READY)
+        judge.wait_for(NAMES.availability, b"online")
+        # a reader of `online` finds the state
+        assert state_in(judge)["model"] == "net"
+        assert json.loads(judge.last[NAMES.config])["device"]["name"] == "edge kitchen"
+        part.happened(ANNOUNCED)
+        wait_until(lambda: NAMES.announced in judge.last)
+        assert json.loads(judge.last[NAMES.announced]) == {
+            "event_type": "announced",
+            "label": "cup",
+            "probability": 0.9,
+            "text": "I see a cup",
+        }
+        with judging(broker) as later:
+            later.wait_for(NAMES.availability, b"online")
+            wait_until(lambda: {NAMES.state, NAMES.config} <= later.last.keys())
+            assert NAMES.announced not in later.last
+        part.changed(DOWN)
+        judge.wait_for(NAMES.availability, b"offline")
+        part.changed(READY)
+        judge.wait_for(NAMES.availability, b"online")
+    judge.wait_for(NAMES.availability, b"offline")
+
+
+def test_many_changes_are_few_messages_and_the_last_one_counts(broker: Broker, judge: Judge) -> None:
+    with running(broker) as (part, _):
+        judge.wait_for(NAMES.availability, b"online")
+        before = len([one for one in judge.messages if one[0] == NAMES.state])
+        for number in range(1000):
+            part.changed(LinkState(up=True, model="net", last_words=str(number)))
+        wait_until(lambda: state_in(judge).get("last_said") == "999")
+        assert len([one for one in judge.messages if one[0] == NAMES.state]) - before < 20
+
+
+def test_what_does_not_change_is_not_published_again(broker: Broker, judge: Judge) -> None:
+    with running(broker) as (part, ask):
+        judge.wait_for(NAMES.availability, b"online")
+        before = len(judge.messages)
+        for _ in range(10):
+            part.changed(READY)
+        # a command goes the whole way round: by then a state would have come
+        judge.publish(NAMES.command("wake"), "PRESS")
+        wait_until(lambda: ask.requests)
+        assert [one[0] for one in judge.messages[before:]] == [NAMES.command("wake")]
+
+
+def test_commands_reach_the_daemon_but_retained_ones_do_not(
+    broker: Broker, judge: Judge, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge.publish(NAMES.command("say"), "kept before", retain=True)
+    with running(broker) as (_, ask):
+        judge.wait_for(NAMES.availability, b"online")
+        judge.publish(NAMES.command("look"), "kept", retain=True)
+        judge.publish(NAMES.command("reboot"), "PRESS")
+        judge.publish(NAMES.command("snooze"), "60")
+        judge.publish(NAMES.command("say"), "hello")
+        judge.publish(NAMES.command("pause"), "ON")
+        wait_until(lambda: {"command": "pause"} in ask.requests)
+        assert ask.requests == [
+            {"command": "snooze", "seconds": 60.0},
+            {"command": "say", "text": "hello"},
+            {"command": "pause"},
+        ]
+        judge.publish(NAMES.command("look"), "PRESS")
+        wait_until(lambda: {"command": "look"} in ask.requests)
+    assert len([one for one in caplog.messages if "reboot" in one]) == 1
+
+
+def test_a_flood_of_commands_is_dropped(broker: Broker, judge: Judge) -> None:
+    with running(broker) as (_, ask):
+        judge.wait_for(NAMES.availability, b"online")
+        for _ in range(1000):
+            judge.publish(NAMES.command("wake"), "PRESS", qos=0)
+        judge.publish("end", b"")
+        judge.wait_for("end", b"")
+        # it still obeys, and did little of what was asked
+        wait_until(lambda: ask.requests)
+        assert len(ask.requests) < 200
+
+
+def test_home_assistant_that_comes_back_gets_everything_again(broker: Broker, judge: Judge) -> None:
+    with running(broker):
+        judge.wait_for(NAMES.availability, b"online")
+        topics = [NAMES.config, NAMES.state, NAMES.availability]
+        before = len(judge.messages)
+        judge.publish(NAMES.birth, "online")
+        wait_until(lambda: [one[0] for one in judge.messages[before:] if one[0] in topics] == topics)
+
+
+def test_of_two_edges_with_one_node_the_second_waits_and_says_so(
+    broker: Broker, judge: Judge, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Names("kitchen", "1" * 12, "edge kitchen", "homeassistant")
+    with running(broker) as (first, _):
+        judge.wait_for(NAMES.availability, b"online")
+        with running(broker, other) as (second, _):
+            wait_until(lambda: "another edge (555555555555) is online as 'kitchen'" in second.describe())
+            assert state_in(judge)["id"] == NAMES.id
+            assert other.config not in judge.last
+            first.stop()
+            wait_until(lambda: state_in(judge).get("id") == other.id)
+            judge.wait_for(NAMES.availability, b"online")
+    assert len([one for one in caplog.messages if "another edge (555555555555) is online" in one]) == 1
+
+
+def test_it_is_forgotten(broker: Broker, judge: Judge) -> None:
+    names = names_of(settings(broker))
+    with running(broker, names):
+        judge.wait_for(names.availability, b"online")
+        assert "was online" in forget(settings(broker))
+    judge.wait_for(names.availability, b"offline")
+    assert forget(settings(broker)).endswith("kitchen is forgotten.")
+    with judging(broker, "#") as later:
+        later.publish("end", b"")
+        wait_until(lambda: "end" in later.last)
+        assert set(later.last) == {"end"}
+
+
+def test_it_ends_at_once_while_nothing_answers(tmp_path: Path) -> None:
+    part = Mqtt(MqttSettings(host="127.0.0.1", port=1, node="kitchen"), NAMES)
+    part.start(RecordingAsk())
+    wait_until(lambda: "nothing listens there" in part.describe())
+    part.stop()
+    wait_until(lambda: not part.alive())
