@@ -22,7 +22,7 @@ class Names:
 
     node: str
     id: str
-    """12 hexadecimal digits: the same after a restart, another on another machine."""
+    """12 hexadecimal digits: the same after a restart; another on another machine, and for another node."""
     device_name: str
     discovery: str
     """Home Assistant's topic prefix; empty: no discovery."""
@@ -80,5 +80,5 @@ def _id(machine_id: Path, node: str) -> str:
         key = machine_id.read_bytes().strip()
     except OSError:
         key = b""
-    # a machine without an id is known by its node alone
-    return hmac.new(key or node.encode(), _APPLICATION, hashlib.sha256).hexdigest()[:12]
+    # two edges on one machine are two devices
+    return hmac.new(key or _APPLICATION, _APPLICATION + node.encode(), hashlib.sha256).hexdigest()[:12]

@@ -21,16 +21,17 @@ def test_topics_and_ids(tmp_path: Path) -> None:
     assert len(names.id) == 12
 
 
-def test_the_id_belongs_to_the_machine_and_not_to_the_node(tmp_path: Path) -> None:
-    machine, other = tmp_path / "a", tmp_path / "b"
-    machine.write_text("0123456789abcdef0123456789abcdef\n")
-    other.write_text("f123456789abcdef0123456789abcdef\n")
-    here = names_of(MqttSettings(node="kitchen"), machine_id=machine).id
-    assert here == names_of(MqttSettings(node="door"), machine_id=machine).id
-    assert here != names_of(MqttSettings(node="kitchen"), machine_id=other).id
-    # without a machine id, the node has to do
-    missing = names_of(MqttSettings(node="kitchen"), machine_id=tmp_path / "none").id
-    assert missing == names_of(MqttSettings(node="kitchen"), machine_id=tmp_path / "none").id != here
+def test_every_node_of_every_machine_has_another_id(tmp_path: Path) -> None:
+    machines = [tmp_path / "a", tmp_path / "b", tmp_path / "without an id"]
+    machines[0].write_text("0123456789abcdef0123456789abcdef\n")
+    machines[1].write_text("f123456789abcdef0123456789abcdef\n")
+
+    def ids() -> list[str]:
+        nodes = ("kitchen", "door")
+        return [names_of(MqttSettings(node=node), machine_id=one).id for one in machines for node in nodes]
+
+    assert len(set(ids())) == 6
+    assert ids() == ids()
 
 
 def test_without_a_node_it_is_the_machines_name() -> None:
