@@ -79,7 +79,8 @@ _CHANGES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "ready": lambda event: {"model": event.get("model"), "engine": event.get("engine")},
     "model_changed": lambda event: {"model": event.get("model"), "engine": event.get("engine")},
     "in_view": _view,
-    "announced": lambda event: {"last_words": event.get("text")},
+    # at once: `in_view` comes at most once a second
+    "announced": lambda event: {**_view(event), "last_words": event.get("text")},
     "notice": lambda event: {"last_words": event.get("text")},
     "sight": _sight,
     "sound": lambda event: {"sound": event.get("problem")},

@@ -42,10 +42,13 @@ def test_a_daemon_that_starts_is_up_and_not_ready() -> None:
 def test_events_change_what_they_tell_and_no_more() -> None:
     state = after(DOWN, STATUS)
     steps: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        ({"event": "announced", "label": "dog", "text": "I see a dog"}, {"last_words": "I see a dog"}),
         (
-            {"event": "in_view", "label": "dog", "text": "I see a dog", "probability": 0.97},
-            {"in_view": "dog", "in_view_text": "I see a dog", "probability": 0.97},
+            {"event": "announced", "label": "dog", "text": "I see a dog", "probability": 0.97},
+            {"in_view": "dog", "in_view_text": "I see a dog", "probability": 0.97, "last_words": "I see a dog"},
+        ),
+        (
+            {"event": "in_view", "label": None, "text": None, "probability": None},
+            {"in_view": None, "in_view_text": None, "probability": None},
         ),
         ({"event": "sound", "problem": "no card"}, {"sound": "no card"}),
         ({"event": "snoozed", "until": "2026-11-27T12:00:00+00:00"}, {"snoozed_until": "2026-11-27T12:00:00+00:00"}),
