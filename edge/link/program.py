@@ -59,6 +59,11 @@ def parts_of(settings: LinkSettings) -> list[Part]:
         from edge.link.mqtt.part import Mqtt
 
         parts.append(Mqtt(settings.mqtt))
+    if settings.metrics.listen:
+        _need("prometheus_client", "prometheus-client")
+        from edge.link.metrics import MetricsPart
+
+        parts.append(MetricsPart(settings.metrics.listen))
     if not parts:
         raise ConfigError(
             f"{DEFAULT_PATH}: nothing to do: set host in [mqtt], or listen in [metrics] (docs/mqtt.md, docs/metrics.md)"
