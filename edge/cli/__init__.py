@@ -29,6 +29,7 @@ from edge.host.noise import show_debug_log
 from edge.host.systemd import lines_to, notify
 from edge.host.terminal import LineFormatter, printable, tell, tolerate
 from edge.input.keymap import read_keymap
+from edge.link import settings as link_settings
 
 if TYPE_CHECKING:
     from edge.stages import Classifier
@@ -174,9 +175,15 @@ def config(options: argparse.Namespace) -> int:
         print(to_toml(settings_of(options)), end="")
     elif options.check == _IN_EFFECT:
         read_keymap(settings_of(options).input)
+        # not everyone may read it, for example not the daemon
+        if os.access(link_settings.DEFAULT_PATH, os.R_OK):
+            link_settings.load()
         print("The settings in effect are good.")
     else:
-        read_keymap(load(options.check, environment={}).input)
+        if options.check.name.endswith(link_settings.DEFAULT_PATH.name):
+            link_settings.load(options.check, environment={})
+        else:
+            read_keymap(load(options.check, environment={}).input)
         print(f"{printable(str(options.check))}: good")
     return EX_OK
 
@@ -313,6 +320,8 @@ def _parser() -> _Parser:
     what = "tell the running edge's state to MQTT, Home Assistant and Prometheus, and take their commands"
     sub = command(link, what, base=base)
     control.add_socket(sub)
+    sub.add_argument("--check", action="store_true", help="only try each part, and say what is wrong")
+    sub.add_argument("--json", action="store_true", help="with --check: print a JSON list instead of lines")
     what = "only remove this edge from Home Assistant, and its state from the broker; stop the link first"
     sub.add_argument("--forget", action="store_true", help=what)
 
@@ -348,7 +357,7 @@ def _parser() -> _Parser:
     sub.add_argument("--seconds", type=_positive, metavar="N", help="end after N seconds")
 
     sub = command(config, "print the settings in effect, or check a settings file")
-    what = "only check this file (default: the settings in effect)"
+    what = "only check this file, edge.toml or link.toml (default: the settings in effect)"
     sub.add_argument("--check", type=Path, nargs="?", const=_IN_EFFECT, metavar="FILE", help=what)
     return parser
 

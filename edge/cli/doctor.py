@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from edge import doctor as doctors
@@ -31,13 +31,18 @@ def doctor(options: argparse.Namespace) -> int:
         arguments += ["--config", str(options.config.absolute())] if options.config else []
         sys.stdout.flush()
         return doctors.in_the_service(arguments, options.unit)
+    return report(_findings(options), as_json=options.json)
+
+
+def report(found: Iterable[Finding], *, as_json: bool) -> int:
+    """Print findings as they come, and return the exit code: 1 if there is a fault."""
     findings = []
-    for finding in _findings(options):
+    for finding in found:
         findings.append(finding)
-        if not options.json:
+        if not as_json:
             print(_lines(finding), flush=True)
     faults, warnings = (sum(one.grade is grade for one in findings) for grade in (Grade.FAULT, Grade.WARNING))
-    if options.json:
+    if as_json:
         rows = [{**dataclasses.asdict(one), "grade": one.grade.value} for one in findings]
         print_json(rows)
     else:

@@ -3,16 +3,21 @@
 import argparse
 from pathlib import Path
 
+from edge.cli.doctor import report
 from edge.errors import EX_OK
 from edge.host.control_client import SERVICE_SOCKET
 from edge.host.folders import runtime_folder
 
 
 def link(options: argparse.Namespace) -> int:
-    """edge link: run until a signal ends it, or remove its traces from the broker."""
+    """edge link: run until a signal ends it, check its parts, or remove its traces from the broker."""
     from edge.link import program, settings
 
     read = settings.load(options.config)
+    if options.check:
+        from edge.doctor.link import check_link
+
+        return report(check_link(read, _sockets(options)), as_json=options.json)
     if options.forget:
         print(program.forget(read))
         return EX_OK

@@ -10,6 +10,7 @@ from edge.doctor.board import check_clock, check_disk, check_memory_group, check
 from edge.doctor.devices import check_camera, check_sound
 from edge.doctor.finding import Finding, Grade, fault
 from edge.doctor.keys import check_keys
+from edge.doctor.link import check_link_service
 from edge.doctor.model import check_model
 from edge.doctor.packages import check_packages
 from edge.doctor.service import check_service, in_the_service
@@ -27,6 +28,7 @@ def examine_system(machine: Machine | None = None) -> Iterator[Finding]:
     machine = machine or Machine()
     yield from _bounded("packages", check_packages(on_a_pi=machine.is_raspberry_pi))
     yield from _bounded("service", check_service())
+    yield from _bounded("link", check_link_service())
     yield check_memory_group(on_a_pi=machine.is_raspberry_pi)
     yield from _bounded("power", check_power(machine))
 

@@ -24,8 +24,8 @@ from edge.link.settings import address_of
 
 _log = logging.getLogger(__name__)
 MOST_CLIENTS = 16
-"""Clients that are served at once. One more drops the one that has been connected for longest: a client that only holds
-its connection keeps nobody out."""
+"""Clients that are served at once. One more drops the one that has been connected for longest, so clients that only
+hold their connection do not keep others out."""
 CLIENT_S = 5.0
 """Longest time for a client from connection to the end of its answer."""
 LONGEST_HEAD = 16384
@@ -81,7 +81,7 @@ class HttpServer:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     def start(self) -> None:
-        """Begin to answer, in threads of its own."""
+        """Begin to answer, in separate threads."""
         self._thread.start()
 
     def alive(self) -> bool:
@@ -243,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Head:
-    """The head of a request, of which no more than LONGEST_HEAD bytes are read."""
+    """The head of a request. Reads at most LONGEST_HEAD bytes."""
 
     def __init__(self, file: BufferedIOBase) -> None:
         self._file = file

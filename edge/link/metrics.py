@@ -205,7 +205,7 @@ def _own() -> Iterator[Metric]:
 
 
 def _known(value: object, known: tuple[str, ...]) -> str:
-    """Return a value of a closed set; another one would be a new time series each."""
+    """Return a value of a closed set, or 'other': each new value of a label is a new time series."""
     return value if isinstance(value, str) and value in known else _OTHER
 
 

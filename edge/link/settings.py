@@ -55,6 +55,11 @@ def address_of(listen: str) -> tuple[str, int]:
     return str(address), int(port)
 
 
+def is_loopback(host: str) -> bool:
+    """Return True for a host name or address that can only mean this machine."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def _listen_fault(text: str) -> str:
     try:
         valid = not text or address_of(text)[1] > 0

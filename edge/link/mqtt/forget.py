@@ -17,7 +17,7 @@ def forget(settings: MqttSettings) -> str:
     """Remove the retained messages; return what was done, for people. Raises LinkError and ConfigError."""
     names = names_of(settings)
     heard: deque[Message] = deque()
-    connection = _open(settings, f"edge-forget-{names.id}", heard)
+    connection = open_connection(settings, f"edge-forget-{names.id}", heard)
     try:
         connection.subscribe(names.command("forget"), [names.availability])
         _confirmed(connection)
@@ -37,7 +37,7 @@ def forget(settings: MqttSettings) -> str:
     return f"{connection}: {names.node} is forgotten.{more}"
 
 
-def _open(settings: MqttSettings, client_id: str, heard: deque[Message]) -> Connection:
+def open_connection(settings: MqttSettings, client_id: str, heard: deque[Message]) -> Connection:
     """Return an open connection, with the older MQTT if the broker does not know the newer."""
     connection = Connection(settings, client_id, heard.append)
     try:

@@ -132,7 +132,7 @@ class Session:
 
     def _compare(self, message: Message) -> None:
         """Look whose state this is. Of two edges that have a node at the same time, the smaller id keeps it."""
-        other = _id_in(message.payload)
+        other = id_in(message.payload)
         if not other or other == self._names.id:
             return
         self._other = other
@@ -160,7 +160,7 @@ class Session:
             self._connection.turn(0.05)
 
 
-def _id_in(payload: bytes) -> str:
+def id_in(payload: bytes) -> str:
     """Return the id of the edge whose state this is, or '' if it is not a state."""
     try:
         value = json.loads(payload)

@@ -1,0 +1,134 @@
+"""Checks of `edge link`: is its service running, and can each of its parts do its work?"""
+
+import http.client
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from edge.doctor.finding import Finding, fault, good, warning
+from edge.errors import ControlError, LinkError, NotRunning
+from edge.host.control_client import Subscription
+from edge.host.installation import how_to_get
+from edge.host.libraries import is_installed
+from edge.link.http_server import HttpServer
+from edge.link.settings import DEFAULT_PATH, LinkSettings, address_of, is_loopback
+
+UNIT = "edge-link.service"
+ANSWER_S = 2.0
+_PACKAGES = {"mqtt": ("paho", "paho-mqtt"), "metrics": ("prometheus_client", "prometheus-client")}
+"""The module and the package that each part needs."""
+
+
+def check_link_service(path: Path = DEFAULT_PATH) -> Iterator[Finding]:
+    """Check the service of the link by what `systemctl show` prints; nothing if the link is not set up here."""
+    systemctl = shutil.which("systemctl")
+    if systemctl is None:
+        return
+    properties = "LoadState,ActiveState,UnitFileState,Result,ExecMainStatus,StatusText"
+    done = subprocess.run(
+        [systemctl, "show", UNIT, f"--property={properties}"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        timeout=10,
+    )
+    if done.returncode == 0:
+        told = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+        yield from judge_link_service(told, is_set_up=path.exists())
+
+
+def judge_link_service(told: Mapping[str, str], *, is_set_up: bool) -> Iterator[Finding]:
+    """Yield the findings about the properties of `systemctl show`; `is_set_up`: there is a link.toml."""
+    if told.get("LoadState") != "loaded":
+        if is_set_up:
+            what = f"{DEFAULT_PATH} is there, but the service edge-link is not installed"
+            yield warning("link", what, "`deploy/install` installs it where that file is")
+        return
+    state = told.get("ActiveState")
+    if state == "active":
+        yield good("link", told.get("StatusText") or "running")
+    elif state == "failed":
+        why = told.get("StatusText") or f"{told.get('Result')}, exit status {told.get('ExecMainStatus')}"
+        advice = "`sudo edge link --check` finds the reason; then `sudo systemctl restart edge-link`"
+        yield fault("link", f"failed: {why}", advice)
+    elif not is_set_up:
+        yield good("link", f"off; {DEFAULT_PATH} would switch it on")
+        return
+    elif state == "inactive":
+        yield warning("link", "set up, but not running", "`sudo systemctl enable --now edge-link`")
+        return
+    else:
+        yield warning("link", f"{state}: {told.get('StatusText')}", "`sudo edge link --check` finds the reason")
+    if is_set_up and told.get("UnitFileState") != "enabled":
+        yield warning("link", "it does not start at boot", "`sudo systemctl enable edge-link`")
+
+
+def check_link(settings: LinkSettings, sockets: Sequence[Path]) -> Iterator[Finding]:
+    """Yield the findings about each part of the link, tried for real. The service may run meanwhile."""
+    yield _check_socket(sockets)
+    if not (settings.mqtt.host or settings.metrics.listen):
+        what = "nothing is switched on"
+        yield warning("settings", what, f"set host in [mqtt], or listen in [metrics], in {DEFAULT_PATH}")
+    if settings.mqtt.host:
+        if missing := _missing("mqtt"):
+            yield missing
+        else:
+            from edge.doctor.link_mqtt import check_mqtt  # needs its package
+
+            yield from check_mqtt(settings.mqtt)
+    else:
+        yield good("mqtt", "off ([mqtt] host)")
+    if settings.metrics.listen:
+        yield _check_metrics(settings.metrics.listen)
+    else:
+        yield good("metrics", "off ([metrics] listen)")
+
+
+def _check_socket(sockets: Sequence[Path]) -> Finding:
+    """Check whether the daemon tells its events."""
+    try:
+        with Subscription(sockets) as subscription:
+            status = subscription.next(ANSWER_S) or {}
+            return good("edge", f"edge {status.get('version', '')} tells its events at {subscription.path}")
+    except NotRunning as error:
+        return fault("edge", "it is not running here", str(error).partition(": ")[2] or "start it")
+    except ControlError as error:
+        what, _, advice = str(error).partition(": sudo ")
+        return fault("edge", what, f"`sudo {advice}`" if advice else "")
+
+
+def _missing(part: str) -> Finding | None:
+    module, package = _PACKAGES[part]
+    if is_installed(module):
+        return None
+    return fault(part, f"{package} is not installed", how_to_get(module))
+
+
+def _check_metrics(listen: str) -> Finding:
+    if missing := _missing("metrics"):
+        return missing
+    host, port = address_of(listen)
+    address = f"[{host}]" if ":" in host else host
+    try:
+        server = HttpServer(listen, {})
+    except LinkError as error:
+        # perhaps it is the link itself that has the port
+        asked = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(address, address)
+        if _serves_metrics(url := f"http://{asked}:{port}/metrics"):
+            return good("metrics", f"the running link serves them at {url}")
+        what, _, advice = str(error).partition("; ")
+        return fault("metrics", what, advice)
+    server.stop()
+    who = "this machine alone can read them" if is_loopback(host) else "everyone in its network can read them"
+    return good("metrics", f"port {port} of {address} is free; {who}")
+
+
+def _serves_metrics(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
+            return b"\nedge_up " in answer.read(1 << 20)
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
