@@ -27,8 +27,10 @@ class OneMachine(Machine):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.starts: list[str] = []
+        self.link_starts: list[str] = []
+        """What systemd was asked about the link."""
         self.checked: list[str] = []
-        self.refuse_settings = ""
+        self.refuse_settings = self.refuse_link = ""
         self.unknown: dict[str, str] = {}
         """A text that a release does not accept in its settings."""
 
@@ -45,20 +47,24 @@ class OneMachine(Machine):
         code, out, err = 0, "", ""
         if command == ("systemctl", "--version"):
             out = f"systemd {self.systemd} ({self.systemd}.1)\n"
+        elif command[0] == "systemctl" and command[-1] == "edge-link.service":
+            self.link_starts.append(" ".join(command[1:-1]))
         elif command[:2] == ("systemctl", "start"):
             self.starts.append(self._unit())
         elif command[0] == "journalctl":
             out = "I'm ready.\nRuntimeError: boom\n"
         elif "config" in command:
             self.checked.append(self.read(command[-1]).text or "")
-            told = self.refuse_settings
+            told = self.refuse_link if "link" in command[-1] else self.refuse_settings
             for release, text in self.unknown.items():
                 if f"/releases/{release}/" in command[0] and text in self.checked[-1]:
                     told = f"unknown {text}"
             code, err = (1, f"edge: {command[-1]}: {told}\n") if told else (0, "")
         return subprocess.CompletedProcess(command, code, out, err)
 
-    def show(self) -> dict[str, str]:
+    def show(self, unit: str = "edge.service") -> dict[str, str]:
+        if unit == "edge-link.service":
+            return {"ActiveState": "active" if self.link_starts else "inactive"}
         runs = bool(self.starts) and "crashes" not in self._unit()
         state = "active" if runs else "activating" if self.starts else "inactive"
         return {"ActiveState": state, "NRestarts": "0" if runs else "2", "StatusText": "", "Result": "exit-code",
@@ -76,20 +82,29 @@ def machine(tmp_path: Path) -> OneMachine:
     return OneMachine(tmp_path)
 
 
-def release(machine: Machine, name: str, unit: str = "runs") -> str:
+def release(machine: Machine, name: str, unit: str = "runs", *, link: bool = False) -> str:
     folder = machine.place(f"/opt/edge/releases/{name}")
     (folder / "share/edge").mkdir(parents=True)
     (folder / "share/edge/edge.service").write_text(f"# {name} {unit}\n")
     (folder / "share/edge/newer-systemd.conf").write_text("# newer\n")
+    if link:
+        (folder / "share/edge/edge-link.service").write_text(f"# link {name}\n")
+        (folder / "share/edge/features").write_text("link\nopenvino\n")
     (folder / "complete").touch()
     return name
 
 
 def use(
-    machine: Machine, name: str, settings: str | None = OFFERED, drop_ins: dict[str, str | None] | None = None
+    machine: Machine,
+    name: str,
+    settings: str | None = OFFERED,
+    drop_ins: dict[str, str | None] | None = None,
+    *,
+    link: str | None = None,
+    port: int | None = None,
 ) -> None:
     releases = Releases(machine)
-    plan = releases.plan(name, settings, drop_ins or {})
+    plan = releases.plan(name, settings, drop_ins or {}, link, port)
     releases.check(plan)
     releases.use(plan, 5)
     releases.prune()
@@ -479,3 +494,98 @@ def test_the_doctor_s_faults_are_told_with_their_advice() -> None:
     ]
     assert faults_of(json.dumps(found)) == ["camera: none -> plug one in", "model: broken"]
     assert faults_of("no JSON") == []
+
+
+# ---- the link
+
+LINK = '[metrics]\nlisten = "127.0.0.1:9417"\n'
+LINK_UNIT = "etc/systemd/system/edge-link.service"
+RESTART = ["reset-failed", "enable", "restart"]
+
+
+def test_a_release_with_the_link_brings_its_unit_and_its_settings(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK, port=9500)
+    found = files(machine)
+    assert found[LINK_UNIT] == "# link 1\n"
+    assert found[f"{LINK_UNIT}.d/deploy-port.conf"].endswith("[Service]\nSocketBindAllow=tcp:9500\n")
+    assert found["etc/edge/link.toml"] == found["opt/edge/offered-link.toml"] == LINK
+    assert (machine.link_starts, len(machine.starts)) == (RESTART, 1)
+    assert machine.checked == [OFFERED, LINK]
+    releases = Releases(machine)
+    assert releases.plan("1", OFFERED, {}, LINK, 9500).changes == []
+    assert releases.link_runs()
+
+
+def test_a_change_of_the_link_leaves_edge_alone(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK)
+    use(machine, "1", link=LINK + "# more\n", port=0)
+    assert (machine.link_starts, len(machine.starts)) == (2 * RESTART, 1)
+
+
+def test_a_link_that_does_not_run_is_started_again(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK)
+    machine.link_starts.clear()
+    assert not Releases(machine).link_runs()
+    use(machine, "1", link=LINK)
+    assert (machine.link_starts, len(machine.starts)) == (RESTART, 1)
+
+
+def test_without_the_feature_there_is_no_unit_and_settings_stay(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK)
+    machine.link_starts.clear()
+    use(machine, release(machine, "0"))  # a release that knows no link
+    assert LINK_UNIT not in files(machine)
+    assert files(machine)["etc/edge/link.toml"] == LINK
+    assert machine.link_starts == ["disable --now"]
+    machine.link_starts.clear()
+    use(machine, Releases(machine).used("previous"), settings=None)
+    assert files(machine)[LINK_UNIT] == "# link 1\n"
+    assert machine.link_starts == RESTART
+
+
+def test_settings_of_the_link_that_nobody_wants_any_more_go(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK)
+    use(machine, "1", link="")
+    assert "etc/edge/link.toml" not in files(machine)
+    assert "opt/edge/offered-link.toml" not in files(machine)
+    machine.link_starts.clear()
+    assert Releases(machine).plan("1", OFFERED, {}, "", 0).changes == []
+    assert Releases(machine).link_runs()  # nothing is to run
+
+
+@pytest.mark.parametrize("offered", ["", "[mqtt]\n"])
+def test_settings_of_the_link_that_a_user_has_written_stay(machine: OneMachine, offered: str) -> None:
+    machine.place("/etc/edge").mkdir(parents=True)
+    machine.place("/etc/edge/link.toml").write_text("# mine\n")
+    use(machine, release(machine, "1", link=True), link=offered)
+    assert files(machine)["etc/edge/link.toml"] == "# mine\n"
+    assert files(machine).get("etc/edge/link.toml.new", "") == offered
+    assert machine.checked == [OFFERED, "# mine\n"]
+
+
+def test_edited_settings_of_the_link_are_not_removed(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK)
+    machine.place("/etc/edge/link.toml").write_text("# mine\n")
+    plan = Releases(machine).plan("1", OFFERED, {}, "")
+    assert plan.notes == ["/etc/edge/link.toml was changed by hand and stays as it is; this deploy would remove it"]
+    use(machine, "1", link="")
+    assert files(machine)["etc/edge/link.toml"] == "# mine\n"
+    assert Releases(machine).plan("1", OFFERED, {}, "").notes == []
+
+
+def test_bad_settings_of_the_link_change_nothing(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK)
+    before = files(machine)
+    machine.refuse_link = "[metrics] listen = 'x' is no address"
+    with pytest.raises(ReleaseError, match=r"settings of the link:\n.*/etc/edge/link\.toml: \[metrics\] listen"):
+        use(machine, release(machine, "2", link=True), link="[metrics]\nlisten = 'x'\n")
+    assert files(machine) == before
+
+
+def test_where_the_next_release_fails_the_link_is_put_back_too(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK)
+    before = files(machine)
+    with pytest.raises(ReleaseError, match="Rolled back to 1"):
+        use(machine, release(machine, "2", "crashes", link=True), link="[mqtt]\n")
+    assert files(machine) == before
+    assert machine.link_starts == 2 * RESTART

@@ -18,6 +18,8 @@ options:
   release: {type: str, description: "the folder below /opt/edge/releases; empty for the previous release"}
   settings_base64: {type: str, description: "the offered settings file; without it the settings stay"}
   drop_ins: {type: dict, description: "text of each drop-in of the unit by its name; an empty text removes it"}
+  link_settings_base64: {type: str, description: "the same for the link; without it they stay, empty removes them"}
+  link_port: {type: int, description: "port that the link's unit must allow besides its own; 0 for none"}
   start_timeout_s: {type: int, description: "seconds that the service may take to become active"}
 """
 
@@ -30,6 +32,8 @@ def main() -> None:
             # text that equals such a parameter, and the difference has to be shown.
             "settings_base64": {"type": "str", "no_log": True},
             "drop_ins": {"type": "dict", "default": {}},
+            "link_settings_base64": {"type": "str", "no_log": True},
+            "link_port": {"type": "int"},
             "start_timeout_s": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
@@ -57,9 +61,12 @@ def work(module: AnsibleModule, releases: Releases) -> dict[str, Any]:
     if not release or (not module.params["release"] and release == releases.used()):
         raise ReleaseError("There is no release before this one to go back to.")
     drop_ins = {name: text or None for name, text in module.params["drop_ins"].items()}
-    encoded = module.params["settings_base64"]
-    plan = releases.plan(release, base64.b64decode(encoded).decode() if encoded else None, drop_ins)
-    changed = bool(plan.changes) or not releases.running()
+    settings, link_settings = (
+        None if (encoded := module.params[name]) is None else base64.b64decode(encoded).decode()
+        for name in ("settings_base64", "link_settings_base64")
+    )
+    plan = releases.plan(release, settings or None, drop_ins, link_settings, module.params["link_port"])
+    changed = bool(plan.changes) or not (releases.running() and releases.link_runs())
     told = {"changed": changed, "diff": [diff_of(change) for change in plan.changes], "notes": plan.notes}
     told |= {"release": release, "removed": []}
     if module.check_mode:

@@ -3,7 +3,7 @@
     /opt/edge/releases/NAME/      a virtual environment with the release's unit in share/edge/; `complete` comes last
     /opt/edge/releases/NAME/left/ the settings, and what had been offered, when another release replaced it
     /opt/edge/current, previous   links to two of them
-    /opt/edge/offered.toml        the last settings that a deploy offered
+    /opt/edge/offered.toml        the last settings that a deploy offered; offered-link.toml: those of the link
     /opt/edge/undo.json           while a release is on trial: the files before it
     /opt/edge/.lock               held while a release is made or tried
 
@@ -28,7 +28,10 @@ from pathlib import Path
 from typing import Any
 
 UNIT = "edge.service"
-SETTINGS = "/etc/edge/edge.toml"
+LINK_UNIT = "edge-link.service"
+SETTINGS, LINK_SETTINGS = "/etc/edge/edge.toml", "/etc/edge/link.toml"
+_CANDIDATES = {SETTINGS: "/etc/edge/.candidate.toml", LINK_SETTINGS: "/etc/edge/.candidate-link.toml"}
+"""Where settings are written that a release is asked about, for each file of settings."""
 SETTLE_S = 8.0
 """How long a service must stay active before it counts as running."""
 MOST_RESTARTS = 2
@@ -73,6 +76,8 @@ class Plan:
     """Messages for the user, a line each."""
     settings: str = ""
     """The settings that will be in effect."""
+    link_settings: str | None = None
+    """Those of the link; None: there are none, or this release has no link."""
 
 
 class Machine:
@@ -136,10 +141,10 @@ class Machine:
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, "", f"{command[0]}: no answer within {timeout_s:.0f} s")
 
-    def show(self) -> dict[str, str]:
-        """Return the properties of the service."""
+    def show(self, unit: str = UNIT) -> dict[str, str]:
+        """Return the properties of a service."""
         keys = "ActiveState,SubState,NRestarts,Result,ExecMainStatus,StatusText,MainPID,UnitFileState"
-        told = self.run("systemctl", "show", UNIT, f"--property={keys}").stdout
+        told = self.run("systemctl", "show", unit, f"--property={keys}").stdout
         return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
 
 
@@ -157,10 +162,18 @@ class Releases:
         self.machine = machine or Machine()
         self._base = base
         self._undo = f"{base}/undo.json"
-        self._offered = f"{base}/offered.toml"
         self.undo = self.machine.place(self._undo)
         """This file exists while a release is on trial."""
-        self._silent = {self._offered, f"{base}/previous", f"{SETTINGS}.new"}
+        self._offered = {SETTINGS: f"{base}/offered.toml", LINK_SETTINGS: f"{base}/offered-link.toml"}
+        """The file with the settings that a deploy offered last, for each file of settings."""
+        self._of_link = {
+            f"/etc/systemd/system/{LINK_UNIT}",
+            f"/etc/systemd/system/{LINK_UNIT}.d/deploy-port.conf",
+            LINK_SETTINGS,
+        }
+        """Paths whose change asks for a restart of the link alone."""
+        self._silent = {*self._of_link, f"{base}/previous"}
+        self._silent |= {*self._offered.values(), *(f"{settings}.new" for settings in self._offered)}
         """Paths that may change without a restart of the service."""
 
     def folder(self, release: str) -> Path:
@@ -194,11 +207,20 @@ class Releases:
                     time.sleep(_POLL_S)
             yield
 
-    def plan(self, release: str, settings: str | None, drop_ins: Mapping[str, str | None]) -> Plan:
+    def plan(
+        self,
+        release: str,
+        settings: str | None,
+        drop_ins: Mapping[str, str | None],
+        link_settings: str | None = None,
+        link_port: int | None = None,
+    ) -> Plan:
         """Return the changes that using a release needs.
 
         `settings` is the offered settings file; None keeps the settings. `drop_ins` has the text of each drop-in of the
-        unit by its name; None removes it. Other drop-ins stay.
+        unit by its name; None removes it. Other drop-ins stay. `link_settings` is the same for the link; an empty text
+        removes what an earlier deploy has written. `link_port` is the port that its unit must allow besides its own; 0
+        is none, and None keeps the present one.
         """
         share = self.folder(release) / "share" / "edge"
         plan = Plan(release)
@@ -214,12 +236,17 @@ class Releases:
         trusted = self._on_trial()["release"] if self.undo.exists() else self.used()
         if trusted and trusted != release:
             wanted[f"{self._base}/previous"] = File(link=f"releases/{trusted}")
-            for path in (SETTINGS, self._offered):
+            for path in (SETTINGS, self._offered[SETTINGS]):
                 text = self._settled(path).text
                 wanted[self._left(trusted, path)] = File() if text is None else File(text, 0o600)
         wanted[f"{self._base}/current"] = File(link=f"releases/{release}")
         wanted["/usr/local/bin/edge"] = File(link=f"{self._base}/current/bin/edge")
-        wanted |= self._settings(plan, settings)
+        plan.settings = self.machine.read(SETTINGS).text or ""
+        if settings is not None:
+            files = self._settings(plan, SETTINGS, self._settings_file(settings))
+            wanted |= files
+            plan.settings = files.get(SETTINGS, File()).text or plan.settings
+        wanted |= self._link(plan, link_settings, link_port)
         self._add(plan, wanted)
         return plan
 
@@ -264,8 +291,9 @@ class Releases:
                 f"with; the present ones are kept in {SETTINGS}.{now}, and return with that release"
             )
         wanted[SETTINGS] = settings
-        offered = self.machine.read(self._left(plan.release, self._offered)).text
-        wanted[self._offered] = File() if offered is None else File(offered, 0o600)
+        offered_file = self._offered[SETTINGS]
+        offered = self.machine.read(self._left(plan.release, offered_file)).text
+        wanted[offered_file] = File() if offered is None else File(offered, 0o600)
         self._add(plan, wanted)
         plan.settings = settings.text or ""
         plan.notes.append(note)
@@ -275,28 +303,42 @@ class Releases:
         # a stream's URL may contain a password
         return File(text, 0o640, "edge") if hide_secrets(text) != text else File(text)
 
-    def _settings(self, plan: Plan, offered: str | None) -> dict[str, File]:
-        """Return the settings files to write. A file that a user has edited is never overwritten.
+    def _settings(self, plan: Plan, path: str, offered: File) -> dict[str, File]:
+        """Return the files to write for offered settings. A file that a user has edited is never overwritten.
 
         As dpkg does, compare it with the last offered file to see whether it was edited.
         """
-        path = SETTINGS
         here = self.machine.read(path)
-        plan.settings = here.text or ""
-        if offered is None:
-            return {}
-        last = self.machine.read(self._offered).text
-        wanted = {self._offered: File(offered, 0o600)}
-        if here.text in (None, last, offered):
+        last = self.machine.read(self._offered[path]).text
+        wanted = {self._offered[path]: File(offered.text, 0o600) if offered.text else File()}
+        if here.text in (None, last, offered.text):
             wanted[f"{path}.new"] = File()
-            plan.settings = offered
-            if here.text != offered:
-                wanted[path] = self._settings_file(offered)
-        elif offered != last:
-            wanted[f"{path}.new"] = self._settings_file(offered)
-            plan.notes.append(
-                f"{path} was changed by hand and stays as it is; what this deploy would write is in {path}.new"
-            )
+            if here.text != offered.text:
+                wanted[path] = offered
+        elif offered.text != last:
+            wanted[f"{path}.new"] = offered
+            what = f"what this deploy would write is in {path}.new" if offered.text else "this deploy would remove it"
+            plan.notes.append(f"{path} was changed by hand and stays as it is; {what}")
+        return wanted
+
+    def _link(self, plan: Plan, offered: str | None, port: int | None) -> dict[str, File]:
+        """Return the files of the link: its unit if the release has the feature, and its settings."""
+        share = self.folder(plan.release) / "share" / "edge"
+        unit = share / "edge-link.service"
+        has_link = unit.exists() and "link" in (share / "features").read_text(encoding="utf-8").split()
+        folder = f"/etc/systemd/system/{LINK_UNIT}"
+        wanted = {folder: File(unit.read_text(encoding="utf-8") if has_link else None)}
+        if port is not None:
+            # the unit's own port is one that it allows already
+            text = f"# Written by the deploy, for [metrics] listen.\n[Service]\nSocketBindAllow=tcp:{port}\n"
+            wanted[f"{folder}.d/deploy-port.conf"] = File(text if port else None)
+        here = self.machine.read(LINK_SETTINGS).text
+        if offered is not None and (offered or self.machine.read(self._offered[LINK_SETTINGS]).text):
+            # only the link's user may read it; its group exists where the link is installed
+            files = self._settings(plan, LINK_SETTINGS, File(offered, 0o640, "edge-link") if offered else File())
+            wanted |= files
+            here = files[LINK_SETTINGS].text if LINK_SETTINGS in files else here
+        plan.link_settings = here if has_link else None
         return wanted
 
     def _systemd(self) -> int:
@@ -317,8 +359,15 @@ class Releases:
                 f"release {plan.release} cannot use the settings:\n{lines}\n"
                 "Nothing was changed. Mend /etc/edge/edge.toml (or the variables of the deploy), and deploy again."
             )
+        if plan.link_settings is not None and (
+            lines := self._rejection(plan.release, plan.link_settings, LINK_SETTINGS)
+        ):
+            raise ReleaseError(
+                f"release {plan.release} cannot use the settings of the link:\n{lines}\nNothing was changed. "
+                f"Mend {LINK_SETTINGS} (or the variable edge_link of the deploy), and deploy again."
+            )
         unit = str(self.folder(plan.release) / "share" / "edge" / "edge.service")
-        with self._candidate(plan.settings) as candidate:
+        with self._candidate(SETTINGS, plan.settings) as candidate:
             doctor = ["doctor", "--before-use", "--service", "--unit", unit, "--config", candidate, "--json"]
             told = self.machine.run(*self._edge(plan.release), *doctor, timeout_s=900)
         if told.returncode:
@@ -329,20 +378,23 @@ class Releases:
         return [str(self.folder(release) / "bin" / "python"), "-P", "-m", "edge"]
 
     @contextlib.contextmanager
-    def _candidate(self, settings: str) -> Iterator[str]:
-        """Write settings to a file that only the service's user may read, as long as the block runs."""
-        candidate = "/etc/edge/.candidate.toml"
+    def _candidate(self, path: str, settings: str) -> Iterator[str]:
+        """Write settings beside their path, as long as the block runs, to a file that only their reader may read."""
+        candidate, file = (
+            _CANDIDATES[path],
+            File(settings, 0o640, "edge") if path == SETTINGS else File(settings, 0o600),
+        )
         try:
-            self.machine.write(candidate, File(settings, 0o640, "edge"))
+            self.machine.write(candidate, file)
             yield candidate
         finally:
             self.machine.write(candidate, File())
 
-    def _rejection(self, release: str, settings: str) -> str:
+    def _rejection(self, release: str, settings: str, path: str = SETTINGS) -> str:
         """Return why a release cannot use settings, as it says itself; '' if it can."""
-        with self._candidate(settings) as candidate:
+        with self._candidate(path, settings) as candidate:
             told = self.machine.run(*self._edge(release), "config", "--check", candidate)
-        lines = told.stderr.replace(candidate, SETTINGS).strip()
+        lines = told.stderr.replace(candidate, path).strip()
         return (lines or f"exit code {told.returncode}") if told.returncode else ""
 
     def use(self, plan: Plan, start_timeout_s: float) -> None:
@@ -351,8 +403,9 @@ class Releases:
         Raises ReleaseError if everything was restored, or if there was no release to return to.
         """
         if self.running() and all(change.path in self._silent for change in plan.changes):
-            for change in plan.changes:
-                self.machine.write(change.path, change.after)
+            self._write_all({change.path: change.after for change in plan.changes})
+            if self._of_link & {change.path for change in plan.changes} or not self.link_runs():
+                self._start_link()
             return
         files = {change.path: vars(change.before) for change in plan.changes}
         undo: dict[str, Any] = {"release": self.used(), "files": files}
@@ -362,16 +415,14 @@ class Releases:
             undo = {"release": trial["release"], "files": files | trial["files"]}
         self.machine.write(self._undo, File(json.dumps(undo), 0o600))
         try:
-            for change in plan.changes:
-                self.machine.write(change.path, change.after)
+            self._write_all({change.path: change.after for change in plan.changes})
             self._start(start_timeout_s)
         except (ReleaseError, OSError) as error:
             if not undo["release"]:
                 raise ReleaseError(
                     f"{error}\nIt is the first release here, so it stays: systemd keeps trying to start it."
                 ) from None
-            for path, file in undo["files"].items():
-                self.machine.write(path, File(**file))
+            self._write_all({path: File(**file) for path, file in undo["files"].items()})
             try:
                 # a short timeout for the trial must not stop the release that ran before
                 self._start(max(start_timeout_s, START_TIMEOUT_S))
@@ -379,9 +430,36 @@ class Releases:
             except ReleaseError as second:
                 ending = f"Rolled back to {undo['release']}, which fails too: {second}"
             self.undo.unlink()
+            self._start_link()
             self.prune()
             raise ReleaseError(f"{error}\n{ending}") from None
         self.undo.unlink(missing_ok=True)
+        self._start_link()
+
+    def _write_all(self, files: Mapping[str, File]) -> None:
+        """Write files and links; a unit of the link that goes is stopped first."""
+        unit = f"/etc/systemd/system/{LINK_UNIT}"
+        if unit in files and files[unit].text is None and self.machine.read(unit).text is not None:
+            self.machine.run("systemctl", "disable", "--now", LINK_UNIT)
+        for path, file in files.items():
+            self.machine.write(path, file)
+
+    def _start_link(self) -> None:
+        """Restart the link, if this release has it. Where it fails, edge doctor tells why: edge itself runs."""
+        if self.machine.read(f"/etc/systemd/system/{LINK_UNIT}").text is None:
+            return
+        self.machine.run("systemctl", "daemon-reload")
+        self.machine.run("systemctl", "reset-failed", LINK_UNIT)
+        self.machine.run("systemctl", "enable", LINK_UNIT)
+        # without its settings systemd does not start it, and stops one that runs
+        self.machine.run("systemctl", "restart", LINK_UNIT)
+
+    def link_runs(self) -> bool:
+        """Return True if the link runs, or is not to run: there is no unit of it, or there are no settings for it."""
+        unit, settings = (self.machine.read(path).text for path in (f"/etc/systemd/system/{LINK_UNIT}", LINK_SETTINGS))
+        if unit is None or settings is None:
+            return True
+        return self.machine.show(LINK_UNIT).get("ActiveState") == "active"
 
     def _on_trial(self) -> dict[str, Any]:
         """Return the state before a trial that was not completed."""
