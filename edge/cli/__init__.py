@@ -6,6 +6,7 @@ An error ends as one line and an exit code.
 import argparse
 import dataclasses
 import functools
+import importlib
 import logging
 import os
 import sys
@@ -16,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge import __version__
-from edge.cli import control, models
+from edge.cli import control
 from edge.cli.common import image_files, overrides_of, print_json, settings_of
 from edge.cli.compare import bench, compare, uncalibrated
-from edge.cli.doctor import doctor
 from edge.cli.keys import keys
 from edge.cli.link import link
 from edge.cli.speech import say, voices
@@ -188,6 +188,17 @@ def config(options: argparse.Namespace) -> int:
     return EX_OK
 
 
+def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that is imported when it runs: others, such as `edge link`, save its libraries' memory."""
+
+    def command(options: argparse.Namespace) -> int:
+        function: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+        return function(options)
+
+    command.__name__ = name
+    return command
+
+
 class _Parser(argparse.ArgumentParser):
     """An argument parser that reports a mistake in one line."""
 
@@ -325,7 +336,7 @@ def _parser() -> _Parser:
     what = "only remove this edge from Home Assistant, and its state from the broker; stop the link first"
     sub.add_argument("--forget", action="store_true", help=what)
 
-    sub = command(doctor, "check everything that edge depends on, and advise on repairs")
+    sub = command(_later("edge.cli.doctor", "doctor"), "check everything that edge depends on, and advise on repairs")
     sub.add_argument(
         "--service", action="store_true", help="check as the service's user, with its confinement (needs root)"
     )
@@ -402,18 +413,21 @@ def _add_models(commands: Any, common: _Parser) -> None:
     store = _Parser(add_help=False)
     store.add_argument("--store", type=Path, metavar="DIR", help="folder of installed models (default: your own)")
 
-    def command(function: Callable[[argparse.Namespace], int], text: str, *parents: _Parser) -> _Parser:
-        name = function.__name__.removesuffix("_models")
+    def command(name: str, text: str, *parents: _Parser) -> _Parser:
         sub: _Parser = kinds.add_parser(
-            name, help=text, description=_sentence(text), parents=[common, *parents], allow_abbrev=False
+            name.removesuffix("_models"),
+            help=text,
+            description=_sentence(text),
+            parents=[common, *parents],
+            allow_abbrev=False,
         )
-        sub.set_defaults(command=function)
+        sub.set_defaults(command=_later("edge.cli.models", name))
         return sub
 
-    sub = command(models.list_models, "list the installed models, and those that can be fetched")
+    sub = command("list_models", "list the installed models, and those that can be fetched")
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    sub = command(models.add, "check a checkpoint and install it", store)
+    sub = command("add", "check a checkpoint and install it", store)
     sub.add_argument(
         "prefix",
         metavar="PREFIX",
@@ -422,7 +436,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("--name", metavar="NAME", help="name of the installed model (default: the name of the files)")
     _add_input_flags(sub)
 
-    sub = command(models.fetch, "download a model of the catalogue and install it", store)
+    sub = command("fetch", "download a model of the catalogue and install it", store)
     sub.add_argument(
         "name", nargs="?", metavar="NAME", help="a model of the catalogue (default: the best that fits this machine)"
     )
@@ -434,17 +448,17 @@ def _add_models(commands: Any, common: _Parser) -> None:
         "--machine", type=Path, metavar="DIR", help="choose for another machine, from a copy of its /proc and /sys"
     )
 
-    sub = command(models.verify, "compare the files of installed models with their checksums", store)
+    sub = command("verify", "compare the files of installed models with their checksums", store)
     sub.add_argument("names", nargs="*", metavar="NAME", help="an installed model (default: all)")
 
-    sub = command(models.remove, "delete an installed model", store)
+    sub = command("remove", "delete an installed model", store)
     sub.add_argument("name", metavar="NAME", help="an installed model")
 
-    sub = command(models.measure, "measure the memory and time of models, each in a child process")
+    sub = command("measure", "measure the memory and time of models, each in a child process")
     sub.add_argument("names", nargs="*", metavar="NAME", help="names or prefixes (default: all installed models)")
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    sub = command(models.check, "check on images whether the size, channels, mean, std and crop of a model are right")
+    sub = command("check", "check on images whether the size, channels, mean, std and crop of a model are right")
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument("--images", type=Path, metavar="DIR", help="folder of the images: at least 20, better 100 or more")
     sub.add_argument(
@@ -453,7 +467,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
     _add_input_flags(sub)
 
-    sub = command(models.calibrate, "calibrate a model's confidence on labelled images")
+    sub = command("calibrate", "calibrate a model's confidence on labelled images")
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument(
         "--images", type=Path, metavar="DIR", help="folder of the images: at least 100, better 1000 or more"
@@ -473,7 +487,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("--remove", action="store_true", help="remove the calibration")
     sub.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
-    sub = command(models.quantize, "make and judge the int8 version of a model, on images like those of its camera")
+    sub = command("quantize", "make and judge the int8 version of a model, on images like those of its camera")
     sub.add_argument("name", metavar="NAME|PREFIX", help="an installed model, or DIR/NAME")
     sub.add_argument("--images", type=Path, metavar="DIR", help="folder of the images: at least 12, better 100 or more")
     sub.add_argument("--from-camera", action="store_true", help="use frames of the camera instead")
@@ -487,7 +501,7 @@ def _add_models(commands: Any, common: _Parser) -> None:
     sub.add_argument("--remove", action="store_true", help="delete the int8 version")
     sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    sub = command(models.choose, "show which model would run here, and why the others would not")
+    sub = command("choose", "show which model would run here, and why the others would not")
     sub.add_argument(
         "--budget-mib",
         dest="model.memory_budget_mib",
