@@ -325,6 +325,7 @@ def test_the_doors_are_known() -> None:
         "onnx": {"edge.quantizer.tools"},
         "onnxruntime": {"edge.engines.onnx"},
         "openvino": {"edge.engines.openvino"},
+        "paho": {"edge.link.mqtt.connection"},
         "picamera2": {"edge.cameras.picamera2"},
         "libcamera": {"edge.cameras.picamera2"},
         "prometheus_client": {"edge.link.metrics"},
@@ -337,9 +338,11 @@ def test_the_doors_are_known() -> None:
     } == DOORS
 
 
-AT_TOP = {"models/calibrator/camera.py", "models/calibrator/drawings.py", "link/metrics.py"}
+AT_TOP = {"models/calibrator/camera.py", "models/calibrator/drawings.py", "link/metrics.py"} | {
+    "link/mqtt/connection.py"
+}
 """Modules that need their library in each function. Only `edge models calibrate` imports those that draw, when it runs,
-and `edge link` the metrics, when somebody wants them."""
+and `edge link` the metrics and MQTT, when the settings have them."""
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from edge.cli.doctor import report
 from edge.errors import EX_OK
 from edge.host.control_client import SERVICE_SOCKET
 from edge.host.folders import runtime_folder
@@ -15,6 +14,8 @@ def link(options: argparse.Namespace) -> int:
 
     read = settings.load(options.config)
     if options.check:
+        # not above: the doctor's libraries would stay in memory
+        from edge.cli.doctor import report
         from edge.doctor.link import check_link
 
         return report(check_link(read, _sockets(options)), as_json=options.json)

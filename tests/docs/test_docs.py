@@ -28,6 +28,11 @@ from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_state import ControlState
 from edge.input.actions import Action
 from edge.link import settings as link_settings
+from edge.link.mqtt.commands import COMMANDS
+from edge.link.mqtt.discovery import discovery_of
+from edge.link.mqtt.names import Names
+from edge.link.mqtt.payload import announcement_of, state_of
+from edge.link.state import DOWN
 from edge.models.checkpoint import find_checkpoint
 from edge.settings import Settings
 
@@ -51,6 +56,8 @@ TABLES_OF = {
 KEYS = {table: {one.name for one in dataclasses.fields(getattr(TABLES_OF[table], table))} for table in TABLES_OF}
 
 
+NAMES = Names("kitchen", "0" * 12, "edge kitchen", "homeassistant")
+"""Of the edge that the pages about MQTT have as an example."""
 OF_LINK = {table.name for table in dataclasses.fields(link_settings.LinkSettings)}
 
 
@@ -142,7 +149,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
     made = ("deploy/inventory.yml", "deploy/host_vars/this-pi.yml")
     for code in inline(page.read_text()):
         path = re.fullmatch(r"\.?/?((?:edge|scripts|tests|docs|deploy|systemd|\.github)/[\w./-]+?)/?(?: .*)?", code)
-        if path and path[1] not in made and not re.search(r"NAME|CODE", path[1]):
+        # topics of MQTT begin with edge/ too
+        if path and path[1] not in made and not re.search(r"NAME|CODE|^edge/(NODE|kitchen)/", path[1]):
             assert (ROOT / path[1]).exists(), f"{name(page)}: {path[1]} does not exist"
 
 
@@ -262,7 +270,8 @@ def test_scripts_know_the_flags_that_are_documented(page: Path) -> None:
 def test_variables_of_the_deploy_exist(page: Path) -> None:
     options = yaml.safe_load((ROOT / "deploy/roles/edge/meta/argument_specs.yml").read_text())
     known = options["argument_specs"]["main"]["options"]
-    assert set(re.findall(r"\bedge_(?!filters|release)\w+\b", page.read_text())) <= set(known)
+    # not the entities of Home Assistant: sensor.edge_kitchen_sees
+    assert set(re.findall(r"(?<![\w.])edge_(?!filters|release)\w+\b", page.read_text())) <= set(known)
 
 
 # ---- settings
@@ -330,9 +339,9 @@ def write_model(folder: Path, text: str) -> None:
 @pytest.mark.parametrize("page", [one for one in HELP if one.name not in OF_CODE], ids=name)
 def test_words_that_look_like_keys_are_settings(page: Path) -> None:
     """In pages about one table the keys stand alone: `frame_rate`, `persistence_s`. Variables of the deploy: above."""
-    others = {"no_proxy", "cgroup_enable", "hard_sigmoid", "log_softmax", "giant_panda"}
+    others = {"acl_file", "no_proxy", "cgroup_enable", "hard_sigmoid", "log_softmax", "giant_panda"}
     words = {"okay_nabu", "hey_mycroft", "hey_jarvis"}
-    known = set().union(*KEYS.values()) | others | words
+    known = set().union(*KEYS.values()) | others | words | state_of(DOWN, NAMES).keys()
     for code in inline(page.read_text()):
         for word in re.findall(r"(?<![\w./-])(?!edge_)([a-z]+(?:_[a-z0-9]+)+)(?![\w./(-])", code):
             assert word in known, f"{name(page)}: {word}"
@@ -435,6 +444,26 @@ def test_the_page_of_the_journal_has_its_fields() -> None:
                 fields = {f"EDGE_{key.upper()}" for key in keys_of(entries(extra), function) - {"event"}}
                 logged.setdefault(one, set()).update(fields)
     assert rows("journal.md") == logged
+
+
+def test_the_page_of_mqtt_has_its_topics_commands_and_fields() -> None:
+    text = (ROOT / "docs/mqtt.md").read_text()
+    topics = set(re.findall(r"(?m)^\| `(\S+)` \|", text))
+    fixed = {NAMES.availability, NAMES.state, NAMES.announced, NAMES.command("..."), "homeassistant/device/.../config"}
+    assert topics == fixed | {NAMES.command(name) for name in COMMANDS}
+    shown = [json.loads(block) for block in blocks(text) if block.startswith("{")]
+    assert [one.keys() for one in shown] == [state_of(DOWN, NAMES).keys(), json.loads(announcement_of({})).keys()]
+
+
+def test_the_page_of_home_assistant_has_all_entities() -> None:
+    text = (ROOT / "docs/home-assistant.md").read_text()
+    listed = re.findall(r"(?m)^\| `([a-z_.]+)` \|", text)
+    assert sorted(listed) == sorted(one["default_entity_id"] for one in discovery_of(NAMES)["components"].values())
+    # the examples have no other, but for those of another edge and of the person's own things
+    used = set(re.findall(r"\b[a-z_]+\.edge_\w+", text.replace("edge_door_", "edge_kitchen_")))
+    assert used == set(listed)
+    for block in re.findall(r"(?ms)^```yaml\n(.*?)^```", text):
+        assert isinstance(yaml.safe_load(block), dict)
 
 
 def test_the_page_of_exit_codes_has_all_of_them() -> None:

@@ -15,9 +15,9 @@ class Refused(Exception):  # noqa: N818 - it is an answer
 
 def request_of(name: str, payload: bytes) -> dict[str, Any]:
     """Return the request to the daemon for a command and its payload. Raises Refused."""
-    make = _COMMANDS.get(name)
+    make = COMMANDS.get(name)
     if make is None:
-        raise Refused(f"there is no command {name[:40]!r}; there are: {', '.join(_COMMANDS)}")
+        raise Refused(f"there is no command {name[:40]!r}; there are: {', '.join(COMMANDS)}")
     if len(payload) > LONGEST_COMMAND:
         raise Refused(f"{name}: the payload has {len(payload)} bytes; at most {LONGEST_COMMAND} are read")
     try:
@@ -55,10 +55,11 @@ def _is_on(name: str, text: str, more: str = "") -> bool:
     return text.upper() == "ON"
 
 
-_COMMANDS: dict[str, Callable[[str], dict[str, Any]]] = {
+COMMANDS: dict[str, Callable[[str], dict[str, Any]]] = {
     "look": lambda _text: {"command": "look"},
     "wake": lambda _text: {"command": "wake"},
     "pause": _pause,
     "snooze": _snooze,
     "say": _say,
 }
+"""What makes the request of each command out of its text."""

@@ -118,10 +118,15 @@ class Mqtt:
             try:
                 self._serve()
             except Clash as error:
-                self._lost(str(error), event="mqtt_clash")
+                if self._is_news(str(error)):
+                    _log.warning(
+                        f"{error} (the link keeps trying)", extra={"event": "mqtt_clash", "reason": str(error)}
+                    )
                 pause_s = self._clash_s
             except EdgeError as error:  # a password file that is gone is ConfigError
-                self._lost(str(error), event="mqtt_lost")
+                why = str(error)
+                if self._is_news(why):
+                    _log.warning(f"{why} (the link keeps trying)", extra={"event": "mqtt_lost", "reason": why})
             except Exception:
                 _log.exception("The connection with the broker ended. Please report this.")
             self._is_online = False
@@ -183,11 +188,10 @@ class Mqtt:
             extra={"event": "mqtt_online", "node": self._names.node},
         )
 
-    def _lost(self, why: str, *, event: str) -> None:
-        """Log why there is no connection, once for each reason."""
-        if why != self._why:
-            _log.warning(f"{why} (the link keeps trying)", extra={"event": event, "reason": why})
-            self._why = why
+    def _is_news(self, why: str) -> bool:
+        """Note why there is no connection; return True if the log does not have that reason yet."""
+        before, self._why = self._why, why
+        return why != before
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # full: it wakes anyway

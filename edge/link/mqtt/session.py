@@ -142,7 +142,7 @@ class Session:
             raise Clash(self._clash())
         if not self._warned:
             self._warned = True
-            _log.warning(self._clash(), extra={"event": "mqtt_clash", "node": self._names.node})
+            _log.warning(self._clash(), extra={"event": "mqtt_clash", "reason": self._clash()})
 
     def _clash(self) -> str:
         return (
