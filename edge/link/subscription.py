@@ -78,19 +78,20 @@ class Subscriber:
 
     def _follow(self, subscription: Subscription, backoff: Backoff) -> None:
         """Read events until the link ends. Raises ControlError if the daemon is gone."""
-        asked_s = -STATUS_S
+        asked_s = time.monotonic()  # the first event is the status
         while not self._stopping.is_set():
             now_s = self._turned_s = time.monotonic()
             if now_s - asked_s >= STATUS_S:
                 asked_s = now_s
                 self._take({**self.ask({"command": "status"}), "event": "status"})
-                backoff.reset()
-                self._tried.set()
             event = subscription.next(min(1.0, max(0.0, asked_s + STATUS_S - now_s)))
             if event is None:
                 continue
             self._take(event)
-            if event.get("event") in _CHANGES_MUCH:
+            if event.get("event") == "status":
+                backoff.reset()
+                self._tried.set()
+            elif event.get("event") in _CHANGES_MUCH:
                 asked_s = -STATUS_S
 
     def _take(self, event: Mapping[str, Any]) -> None:
