@@ -166,8 +166,8 @@ class Mqtt:
         try:
             connection.open()
         except LinkError:
-            if connection.is_unsupported:
-                self._modern = not self._modern
+            # back to the newer one too: a broker that ends may just close the connection
+            self._modern = not connection.is_unsupported
             raise
 
     def _new_connection(self, heard: deque[Message]) -> Connection:

@@ -1,7 +1,9 @@
 """The part that speaks MQTT, with a real broker."""
 
+import contextlib
 import json
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -207,3 +209,49 @@ def test_it_ends_at_once_while_nothing_answers() -> None:
         wait_until(lambda: "nothing listens there" in part.describe())
         part.stop()
         wait_until(lambda: not part.alive())
+
+
+def packets(client: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """Yield (first byte, content) of each packet of MQTT that a client sends."""
+    with client.makefile("rb") as stream:
+        while kind := stream.read(1):
+            length, shift = 0, 0
+            while (digit := stream.read(1)[0]) & 0x80:
+                length, shift = length | (digit & 0x7F) << shift, shift + 7
+            yield kind[0], stream.read(length | digit << shift)
+
+
+def serve_older_mqtt(server: socket.socket, told: dict[str, bytes]) -> None:
+    """Play a broker that knows MQTT 3.1.1 alone, until the server is closed."""
+    with contextlib.suppress(OSError):
+        while True:
+            client, _ = server.accept()
+            with client:
+                for kind, content in packets(client):
+                    if kind >> 4 == 1:
+                        client.sendall(b"\x20\x02\x00" + (b"\x00" if content[6] == 4 else b"\x01"))
+                        if content[6] != 4:
+                            break
+                    elif kind >> 4 == 8:
+                        client.sendall(b"\x90\x03" + content[:2] + b"\x01")
+                    elif kind >> 4 == 3:
+                        end = 2 + int.from_bytes(content[:2], "big")
+                        told[content[2:end].decode()] = content[end + 2 :]
+                        client.sendall(b"\x40\x02" + content[end : end + 2])
+
+
+def test_a_broker_that_knows_only_the_older_mqtt_gets_everything() -> None:
+    told: dict[str, bytes] = {}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve_older_mqtt, args=(server, told), daemon=True)
+        thread.start()
+        part = Mqtt(MqttSettings(host="127.0.0.1", port=server.getsockname()[1], node="kitchen"), NAMES)
+        part.changed(READY)
+        part.start(RecordingAsk())
+        wait_until(lambda: told.get(NAMES.availability) == b"online")
+        assert json.loads(told[NAMES.state])["model"] == "net"
+        assert NAMES.config in told
+        part.stop()
+        wait_until(lambda: told[NAMES.availability] == b"offline" and not part.alive())
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
