@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Protocol
 
 from edge.announce.announcer import Announcer
+from edge.announce.messages import Messages
 from edge.announce.notices import Notices, sentence_of
 from edge.announce.schedule import Moment
 from edge.stages import (
@@ -123,6 +124,8 @@ class Stages:
     observer: Observer
     notices: Notices
     """Sentences about the daemon itself; they come before labels."""
+    messages: Messages
+    """Sentences that other programs gave; they come after those about the daemon."""
 
 
 def run(
@@ -243,17 +246,23 @@ class _Turn:
         return visible
 
     def _notify(self) -> bool:
-        """Say the sentence about the daemon itself that is due; return False if none is to be said now."""
+        """Say the sentence that is due, about the daemon itself or given to it; return False if there is none now."""
         if self._media_clock:
             # a notice has another clock than a file that is not played at its own pace: it would disturb the order
             return False
         stages, now = self._stages, moment()
         sentence = stages.notices.due(now.s)
         notice = stages.announcer.notice(sentence, now) if sentence else None
-        if notice is not None and say(stages, self._summary, notice, now.s, now):
-            stages.notices.told(sentence, now.s)
-            stages.observer.notified(notice)
-        return notice is not None
+        if notice is not None:
+            if say(stages, self._summary, notice, now.s, now):
+                stages.notices.told(sentence, now.s)
+                stages.observer.notified(notice)
+            return True
+        message = stages.messages.due(now)
+        if message is not None and say(stages, self._summary, message, now.s, now):
+            stages.messages.began(message)
+            stages.observer.notified(message)
+        return message is not None
 
     def _is_worth_a_look(self, frame: Frame, thumbnail: Thumbnail) -> bool:
         media_s = frame.media_s if self._media_clock else None
@@ -320,7 +329,8 @@ def hear(stages: Stages, summary: Summary) -> None:
     for outcome in stages.speaker.poll():
         summary.in_the_air -= 1
         stages.announcer.finished(outcome)
-        if not outcome.announcement.id:  # a person who interrupts a notice has heard it
+        if not outcome.announcement.id and not outcome.announcement.given:
+            # a person who interrupts a notice has heard it
             heard = outcome.delivered or outcome.reason == INTERRUPTED
             stages.notices.ended(heard=heard, lasting=outcome.lasting)
         stages.observer.spoken(outcome)

@@ -15,6 +15,7 @@ from edge import __version__, pipeline
 from edge.announce.adjustments import Adjustments, adjustments_file
 from edge.announce.announcer import Announcer, Missed
 from edge.announce.limits import limits_in_force
+from edge.announce.messages import Messages
 from edge.announce.mutes import state_file
 from edge.announce.schedule import Schedule
 from edge.announce.voice import Voice
@@ -160,6 +161,7 @@ def _make_parts(
 
     schedule = Schedule(settings.announce)
     announcer = Announcer(settings.announce, words, schedule, missed)
+    messages = Messages(schedule, missed)
     control_state = ControlState(state_file(), adjustments, history, announcer.translate)
     voice = Voice()
     voice.adjust(adjustments.volume, adjustments.rate_wpm)
@@ -185,12 +187,25 @@ def _make_parts(
         history=history,
         adjustments=adjustments,
         reporter=reporter,
+        messages=messages,
         translate=announcer.translate,
         tones=(RISING, FALLING),
     )
     answers.tones = settings.input.tones
+    answers.sayable = settings.link.say
     control_state.attach(answers, equipment.input_status, equipment.set_paused)
-    return Parts(reporter, summary, control_state, answers, adjustments, schedule, announcer, motion, equipment)
+    return Parts(
+        reporter=reporter,
+        summary=summary,
+        control_state=control_state,
+        answers=answers,
+        adjustments=adjustments,
+        schedule=schedule,
+        announcer=announcer,
+        messages=messages,
+        motion=motion,
+        equipment=equipment,
+    )
 
 
 def _open_control(

@@ -273,6 +273,16 @@ class InputSettings:
 
 
 @dataclass(frozen=True)
+class LinkSettings:
+    """[link]: what other programs may do through the control socket."""
+
+    say: str = setting("polite", choices=("off", "polite", "urgent"))
+    """Whether edge says sentences that others give it (`edge say`): off; polite (it waits until edge has finished
+    speaking, and in quiet hours or during a snooze edge only keeps it for `edge missed`); or urgent (others may also
+    ask to break off what is being said, at any hour)."""
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """[service]: the daemon itself."""
 
@@ -295,4 +305,5 @@ class Settings:
     speech: SpeechSettings = SpeechSettings()
     aloud: AloudSettings = AloudSettings()
     input: InputSettings = InputSettings()
+    link: LinkSettings = LinkSettings()
     service: ServiceSettings = ServiceSettings()

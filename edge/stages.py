@@ -94,6 +94,8 @@ class Announcement:
     """The labels or groups that the sentence names, by their stored names."""
     form: str = ""
     """What it claims: 'label', 'group', 'maybe' or 'not_sure'; empty if it is about edge itself."""
+    given: bool = False
+    """True if another program gave the sentence."""
 
 
 @dataclass(frozen=True, slots=True)

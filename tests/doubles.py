@@ -200,6 +200,13 @@ class RecordingAnswers:
     def aim(self, *, on: bool | None) -> dict[str, Any]:
         return {"on": on}
 
+    def say(self, text: str, *, urgent: bool) -> dict[str, Any]:
+        self.told.append(f"{'urgent: ' if urgent else ''}{text}")
+        return {"text": text}
+
+    def set_volume(self, volume: float) -> dict[str, Any]:
+        return {"volume": volume}
+
 
 def after(calls: int) -> Callable[[], bool]:
     """A `stopping` that turns true after so many calls."""

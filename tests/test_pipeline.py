@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from doubles import PlainWords, RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
 
-from edge.announce.announcer import Announcer
+from edge.announce.announcer import Announcer, Missed
+from edge.announce.messages import Messages
 from edge.announce.notices import COVERED, DARK, READY, SIGHT_AGAIN, Notices
 from edge.announce.schedule import Schedule
 from edge.errors import CameraError
-from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, run
+from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, moment, run
 from edge.settings import AloudSettings, AnnounceSettings
 from edge.stages import Announcement, Condition, Frame, Outcome
 from edge.vision.motion import MotionDetector
@@ -35,7 +36,10 @@ class House:
         self.speaker = speaker
         self.observer = RecordingObserver()
         self.summary = Summary()
-        announcer = Announcer(settings, PlainWords(), Schedule(settings))
+        schedule = Schedule(settings)
+        announcer = Announcer(settings, PlainWords(), schedule)
+        self.missed: list[Missed] = []
+        self.messages = Messages(schedule, self.missed.append)
         self.notices = Notices(AloudSettings())
         visibility = Visibility(live=True)
         self.motion = MotionDetector(0.0)
@@ -48,6 +52,7 @@ class House:
             speaker=speaker,
             observer=self.observer,
             notices=self.notices,
+            messages=self.messages,
         )
 
     def run(self, calls: int = 10_000, limits: Limits = NO_LIMITS) -> Summary:
@@ -230,6 +235,31 @@ def test_a_notice_waits_until_the_speaker_is_free() -> None:
     speaker.finish()
     house.run(calls=5)
     assert speaker.said == ["I see guitar", "Using a smaller model"]
+
+
+def test_a_sentence_that_is_given_comes_after_notices_and_before_labels() -> None:
+    speaker = RecordingSpeaker(instant=False)
+    house = House(frames(60), ["guitar"], speaker)
+    house.messages.put("Dinner is ready", moment())
+    house.notices.once("model", "Using a smaller model")
+    for _ in range(3):
+        house.run(calls=5)
+        speaker.finish()
+    assert speaker.said == ["Using a smaller model", "Dinner is ready", "I see guitar"]
+    assert house.observer.notices == ["Using a smaller model", "Dinner is ready"]
+    house.run(calls=5)
+    assert [outcome.heard for outcome in house.observer.outcomes] == [True, True, True]
+    assert house.missed == []
+
+
+def test_a_sentence_that_is_given_is_no_notice_that_must_be_repeated() -> None:
+    """One that is not heard is told as such, and is not said again later as a notice would be."""
+    speaker = RecordingSpeaker(heard=False)
+    house = House(frames(60), ["guitar"], speaker)
+    house.messages.put("Dinner is ready", moment())
+    house.run(calls=20)
+    assert speaker.said.count("Dinner is ready") == 1
+    assert speaker.said[0] == "Dinner is ready"
 
 
 def test_it_asks_between_frames_also_while_blind_and_goes_on_with_other_stages() -> None:

@@ -50,9 +50,14 @@ class Adjustments:
                 self.volume = _step(self.volume, volume_steps, LOUDER_BY, *VOLUMES, digits=2)
             if rate_steps:
                 self.rate_wpm = round(_step(self.rate_wpm, rate_steps, FASTER_BY, *RATES_WPM, digits=0))
-            if before == (self.volume, self.rate_wpm):
-                return False, True
-            return True, self._write()
+            return self._keep(before)
+
+    def set_volume(self, volume: float) -> tuple[bool, bool]:
+        """Use a volume within VOLUMES; return whether that changed it, and whether it will survive a restart."""
+        with self._lock:
+            before = (self.volume, self.rate_wpm)
+            self.volume = volume
+            return self._keep(before)
 
     def changed(self) -> dict[str, tuple[float, float]]:
         """Return what differs from the settings: key to (value in effect, value of the settings)."""
@@ -62,6 +67,11 @@ class Adjustments:
                 "rate_wpm": (self.rate_wpm, self._settings.rate_wpm),
             }
         return {key: values for key, values in both.items() if values[0] != values[1]}
+
+    def _keep(self, before: tuple[float, int]) -> tuple[bool, bool]:
+        if before == (self.volume, self.rate_wpm):
+            return False, True
+        return True, self._write()
 
     def _value(self, key: str, given: float) -> float:
         kept = self._kept.get(key)

@@ -43,9 +43,10 @@ class Wording(Protocol):
 
 @dataclass(frozen=True)
 class Missed:
-    """An announcement that quiet hours or snooze held back."""
+    """A sentence that quiet hours or snooze held back."""
 
     label: str
+    """Empty if another program gave the sentence."""
     probability: float
     why: str
     text: str = ""

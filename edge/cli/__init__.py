@@ -307,9 +307,20 @@ def _parser() -> _Parser:
 
     _add_models(commands, common)
 
-    sub = command(say, "speak a text with the voice of `edge run`")
+    sub = command(say, "have the running edge say a text; or speak it with that voice if none runs")
     sub.add_argument("text", nargs="*", metavar="TEXT", help="text to speak")
-    sub.add_argument("--speech", dest="speech.driver", metavar="DRIVER", help="pyttsx3, espeak or log (print only)")
+    sub.add_argument(
+        "--urgent",
+        action="store_true",
+        help='break off what the running edge says, at any hour; [link] say = "urgent" allows it',
+    )
+    control.add_socket(sub)
+    sub.add_argument(
+        "--speech",
+        dest="speech.driver",
+        metavar="DRIVER",
+        help="pyttsx3, espeak or log (print only); with this or the next three, no running edge is asked",
+    )
     sub.add_argument("--device", dest="speech.device", metavar="NAME", help="sound card, or any ALSA device")
     sub.add_argument("--voice", dest="speech.voice", metavar="NAME", help="a voice that `edge voices` lists")
     _add_language(sub)

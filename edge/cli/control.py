@@ -25,6 +25,7 @@ BAR = 40
 """Width of its bar, in characters."""
 SNAPSHOT_S = 5.0
 """How long a snapshot may take: a large model needs a second for a frame."""
+_SILENCES = {"snoozed": "a snooze (edge wake ends it)", "quiet hours": "quiet hours"}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -177,7 +178,12 @@ def missed(options: argparse.Namespace) -> int:
         print_json(found)
     elif found:
         rows = [
-            [_clock(one["time"], day=True), one.get("text") or one["label"], f"{one['probability']:.0%}", one["reason"]]
+            [
+                _clock(one["time"], day=True),
+                one.get("text") or one["label"],
+                "" if one["probability"] is None else f"{one['probability']:.0%}",
+                one["reason"],
+            ]
             for one in found
         ]
         print(table(["when", "what", "sure", "why it was not said"], rows))
@@ -222,6 +228,34 @@ def slower(options: argparse.Namespace) -> int:
 def _change(options: argparse.Namespace, command: str) -> int:
     answer = _ask(options, command=command)
     print(f"{answer['text']} Volume {answer['volume']:.0%}, {answer['rate_wpm']} words a minute.")
+    _warn(answer)
+    return EX_OK
+
+
+def say_by_running(options: argparse.Namespace, text: str) -> bool:
+    """Have the running edge say a text; return False if there is none to ask, unless the flags want one."""
+    try:
+        answer = ask(socket_paths(options), {"command": "say", "text": text, "urgent": options.urgent})
+    except ControlError:
+        if options.urgent or options.socket is not None:
+            raise
+        return False
+    if "error" in answer:
+        raise ControlError(str(answer["error"]))
+    if answer["queued"]:
+        print("The running edge says it as soon as it may.")
+    else:
+        print(f"Not said now, because of {_SILENCES[answer['reason']]}. edge missed lists it.")
+    return True
+
+
+def volume(options: argparse.Namespace) -> int:
+    """edge volume: set the volume, or show it."""
+    if options.percent is None:
+        print(f"Volume {_ask(options, command='status')['volume']:.0%}.")
+        return EX_OK
+    answer = _ask(options, command="volume", percent=options.percent)
+    print(f"Volume {answer['volume']:.0%}.")
     _warn(answer)
     return EX_OK
 
@@ -346,6 +380,11 @@ def add_commands(command: Any) -> None:
         (slower, "speak more slowly"),
     ):
         add_socket(command(change, text))
+    sub = command(volume, "set the volume, or show it")
+    sub.add_argument(
+        "percent", nargs="?", type=float, metavar="PERCENT", help="from 10 to 100; without it, show the volume"
+    )
+    add_socket(sub)
     sub = command(press, "do what a key does, with its tone and its answer aloud")
     sub.add_argument("action", nargs="+", metavar="ACTION", help=f"one of: {', '.join(Action)}")
     add_socket(sub)

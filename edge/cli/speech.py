@@ -1,4 +1,4 @@
-"""`edge say` and `edge voices`: try the voice and the sound card."""
+"""`edge say` and `edge voices`: say a text, and try the voice and the sound card."""
 
 import argparse
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli.common import settings_of
+from edge.cli.control import say_by_running
 from edge.cli.table import table
 from edge.errors import EX_CONFIG, EX_OK, SpeechError
 from edge.settings import Settings
@@ -24,7 +25,7 @@ MISSING_SHOWN = 20
 
 
 def say(options: argparse.Namespace) -> int:
-    """edge say: speak one text as an announcement is spoken; or list the sound cards."""
+    """edge say: have the running edge say a text, or speak it as an announcement is spoken; or list the sound cards."""
     from edge.speech import open_speaker, say_and_wait
     from edge.stages import Announcement
 
@@ -34,6 +35,8 @@ def say(options: argparse.Namespace) -> int:
     text = " ".join(options.text)
     if not text.strip():
         raise SpeechError("there is nothing to say: give a text, as in: edge say 'I see a guitar'")
+    if not _tries_a_voice(options) and say_by_running(options, text):
+        return EX_OK
     speaker = open_speaker(settings.speech, printed=print)
     try:
         outcome = say_and_wait(speaker, Announcement(id="", label="", probability=1.0, text=text))
@@ -42,6 +45,12 @@ def say(options: argparse.Namespace) -> int:
     if not outcome.delivered:
         raise SpeechError(f"not heard: {outcome.reason}")
     return EX_OK
+
+
+def _tries_a_voice(options: argparse.Namespace) -> bool:
+    """Return True if the flags name a voice or a card to be tried."""
+    flags = [value for name, value in vars(options).items() if name.startswith("speech.")]
+    return any(value is not None for value in (*flags, options.config)) and not options.urgent and not options.socket
 
 
 def _list_devices() -> int:

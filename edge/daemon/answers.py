@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from edge import pipeline
 from edge.announce import answers
 from edge.announce.adjustments import Adjustments
+from edge.announce.messages import MOST_WAITING, Messages, given
 from edge.announce.notices import PAUSED, RESUMED
 from edge.announce.voice import Voice
 from edge.daemon.aim import Guide
@@ -57,6 +59,7 @@ class Answers:
         history: History,
         adjustments: Adjustments,
         reporter: Reporter,
+        messages: Messages,
         translate: Callable[[str], str],
         tones: Sequence[Sequence[float]],
     ) -> None:
@@ -69,10 +72,13 @@ class Answers:
         self._history = history
         self._adjustments = adjustments
         self._reporter = reporter
+        self._messages = messages
         self._translate = translate
         self._down_hz, self._end_hz = tones
         self.tones = True
         """False: a key that goes down makes no tone."""
+        self.sayable = "polite"
+        """Which sentences of others it says; see [link] say."""
         self._guide: Guide | None = None
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._begun: list[Announcement] = []
@@ -117,6 +123,27 @@ class Answers:
             self.carry_out(Action.AIM)
         guide = self._guide
         return {"aiming": guide is not None, **(guide.as_json(time.monotonic()) if guide else {})}
+
+    def say(self, text: str, *, urgent: bool) -> dict[str, Any]:
+        """Say a sentence that another program gave, if the settings allow it; return what that program gets as answer.
+
+        `text` is one line. An `urgent` one is said like an answer.
+        """
+        if self.sayable == "off":
+            return {"error": 'the settings do not allow this: [link] say = "off"'}
+        if urgent:
+            if self.sayable != "urgent":
+                return {"error": 'the settings allow no urgent sentence: set [link] say = "urgent"'}
+            self._queue.put(given(text))
+            return {"text": text, "queued": True, "reason": None}
+        if self._messages.full:
+            return {"error": f"{MOST_WAITING} sentences wait already"}
+        held_back = self._messages.put(text, pipeline.moment(), snoozed_until_s=self._control_state.snoozed_until_s)
+        return {"text": text, "queued": not held_back, "reason": held_back or None}
+
+    def set_volume(self, volume: float) -> dict[str, Any]:
+        """Use another volume, 0..1, without a word; return what `louder` returns, but for its text."""
+        return self._adjusted(*self._adjustments.set_volume(volume))
 
     # ---- the thread
 
@@ -164,7 +191,7 @@ class Answers:
         for outcome in self._voice.answered():
             self._reporter.answered(outcome)
             self._control_state.was_said(outcome)
-            if outcome.announcement.id:
+            if outcome.announcement.id or outcome.announcement.given:
                 self._history.add(outcome)
 
     def _guide_by(self, reading: Reading) -> None:
@@ -207,15 +234,14 @@ class Answers:
 
     def _change(self, action: Action) -> tuple[Announcement, dict[str, Any]]:
         steps, done, at_limit = _CHANGES[action]
-        changed, lasting = self._adjustments.change(**steps)
-        self._voice.adjust(self._adjustments.volume, self._adjustments.rate_wpm)
-        facts = {
-            "volume": self._adjustments.volume,
-            "rate_wpm": self._adjustments.rate_wpm,
-            "changed": changed,
-            "lasting": lasting,
-        }
-        return self._sentence(done if changed else at_limit), facts
+        facts = self._adjusted(*self._adjustments.change(**steps))
+        return self._sentence(done if facts["changed"] else at_limit), facts
+
+    def _adjusted(self, changed: bool, lasting: bool) -> dict[str, Any]:
+        """Speak with the volume and rate in effect from now on, and return them."""
+        volume, rate_wpm = self._adjustments.volume, self._adjustments.rate_wpm
+        self._voice.adjust(volume, rate_wpm)
+        return {"volume": volume, "rate_wpm": rate_wpm, "changed": changed, "lasting": lasting}
 
     def _mute_last(self) -> tuple[Announcement, dict[str, Any]]:
         last = next((one for one in self._history.recent() if one["labels"]), None)

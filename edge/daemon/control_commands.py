@@ -7,15 +7,19 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edge.announce.adjustments import VOLUMES
 from edge.announce.english import plain
 from edge.daemon.control_state import Answering, ControlState
 from edge.daemon.mute_list import Refused
+from edge.host.terminal import one_line
 from edge.input.actions import Action
 
 LONGEST_SNOOZE_S = 7 * 86400.0
 FEW_DECISIONS = 10
 """Number of decisions in an answer, if the client names none."""
 LONGEST_LABEL = 200
+LONGEST_SENTENCE = 300
+"""Number of characters; edge speaks for about 20 s then, and names nothing meanwhile."""
 _PAUSED = "edge is paused: edge resume opens the camera again"
 
 
@@ -88,6 +92,21 @@ class ControlCommands:
     def _change(self, request: Mapping[str, Any]) -> dict[str, Any]:
         return self._carry_out(Action(request["command"]))
 
+    def _set_volume(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        percent, (low, high) = request.get("percent"), (100 * VOLUMES[0], 100 * VOLUMES[1])
+        if isinstance(percent, bool) or not isinstance(percent, int | float) or not low <= percent <= high:
+            raise Refused(f"{percent!r} is no volume: from {low:.0f} to {high:.0f} percent")
+        return self._answering().set_volume(round(percent / 100, 2))
+
+    def _say(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        text, urgent = request.get("text"), request.get("urgent", False)
+        if not isinstance(urgent, bool):
+            raise Refused(f"urgent: {urgent!r} is neither true nor false")
+        line = one_line(text) if isinstance(text, str) else ""
+        if not any(map(str.isalnum, line)) or len(line) > LONGEST_SENTENCE:
+            raise Refused(f"a sentence is a text with a letter or a digit, of at most {LONGEST_SENTENCE} characters")
+        return self._answering().say(line, urgent=urgent)
+
     def _tell_history(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {"history": self._state.history.recent()}
 
@@ -159,5 +178,7 @@ _COMMANDS: dict[str, Callable[[ControlCommands, Mapping[str, Any]], dict[str, An
     "history": ControlCommands._tell_history,
     "aim": ControlCommands._aim,
     "press": ControlCommands._press,
+    "say": ControlCommands._say,
+    "volume": ControlCommands._set_volume,
     "subscribe": ControlCommands._subscribe,
 }

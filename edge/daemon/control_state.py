@@ -36,6 +36,8 @@ class Answering(Receiver, Protocol):
 
     def carry_out(self, action: Action) -> dict[str, Any]: ...
     def aim(self, *, on: bool | None) -> dict[str, Any]: ...
+    def say(self, text: str, *, urgent: bool) -> dict[str, Any]: ...
+    def set_volume(self, volume: float) -> dict[str, Any]: ...
 
 
 class ControlState:
@@ -110,15 +112,15 @@ class ControlState:
             self._status, self._present, self._decisions = status, present, decisions
 
     def miss(self, missed: Missed) -> None:
-        """Keep a thing that was recognised during silence."""
+        """Keep what was recognised, or given to be said, during silence."""
         when = local_time().isoformat(timespec="seconds")
         with self._lock:
             self._missed.append(
                 {
                     "time": when,
-                    "label": missed.label,
+                    "label": missed.label or None,
                     "text": missed.text,
-                    "probability": round(missed.probability, 3),
+                    "probability": round(missed.probability, 3) if missed.label else None,
                     "reason": missed.why,
                 }
             )

@@ -201,9 +201,12 @@ class Reporter:
         self._events.emit("spoken", text=outcome.announcement.text, heard=outcome.heard, reason=outcome.reason or None)
 
     def notified(self, notice: Announcement) -> None:
-        """Report that the daemon has begun to say something about itself, or to answer. From any thread."""
+        """Report that the daemon has begun to say something about itself, an answer, or what it was given.
+
+        From any thread.
+        """
         _log.info(notice.text, extra={"event": "notice"})
-        self._events.emit("notice", text=notice.text)
+        self._events.emit("notice", text=notice.text, given=notice.given)
 
     def classified(self, frame: Frame, predictions: Sequence[Prediction], capture_s: float, *, looked: bool) -> None:
         """Report a frame: READY with the first; an event for each if anybody wants it."""
@@ -344,9 +347,9 @@ class Reporter:
         """Report a thing that was recognised during silence."""
         self._events.emit(
             "missed",
-            label=missed.label,
+            label=missed.label or None,
             text=missed.text,
-            probability=round(missed.probability, 4),
+            probability=round(missed.probability, 4) if missed.label else None,
             reason=missed.why,
         )
 

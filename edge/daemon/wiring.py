@@ -10,6 +10,7 @@ from edge import pipeline
 from edge.announce.adjustments import Adjustments
 from edge.announce.announcer import Announcer
 from edge.announce.claims import Knowledge
+from edge.announce.messages import Messages
 from edge.announce.notices import ANOTHER, READY, SMALLER, Notices
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
@@ -44,6 +45,7 @@ class Parts:
     adjustments: Adjustments
     schedule: Schedule
     announcer: Announcer
+    messages: Messages
     motion: MotionDetector
     equipment: Equipment
 
@@ -97,6 +99,7 @@ class Wiring:
             speaker=equipment.voice,
             observer=self._reporter,
             notices=self._notices,
+            messages=self._parts.messages,
         )
         self._know_the_model()
 
@@ -185,6 +188,7 @@ class Wiring:
             self._parts.adjustments.configure(settings.speech)
             equipment.voice.adjust(self._parts.adjustments.volume, self._parts.adjustments.rate_wpm)
             self._parts.answers.tones = settings.input.tones
+            self._parts.answers.sayable = settings.link.say
             self._parts.schedule.configure(settings.announce)
             self._notices.configure(settings.aloud)
             reporter.reloaded(restart_needed=settings.service != old.service)

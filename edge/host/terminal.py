@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return _ACTED_ON.sub(lambda match: _escape(match[0]), text)
 
 
+def one_line(text: str) -> str:
+    """Return a text as one line without control characters; each run of them and of spaces becomes one space."""
+    return " ".join(_ACTED_ON.sub(" ", text).split())
+
+
 def tell(line: str) -> None:
     """Print a line for the user on standard error."""
     print(printable(line), file=sys.stderr)

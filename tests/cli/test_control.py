@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from doubles import RecordingAnswers
 
 from edge.announce import mutes
+from edge.announce.announcer import Missed
 from edge.cli import main
 from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_socket import ControlServer
@@ -92,6 +95,57 @@ def test_that_no_edge_runs_is_one_line(command: list[str], capsys: pytest.Captur
 def test_an_edge_that_is_named_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["unmute", "cat", "--socket", str(tmp_path / "none.sock")]) == 69
     assert "edge is not running here" in capsys.readouterr().err
+
+
+# ---- what it is to say
+
+
+def test_a_sentence_and_a_volume(answering: ControlState, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["say", "Dinner"]) == 69
+    assert "edge is starting" in capsys.readouterr().err
+    answers = Giving()
+    answering.attach(answers, dict, lambda _paused: None)
+    assert main(["say", "Dinner", "is", "ready."]) == 0
+    assert capsys.readouterr().out == "The running edge says it as soon as it may.\n"
+    assert main(["say", "--speech", "log", "Hello"]) == 0
+    assert "Hello" in capsys.readouterr().out
+    answers.reason = "quiet hours"
+    assert main(["say", "--urgent", "Dinner"]) == 0
+    assert capsys.readouterr().out == "Not said now, because of quiet hours. edge missed lists it.\n"
+    assert answers.told == ["Dinner is ready.", "urgent: Dinner"]
+    answering.miss(Missed("", 0.0, "quiet hours", "Dinner"))
+    assert main(["missed"]) == 0
+    assert re.search(r"Dinner +quiet hours", capsys.readouterr().out)
+    assert main(["volume", "40"]) == 0
+    assert main(["volume"]) == 0
+    assert capsys.readouterr().out == "Volume 40%.\nVolume 100%.\n"
+    assert main(["volume", "400"]) == 69
+    assert "400.0 is no volume: from 10 to 100 percent" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("file")
+def test_where_no_edge_runs_a_sentence_is_spoken_unless_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGE_SPEECH_DRIVER", "log")
+    assert main(["say", "Hello"]) == 0
+    assert "Hello" in capsys.readouterr().out
+    for flags in (["--urgent"], ["--socket", str(tmp_path / "none.sock")]):
+        assert main(["say", "Hello", *flags]) == 69
+        assert "edge is not running here" in capsys.readouterr().err
+
+
+class Giving(RecordingAnswers):
+    """Answers what the daemon would."""
+
+    reason: str | None = None
+
+    def say(self, text: str, *, urgent: bool) -> dict[str, Any]:
+        super().say(text, urgent=urgent)
+        return {"text": text, "queued": not self.reason, "reason": self.reason}
+
+    def set_volume(self, volume: float) -> dict[str, Any]:
+        return {"volume": volume, "lasting": True}
 
 
 # ---- why it is silent

@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from rigs.processes import wait_until
 from edge import pipeline
 from edge.announce.adjustments import Adjustments
 from edge.announce.announcer import Missed
+from edge.announce.messages import Messages
+from edge.announce.schedule import Moment, Schedule
 from edge.announce.voice import Voice
 from edge.announce.wording import Words
 from edge.daemon import aim
@@ -58,6 +61,7 @@ class Asked:
     """Answers with their surroundings, and a speaker that is never busy."""
 
     def __init__(self, folder: Path, language: str = "") -> None:
+        self.folder = folder
         self.history = History()
         speech = SpeechSettings(language=language)
         self.adjustments = Adjustments(folder / "adjustments.json", speech)
@@ -68,12 +72,15 @@ class Asked:
         self.speaker, self.tones, self.voice = RecordingSpeaker(), Tones(), Voice()
         self.voice.use(self.speaker, self.tones)
         self.events = Events(str(folder / "events"))
+        self.schedule = Schedule(AnnounceSettings())
+        self.messages = Messages(self.schedule, self.state.miss)
         self.answers = Answers(
             self.voice,
             self.state,
             history=self.history,
             adjustments=self.adjustments,
             reporter=Reporter(self.events, pipeline.Summary(), self.history),
+            messages=self.messages,
             translate=words.notice,
             tones=(RISING, FALLING),
         )
@@ -222,6 +229,51 @@ def test_every_answer_is_in_the_spoken_language(tmp_path: Path) -> None:
     asked.close()
 
 
+def noon() -> Moment:
+    return Moment(time.monotonic(), datetime(2026, 6, 1, 12))
+
+
+def test_a_sentence_from_outside_is_polite_unless_the_settings_allow_more(asked: Asked) -> None:
+    commands = ControlCommands(asked.state)
+    assert commands.answer({"command": "say", "text": "one"}) == {"text": "one", "queued": True, "reason": None}
+    assert asked.messages.due(noon()) == Announcement("", "", 1.0, "one", given=True)
+    assert "set [link] say" in commands.answer({"command": "say", "text": "two", "urgent": True})["error"]
+    asked.answers.sayable = "urgent"
+    commands.answer({"command": "snooze", "seconds": 60})
+    told = commands.answer({"command": "say", "text": "three"})
+    assert told == {"text": "three", "queued": False, "reason": "snoozed"}
+    (missed,) = asked.state.missed()
+    assert (missed["text"], missed["label"], missed["probability"]) == ("three", None, None)
+    assert commands.answer({"command": "say", "text": "four", "urgent": True})["queued"]
+    wait_until(lambda: [one["text"] for one in asked.history.recent()] == ["four"])
+    assert asked.speaker.said == ["four"]
+    wait_until(lambda: named(read_events(asked.folder / "events"), "spoken"))
+    (notice,) = named(read_events(asked.folder / "events"), "notice")
+    assert (notice["text"], notice["given"]) == ("four", True)
+    asked.answers.sayable = "off"
+    for urgent in (False, True):
+        told = commands.answer({"command": "say", "text": "five", "urgent": urgent})
+        assert told == {"error": 'the settings do not allow this: [link] say = "off"'}
+
+
+def test_only_a_few_sentences_from_outside_may_wait(asked: Asked) -> None:
+    commands = ControlCommands(asked.state)
+    told = [commands.answer({"command": "say", "text": f"number {number}"}) for number in range(6)]
+    assert [one.get("queued") for one in told] == [True] * 5 + [None]
+    assert told[-1] == {"error": "5 sentences wait already"}
+
+
+def test_a_volume_is_set_without_a_word(asked: Asked, tmp_path: Path) -> None:
+    commands = ControlCommands(asked.state)
+    told = commands.answer({"command": "volume", "percent": 55})
+    assert told == {"volume": 0.55, "rate_wpm": 200, "changed": True, "lasting": True}
+    assert asked.speaker.adjusted == (0.55, 200)
+    assert asked.tones.volume == 0.55
+    assert json.loads((tmp_path / "adjustments.json").read_text())["volume"] == {"now": 0.55, "settings": 1.0}
+    assert commands.answer({"command": "volume", "percent": 55.0})["changed"] is False
+    assert asked.press(Action.HISTORY) == "I said nothing in the last hour."
+
+
 def test_a_fault_in_one_answer_does_not_end_the_thread(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
     asked.state.show(dict, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     asked.answers.on_action(Action.LOOK)
@@ -265,7 +317,7 @@ def test_a_key_is_answered_aloud_whatever_the_loop_does(tmp_path: Path, card: Re
     with serving(MjpegServer()) as server:
         arguments = ["--camera", server.url, "--model", "demo", "--events", str(tmp_path / "events")]
         environment = {"EDGE_CAMERA_READ_TIMEOUT_S": "1", "XDG_STATE_HOME": str(tmp_path), **card.environment}
-        with daemon(tmp_path, *arguments, **environment):
+        with daemon(tmp_path, *arguments, EDGE_LINK_SAY="urgent", **environment):
             sock = socket_of(tmp_path)
             wait_until(sock.exists)
 
@@ -282,8 +334,17 @@ def test_a_key_is_answered_aloud_whatever_the_loop_does(tmp_path: Path, card: Re
             wait_until(is_heard(tmp_path, "I can't see: the camera is closed."))
             press(Action.PAUSE)
             wait_until(is_heard(tmp_path, "I'm looking again."))
+            polite = {"command": "say", "text": "Dinner is\tready."}
+            assert ask([sock], polite) == {"text": "Dinner is ready.", "queued": True, "reason": None}
+            wait_until(is_heard(tmp_path, "Dinner is ready."))
             press(Action.SNOOZE)
             wait_until(is_heard(tmp_path, "I'll be quiet for half an hour."))
+            assert ask([sock], polite) == {"text": "Dinner is ready.", "queued": False, "reason": "snoozed"}
+            assert ask([sock], {"command": "missed"})["missed"][-1]["text"] == "Dinner is ready."
+            assert ask([sock], {"command": "say", "text": "The milk boils over!", "urgent": True})["queued"]
+            wait_until(is_heard(tmp_path, "The milk boils over!"))
+            said = [one["text"] for one in ask([sock], {"command": "history"})["history"]]
+            assert [said.count(text) for text in ("Dinner is ready.", "The milk boils over!")] == [1, 1]
             server.silent.set()
             wait_until(lambda: ask([sock], {"command": "status"})["sight"])
             press(Action.LOOK)

@@ -124,6 +124,19 @@ def test_mutes(control_state: ControlState, tmp_path: Path) -> None:
         ({"command": "mute", "label": "x" * 1000}, "a label is a text"),
         ({"command": "mute", "label": "electric gitar"}, "no label 'electric gitar'; did you mean electric guitar?"),
         ({"command": "unmute", "label": "dog"}, "'dog' is not muted"),
+        ({"command": "volume"}, "None is no volume: from 10 to 100 percent"),
+        ({"command": "volume", "percent": 9}, "9 is no volume"),
+        ({"command": "volume", "percent": 100.5}, "100.5 is no volume"),
+        ({"command": "volume", "percent": True}, "True is no volume"),
+        ({"command": "volume", "percent": float("nan")}, "nan is no volume"),
+        ({"command": "volume", "percent": 50}, "edge is starting"),
+        ({"command": "say"}, "a sentence is a text with a letter or a digit"),
+        ({"command": "say", "text": 5}, "a sentence is a text"),
+        ({"command": "say", "text": " \x07!\n"}, "a sentence is a text"),
+        ({"command": "say", "text": "\U0001f389"}, "a sentence is a text"),
+        ({"command": "say", "text": "x" * 301}, "of at most 300 characters"),
+        ({"command": "say", "text": "x", "urgent": 1}, "urgent: 1 is neither true nor false"),
+        ({"command": "say", "text": "x"}, "edge is starting"),
         ({"command": "why", "last": 0}, "0 is no number of decisions: from 1"),
         ({"command": "why", "last": "all"}, "'all' is no number of decisions"),
         ({"command": "why", "last": True}, "True is no number of decisions"),
@@ -162,6 +175,10 @@ def test_a_request_that_is_answered_aloud_is_passed_on(control_state: ControlSta
     assert answer(control_state, {"command": "status"})["input"] == {"tones": True}
     answer(control_state, {"command": "pause"})
     assert answering.pauses == [True]
+    spoken = answer(control_state, {"command": "say", "text": "\tDinner \u202e\x1b[31m is\r\nready. "})
+    assert spoken == {"text": "Dinner [31m is ready."}
+    assert answering.told[-1] == "Dinner [31m is ready."
+    assert answer(control_state, {"command": "volume", "percent": 33.3}) == {"volume": 0.33}
     assert "edge is paused" in answer(control_state, {"command": "aim", "on": True})["error"]
     assert answer(control_state, {"command": "aim"}) == {"on": None}
     assert answer(control_state, {"command": "aim", "on": 1})["error"] == "1 is neither true nor false"
