@@ -188,6 +188,42 @@ def test_the_doctor_in_the_service_s_circumstances(service: Booted) -> None:
     assert (service.root / "run/edge/control.sock").exists()
 
 
+def test_a_member_of_edge_control_may_talk_to_it_and_read_nothing_of_it(service: Booted) -> None:
+    for user, group in (("watcher", "edge-control"), ("member", "edge"), ("stranger", "users")):
+        service.run("useradd", "--create-home", "--groups", group, user)
+
+    def status(user: str) -> str:
+        done = service.run_as(user, *EDGE, "status", check=False)
+        return done.stdout + done.stderr
+
+    try:
+        assert "guitar" in edge(service, "mute", "guitar").stdout
+        assert "demo, run by mxnet" in status("watcher")
+        assert "demo, run by mxnet" in status("member")
+        assert "sudo usermod -aG edge-control stranger" in status("stranger")
+        code = (
+            "import json; from pathlib import Path; from edge.host.control_client import SERVICE_SOCKET, Subscription;"
+        )
+        code += "print(Subscription([SERVICE_SOCKET]).next(10)['event'])"
+        assert service.run_as("watcher", EDGE[0], "-c", code).stdout == "status\n"
+        others = [str(file).removeprefix(str(service.root)) for file in (service.root / "run/edge").iterdir()]
+        assert "/run/edge/control.sock" in others
+        for file in ("/run/edge", "/var/lib/edge", "/var/lib/edge/mutes.json", *others):
+            assert service.run("test", "-e", file).returncode == 0
+            assert service.run_as("watcher", "test", "-r", file, check=False).returncode != 0 or "sock" in file, file
+        # a machine on which somebody put the unit by hand has no such group
+        service.run("gpasswd", "--delete", "watcher", "edge-control")
+        service.run("groupdel", "edge-control")
+        start(service)
+        assert "demo, run by mxnet" in status("member")
+        assert "you may not use it" in status("watcher")
+    finally:
+        for user in ("watcher", "member", "stranger"):
+            service.run("userdel", "--remove", user, check=False)
+        service.run("systemd-sysusers")
+        edge(service, "unmute", "guitar", check=False)
+
+
 # ---- settings
 
 

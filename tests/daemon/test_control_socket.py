@@ -1,5 +1,6 @@
 """The control socket, with real clients: good ones, strangers, and such as send rubbish or nothing."""
 
+import grp
 import json
 import logging
 import os
@@ -349,11 +350,57 @@ def test_a_fault_in_one_answer_leaves_the_others(
 
 def test_who_may_connect() -> None:
     me = os.geteuid()
-    assert may_connect(0, 0, 12345)
-    assert may_connect(me, 54321, 12345)
-    assert may_connect(me + 1, 12345, 12345)
-    assert not may_connect(me + 1, 54321, 12345)
-    assert not may_connect(2**31 - 2, 54321, 12345)
+    assert may_connect(0, {0}, {12345})
+    assert may_connect(me, {54321}, {12345})
+    assert may_connect(me + 1, {54321, 12345}, {12345, 12346})
+    assert not may_connect(me + 1, {54321}, {12345, 12346})
+    assert not may_connect(me + 1, set(), {12345})
+
+
+ASK = """
+import os, sys
+from pathlib import Path
+from edge.errors import ControlError
+from edge.host.control_client import ask
+os.setgroups(list(map(int, sys.argv[2:]))); os.setgid(65534); os.setuid(65534)
+try:
+    print(ask([Path(sys.argv[1])], {"command": "mutes"}))
+except ControlError as error:
+    print(error)
+"""
+
+
+@pytest.mark.root
+def test_a_group_may_use_the_socket_and_nothing_else_of_it(
+    path: Path, control_state: ControlState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group stands for edge-control, which this machine need not have."""
+    control = grp.getgrnam("games")
+    monkeypatch.setattr("edge.daemon.control_socket.CONTROL_GROUP", control.gr_name)
+    path.parent.mkdir(parents=True)
+    for folder in (path.parent, *path.parent.parents[:3]):
+        folder.chmod(0o711)
+    server = ControlServer(path, ControlCommands(control_state).answer)
+
+    def ask_with(*groups: int) -> str:
+        command = [sys.executable, "-c", ASK, str(path), *map(str, groups)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    try:
+        assert path.stat().st_mode & 0o777 == 0o660
+        assert ask_with(control.gr_gid) == "{'mutes': []}\n"
+        assert ask_with(12345, control.gr_gid) == "{'mutes': []}\n"
+        assert ask_with(path.stat().st_gid) == "{'mutes': []}\n", "members of the file's own group, as before"
+        assert "you may not use it" in ask_with(12345)
+        assert "you may not use it" in ask_with()
+    finally:
+        server.close()
+    monkeypatch.setattr("edge.daemon.control_socket.CONTROL_GROUP", "no-such-group")
+    server = ControlServer(path, ControlCommands(control_state).answer)
+    try:
+        assert "you may not use it" in ask_with(control.gr_gid)
+    finally:
+        server.close()
 
 
 @pytest.mark.usefixtures("server")
