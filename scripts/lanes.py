@@ -46,6 +46,9 @@ FILES = {
         "daemon/test_control_socket.py",
         "daemon/test_subscribe.py",
         "daemon/test_upgrade.py",
+        "link/test_fuzz.py",
+        "link/test_mqtt_faults.py",
+        "link/test_prometheus.py",
     ],
     # every command at a terminal: hundreds of short processes
     "commands": ["cli"],
