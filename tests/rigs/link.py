@@ -19,15 +19,14 @@ from edge.host import control_client
 NODE = "door"
 
 
-def settings(folder: Path, broker: Broker | None = None, *, port: int = 0, metrics: int = 0, more: str = "") -> Path:
-    """Write a link.toml, and return its path. `port` leads to the broker by another way; `more` is of [mqtt]."""
+def settings(folder: Path, broker: Broker | None = None, *, port: int = 0, metrics: int = 0, node: str = NODE) -> Path:
+    """Write a link.toml, and return its path. `port` leads to the broker by another way."""
     lines = []
     if broker:
         lines += ["[mqtt]", 'host = "127.0.0.1"', f"port = {port or broker.port}", f'user = "{USER}"']
-        lines += [f'password_file = "{broker.password_file}"', f'node = "{NODE}"']
+        lines += [f'password_file = "{broker.password_file}"', f'node = "{node}"']
         if broker.authority:
             lines += [f'ca_file = "{broker.authority.file}"']
-        lines += [more]
     if metrics:
         lines += ["[metrics]", f'listen = "127.0.0.1:{metrics}"']
     file = folder / "link.toml"
