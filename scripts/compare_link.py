@@ -37,7 +37,7 @@ def child(arguments: list[str]) -> None:
     from edge.daemon.reporter import Reporter
 
     classified = Reporter.classified
-    with Path(os.environ[TIMES]).open("w", buffering=1 << 16) as times:
+    with Path(os.environ[TIMES]).open("w", buffering=1) as times:
 
         def timed(*positional: object, **named: object) -> None:
             classified(*positional, **named)  # type: ignore[arg-type]
