@@ -266,12 +266,16 @@ def test_scripts_know_the_flags_that_are_documented(page: Path) -> None:
                     assert flag in (script, "--check", "--diff", "--limit", "--ask-become-pass", "--purge"), command
 
 
+METRICS = set(re.findall(r"`((?:edge|process)_\w+)`", (ROOT / "docs/metrics.md").read_text()))
+"""The metrics, which begin as the variables of the deploy do. (tests/link/test_monitoring.py compares them.)"""
+
+
 @pytest.mark.parametrize("page", HELP, ids=name)
 def test_variables_of_the_deploy_exist(page: Path) -> None:
     options = yaml.safe_load((ROOT / "deploy/roles/edge/meta/argument_specs.yml").read_text())
     known = options["argument_specs"]["main"]["options"]
     # not the entities of Home Assistant: sensor.edge_kitchen_sees
-    assert set(re.findall(r"(?<![\w.])edge_(?!filters|release)\w+\b", page.read_text())) <= set(known)
+    assert set(re.findall(r"(?<![\w.])edge_(?!filters|release)\w+\b", page.read_text())) <= set(known) | METRICS
 
 
 # ---- settings
@@ -341,7 +345,7 @@ def test_words_that_look_like_keys_are_settings(page: Path) -> None:
     """In pages about one table the keys stand alone: `frame_rate`, `persistence_s`. Variables of the deploy: above."""
     others = {"acl_file", "no_proxy", "cgroup_enable", "hard_sigmoid", "log_softmax", "giant_panda"}
     words = {"okay_nabu", "hey_mycroft", "hey_jarvis"}
-    known = set().union(*KEYS.values()) | others | words | state_of(DOWN, NAMES).keys()
+    known = set().union(*KEYS.values()) | others | words | METRICS | state_of(DOWN, NAMES).keys()
     for code in inline(page.read_text()):
         for word in re.findall(r"(?<![\w./-])(?!edge_)([a-z]+(?:_[a-z0-9]+)+)(?![\w./(-])", code):
             assert word in known, f"{name(page)}: {word}"

@@ -107,3 +107,19 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
         assert beside or above
     assert {one["name"] for one in DASHBOARD["templating"]["list"]} == {"datasource", "instance"}
     assert "id" not in DASHBOARD  # Grafana would look for a dashboard of this number
+
+
+def test_the_page_has_all_metrics_and_their_labels() -> None:
+    page = (ROOT / "docs/metrics.md").read_text()
+    told: dict[str, set[str]] = {"up": set()}
+    for names, labels in re.findall(r"(?m)^\| (`(?:edge|process)_.*?) \| (.*?) ?\|", page):
+        told |= {name: set(re.findall(r"`(\w+)`", labels)) for name in re.findall(r"`(\w+)`", names)}
+    there: dict[str, set[str]] = {}
+    for name, labels in known().items():
+        there.setdefault(re.sub("_(bucket|sum|count)$", "", name), set()).update(labels)
+    assert told == there
+
+
+def test_the_page_has_all_alerts() -> None:
+    page = (ROOT / "docs/metrics.md").read_text()
+    assert re.findall(r"(?m)^\| (Edge\w+) \|", page) == [rule["alert"] for rule in RULES]
