@@ -113,7 +113,7 @@ def bundle(fresh: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         "--output",
         str(folder),
     ]
-    options += ["--model-folder", str(folder / "mine"), "--with", "openvino,quantize"]
+    options += ["--model-folder", str(folder / "mine"), "--with", "link,openvino,quantize"]
     done = subprocess.run([PROJECT / "deploy/bundle", *options], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (archive,) = folder.glob("*.tar")
@@ -694,3 +694,49 @@ def test_from_a_checkout_with_a_network(fresh: str, tmp_path: Path) -> None:
     finally:
         machine.close()
         shutil.rmtree(tmp_path / "pi", ignore_errors=True)
+
+
+# ---- the link
+
+SCRAPE = (
+    "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9500/metrics', timeout=5).read().decode())"
+)
+
+
+def scraped(machine: Booted) -> str:
+    return machine.run("python3", "-c", SCRAPE, check=False).stdout
+
+
+@pytest.mark.long
+def test_the_link_comes_goes_back_and_forth_and_leaves_nothing(pi: Booted, laid: tuple[Path, str]) -> None:
+    folder = laid[1]
+    link = {"edge_link": {"metrics": {"listen": "127.0.0.1:9500"}}}
+    pi.write(f"{folder}/{VARIABLES}", json.dumps({**DEMO, **link}))
+    deploy(pi, folder)
+    until(pi, lambda: "\nedge_model_info{" in scraped(pi))
+    shown = pi.show("ActiveState", "UnitFileState", "User", unit="edge-link")
+    assert shown == {"ActiveState": "active", "UnitFileState": "enabled", "User": "edge-link"}
+    assert pi.run("stat", "--format", "%a %U:%G", "/etc/edge/link.toml").stdout == "640 root:edge-link\n"
+    # a second time there is nothing to do; a change of the link leaves edge alone
+    assert recap(deploy(pi, folder))["changed"] == 0
+    before = pi.show("MainPID")
+    link["edge_link"]["metrics"]["listen"] = "0.0.0.0:9500"
+    pi.write(f"{folder}/{VARIABLES}", json.dumps({**DEMO, **link}))
+    deploy(pi, folder)
+    until(pi, lambda: "\nedge_up 1" in scraped(pi))
+    assert pi.show("MainPID") == before
+    # the release before had no link
+    deploy(pi, f"{folder}/project/deploy", script="rollback")
+    assert pi.show("LoadState", unit="edge-link")["LoadState"] == "not-found"
+    words(pi)
+    deploy(pi, f"{folder}/project/deploy", script="rollback")
+    until(pi, lambda: "\nedge_model_info{" in scraped(pi))
+    # nobody wants it any more
+    pi.write(f"{folder}/{VARIABLES}", json.dumps({**DEMO, "edge_link": {}}))
+    deploy(pi, folder)
+    assert pi.show("ActiveState", unit="edge-link")["ActiveState"] == "inactive"
+    assert pi.run("cat", "/etc/edge/link.toml", check=False).returncode
+    deploy(pi, f"{folder}/project/deploy", "--purge", script="uninstall")
+    left = [path for path in pi.files() if "edge-link" in path or path.startswith(("/etc/edge", "/opt/edge"))]
+    assert not left
+    assert pi.run("getent", "group", "edge-link", "edge-control", "edge", check=False).stdout == ""

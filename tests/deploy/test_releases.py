@@ -522,6 +522,12 @@ def test_a_change_of_the_link_leaves_edge_alone(machine: OneMachine) -> None:
     assert (machine.link_starts, len(machine.starts)) == (2 * RESTART, 1)
 
 
+def test_a_release_that_is_only_planned_leaves_the_unit_of_the_link(machine: OneMachine) -> None:
+    use(machine, release(machine, "1", link=True), link=LINK)
+    changed = [change.path for change in Releases(machine).plan("2", OFFERED, {}, LINK, 0).changes]
+    assert not [path for path in changed if "link" in path]
+
+
 def test_a_link_that_does_not_run_is_started_again(machine: OneMachine) -> None:
     use(machine, release(machine, "1", link=True), link=LINK)
     machine.link_starts.clear()

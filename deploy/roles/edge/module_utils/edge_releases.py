@@ -327,7 +327,9 @@ class Releases:
         unit = share / "edge-link.service"
         has_link = unit.exists() and "link" in (share / "features").read_text(encoding="utf-8").split()
         folder = f"/etc/systemd/system/{LINK_UNIT}"
-        wanted = {folder: File(unit.read_text(encoding="utf-8") if has_link else None)}
+        wanted: dict[str, File] = {}
+        if share.is_dir():  # with --check it may not have been made
+            wanted[folder] = File(unit.read_text(encoding="utf-8") if has_link else None)
         if port is not None:
             # the unit's own port is one that it allows already
             text = f"# Written by the deploy, for [metrics] listen.\n[Service]\nSocketBindAllow=tcp:{port}\n"
