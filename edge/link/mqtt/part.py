@@ -92,10 +92,12 @@ class Mqtt:
         return all(thread.is_alive() for thread in self._threads)
 
     def describe(self) -> str:
-        """Return how it is, such as 'MQTT as kitchen at broker.local:1883'."""
+        """Return how it is, such as 'MQTT as kitchen at broker.local:1883' while it is connected."""
         host, port = address_of(self._settings)
         where = f"MQTT as {self._names.node} at {host}:{port}"
-        return f"{where}: {self._why.removeprefix(f'MQTT broker {host}:{port}: ')}" if self._why else where
+        if self._why:
+            return f"{where}: {self._why.removeprefix(f'MQTT broker {host}:{port}: ')}"
+        return where if self._is_online else f"{where}: connecting"
 
     def stop(self) -> None:
         """Say at the broker that this edge is offline, and end."""
