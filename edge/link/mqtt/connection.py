@@ -32,6 +32,8 @@ UNSENT_S = 10.0
 """A connection is dead if the other side does not confirm what was sent for this time (tcp(7), TCP_USER_TIMEOUT)."""
 LARGEST_PACKET = 65536
 """Largest packet in bytes that a broker of MQTT 5 may send."""
+CONFIRM_S = 30.0
+"""A broker that confirms nothing for this time, though something is in flight, is given up."""
 MOST_IN_FLIGHT = 8
 """Messages that the broker has not acknowledged, at most."""
 CREDENTIAL = "mqtt-password"
@@ -124,10 +126,12 @@ class Connection:
         *,
         will: tuple[str, bytes] | None = None,
         modern: bool = True,
+        confirm_s: float = CONFIRM_S,
     ) -> None:
         """Prepare. `will` is a (topic, payload) that the broker retains when the connection is lost.
 
-        With `modern` it speaks MQTT 5, else MQTT 3.1.1. Raises ConfigError if a file of the settings cannot be used.
+        With `modern` it speaks MQTT 5, else MQTT 3.1.1. The broker may take `confirm_s` to confirm a message. Raises
+        ConfigError if a file of the settings cannot be used.
         """
         self._host, self._port = address_of(settings)
         self.modern = modern
@@ -136,7 +140,11 @@ class Connection:
         self._on_message = on_message
         self._accepted = False
         self._reason = ""
+        self._confirm_s = confirm_s
+        self._confirmed_s = 0.0
+        """Time since which the broker has confirmed nothing."""
         self._topics: dict[int, str] = {}
+        """What is in flight, by paho's numbers."""
         self._refused: list[str] = []
         self._client = client = Client(
             CallbackAPIVersion.VERSION2,
@@ -205,14 +213,19 @@ class Connection:
                     else self._client.subscribe(topic, options)
                 )
             if number is not None:
-                self._topics[number] = topic
+                self._note(number, topic)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
         """Send a message; there should be fewer than MOST_IN_FLIGHT in flight."""
         with self._lost_if_it_fails():
             info = self._client.publish(topic, payload, qos=1, retain=retain)
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and not info.is_published():
-                self._topics[info.mid] = topic
+                self._note(info.mid, topic)
+
+    def _note(self, number: int, topic: str) -> None:
+        if not self._topics:
+            self._confirmed_s = time.monotonic()
+        self._topics[number] = topic
 
     def turn(self, timeout_s: float, *wakers: socket.socket) -> None:
         """Read and write what is due; return when something was done, a waker can be read, or the time is over."""
@@ -230,6 +243,8 @@ class Connection:
                     while client.socket() is not None and sock.pending():
                         client.loop_read()
                 client.loop_misc()
+        if self._topics and time.monotonic() - self._confirmed_s > self._confirm_s:
+            raise LinkError(f"{self}: it confirms nothing any more")
 
     def take_refused(self) -> list[str]:
         """Return what the broker has refused since the last call: 'edge/kitchen/state: Not authorized'."""
@@ -272,11 +287,13 @@ class Connection:
         self._on_message(Message(message.topic, bytes(message.payload), bool(message.retain)))
 
     def _published(self, _client: Client, _data: Any, number: int, code: Any, _properties: Any) -> None:
+        self._confirmed_s = time.monotonic()
         topic = self._topics.pop(number, "")
         if topic and code.is_failure:
             self._refused.append(f"{topic}: {code}")
 
     def _subscribed(self, _client: Client, _data: Any, number: int, codes: Any, _properties: Any) -> None:
+        self._confirmed_s = time.monotonic()
         topic = self._topics.pop(number, "")
         self._refused += [f"{topic}: {code}" for code in codes if code.is_failure]
 

@@ -92,10 +92,11 @@ class Session:
             facts = settled(self._facts, state_of(state, names))
             if facts == self._facts or now_s - self._state_s >= STATE_EVERY_S or names.state not in self._published:
                 wanted.append((names.state, encoded(facts)))
+                wanted.append((names.availability, ONLINE.encode()))  # after it: who reads `online` finds the state
             else:
                 due_s = self._state_s + STATE_EVERY_S - now_s
-        # the last: a reader that sees `online` finds the state
-        wanted.append((names.availability, (ONLINE if state.ready else OFFLINE).encode()))
+        else:
+            wanted.append((names.availability, OFFLINE.encode()))
         for topic, payload in wanted:
             if self._published.get(topic) == payload:
                 continue

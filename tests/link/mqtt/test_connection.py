@@ -52,15 +52,20 @@ def answers(*pieces: bytes) -> Callable[[socket.socket], None]:
     return serve
 
 
+def use(connection: Connection) -> None:
+    """Use a connection for half a minute."""
+    until_s = time.monotonic() + 30
+    while time.monotonic() < until_s:
+        connection.turn(0.1)
+
+
 def failure(settings: MqttSettings, *, modern: bool = True) -> str:
     """Why there is no connection, or how it ended."""
     heard: list[Message] = []
     connection = Connection(settings, "test", heard.append, modern=modern)
     try:
         connection.open()
-        until_s = time.monotonic() + 30
-        while time.monotonic() < until_s:
-            connection.turn(0.1)
+        use(connection)
     except LinkError as error:
         return str(error).partition(": ")[2]
     finally:
@@ -119,6 +124,23 @@ def test_a_broker_of_the_older_mqtt_is_noticed_and_works() -> None:
             older.turn(0.1)
         older.close()
     assert heard == [Message("a", b"hi", retained=False)]
+
+
+def test_a_broker_that_confirms_nothing_is_given_up() -> None:
+    def serve(client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(ACCEPTED)
+        while client.recv(4096):
+            pass
+
+    with broker(serve) as settings:
+        connection = Connection(settings, "test", lambda _message: None, confirm_s=0.2)
+        connection.open()
+        connection.publish("a", b"b", retain=True)
+        assert connection.in_flight == 1
+        with pytest.raises(LinkError, match="it confirms nothing any more"):
+            use(connection)
+        connection.drop()
 
 
 def test_a_refused_password_is_no_question_of_the_version() -> None:
