@@ -25,6 +25,8 @@ from edge.vision.images import jpeg
 from edge.vision.visibility import Visibility
 
 _log = logging.getLogger(__name__)
+MEMORY_S = 5.0
+"""How often the memory is measured at most: that takes 10 ms, and a client may ask many times."""
 VIEW_S = 1.0
 """How often it checks, at most, whether something else is in view."""
 
@@ -62,6 +64,8 @@ class RequestHandler:
         """End of the snooze that was reported last; 0: none."""
         self._adjusted: tuple[float, int] | None = None
         """Volume and rate that were reported last."""
+        self._measured: tuple[float, float] = (-math.inf, 0.0)
+        """When the memory was measured last, and its MiB."""
         self._unknown: list[str] = []
         """The labels of [announce] muted that were reported last, because the model has none of them."""
         self._paused = False
@@ -188,8 +192,14 @@ class RequestHandler:
             "probability": round(looked.probability, 4) if looked.label else None,
             "silence": self._schedule.silence(now) or None,
             "silent_because": self._announcer.silent_because(now),
-            "memory_mib": round(tree_mib(os.getpid()), 1),
+            "memory_mib": self._memory_mib(now.s),
             "memory_budget_mib": round(selector.budget.mib, 1),
             "temperature_c": None if temperature_c is None else round(temperature_c, 1),
             "throttled": self._throttled(),
         }
+
+    def _memory_mib(self, now_s: float) -> float:
+        """Return the memory of edge and its processes in MiB."""
+        if now_s - self._measured[0] >= MEMORY_S:
+            self._measured = (now_s, round(tree_mib(os.getpid()), 1))
+        return self._measured[1]

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from rigs.camera import MjpegServer, serving
-from rigs.daemon import daemon, named, read_events
-from rigs.processes import wait_until, workers
+from rigs.daemon import daemon, named, read_events, socket_of
+from rigs.processes import PATIENCE_S, wait_until, workers
 from rigs.stores import store_of
 from rigs.systemd import Listener
 
 from edge.announce.notices import LOST, SIGHT_AGAIN
+from edge.host.control_client import ask
 from edge.host.machine import Machine
 
 pytestmark = pytest.mark.integration
@@ -71,6 +72,12 @@ def test_other_settings_hold_and_bad_ones_do_not(tmp_path: Path, files: tuple[Pa
         (at,) = (number for number, state in enumerate(states) if state.startswith("RELOADING=1\nMONOTONIC_USEC="))
         assert "READY=1" in states[at:]
 
+        sentence = {"command": "say", "text": "Dinner is ready"}
+        assert ask([socket_of(tmp_path)], sentence, PATIENCE_S)["queued"]
+        wait_until(lambda: "Dinner is ready" in running.notices())
+        assert running.reload(GOOD + '[announce]\ntemplate = "There is {label}"\n[link]\nsay = "off"\n') == "reloaded"
+        assert "[link] say" in ask([socket_of(tmp_path)], sentence, PATIENCE_S)["error"]
+
         assert running.reload("[announce]\ntempalte = 3\n[camera]\nwidth = 1\n") == "reload_refused"
         reason = str(running.answers()[-1]["reason"])
         assert "tempalte" in reason
@@ -81,7 +88,7 @@ def test_other_settings_hold_and_bad_ones_do_not(tmp_path: Path, files: tuple[Pa
         assert running.said()[-1].startswith("There is ")
 
         # what was not changed was not opened anew
-        assert running.notices() == ["I'm ready."]
+        assert running.notices() == ["I'm ready.", "Dinner is ready"]
         assert named(read_events(running.events), "ready") == model
         child.terminate()
         assert child.wait(10) == 0
