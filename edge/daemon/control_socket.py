@@ -5,26 +5,24 @@ permissions of the socket file decide who may connect; the server checks this ag
 """
 
 import contextlib
-import grp
 import json
 import logging
 import math
 import os
-import pwd
 import selectors
 import socket
-import struct
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge.daemon.events import Events
+from edge.daemon.socket_access import control_group, let_in, may_connect, peer
 from edge.daemon.subscribers import Subscriber
 from edge.errors import ControlError
-from edge.host.control_client import ANSWER_S, CONTROL_GROUP, line_of
+from edge.host.control_client import ANSWER_S, line_of
 
 _log = logging.getLogger(__name__)
 LONGEST_LINE = 4096
@@ -32,16 +30,8 @@ LONGEST_LINE = 4096
 MOST_CLIENTS = 32
 """Number of clients that may be asking at once."""
 MOST_SUBSCRIBERS = 8
-_SO_PEERGROUPS = 59
-"""unix(7), since Linux 4.13; the same on all machines that edge runs on. Python has no name for it."""
-_NO_ID = 0xFFFFFFFF
 _LONGEST_PATH = 107
 """Longest path of a socket in bytes (unix(7))."""
-
-
-def may_connect(uid: int, groups: Collection[int], allowed: Collection[int]) -> bool:
-    """Return True for a process of root, of the daemon's user, or with one of the `allowed` groups among its own."""
-    return uid in (0, os.geteuid()) or not set(allowed).isdisjoint(groups)
 
 
 @dataclass
@@ -69,7 +59,7 @@ class ControlServer:
         self._events = events or Events()
         self._subscribers = self._events.subscribers
         self._server = _listen(path)
-        self._groups = {path.stat().st_gid, *({group} if (group := _control_group()) is not None else ())}
+        self._groups = {path.stat().st_gid, *({group} if (group := control_group()) is not None else ())}
         self._inode = path.stat().st_ino
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
@@ -143,8 +133,8 @@ class ControlServer:
         except OSError:
             return  # the client has gone again, or there are no file descriptors left
         sock.setblocking(False)
-        _pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if not may_connect(uid, _groups_of(sock, uid, gid), self._groups):
+        uid, groups = peer(sock)
+        if not may_connect(uid, groups, self._groups):
             with contextlib.suppress(OSError):
                 sock.send(line_of({"error": "you may not control this edge"}))
             sock.close()
@@ -246,8 +236,8 @@ def _listen(path: Path) -> socket.socket:
             new.unlink(missing_ok=True)
             server.bind(str(new))
             new.chmod(0o660)
-            if (group := _control_group()) is not None:
-                _let_in(new, group)
+            if (group := control_group()) is not None:
+                let_in(new, group)
             server.listen(128)
             server.setblocking(False)
             path.hardlink_to(new)  # unlike a rename, it replaces nothing
@@ -259,39 +249,6 @@ def _listen(path: Path) -> socket.socket:
     except OSError as error:
         raise ControlError(f"{path}: {error.strerror or error}; set another path in [service] control") from error
     return server
-
-
-def _let_in(path: Path, group: int) -> None:
-    """Let members of another group than the file's own use the socket too (acl(5)).
-
-    The kernel's form is that of linux/posix_acl_xattr.h: a version, then tag, rights and id of each entry.
-    """
-    user, own, other_group, mask, others, read_write = 0x01, 0x04, 0x08, 0x10, 0x20, 6
-    entries = [(user, read_write, _NO_ID), (own, read_write, _NO_ID), (other_group, read_write, group)]
-    entries += [(mask, read_write, _NO_ID), (others, 0, _NO_ID)]
-    packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-    try:
-        os.setxattr(path, "system.posix_acl_access", packed)
-    except OSError as error:
-        _log.info(f"The group {CONTROL_GROUP} cannot use the control socket: {error.strerror}.")
-
-
-def _control_group() -> int | None:
-    """Return the id of the group whose members may use the socket and nothing else; None: there is no such group."""
-    with contextlib.suppress(KeyError):
-        return grp.getgrnam(CONTROL_GROUP).gr_gid
-    return None
-
-
-def _groups_of(sock: socket.socket, uid: int, gid: int) -> set[int]:
-    """Return the groups of the process that has connected."""
-    try:
-        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 1024)
-        return {gid, *struct.unpack(f"{len(raw) // 4}I", raw)}
-    except OSError:  # an old kernel, or more groups than fit
-        with contextlib.suppress(KeyError):
-            return {gid, *os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)}
-        return {gid}
 
 
 def _take_over(path: Path) -> None:

@@ -22,9 +22,10 @@ from rigs.processes import PATIENCE_S, grown, wait_until
 from edge.announce.announcer import Missed
 from edge.cli.control import seconds
 from edge.daemon.control_commands import ControlCommands
-from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer, may_connect
+from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer
 from edge.daemon.control_state import ControlState
 from edge.daemon.history import History
+from edge.daemon.socket_access import may_connect
 from edge.errors import ControlError
 from edge.host.control_client import ask, control_path
 from edge.input.actions import Action
@@ -376,7 +377,7 @@ def test_a_group_may_use_the_socket_and_nothing_else_of_it(
 ) -> None:
     """The group stands for edge-control, which this machine need not have."""
     control = grp.getgrnam("games")
-    monkeypatch.setattr("edge.daemon.control_socket.CONTROL_GROUP", control.gr_name)
+    monkeypatch.setattr("edge.daemon.socket_access.CONTROL_GROUP", control.gr_name)
     path.parent.mkdir(parents=True)
     for folder in (path.parent, *path.parent.parents[:3]):
         folder.chmod(0o711)
@@ -395,7 +396,7 @@ def test_a_group_may_use_the_socket_and_nothing_else_of_it(
         assert "you may not use it" in ask_with()
     finally:
         server.close()
-    monkeypatch.setattr("edge.daemon.control_socket.CONTROL_GROUP", "no-such-group")
+    monkeypatch.setattr("edge.daemon.socket_access.CONTROL_GROUP", "no-such-group")
     server = ControlServer(path, ControlCommands(control_state).answer)
     try:
         assert "you may not use it" in ask_with(control.gr_gid)
