@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rigs.broker import Judge, free_port, judging, mosquitto
-from rigs.daemon import daemon, named, read_events
+from rigs.daemon import apart, daemon, named, read_events
 from rigs.link import NODE, ask, link, log_of, memory_kib, settings
 from rigs.processes import wait_until
 
@@ -42,7 +42,7 @@ def nothing_done(folder: Path) -> Iterator[None]:
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The temp folder of a daemon: nothing that the tests do may change it."""
     folder = tmp_path_factory.mktemp("edge")
-    with daemon(folder, "--speech", "log", "--events", str(folder / "events")):
+    with daemon(folder, "--speech", "log", "--events", str(folder / "events"), **apart(folder)):
         wait_until(lambda: named(read_events(folder / "events"), "ready"))
         yield folder
 

@@ -12,7 +12,7 @@ import yaml
 from rigs.audio.card import RecordingCard
 from rigs.booted import why_not
 from rigs.broker import Broker, judging, mosquitto
-from rigs.daemon import ROOT, daemon, named, read_events
+from rigs.daemon import ROOT, apart, daemon, named, read_events
 from rigs.home_assistant import HomeAssistant, home_assistant
 from rigs.link import NODE, ask, forget, link, settings
 from rigs.processes import wait_until
@@ -101,7 +101,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     with mosquitto(folder / "broker") as broker, home_assistant(folder / "machine") as assistant:
         assistant.connect(broker)
         events = ("--events", str(folder / "events"))
-        with daemon(folder, *events, **card.environment), link(folder, settings(folder, broker)):
+        with daemon(folder, *events, **card.environment, **apart(folder)), link(folder, settings(folder, broker)):
             wait_until(lambda: assistant.has_device(DEVICE))
             wait_until(lambda: named(read_events(folder / "events"), "announced"))
             yield Home(assistant, broker, card, folder)

@@ -62,6 +62,11 @@ def group_of(session: int) -> list[int]:
     return found
 
 
+def apart(folder: Path) -> dict[str, str]:
+    """The environment of a daemon that a fixture of a module starts: conftest.py protects only what a test starts."""
+    return {"XDG_DATA_HOME": str(folder / "xdg-data"), "XDG_STATE_HOME": str(folder / "xdg-state")}
+
+
 @contextmanager
 def daemon(tmp_path: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Start it with a temp folder of its own; whatever happens, nothing of it is left.
