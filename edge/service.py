@@ -156,8 +156,8 @@ def _make_parts(
         _log.info(f"[speech] {key}: {now:g} by request, instead of {given:g} in the settings.")
 
     def missed(what: Missed) -> None:
+        control_state.miss(what)  # first: who hears of it may ask at once
         reporter.missed(what)
-        control_state.miss(what)
 
     schedule = Schedule(settings.announce)
     announcer = Announcer(settings.announce, words, schedule, missed)
