@@ -22,7 +22,7 @@ from edge.daemon.events import Events
 from edge.daemon.socket_access import control_group, let_in, may_connect, peer
 from edge.daemon.subscribers import Subscriber
 from edge.errors import ControlError
-from edge.host.control_client import ANSWER_S, line_of
+from edge.host.control_client import ANSWER_S, CONTROL_GROUP, line_of
 
 _log = logging.getLogger(__name__)
 LONGEST_LINE = 4096
@@ -30,6 +30,8 @@ LONGEST_LINE = 4096
 MOST_CLIENTS = 32
 """Number of clients that may be asking at once."""
 MOST_SUBSCRIBERS = 8
+PICTURES = ("snapshot",)
+"""The requests whose answer has a picture."""
 _LONGEST_PATH = 107
 """Longest path of a socket in bytes (unix(7))."""
 
@@ -38,6 +40,8 @@ _LONGEST_PATH = 107
 class _Client:
     until_s: float
     """Time at which it is dropped, by time.monotonic(); infinite for a subscriber."""
+    may_look: bool
+    """False if it gets no picture: it is let in by the group edge-control alone."""
     received: bytes = b""
     to_send: bytes = b""
     subscriber: Subscriber | None = None
@@ -59,7 +63,8 @@ class ControlServer:
         self._events = events or Events()
         self._subscribers = self._events.subscribers
         self._server = _listen(path)
-        self._groups = {path.stat().st_gid, *({group} if (group := control_group()) is not None else ())}
+        self._group = path.stat().st_gid
+        self._control_group = control_group()
         self._inode = path.stat().st_ino
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
@@ -134,7 +139,8 @@ class ControlServer:
             return  # the client has gone again, or there are no file descriptors left
         sock.setblocking(False)
         uid, groups = peer(sock)
-        if not may_connect(uid, groups, self._groups):
+        may_look = may_connect(uid, groups, self._group)
+        if not may_look and not may_connect(uid, groups, self._control_group):
             with contextlib.suppress(OSError):
                 sock.send(line_of({"error": "you may not control this edge"}))
             sock.close()
@@ -142,7 +148,7 @@ class ControlServer:
         asking = [one for one, client in self._clients.items() if client.subscriber is None]
         if len(asking) >= MOST_CLIENTS:  # the oldest has had the most time
             self._drop(asking[0])
-        self._clients[sock] = _Client(time.monotonic() + ANSWER_S)
+        self._clients[sock] = _Client(time.monotonic() + ANSWER_S, may_look)
         self._selector.register(sock, selectors.EVENT_READ)
 
     def _attend(self, sock: socket.socket, events: int) -> None:
@@ -186,6 +192,9 @@ class ControlServer:
             client.to_send += line_of(
                 {"error": f"a request is a JSON object in a line of at most {LONGEST_LINE} bytes"}
             )
+            return
+        if request.get("command") in PICTURES and not client.may_look:
+            client.to_send += line_of({"error": f"the group {CONTROL_GROUP} gets no picture: join the socket's group"})
             return
         answer = self._ask(request)
         if "subscribed" in answer:

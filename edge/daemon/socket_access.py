@@ -1,4 +1,4 @@
-"""Who may use the control socket: root, the daemon's user, and members of two groups.
+"""Who may use the control socket: root, the daemon's user, and members of two groups, one of them without pictures.
 
 The kernel decides by the rights of the socket's file, and the daemon checks the groups that the kernel reports.
 """
@@ -21,9 +21,9 @@ _SO_PEERGROUPS = 59
 _NO_ID = 0xFFFFFFFF
 
 
-def may_connect(uid: int, groups: Collection[int], allowed: Collection[int]) -> bool:
-    """Return True for a process of root, of the daemon's user, or with one of the `allowed` groups among its own."""
-    return uid in (0, os.geteuid()) or not set(allowed).isdisjoint(groups)
+def may_connect(uid: int, groups: Collection[int], allowed: int | None) -> bool:
+    """Return True for a process of root, of the daemon's user, or of the group `allowed`; None: there is none."""
+    return uid in (0, os.geteuid()) or allowed in groups
 
 
 def let_in(path: Path, group: int) -> None:
@@ -42,7 +42,7 @@ def let_in(path: Path, group: int) -> None:
 
 
 def control_group() -> int | None:
-    """Return the id of the group whose members may use the socket and nothing else; None: there is no such group."""
+    """Return the id of the group for programs; None: there is no such group."""
     with contextlib.suppress(KeyError):
         return grp.getgrnam(CONTROL_GROUP).gr_gid
     return None

@@ -21,7 +21,7 @@ from edge.errors import ControlError, NotRunning
 SERVICE_SOCKET = Path("/run/edge/control.sock")
 """The socket of the systemd service."""
 CONTROL_GROUP = "edge-control"
-"""The group whose members may use the socket of the service, and nothing else of it."""
+"""The group for programs: its members may use the socket of the service, and get no picture."""
 ANSWER_S = 2.0
 """Longest time from connection to last answer; the daemon drops a client then."""
 _CHUNK = 65536
@@ -180,14 +180,6 @@ def _connect(sock: socket.socket, path: Path, timeout_s: float) -> None:
 
 def _advice(path: Path) -> str:
     with contextlib.suppress(OSError, KeyError):
-        name = pwd.getpwuid(os.getuid()).pw_name
-        return f": sudo usermod -aG {_group_for(path)} {name}, and log in again"
+        group = grp.getgrgid(path.parent.stat().st_gid).gr_name
+        return f": sudo usermod -aG {group} {pwd.getpwuid(os.getuid()).pw_name}, and log in again"
     return ""
-
-
-def _group_for(path: Path) -> str:
-    """Return the name of the group that gives the right to connect. Raises OSError or KeyError if it is not known."""
-    with contextlib.suppress(KeyError):
-        if path == SERVICE_SOCKET:
-            return grp.getgrnam(CONTROL_GROUP).gr_name
-    return grp.getgrgid(path.parent.stat().st_gid).gr_name

@@ -351,11 +351,12 @@ def test_a_fault_in_one_answer_leaves_the_others(
 
 def test_who_may_connect() -> None:
     me = os.geteuid()
-    assert may_connect(0, {0}, {12345})
-    assert may_connect(me, {54321}, {12345})
-    assert may_connect(me + 1, {54321, 12345}, {12345, 12346})
-    assert not may_connect(me + 1, {54321}, {12345, 12346})
-    assert not may_connect(me + 1, set(), {12345})
+    assert may_connect(0, {0}, 12345)
+    assert may_connect(me, {54321}, None)
+    assert may_connect(me + 1, {54321, 12345}, 12345)
+    assert not may_connect(me + 1, {54321}, 12345)
+    assert not may_connect(me + 1, set(), 12345)
+    assert not may_connect(me + 1, {54321}, None)
 
 
 ASK = """
@@ -365,14 +366,15 @@ from edge.errors import ControlError
 from edge.host.control_client import ask
 os.setgroups(list(map(int, sys.argv[2:]))); os.setgid(65534); os.setuid(65534)
 try:
-    print(ask([Path(sys.argv[1])], {"command": "mutes"}))
+    for command in ("mutes", "snapshot"):
+        print(ask([Path(sys.argv[1])], {"command": command}))
 except ControlError as error:
     print(error)
 """
 
 
 @pytest.mark.root
-def test_a_group_may_use_the_socket_and_nothing_else_of_it(
+def test_a_group_may_use_the_socket_and_gets_no_picture(
     path: Path, control_state: ControlState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The group stands for edge-control, which this machine need not have."""
@@ -389,9 +391,12 @@ def test_a_group_may_use_the_socket_and_nothing_else_of_it(
 
     try:
         assert path.stat().st_mode & 0o777 == 0o660
-        assert ask_with(control.gr_gid) == "{'mutes': []}\n"
-        assert ask_with(12345, control.gr_gid) == "{'mutes': []}\n"
-        assert ask_with(path.stat().st_gid) == "{'mutes': []}\n", "members of the file's own group, as before"
+        for groups in ((control.gr_gid,), (12345, control.gr_gid)):
+            mutes, snapshot = ask_with(*groups).splitlines()
+            assert mutes == "{'mutes': []}"
+            assert "gets no picture" in snapshot
+        own = path.stat().st_gid
+        assert ask_with(own, control.gr_gid) == ask_with(own) == "{'mutes': []}\n{'jpeg': None}\n"
         assert "you may not use it" in ask_with(12345)
         assert "you may not use it" in ask_with()
     finally:
