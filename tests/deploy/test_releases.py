@@ -525,7 +525,7 @@ def test_a_change_of_the_link_leaves_edge_alone(machine: OneMachine) -> None:
 def test_a_release_that_is_only_planned_leaves_the_unit_of_the_link(machine: OneMachine) -> None:
     use(machine, release(machine, "1", link=True), link=LINK)
     changed = [change.path for change in Releases(machine).plan("2", OFFERED, {}, LINK, 0).changes]
-    assert not [path for path in changed if "link" in path]
+    assert not [path for path in changed if path.startswith("/etc/") and "link" in path]
 
 
 def test_a_link_that_does_not_run_is_started_again(machine: OneMachine) -> None:
@@ -595,3 +595,19 @@ def test_where_the_next_release_fails_the_link_is_put_back_too(machine: OneMachi
         use(machine, release(machine, "2", "crashes", link=True), link="[mqtt]\n")
     assert files(machine) == before
     assert machine.link_starts == 2 * RESTART
+
+
+def test_settings_of_the_link_that_an_older_release_does_not_know_come_back_with_the_newer(machine: OneMachine) -> None:
+    newer = LINK + "[page]\n"
+    machine.unknown["1"] = "[page]"
+    use(machine, release(machine, "1", link=True), link=LINK)
+    use(machine, release(machine, "2", link=True), link=newer)
+    for name, text in (("1", LINK), ("2", newer)):
+        releases = Releases(machine)
+        plan = releases.plan(name, None, {})
+        releases.fit_settings(plan)
+        assert len(plan.notes) == 1
+        releases.check(plan)
+        releases.use(plan, 5)
+        assert files(machine)["etc/edge/link.toml"] == text
+        assert files(machine)["etc/edge/edge.toml"] == OFFERED

@@ -75,7 +75,7 @@ def work(module: AnsibleModule, releases: Releases) -> dict[str, Any]:
         # the connection may break: a trial that has begun is completed
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        if not encoded:
+        if not settings:
             releases.fit_settings(plan)
             told |= {"diff": [diff_of(change) for change in plan.changes], "notes": plan.notes}
         releases.check(plan)

@@ -30,8 +30,6 @@ from typing import Any
 UNIT = "edge.service"
 LINK_UNIT = "edge-link.service"
 SETTINGS, LINK_SETTINGS = "/etc/edge/edge.toml", "/etc/edge/link.toml"
-_CANDIDATES = {SETTINGS: "/etc/edge/.candidate.toml", LINK_SETTINGS: "/etc/edge/.candidate-link.toml"}
-"""Where settings are written that a release is asked about, for each file of settings."""
 SETTLE_S = 8.0
 """How long a service must stay active before it counts as running."""
 MOST_RESTARTS = 2
@@ -236,14 +234,14 @@ class Releases:
         trusted = self._on_trial()["release"] if self.undo.exists() else self.used()
         if trusted and trusted != release:
             wanted[f"{self._base}/previous"] = File(link=f"releases/{trusted}")
-            for path in (SETTINGS, self._offered[SETTINGS]):
+            for path in (*self._offered, *self._offered.values()):
                 text = self._settled(path).text
                 wanted[self._left(trusted, path)] = File() if text is None else File(text, 0o600)
         wanted[f"{self._base}/current"] = File(link=f"releases/{release}")
         wanted["/usr/local/bin/edge"] = File(link=f"{self._base}/current/bin/edge")
         plan.settings = self.machine.read(SETTINGS).text or ""
         if settings is not None:
-            files = self._settings(plan, SETTINGS, self._settings_file(settings))
+            files = self._settings(plan, SETTINGS, self._settings_file(SETTINGS, settings))
             wanted |= files
             plan.settings = files.get(SETTINGS, File()).text or plan.settings
         wanted |= self._link(plan, link_settings, link_port)
@@ -272,34 +270,42 @@ class Releases:
         last used with, and the present ones stay beside them, in a file with the name of their release. On the way
         forward that file becomes the settings again, unless somebody has changed the settings since.
         """
-        here, now = self.machine.read(SETTINGS), self.used()
-        beside = f"{SETTINGS}.{plan.release}"
+        plan.settings = self._fitted(plan, SETTINGS, plan.settings)
+        if plan.link_settings is not None:
+            plan.link_settings = self._fitted(plan, LINK_SETTINGS, plan.link_settings)
+
+    def _fitted(self, plan: Plan, path: str, present: str) -> str:
+        """Return the settings of a file that will be in effect, after the plan was fitted to the release."""
+        here, now = self.machine.read(path), self.used()
+        beside = f"{path}.{plan.release}"
         put_aside = self.machine.read(beside)
-        was_fitted = here.text is not None and here.text == self.machine.read(self._left(now, SETTINGS)).text
-        if put_aside.text is not None and was_fitted and not self._rejection(plan.release, put_aside.text):
+        was_fitted = here.text is not None and here.text == self.machine.read(self._left(now, path)).text
+        if put_aside.text is not None and was_fitted and not self._rejection(plan.release, put_aside.text, path):
             settings, wanted = put_aside, {beside: File()}
-            note = f"{SETTINGS} is again what it was when release {plan.release} was used last"
+            note = f"{path} is again what it was when release {plan.release} was used last"
         else:
-            text = self.machine.read(self._left(plan.release, SETTINGS)).text
-            if text is None or not self._rejection(plan.release, plan.settings):
-                return
-            if self._rejection(plan.release, text):
-                return
-            settings, wanted = self._settings_file(text), {f"{SETTINGS}.{now}": here}
+            text = self.machine.read(self._left(plan.release, path)).text
+            if text is None or not self._rejection(plan.release, present, path):
+                return present
+            if self._rejection(plan.release, text, path):
+                return present
+            settings, wanted = self._settings_file(path, text), {f"{path}.{now}": here}
             note = (
                 f"release {plan.release} cannot use the present settings, so those are back that it was last used "
-                f"with; the present ones are kept in {SETTINGS}.{now}, and return with that release"
+                f"with; the present ones are kept in {path}.{now}, and return with that release"
             )
-        wanted[SETTINGS] = settings
-        offered_file = self._offered[SETTINGS]
-        offered = self.machine.read(self._left(plan.release, offered_file)).text
-        wanted[offered_file] = File() if offered is None else File(offered, 0o600)
+        wanted[path] = settings
+        offered = self.machine.read(self._left(plan.release, self._offered[path])).text
+        wanted[self._offered[path]] = File() if offered is None else File(offered, 0o600)
         self._add(plan, wanted)
-        plan.settings = settings.text or ""
         plan.notes.append(note)
+        return settings.text or ""
 
     @staticmethod
-    def _settings_file(text: str) -> File:
+    def _settings_file(path: str, text: str) -> File:
+        if path == LINK_SETTINGS:
+            # only the link's user may read it; its group exists where the link is installed
+            return File(text, 0o640, "edge-link")
         # a stream's URL may contain a password
         return File(text, 0o640, "edge") if hide_secrets(text) != text else File(text)
 
@@ -336,8 +342,9 @@ class Releases:
             wanted[f"{folder}.d/deploy-port.conf"] = File(text if port else None)
         here = self.machine.read(LINK_SETTINGS).text
         if offered is not None and (offered or self.machine.read(self._offered[LINK_SETTINGS]).text):
-            # only the link's user may read it; its group exists where the link is installed
-            files = self._settings(plan, LINK_SETTINGS, File(offered, 0o640, "edge-link") if offered else File())
+            files = self._settings(
+                plan, LINK_SETTINGS, self._settings_file(LINK_SETTINGS, offered) if offered else File()
+            )
             wanted |= files
             here = files[LINK_SETTINGS].text if LINK_SETTINGS in files else here
         plan.link_settings = here if has_link else None
@@ -356,20 +363,15 @@ class Releases:
             raise ReleaseError(f"release {plan.release} is gone: another deploy has replaced it. Deploy again.")
         if self.machine.show().get("UnitFileState", "").startswith("masked"):
             raise ReleaseError(f"{UNIT} is masked, so it never starts; run: sudo systemctl unmask edge")
+        mend = "Nothing was changed. Mend {} (or the variables of the deploy), and deploy again."
         if lines := self._rejection(plan.release, plan.settings):
-            raise ReleaseError(
-                f"release {plan.release} cannot use the settings:\n{lines}\n"
-                "Nothing was changed. Mend /etc/edge/edge.toml (or the variables of the deploy), and deploy again."
-            )
-        if plan.link_settings is not None and (
-            lines := self._rejection(plan.release, plan.link_settings, LINK_SETTINGS)
-        ):
-            raise ReleaseError(
-                f"release {plan.release} cannot use the settings of the link:\n{lines}\nNothing was changed. "
-                f"Mend {LINK_SETTINGS} (or the variable edge_link of the deploy), and deploy again."
-            )
+            raise ReleaseError(f"release {plan.release} cannot use the settings:\n{lines}\n{mend.format(SETTINGS)}")
+        link = plan.link_settings
+        if link is not None and (lines := self._rejection(plan.release, link, LINK_SETTINGS)):
+            what = "cannot use the settings of the link"
+            raise ReleaseError(f"release {plan.release} {what}:\n{lines}\n{mend.format(LINK_SETTINGS)}")
         unit = str(self.folder(plan.release) / "share" / "edge" / "edge.service")
-        with self._candidate(SETTINGS, plan.settings) as candidate:
+        with self._candidate(plan.settings) as candidate:
             doctor = ["doctor", "--before-use", "--service", "--unit", unit, "--config", candidate, "--json"]
             told = self.machine.run(*self._edge(plan.release), *doctor, timeout_s=900)
         if told.returncode:
@@ -380,21 +382,18 @@ class Releases:
         return [str(self.folder(release) / "bin" / "python"), "-P", "-m", "edge"]
 
     @contextlib.contextmanager
-    def _candidate(self, path: str, settings: str) -> Iterator[str]:
-        """Write settings beside their path, as long as the block runs, to a file that only their reader may read."""
-        candidate, file = (
-            _CANDIDATES[path],
-            File(settings, 0o640, "edge") if path == SETTINGS else File(settings, 0o600),
-        )
+    def _candidate(self, settings: str, path: str = SETTINGS) -> Iterator[str]:
+        """Write settings to a file that only the service's user may read, as long as the block runs."""
+        candidate = "/etc/edge/.candidate.toml" if path == SETTINGS else "/etc/edge/.candidate-link.toml"
         try:
-            self.machine.write(candidate, file)
+            self.machine.write(candidate, File(settings, 0o640, "edge" if path == SETTINGS else "root"))
             yield candidate
         finally:
             self.machine.write(candidate, File())
 
     def _rejection(self, release: str, settings: str, path: str = SETTINGS) -> str:
-        """Return why a release cannot use settings, as it says itself; '' if it can."""
-        with self._candidate(path, settings) as candidate:
+        """Return why a release cannot use settings, as it says itself; '' if it can. `path` is their usual place."""
+        with self._candidate(settings, path) as candidate:
             told = self.machine.run(*self._edge(release), "config", "--check", candidate)
         lines = told.stderr.replace(candidate, path).strip()
         return (lines or f"exit code {told.returncode}") if told.returncode else ""
