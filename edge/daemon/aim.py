@@ -4,11 +4,10 @@ Pure: time comes as an argument.
 """
 
 import math
-from collections import deque
 from typing import Any, NamedTuple
 
 from edge.announce.answers import BEST, HOLD_STILL, LESS_SHARP, LIGHT_GOOD, SHARPER, TOO_BRIGHT, TOO_DARK
-from edge.vision.focus import Reading, difference
+from edge.vision.focus import FocusMeter, Reading
 
 AIM_S = 60.0
 """How long it guides, unless it is ended before."""
@@ -17,8 +16,6 @@ LOWEST_HZ, OCTAVES = 200.0, 3.3
 MIDDLE_SHARPNESS, CURVE = 2e-3, 0.4
 """Sharpness in the middle of that range, and the steepness of the tone there: of photos blurred by 0 to 10 pixels, 90 %
 have a sharpness of 6e-5 to 7e-2, which is 0.2 to 0.8 of the range."""
-SMOOTHED = 3
-"""Number of frames whose mean counts."""
 BEEP_EVERY_S = 0.3
 WORD_EVERY_S = 1.2
 """Least time between two words about sharpness."""
@@ -28,8 +25,6 @@ PASSED, REACHED = 0.85, 0.95
 """Shares of the best sharpness: below the first it has clearly been left; from the second on it is found again."""
 NEAR = 0.6
 """Share of the best from which on "sharper" is not said any more: "best" may be due before that word has ended."""
-OTHER_VIEW = 20.0
-"""Mean difference of the cells, 0..255, from which on the camera looks at something else: another best is wanted."""
 LASTS_S = 1.0
 """How long a change of the light must last."""
 MOVES_S, HOLD_EVERY_S = 2.0, 10.0
@@ -63,10 +58,7 @@ class Guide:
     def __init__(self, now_s: float) -> None:
         self.until_s = now_s + AIM_S
         self.last_word = ""
-        self._last: deque[float] = deque(maxlen=SMOOTHED)
-        self._before: Reading | None = None
-        self.sharpness = self.best = 0.0
-        self._best_view: Reading | None = None
+        self._meter = FocusMeter()
         self._level = 0.0
         """The sharpness when a word about it was said last."""
         self._left = False
@@ -104,29 +96,32 @@ class Guide:
             "word": self.last_word or None,
         }
 
+    @property
+    def sharpness(self) -> float:
+        """Return the sharpness over the last frames."""
+        return self._meter.sharpness
+
+    @property
+    def best(self) -> float:
+        """Return the best sharpness so far."""
+        return self._meter.best
+
     def _take(self, reading: Reading, now_s: float) -> None:
-        moves, self._before = reading.moves(self._before), reading
-        if moves:
+        best = self.best
+        if self._meter.update(reading):
+            self._level, self._left = 0.0, False
+        if self._meter.moves:
             self._moves_since_s = now_s if self._moves_since_s is None else self._moves_since_s
         else:
             self._moves_since_s = None
-        self._last.append(reading.sharpness)
-        self.sharpness = sum(self._last) / len(self._last)
         light = TOO_DARK if reading.dark else TOO_BRIGHT if reading.bright else LIGHT_GOOD
         if light != self._light:
             self._light, self._light_since_s = light, now_s
-        if self._best_view is not None and difference(reading.grey, self._best_view.grey) > OTHER_VIEW:
-            self.best, self._best_view, self._level, self._left = 0.0, None, 0.0, False
-            self._last.clear()
-            self._last.append(reading.sharpness)
-            self.sharpness = reading.sharpness
-        full = len(self._last) == SMOOTHED
-        if full and not self._level:
+        if self._meter.settled and not self._level:
             self._level = self.sharpness
-        if full and not moves and self.sharpness > self.best:
+        if self.best > best:
             # noise alone can exceed the best a little when it is found again
-            self._left = self._left and self.sharpness * REACHED <= self.best
-            self.best, self._best_view = self.sharpness, reading
+            self._left = self._left and self.sharpness * REACHED <= best
         self._left = self._left or self.sharpness < PASSED * self.best
 
     def _word(self, now_s: float) -> str:

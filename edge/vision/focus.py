@@ -1,5 +1,6 @@
 """How sharp, light and still a picture is, for a person who turns a lens or aims a camera."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,11 @@ MIDDLE = 0.75
 """Share of height and width that is judged: the edges of a cheap lens are never sharp."""
 MOVING = 4.0
 """The picture moves if its cells differ by more than this (of 255) from those of the frame before, on average."""
+
+SMOOTHED = 3
+"""Number of frames whose mean sharpness counts."""
+OTHER_VIEW = 20.0
+"""Mean difference of the cells, 0..255, from which on the camera looks at something else: another best is wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +68,33 @@ def read(pixels: Pixels) -> Reading:
 def difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the mean difference of two thumbnails' cells, 0..255; that of another size counts as all different."""
     return float(np.abs(one - other).mean()) if one.shape == other.shape else 255.0
+
+
+class FocusMeter:
+    """The sharpness over the last frames, and the best so far of this view."""
+
+    def __init__(self) -> None:
+        self.sharpness = self.best = 0.0
+        self.moves = False
+        """True if the newest frame differs from the one before."""
+        self._last: deque[float] = deque(maxlen=SMOOTHED)
+        self._before: Reading | None = None
+        self._best_view: Reading | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Return True if there are enough frames for a mean."""
+        return len(self._last) == SMOOTHED
+
+    def update(self, reading: Reading) -> bool:
+        """Take a frame's reading; return True if the camera looks at something else now: the best is forgotten."""
+        self.moves, self._before = reading.moves(self._before), reading
+        other = self._best_view is not None and difference(reading.grey, self._best_view.grey) > OTHER_VIEW
+        if other:
+            self.best, self._best_view = 0.0, None
+            self._last.clear()
+        self._last.append(reading.sharpness)
+        self.sharpness = sum(self._last) / len(self._last)
+        if self.settled and not self.moves and self.sharpness > self.best:
+            self.best, self._best_view = self.sharpness, reading
+        return other
