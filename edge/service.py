@@ -21,6 +21,7 @@ from edge.announce.schedule import Schedule
 from edge.announce.voice import Voice
 from edge.announce.wording import Words
 from edge.daemon.answers import Answers
+from edge.daemon.checkup import Checkup
 from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_socket import ControlServer
 from edge.daemon.control_state import ControlState
@@ -99,6 +100,7 @@ def run(
         # an error before this point is one line; from here on there is a summary too
         closing.callback(reporter.stopped)
         wiring = Wiring(parts, every_frame=every_frame, fetch=fetch)
+        parts.control_state.checkup = Checkup(lambda: _examine(parts))
         signals.on_force(wiring.end_children)
         closing.callback(wiring.close)
 
@@ -136,6 +138,16 @@ def _rewire(wiring: Wiring, signals: Signals, reporter: Reporter, reread: Callab
     except StopRequested:
         return False
     return True
+
+
+def _examine(parts: Parts) -> list[dict[str, Any]]:
+    """Return the doctor's findings about this daemon, as `edge doctor --json` prints them."""
+    # imported when it is needed: most daemons are never asked
+    from edge.doctor.in_use import examine_in_use
+
+    equipment = parts.equipment
+    found = examine_in_use(equipment.settings, parts.control_state.status(), equipment.selector.machine)
+    return [one.as_json() for one in found]
 
 
 def _make_parts(
@@ -193,6 +205,7 @@ def _make_parts(
     )
     answers.tones = settings.input.tones
     answers.sayable = settings.link.say
+    control_state.allow_pictures(settings.link.picture)
     control_state.attach(answers, equipment.input_status, equipment.set_paused)
     return Parts(
         reporter=reporter,
@@ -218,7 +231,7 @@ def _open_control(
     if path is None:
         return
     try:
-        server = ControlServer(path, ControlCommands(control_state).answer, events)
+        server = ControlServer(path, ControlCommands(control_state).answer, events, control_state.viewers)
     except ControlError as error:
         _log.info(f"There is no control socket: {error}.")
     else:

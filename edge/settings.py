@@ -235,6 +235,8 @@ class AloudSettings:
     """Say that the board is too hot and edge slows down."""
     smaller_model: bool = setting(True)
     """Say that another model runs: a smaller one because memory is tight, or a better one."""
+    watched: bool = setting(True)
+    """Say that somebody is looking at the picture, when that begins (see [link] picture)."""
     repeat_s: float = setting(60.0, low=1, high=86400)
     """Seconds before the same sentence about itself is repeated. For sentences about seeing and hearing (`blind`,
     `deaf`) it doubles each time the sentence comes back soon, up to an hour."""
@@ -280,6 +282,9 @@ class LinkSettings:
     """Whether edge says sentences that others give it (`edge say`): off; polite (it waits until edge has finished
     speaking, and in quiet hours or during a snooze edge only keeps it for `edge missed`); or urgent (others may also
     ask to break off what is being said, at any hour)."""
+    picture: bool = setting(True)
+    """Let programs show what the camera sees, while somebody looks: the page of `edge link` does. `edge status` and the
+    log tell when one does. `edge snapshot` works without it."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ FILES = {
         "speech/test_speech.py",
         "doctor/test_doctor.py",
         "daemon/test_control_socket.py",
+        "daemon/test_pictures.py",
         "daemon/test_subscribe.py",
         "daemon/test_upgrade.py",
         "link/test_fuzz.py",

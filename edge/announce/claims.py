@@ -153,6 +153,14 @@ class Claims:
         """How much of a full average the frames since something is in view make, 0..1."""
         self._last_s = -math.inf
 
+    @property
+    def needed(self) -> dict[str, float | None]:
+        """Return the probability that "I see" and "maybe" need with this model; None: it never says that."""
+        settings = self._settings
+        if not self.knowledge.calibrated:
+            return {"see": settings.floor, "maybe": None}
+        return {"see": settings.sure, "maybe": settings.maybe if settings.maybe < 1 else None}
+
     def configure(self, settings: AnnounceSettings, words: Names) -> None:
         """Use other settings and words."""
         self._settings = settings

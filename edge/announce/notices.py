@@ -27,6 +27,7 @@ HOT = "I'm too hot, so I'm slowing down."
 SMALLER = "Using a smaller model."
 ANOTHER = "Using another model."
 BETTER = "Using a better model."
+WATCHED = "Somebody is looking."
 SENTENCES = (
     READY,
     DARK,
@@ -44,6 +45,7 @@ SENTENCES = (
     SMALLER,
     ANOTHER,
     BETTER,
+    WATCHED,
 )
 _OF_CONDITIONS = {
     Condition.DARK: DARK,
@@ -61,6 +63,7 @@ _SWITCHES = {
     "hearing": "deaf",
     "heat": "hot",
     "model": "smaller_model",
+    "viewers": "watched",
 }
 """Setting that switches each topic."""
 _FLAPPING = ("sight", "hearing")

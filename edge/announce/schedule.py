@@ -42,6 +42,7 @@ class Schedule:
     def configure(self, settings: AnnounceSettings) -> None:
         """Use other settings. Utterances of the last minute still count."""
         self.per_minute = settings.per_minute
+        self.quiet_hours = settings.quiet_hours
         self._quiet = _times(settings.quiet_hours)
         self._spoke_s = deque(self._spoke_s, maxlen=settings.per_minute)
 

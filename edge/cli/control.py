@@ -139,6 +139,8 @@ def status(options: argparse.Namespace) -> int:
         rows.append(["keys", f"{', '.join(keys['devices']) or 'none'}{_problem(keys['problem'])}"])
     if word := (answer.get("input") or {}).get("wake_word"):
         rows.append(["microphone", _microphone(word)])
+    if watched := answer.get("watched"):
+        rows.append(["picture", f"SHOWN to {watched} program{'' if watched == 1 else 's'}: somebody is looking"])
     if answer["mutes"]:
         rows.append(["muted", ", ".join(answer["mutes"])])
     print(table(["edge", f"{answer.get('version')}, process {answer.get('pid')}"], rows))

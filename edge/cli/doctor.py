@@ -1,7 +1,6 @@
 """`edge doctor`: check everything that edge depends on, and advise what to do."""
 
 import argparse
-import dataclasses
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,8 +42,7 @@ def report(found: Iterable[Finding], *, as_json: bool) -> int:
             print(_lines(finding), flush=True)
     faults, warnings = (sum(one.grade is grade for one in findings) for grade in (Grade.FAULT, Grade.WARNING))
     if as_json:
-        rows = [{**dataclasses.asdict(one), "grade": one.grade.value} for one in findings]
-        print_json(rows)
+        print_json([one.as_json() for one in findings])
     else:
         print(f"\n{_count(faults, 'fault')}, {_count(warnings, 'warning')}.")
     return EX_FAULT if faults else EX_OK

@@ -72,6 +72,18 @@ class ControlCommands:
             raise Refused(f"frames: {frames!r} is neither true nor false")
         return {"subscribed": True}
 
+    def _show_picture(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        """Accept a viewer: from then on the socket sends pictures (daemon/control_socket.py)."""
+        return {"watching": True}
+
+    def _tell_labels(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"labels": self._state.mutes.known}
+
+    def _examine(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        if self._state.checkup is None:
+            raise Refused("edge is starting")
+        return self._state.checkup.ask()
+
     def _tell_missed(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {"missed": self._state.missed()}
 
@@ -180,5 +192,8 @@ _COMMANDS: dict[str, Callable[[ControlCommands, Mapping[str, Any]], dict[str, An
     "press": ControlCommands._press,
     "say": ControlCommands._say,
     "volume": ControlCommands._set_volume,
+    "doctor": ControlCommands._examine,
+    "labels": ControlCommands._tell_labels,
     "subscribe": ControlCommands._subscribe,
+    "picture": ControlCommands._show_picture,
 }

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import pwd
 import selectors
 import socket
 import threading
@@ -21,6 +22,7 @@ from typing import Any
 from edge.daemon.events import Events
 from edge.daemon.socket_access import control_group, let_in, may_connect, peer
 from edge.daemon.subscribers import Subscriber
+from edge.daemon.viewers import STOPPED, Viewer, Viewers
 from edge.errors import ControlError
 from edge.host.control_client import ANSWER_S, CONTROL_GROUP, line_of
 
@@ -31,7 +33,13 @@ MOST_CLIENTS = 32
 """Number of clients that may be asking at once."""
 MOST_SUBSCRIBERS = 8
 PICTURES = ("snapshot",)
-"""The requests whose answer has a picture."""
+"""The requests whose answer has a picture. The stream `picture` has a setting of its own, [link] picture."""
+PICTURE_S = 5.0
+"""Longest time that a client may take for one picture."""
+_PICTURE_BUFFER = 16384
+"""Bytes that the kernel keeps for a client that looks at the picture: less than a picture."""
+_END_S = 0.5
+"""Longest time that a client may take for the line that tells the end of the picture."""
 _LONGEST_PATH = 107
 """Longest path of a socket in bytes (unix(7))."""
 
@@ -44,16 +52,29 @@ class _Client:
     """False if it gets no picture: it is let in by the group edge-control alone."""
     received: bytes = b""
     to_send: bytes = b""
+    user: str = ""
     subscriber: Subscriber | None = None
+    viewer: Viewer | None = None
+    ends: bool = False
+    """True if it is dropped as soon as everything is sent."""
+
+    @property
+    def stays(self) -> bool:
+        """Return True if it follows events or looks at the picture."""
+        return self.subscriber is not None or self.viewer is not None
 
 
 class ControlServer:
     """Server of the control socket, in its own thread."""
 
     def __init__(
-        self, path: Path, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]], events: Events | None = None
+        self,
+        path: Path,
+        answer: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        events: Events | None = None,
+        viewers: Viewers | None = None,
     ) -> None:
-        """Create the socket. `answer` must be quick. Clients can subscribe to the `events`.
+        """Create the socket. `answer` must be quick. Clients can subscribe to the `events`, or be `viewers`.
 
         Raises ControlError if the socket cannot be created, or another edge has it.
         """
@@ -62,6 +83,7 @@ class ControlServer:
         self._answer = answer
         self._events = events or Events()
         self._subscribers = self._events.subscribers
+        self._viewers = Viewers() if viewers is None else viewers
         self._server = _listen(path)
         self._group = path.stat().st_gid
         self._control_group = control_group()
@@ -74,7 +96,7 @@ class ControlServer:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._clients: dict[socket.socket, _Client] = {}
         self._closing = False
-        self._subscribers.wake = self._wake
+        self._subscribers.wake = self._viewers.wake = self._wake
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
@@ -107,12 +129,15 @@ class ControlServer:
                 elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._clients:
                     self._attend(key.fileobj, events)
             self._tell_events()
+            self._show_pictures()
             now_s = time.monotonic()
             for sock in [sock for sock, client in self._clients.items() if now_s >= client.until_s]:
                 self._drop(sock)
         self._end()
 
     def _end(self) -> None:
+        self._viewers.close(STOPPED)
+        self._show_pictures()
         self._tell_events()  # the last one tells the end
         for sock in list(self._clients):
             self._drop(sock)
@@ -132,6 +157,25 @@ class ControlServer:
                 client.to_send = lines
                 self._attend(sock, selectors.EVENT_WRITE)
 
+    def _show_pictures(self) -> None:
+        """Send the viewers the newest picture, or that there will be none any more."""
+        for sock, client in list(self._clients.items()):
+            if client.viewer is None or client.ends:
+                continue
+            if client.to_send:
+                if client.viewer.ended:
+                    client.until_s = min(client.until_s, time.monotonic() + _END_S)
+                continue
+            client.until_s = math.inf
+            if client.viewer.ended:
+                client.to_send, client.ends = line_of({"ended": client.viewer.ended}), True
+                client.until_s = time.monotonic() + _END_S
+            elif line := self._viewers.take(client.viewer):
+                client.to_send = line
+                client.until_s = time.monotonic() + PICTURE_S
+            if client.to_send:
+                self._attend(sock, selectors.EVENT_WRITE)
+
     def _accept(self) -> None:
         try:
             sock, _ = self._server.accept()
@@ -145,10 +189,10 @@ class ControlServer:
                 sock.send(line_of({"error": "you may not control this edge"}))
             sock.close()
             return
-        asking = [one for one, client in self._clients.items() if client.subscriber is None]
+        asking = [one for one, client in self._clients.items() if not client.stays]
         if len(asking) >= MOST_CLIENTS:  # the oldest has had the most time
             self._drop(asking[0])
-        self._clients[sock] = _Client(time.monotonic() + ANSWER_S, may_look)
+        self._clients[sock] = _Client(time.monotonic() + ANSWER_S, may_look, user=_name_of(uid))
         self._selector.register(sock, selectors.EVENT_READ)
 
     def _attend(self, sock: socket.socket, events: int) -> None:
@@ -156,22 +200,25 @@ class ControlServer:
         try:
             if events & selectors.EVENT_WRITE:
                 client.to_send = client.to_send[sock.send(client.to_send) :]
+                if client.ends and not client.to_send:
+                    self._drop(sock)
+                    return
             if events & selectors.EVENT_READ:
                 chunk = sock.recv(LONGEST_LINE)
                 if not chunk:
                     self._drop(sock)
                     return
-                self._receive(client, chunk)
+                self._receive(sock, client, chunk)
         except BlockingIOError:
             pass
         except OSError:
             self._drop(sock)
             return
-        # a subscriber that ends must be noticed although it takes nothing
-        reads = selectors.EVENT_READ if client.subscriber or not client.to_send else 0
+        # a client that stays must be noticed when it ends, although it takes nothing
+        reads = selectors.EVENT_READ if client.stays or not client.to_send else 0
         self._selector.modify(sock, reads | (selectors.EVENT_WRITE if client.to_send else 0))
 
-    def _receive(self, client: _Client, chunk: bytes) -> None:
+    def _receive(self, sock: socket.socket, client: _Client, chunk: bytes) -> None:
         client.received += chunk
         *lines, client.received = client.received.split(b"\n")
         if len(client.received) > LONGEST_LINE:
@@ -179,10 +226,10 @@ class ControlServer:
         for line in lines:
             if client.subscriber is not None:
                 client.subscriber.put(line_of({"error": "this connection tells events: ask on another one"}))
-            else:
-                self._answer_to(client, line)
+            elif client.viewer is None:  # a viewer has nothing to ask on this connection
+                self._answer_to(sock, client, line)
 
-    def _answer_to(self, client: _Client, line: bytes) -> None:
+    def _answer_to(self, sock: socket.socket, client: _Client, line: bytes) -> None:
         try:
             request = json.loads(line) if len(line) <= LONGEST_LINE else None
             json.dumps(request, ensure_ascii=False).encode()  # half a character (\ud800) cannot be encoded
@@ -203,6 +250,15 @@ class ControlServer:
             else:
                 self._subscribe(client, frames=bool(request.get("frames")))
                 return
+        if "watching" in answer:
+            try:
+                client.viewer = self._viewers.add(client.user)
+            except ControlError as error:
+                answer = {"error": str(error)}
+            else:
+                client.until_s = time.monotonic() + PICTURE_S
+                # what the kernel keeps for a slow client gets old
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PICTURE_BUFFER)
         client.to_send += line_of(answer)
 
     def _subscribe(self, client: _Client, *, frames: bool) -> None:
@@ -225,8 +281,18 @@ class ControlServer:
         client = self._clients.pop(sock)
         if client.subscriber is not None:
             self._subscribers.remove(client.subscriber)
+        if client.viewer is not None:
+            self._viewers.remove(client.viewer)
         self._selector.unregister(sock)
         sock.close()
+
+
+def _name_of(uid: int) -> str:
+    """Return the name of a user; the number if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -17,8 +17,10 @@ from typing import Any, Protocol
 from edge.announce.adjustments import Adjustments
 from edge.announce.announcer import Missed
 from edge.announce.answers import LOADING, STARTING
+from edge.daemon.checkup import Checkup
 from edge.daemon.history import History
 from edge.daemon.mute_list import MuteList
+from edge.daemon.viewers import OFF, PAUSED, Viewers
 from edge.host.atomic import to_disk
 from edge.host.clock import local_time
 from edge.input.actions import Action, Receiver
@@ -71,6 +73,11 @@ class ControlState:
         self._paused_mark = mutes_file.with_name("paused") if mutes_file else None
         self.paused = self._paused_mark is not None and os.access(self._paused_mark, os.F_OK)
         """True while the camera should be closed; survives a restart, as the mutes do."""
+        self.checkup: Checkup | None = None
+        """What examines the running edge on request; None while it starts."""
+        self.viewers = Viewers()
+        """The clients that look at the picture."""
+        self.viewers.close(PAUSED, self.paused)
         self.pause_was_told = False
         """True if the last change of `paused` was answered aloud."""
         self._snapshot_wanted = False
@@ -90,6 +97,10 @@ class ControlState:
         if left_s <= 0:
             return None
         return (local_time() + timedelta(seconds=left_s)).isoformat(timespec="seconds")
+
+    def allow_pictures(self, allowed: bool) -> None:
+        """Allow clients to look at the picture, or not; see [link] picture."""
+        self.viewers.close(OFF, not allowed)
 
     # ---- the loop's side
 
@@ -205,6 +216,7 @@ class ControlState:
             if paused:
                 self._snapshot, self._snapshot_wanted = None, False
                 self.history.clear()
+            self.viewers.close(PAUSED, paused)
             if paused != was:
                 self.pause_was_told = told
             self._on_pause(paused)
@@ -235,6 +247,8 @@ class ControlState:
         own = {
             "snoozed_until": self.snoozed_until(),
             "paused": self.paused,
+            "picture": self.viewers.allowed,
+            "watched": len(self.viewers),
             "mutes": self.mutes.labels,
             "volume": self._adjustments.volume,
             "rate_wpm": self._adjustments.rate_wpm,

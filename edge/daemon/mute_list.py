@@ -68,6 +68,12 @@ class MuteList:
         """The muted labels, in the form of english.plain."""
         return frozenset(map(plain, self._mutes))
 
+    @property
+    def known(self) -> list[str]:
+        """The stored names of everything that can be muted, sorted; empty while they are unknown."""
+        with self._lock:
+            return sorted(set(self._known().values()))
+
     def mute(self, label: str) -> tuple[str, bool]:
         """Mute a label; return its stored name, and True if that will survive a restart.
 

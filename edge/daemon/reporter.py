@@ -187,6 +187,16 @@ class Reporter:
             probability=round(looked.probability, 4) if looked.label else None,
         )
 
+    def watched(self, clients: int, users: Sequence[str]) -> None:
+        """Report how many clients look at the picture now, and the names of their users."""
+        if not clients:
+            line = "The picture is not shown any more."
+        else:
+            who = f"{clients} programs" if clients > 1 else "a program"
+            line = f"Somebody is looking at the picture: {who} of the user {' and '.join(users)} shows it."
+        _log.info(line, extra={"event": "watched", "clients": clients})
+        self._events.emit("watched", clients=clients)
+
     def snapshot_taken(self) -> None:
         """Report that a snapshot was requested and given."""
         _log.info("A snapshot was requested and sent.", extra={"event": "snapshot"})

@@ -11,12 +11,13 @@ from edge import __version__, pipeline
 from edge.announce.announcer import Announcer
 from edge.announce.answers import CLOSED
 from edge.announce.decisions import Decision, Reason
-from edge.announce.notices import PAUSED, RESUMED, Notices, code_of, sentence_of
+from edge.announce.notices import PAUSED, RESUMED, WATCHED, Notices, code_of, sentence_of
 from edge.announce.schedule import Schedule
 from edge.cameras import PausableCamera
 from edge.daemon.answers import Answers
 from edge.daemon.control_state import ControlState
 from edge.daemon.mute_list import by_word, no_such_label
+from edge.daemon.pictures import Pictures
 from edge.daemon.reporter import Reporter
 from edge.host.memory import tree_mib
 from edge.selection.selector import ModelSelector
@@ -53,6 +54,9 @@ class RequestHandler:
         self._reporter = reporter
         self._summary = summary
         self._throttled = throttled
+        self._pictures = Pictures(control_state.viewers)
+        self._watched: tuple[int, list[str]] = (0, [])
+        """How many clients look at the picture, and the names of their users, as reported last."""
         self._captured_s: float | None = None
         """When the newest frame was captured, by time.monotonic()."""
         self._camera_up = True
@@ -88,7 +92,7 @@ class RequestHandler:
                 _log.warning(f"[announce] muted: {no_such_label(one, known)}")
         self._unknown = unknown
 
-    def attend(self, frame: Frame | None) -> None:
+    def attend(self, frame: Frame | None, notices: Notices) -> None:
         """Carry out the requests; call it once a turn."""
         self._control_state.tidy()
         if frame is not None and self._control_state.wants_snapshot():
@@ -101,7 +105,20 @@ class RequestHandler:
             self._answers.see(frame.pixels)
         if frame is not None:
             self._captured_s = frame.captured_s
-        self._tell_changes(time.monotonic())
+        now_s = time.monotonic()
+        self._tell_looking(notices)
+        if frame is not None and self._watched[0]:  # no picture is shown before that is reported
+            self._pictures.take(frame, now_s)
+        self._tell_changes(now_s)
+
+    def _tell_looking(self, notices: Notices) -> None:
+        """Report that clients begin or end to look at the picture."""
+        viewers = self._control_state.viewers
+        watched = len(viewers), viewers.users
+        if watched != self._watched:
+            self._watched = watched
+            self._reporter.watched(*watched)
+        notices.set("viewers", WATCHED if watched[0] else "")
 
     def _tell_changes(self, now_s: float) -> None:
         """Report what a client of the events would else have to ask for again and again."""
@@ -190,6 +207,9 @@ class RequestHandler:
             "in_view": looked.label or None,
             "in_view_text": looked.text if looked.label else None,
             "probability": round(looked.probability, 4) if looked.label else None,
+            "best": self._best(),
+            "needed": self._announcer.claims.needed,
+            "quiet_hours": self._schedule.quiet_hours or None,
             "silence": self._schedule.silence(now) or None,
             "silent_because": self._announcer.silent_because(now),
             "memory_mib": self._memory_mib(now.s),
@@ -203,3 +223,10 @@ class RequestHandler:
         if now_s - self._measured[0] >= MEMORY_S:
             self._measured = (now_s, round(tree_mib(os.getpid()), 1))
         return self._measured[1]
+
+    def _best(self) -> dict[str, Any] | None:
+        """Return the most probable label, even if it is not enough to be said; None if nothing can be seen."""
+        best = self._announcer.best()
+        if best is None or self._control_state.paused or self._summary.sight_fault:
+            return None
+        return {"label": best.label, "probability": round(best.probability, 4)}

@@ -135,7 +135,7 @@ class Wiring:
         self._reporter.turn(camera.description, paused=camera.paused, now_s=now_s)
         if self._requests.shut_or_open(camera, self._visibility, self._notices):
             look_anew(self._parts.announcer, self._parts.motion)
-        self._requests.attend(frame)
+        self._requests.attend(frame, self._notices)
         self._freeze.look(now_s)
         self._heat.look(now_s)
         self._input.look(self._equipment.sources)
@@ -189,6 +189,7 @@ class Wiring:
             equipment.voice.adjust(self._parts.adjustments.volume, self._parts.adjustments.rate_wpm)
             self._parts.answers.tones = settings.input.tones
             self._parts.answers.sayable = settings.link.say
+            self._parts.control_state.allow_pictures(settings.link.picture)
             self._parts.schedule.configure(settings.announce)
             self._notices.configure(settings.aloud)
             reporter.reloaded(restart_needed=settings.service != old.service)

@@ -33,7 +33,7 @@ _COLOURED = 20.0
 def check_camera(settings: CameraSettings, running: Mapping[str, Any] | None) -> Iterator[Finding]:
     """Check frames, frame rate, brightness and colour; if an edge is `running`, it has the camera: use its status."""
     if running is not None:
-        yield _of_the_running(running)
+        yield camera_in_use(running)
         return
     try:
         # the user waits for an answer: do not wait for a camera
@@ -63,7 +63,8 @@ def check_camera(settings: CameraSettings, running: Mapping[str, Any] | None) ->
     yield from _judge(frames, camera.description, live=camera.live)
 
 
-def _of_the_running(running: Mapping[str, Any]) -> Finding:
+def camera_in_use(running: Mapping[str, Any]) -> Finding:
+    """Return the finding about the camera of a running edge, by its status."""
     what = f"{running.get('camera')}, in use by the running edge (process {running.get('pid')})"
     if running.get("paused"):
         advice = f"`{edge_command()} resume` opens the camera again"

@@ -1,7 +1,9 @@
 """The finding of a check."""
 
+import dataclasses
 import enum
 from dataclasses import dataclass
+from typing import Any
 
 
 class Grade(enum.Enum):
@@ -25,6 +27,10 @@ class Finding:
     """The result, in one line."""
     advice: str = ""
     """What to do about it, with commands in `...`; empty if there is nothing to do."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {**dataclasses.asdict(self), "grade": self.grade.value}
 
 
 def good(check: str, text: str) -> Finding:

@@ -26,11 +26,7 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
     if stored and not damaged:
         yield good("models", f"installed and intact: {', '.join(one.name for one in stored)}")
     if running is not None:
-        calibrated = "" if running.get("calibrated") else ", uncalibrated"
-        yield good(
-            "model",
-            f"{running.get('model')}, run by {running.get('engine')}{calibrated}; it was tested when edge started",
-        )
+        yield model_in_use(running)
         return
     told: list[str] = []
     try:
@@ -56,3 +52,11 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
             yield good("model", text)
     finally:
         selector.close()
+
+
+def model_in_use(running: Mapping[str, Any]) -> Finding:
+    """Return the finding about the model of a running edge, by its status."""
+    calibrated = "" if running.get("calibrated") else ", uncalibrated"
+    return good(
+        "model", f"{running.get('model')}, run by {running.get('engine')}{calibrated}; it was tested when edge started"
+    )

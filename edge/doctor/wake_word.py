@@ -36,7 +36,7 @@ def check_wake_word(
         return
     status = ((running or {}).get("input") or {}).get("wake_word")
     if isinstance(status, Mapping):
-        yield _of_the_running(status, paused=bool((running or {}).get("paused")))
+        yield microphone_in_use(status, paused=bool((running or {}).get("paused")))
         return
     try:
         microphone = open_microphone(candidates(settings.microphone, speech.device))
@@ -52,7 +52,8 @@ def check_wake_word(
         microphone.close()
 
 
-def _of_the_running(status: Mapping[str, Any], *, paused: bool) -> Finding:
+def microphone_in_use(status: Mapping[str, Any], *, paused: bool) -> Finding:
+    """Return the finding about the microphone of a running edge, by the status of its wake word."""
     if problem := status.get("problem"):
         return fault("microphone", str(problem), _CHOOSE)
     if paused:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from edge.errors import ControlError, NotRunning
 
@@ -25,7 +25,7 @@ CONTROL_GROUP = "edge-control"
 ANSWER_S = 2.0
 """Longest time from connection to last answer; the daemon drops a client then."""
 _CHUNK = 65536
-_LONGEST_EVENT = 1 << 20
+_LONGEST_LINE = 1 << 20
 """Longest line in bytes that is taken from the daemon."""
 
 
@@ -59,14 +59,11 @@ def ask(paths: Sequence[Path], request: Mapping[str, Any], timeout_s: float = AN
     return _object(line, path)
 
 
-class Subscription:
-    """Follows the events of the running daemon. The first is `status`, with the whole state at that moment.
+class _Stream:
+    """A connection on which the daemon sends one JSON object a line after its answer."""
 
-    An event is the JSON object of docs/reference/events.md. Not for several threads at once.
-    """
-
-    def __init__(self, paths: Sequence[Path], *, frames: bool = False, timeout_s: float = ANSWER_S) -> None:
-        """Connect to the daemon at the first socket that has one. With `frames`, each frame is an event too.
+    def __init__(self, paths: Sequence[Path], request: Mapping[str, Any], accepted: str, timeout_s: float) -> None:
+        """Connect to the daemon at the first socket that has one; the answer to `request` must have `accepted`.
 
         Raises NotRunning if there is no daemon, and ControlError if it does not answer or refuses.
         """
@@ -74,23 +71,23 @@ class Subscription:
         self._received = b""
         self._lines: deque[bytes] = deque()
         try:
-            self._begin(frames, timeout_s)
+            self._begin(request, accepted, timeout_s)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, frames: bool, timeout_s: float) -> None:
+    def _begin(self, request: Mapping[str, Any], accepted: str, timeout_s: float) -> None:
         try:
-            self._sock.sendall(line_of({"command": "subscribe", "frames": frames}))
+            self._sock.sendall(line_of(request))
         except OSError as error:
             raise ControlError(f"{self.path}: edge does not answer ({error})") from error
         answer = self.next(timeout_s)
         if answer is None:
             raise ControlError(f"{self.path}: edge does not answer")
-        if not answer.get("subscribed"):  # also a release that does not know the command
-            raise ControlError(f"{self.path}: {answer.get('error', 'edge does not tell its events')}")
+        if not answer.get(accepted):  # also a release that does not know the command
+            raise ControlError(f"{self.path}: {answer.get('error', 'edge does not know this request')}")
 
-    def __enter__(self) -> "Subscription":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -99,7 +96,7 @@ class Subscription:
         self.close()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the events as they come, until the daemon ends. Raises ControlError then."""
+        """Yield the objects as they come, until the daemon ends. Raises ControlError then."""
         while True:
             if (event := self.next(None)) is not None:
                 yield event
@@ -109,7 +106,7 @@ class Subscription:
         return self._sock.fileno()
 
     def next(self, timeout_s: float | None) -> dict[str, Any] | None:
-        """Return the next event; None if none came within `timeout_s` (None: wait without end).
+        """Return the next object; None if none came within `timeout_s` (None: wait without end).
 
         Raises ControlError if the daemon has ended, or has dropped this client because it read too slowly.
         """
@@ -126,13 +123,42 @@ class Subscription:
                 raise ControlError(f"{self.path}: edge closed the connection")
             *lines, self._received = (self._received + chunk).split(b"\n")
             self._lines += lines
-            if len(self._received) > _LONGEST_EVENT:
-                raise ControlError(f"{self.path}: edge sent a line of more than {_LONGEST_EVENT} bytes")
+            if len(self._received) > _LONGEST_LINE:
+                raise ControlError(f"{self.path}: edge sent a line of more than {_LONGEST_LINE} bytes")
         return _object(self._lines.popleft(), self.path)
 
     def close(self) -> None:
         """Close the connection."""
         self._sock.close()
+
+
+class Subscription(_Stream):
+    """Follows the events of the running daemon. The first is `status`, with the whole state at that moment.
+
+    An event is the JSON object of docs/reference/events.md. Not for several threads at once.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, frames: bool = False, timeout_s: float = ANSWER_S) -> None:
+        """Connect to the daemon at the first socket that has one. With `frames`, each frame is an event too.
+
+        Raises NotRunning if there is no daemon, and ControlError if it does not answer or refuses.
+        """
+        super().__init__(paths, {"command": "subscribe", "frames": frames}, "subscribed", timeout_s)
+
+
+class Pictures(_Stream):
+    """Looks at the picture of the running daemon, until it is closed.
+
+    Each object is a picture as docs/reference/socket.md describes it, and the last one tells why there will be no more:
+    {"ended": reason}. Not for several threads at once.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, timeout_s: float = ANSWER_S) -> None:
+        """Connect to the daemon at the first socket that has one.
+
+        Raises NotRunning if there is no daemon, and ControlError if it does not answer or refuses.
+        """
+        super().__init__(paths, {"command": "picture"}, "watching", timeout_s)
 
 
 def _object(line: bytes, path: Path) -> dict[str, Any]:

@@ -212,12 +212,24 @@ def new_place(shape: tuple[int, ...]) -> Pixels:
     return np.empty(shape, np.uint8)
 
 
-def jpeg(pixels: Pixels) -> bytes:
-    """Return a picture as a JPEG file."""
+def jpeg(pixels: Pixels, quality: int = _JPEG_QUALITY) -> bytes:
+    """Return a picture as a JPEG file; `quality` is 0..100."""
     import cv2
 
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()
+
+
+def fitted(pixels: Pixels, longest: int) -> Pixels:
+    """Return a picture whose longer side has at most so many pixels: a smaller copy, or the picture itself."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    share = longest / max(height, width)
+    if share >= 1:
+        return pixels
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def turn(pixels: Pixels, rotation: int, mirror: bool, out: Pixels) -> None:
