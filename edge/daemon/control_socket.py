@@ -9,7 +9,6 @@ import json
 import logging
 import math
 import os
-import pwd
 import selectors
 import socket
 import threading
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.daemon.events import Events
-from edge.daemon.socket_access import control_group, let_in, may_connect, peer
+from edge.daemon.socket_access import Access, Peer, listen
 from edge.daemon.subscribers import Subscriber
 from edge.daemon.viewers import STOPPED, Viewer, Viewers
 from edge.errors import ControlError
@@ -32,27 +31,21 @@ LONGEST_LINE = 4096
 MOST_CLIENTS = 32
 """Number of clients that may be asking at once."""
 MOST_SUBSCRIBERS = 8
-PICTURES = ("snapshot",)
-"""The requests whose answer has a picture. The stream `picture` has a setting of its own, [link] picture."""
 PICTURE_S = 5.0
 """Longest time that a client may take for one picture."""
 _PICTURE_BUFFER = 16384
 """Bytes that the kernel keeps for a client that looks at the picture: less than a picture."""
 _END_S = 0.5
 """Longest time that a client may take for the line that tells the end of the picture."""
-_LONGEST_PATH = 107
-"""Longest path of a socket in bytes (unix(7))."""
 
 
 @dataclass
 class _Client:
+    peer: Peer
     until_s: float
     """Time at which it is dropped, by time.monotonic(); infinite for a subscriber."""
-    may_look: bool
-    """False if it gets no picture: it is let in by the group edge-control alone."""
     received: bytes = b""
     to_send: bytes = b""
-    user: str = ""
     subscriber: Subscriber | None = None
     viewer: Viewer | None = None
     ends: bool = False
@@ -84,9 +77,8 @@ class ControlServer:
         self._events = events or Events()
         self._subscribers = self._events.subscribers
         self._viewers = Viewers() if viewers is None else viewers
-        self._server = _listen(path)
-        self._group = path.stat().st_gid
-        self._control_group = control_group()
+        self._server = listen(path)
+        self._access = Access(path)
         self._inode = path.stat().st_ino
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
@@ -182,9 +174,8 @@ class ControlServer:
         except OSError:
             return  # the client has gone again, or there are no file descriptors left
         sock.setblocking(False)
-        uid, groups = peer(sock)
-        may_look = may_connect(uid, groups, self._group)
-        if not may_look and not may_connect(uid, groups, self._control_group):
+        peer = self._access.peer(sock)
+        if peer is None:
             with contextlib.suppress(OSError):
                 sock.send(line_of({"error": "you may not control this edge"}))
             sock.close()
@@ -192,7 +183,7 @@ class ControlServer:
         asking = [one for one, client in self._clients.items() if not client.stays]
         if len(asking) >= MOST_CLIENTS:  # the oldest has had the most time
             self._drop(asking[0])
-        self._clients[sock] = _Client(time.monotonic() + ANSWER_S, may_look, user=_name_of(uid))
+        self._clients[sock] = _Client(peer, time.monotonic() + ANSWER_S)
         self._selector.register(sock, selectors.EVENT_READ)
 
     def _attend(self, sock: socket.socket, events: int) -> None:
@@ -240,10 +231,7 @@ class ControlServer:
                 {"error": f"a request is a JSON object in a line of at most {LONGEST_LINE} bytes"}
             )
             return
-        if request.get("command") in PICTURES and not client.may_look:
-            client.to_send += line_of({"error": f"the group {CONTROL_GROUP} gets no picture: join the socket's group"})
-            return
-        answer = self._ask(request)
+        answer = self._refusal(client, request) or self._ask(request)
         if "subscribed" in answer:
             if len(self._subscribers) >= MOST_SUBSCRIBERS:
                 answer = {"error": f"{MOST_SUBSCRIBERS} programs follow the events already"}
@@ -252,7 +240,7 @@ class ControlServer:
                 return
         if "watching" in answer:
             try:
-                client.viewer = self._viewers.add(client.user)
+                client.viewer = self._viewers.add(client.peer.user)
             except ControlError as error:
                 answer = {"error": str(error)}
             else:
@@ -260,6 +248,12 @@ class ControlServer:
                 # what the kernel keeps for a slow client gets old
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PICTURE_BUFFER)
         client.to_send += line_of(answer)
+
+    def _refusal(self, client: _Client, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return why this client may not ask this: only an owner gets a picture without anybody being told of it."""
+        if request.get("command") == "snapshot" and not client.peer.owner:
+            return {"error": f"the group {CONTROL_GROUP} gets no snapshot: join the socket's group"}
+        return {}
 
     def _subscribe(self, client: _Client, *, frames: bool) -> None:
         """Tell a client the events from now on; first the status, so that it misses nothing before them."""
@@ -285,56 +279,3 @@ class ControlServer:
             self._viewers.remove(client.viewer)
         self._selector.unregister(sock)
         sock.close()
-
-
-def _name_of(uid: int) -> str:
-    """Return the name of a user; the number if it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _listen(path: Path) -> socket.socket:
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise ControlError(f"{path}: the path is too long for a socket; set another path in [service] control")
-    # a client that sees the file must be able to connect: it gets its name when all is done
-    new = path.with_name(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.parent.stat().st_uid not in (os.geteuid(), 0):
-            raise ControlError(f"{path.parent} belongs to another user; set another path in [service] control")
-        if path.is_socket():
-            _take_over(path)
-        server = socket.socket(socket.AF_UNIX)
-        try:
-            new.unlink(missing_ok=True)
-            server.bind(str(new))
-            new.chmod(0o660)
-            if (group := control_group()) is not None:
-                let_in(new, group)
-            server.listen(128)
-            server.setblocking(False)
-            path.hardlink_to(new)  # unlike a rename, it replaces nothing
-        except BaseException:
-            server.close()
-            raise
-        finally:
-            new.unlink(missing_ok=True)
-    except OSError as error:
-        raise ControlError(f"{path}: {error.strerror or error}; set another path in [service] control") from error
-    return server
-
-
-def _take_over(path: Path) -> None:
-    """Remove the socket of a dead daemon. Raises ControlError if a daemon answers on it."""
-    with socket.socket(socket.AF_UNIX) as trial:
-        trial.settimeout(1.0)
-        try:
-            trial.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except TimeoutError:
-            pass
-    raise ControlError(f"{path}: another edge is running and keeps this socket")

@@ -394,7 +394,7 @@ def test_a_group_may_use_the_socket_and_gets_no_picture(
         for groups in ((control.gr_gid,), (12345, control.gr_gid)):
             mutes, snapshot = ask_with(*groups).splitlines()
             assert mutes == "{'mutes': []}"
-            assert "gets no picture" in snapshot
+            assert "gets no snapshot" in snapshot
         own = path.stat().st_gid
         assert ask_with(own, control.gr_gid) == ask_with(own) == "{'mutes': []}\n{'jpeg': None}\n"
         assert "you may not use it" in ask_with(12345)
