@@ -4,18 +4,21 @@ import contextlib
 import http.client
 import random
 import socket
+import ssl
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
+from rigs.certificates import Authority
 from rigs.processes import wait_until
 
 from edge.errors import EX_UNAVAILABLE, ConfigError, LinkError
 from edge.link import http_server
-from edge.link.http_server import CLIENT_S, LONGEST_HEAD, MOST_CLIENTS, HttpServer, Request, Response
+from edge.link.http_server import CLIENT_S, LONGEST_BODY, LONGEST_HEAD, MOST_CLIENTS, HttpServer, Request, Response
 from edge.link.settings import address_of, load
 
 BODY = b"hello\n"
@@ -228,3 +231,111 @@ NO_ADDRESSES = ["9417", ":9417", "::1:9417", "kitchen:9417", "127.0.0.1", "127.0
 def test_what_is_no_address(listen: str) -> None:
     with pytest.raises(ConfigError, match=r"\[metrics\] listen = .*127\.0\.0\.1:9417"):
         load(None, {"EDGE_METRICS_LISTEN": listen})
+
+
+# ---- what takes a POST, and streams
+
+
+def posted(server: HttpServer, body: bytes = b"{}", **headers: str) -> int:
+    request = urllib.request.Request(f"{server.url}/do", body, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_post_brings_its_body_and_its_client() -> None:
+    asked: list[Request] = []
+
+    def do(request: Request) -> Response:
+        asked.append(request)
+        return Response(b"")
+
+    server = HttpServer("127.0.0.1:0", {"/page": lambda _request: Response(BODY)}, posts={"/do": do})
+    server.start()
+    try:
+        assert posted(server, b"{1}") == 200
+        assert (asked[0].body, asked[0].client) == (b"{1}", "127.0.0.1")
+        assert posted(server, b"x" * LONGEST_BODY) == 200
+        assert posted(server, b"x" * (LONGEST_BODY + 1)) == 413
+        assert status(told(server, b"POST /do HTTP/1.1\r\n\r\n")) == 411
+        assert status(told(server, b"POST /do HTTP/1.1\r\nContent-Length: -1\r\n\r\n")) == 411
+        assert status(told(server, b"POST /do HTTP/1.1\r\nContent-Length: 9999999999999\r\n\r\n")) == 413
+        chunked = b"POST /do HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        assert status(told(server, chunked)) == 411
+        refused = told(server, b"GET /do HTTP/1.1\r\n\r\n")
+        assert (status(refused), b"Allow: POST\r\n" in refused) == (405, True)
+        assert status(told(server, b"POST /page HTTP/1.1\r\nContent-Length: 0\r\n\r\n")) == 405
+        assert status(told(server, b"POST /no HTTP/1.1\r\nContent-Length: 0\r\n\r\n")) == 404
+        assert len(asked) == 2
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def streaming(most: int) -> Iterator[tuple[HttpServer, list[str]]]:
+    """A server with a stream at /stream, and what has happened to its streams."""
+    happened: list[str] = []
+
+    def parts() -> Generator[bytes, None, None]:
+        happened.append("begun")
+        try:
+            while True:
+                yield b"part\n"
+                time.sleep(0.05)
+        finally:
+            happened.append("ended")
+
+    pages = {"/stream": lambda _request: Response(b"", stream=parts()), "/page": lambda _request: Response(BODY)}
+    server = HttpServer("127.0.0.1:0", pages, most_streams=most)
+    server.start()
+    try:
+        yield server, happened
+    finally:
+        server.stop()
+        wait_until(lambda: not serving_threads())
+
+
+def test_a_stream_lives_longer_than_a_client_and_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "CLIENT_S", 0.3)
+    with streaming(1) as (server, happened):
+        with urllib.request.urlopen(f"{server.url}/stream", timeout=10) as stream:
+            # ten times as many as CLIENT_S allows
+            assert [stream.readline() for _ in range(60)] == 60 * [b"part\n"]
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                urllib.request.urlopen(f"{server.url}/stream", timeout=10)
+            assert is_well(server)
+            assert happened == ["begun"]
+        wait_until(lambda: happened == ["begun", "ended"])
+        with urllib.request.urlopen(f"{server.url}/stream", timeout=10) as stream:
+            assert stream.readline() == b"part\n"
+
+
+def test_a_server_that_stops_ends_its_streams() -> None:
+    with streaming(2) as (server, happened), urllib.request.urlopen(f"{server.url}/stream", timeout=10) as stream:
+        assert stream.readline() == b"part\n"
+        server.stop()
+        while stream.readline():
+            pass
+        wait_until(lambda: happened == ["begun", "ended"])
+
+
+def test_tls(tmp_path: Path) -> None:
+    """A client that never begins its handshake keeps no other client out."""
+    authority = Authority(tmp_path)
+    certificate, key = authority.certificate("page")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    server = HttpServer("127.0.0.1:0", {"/page": lambda _request: Response(BODY)}, tls=tls)
+    server.start()
+    trusted = ssl.create_default_context(cafile=str(authority.file))
+    try:
+        with socket.create_connection((server.host, server.port)):
+            assert server.url.startswith("https://")
+            with urllib.request.urlopen(f"{server.url}/page", timeout=10, context=trusted) as answer:
+                assert answer.read() == BODY
+            assert b"HTTP" not in told(server, b"GET /page HTTP/1.1\r\n\r\n")
+    finally:
+        server.stop()
+        wait_until(lambda: not serving_threads())
