@@ -339,13 +339,14 @@ def _parser() -> _Parser:
 
     # its settings are another file
     base = _common("the settings file of the link (default: /etc/edge/link.toml)")
-    what = "tell the running edge's state to MQTT, Home Assistant and Prometheus, and take their commands"
+    what = "tell the running edge's state to MQTT, Home Assistant, Prometheus and browsers, and take their commands"
     sub = command(link, what, base=base)
     control.add_socket(sub)
     sub.add_argument("--check", action="store_true", help="only try each part, and say what is wrong")
     sub.add_argument("--json", action="store_true", help="with --check: print a JSON list instead of lines")
     what = "only remove this edge from Home Assistant, and its state from the broker; stop the link first"
     sub.add_argument("--forget", action="store_true", help=what)
+    sub.add_argument("--token", action="store_true", help="only show how to open the page: its token, as a QR code too")
 
     sub = command(_later("edge.cli.doctor", "doctor"), "check everything that edge depends on, and advise on repairs")
     sub.add_argument(

@@ -1,6 +1,7 @@
 """The command `edge link`: the program that tells the network about the daemon."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from edge.errors import EX_OK
@@ -9,7 +10,7 @@ from edge.host.folders import runtime_folder
 
 
 def link(options: argparse.Namespace) -> int:
-    """edge link: run until a signal ends it, check its parts, or remove its traces from the broker."""
+    """edge link: run until a signal ends it, check its parts, show how to open its page, or forget it."""
     from edge.link import program, settings
 
     read = settings.load(options.config)
@@ -19,6 +20,9 @@ def link(options: argparse.Namespace) -> int:
         from edge.doctor.link import check_link
 
         return report(check_link(read, _sockets(options)), as_json=options.json)
+    if options.token:
+        print(program.invitation(read, with_code=sys.stdout.isatty()), end="")
+        return EX_OK
     if options.forget:
         print(program.forget(read))
         return EX_OK

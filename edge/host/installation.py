@@ -22,6 +22,7 @@ FEATURES = {
     "paho": "link",
     "prometheus_client": "link",
     "pymicro_wakeword": "wake-word",
+    "segno": "link",
 }
 """The feature that installs each package (deploy/roles/edge/files/requirements-*.txt); others come with edge."""
 PI_OS = Path("/etc/rpi-issue")

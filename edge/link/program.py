@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge import __version__
 from edge.errors import EX_OK, EX_SOFTWARE, ConfigError, LinkError
+from edge.host.control_client import Pictures
 from edge.host.installation import how_to_get
 from edge.host.libraries import is_installed
 from edge.host.systemd import Watchdog, lines_to, notify
@@ -32,7 +33,7 @@ def run(settings: LinkSettings, paths: Sequence[Path]) -> int:
 
     Raises ConfigError if no part has its setting, and EdgeError if a part cannot start.
     """
-    parts = parts_of(settings)
+    parts = parts_of(settings, paths)
     with lines_to(sys.stdout, _log), _signals() as wanted:
         _log.info(f"edge link {__version__}: {', '.join(part.describe() for part in parts)}.")
         subscriber = Subscriber(paths, parts)
@@ -51,8 +52,8 @@ def run(settings: LinkSettings, paths: Sequence[Path]) -> int:
             _stop(started)
 
 
-def parts_of(settings: LinkSettings) -> list[Part]:
-    """Return the parts that have their setting. Raises ConfigError if none has."""
+def parts_of(settings: LinkSettings, paths: Sequence[Path]) -> list[Part]:
+    """Return the parts that have their setting. Raises ConfigError if none has, or two cannot be together."""
     parts: list[Part] = []
     if settings.mqtt.host:
         _need("paho", "paho-mqtt")
@@ -64,9 +65,16 @@ def parts_of(settings: LinkSettings) -> list[Part]:
         from edge.link.metrics import MetricsPart
 
         parts.append(MetricsPart(settings.metrics.listen))
+    if settings.page.listen:
+        if settings.page.listen == settings.metrics.listen:
+            raise ConfigError(f"{DEFAULT_PATH}: [page] listen and [metrics] listen are the same: each needs its port")
+        from edge.link.page.part import PagePart
+
+        parts.append(PagePart(settings.page, lambda: Pictures(paths)))
     if not parts:
         raise ConfigError(
-            f"{DEFAULT_PATH}: nothing to do: set host in [mqtt], or listen in [metrics] (docs/mqtt.md, docs/metrics.md)"
+            f"{DEFAULT_PATH}: nothing to do: set host in [mqtt], or listen in [metrics] or [page] (docs/mqtt.md, "
+            "docs/metrics.md, docs/page.md)"
         )
     return parts
 
@@ -82,6 +90,21 @@ def forget(settings: LinkSettings) -> str:
     from edge.link.mqtt.forget import forget
 
     return forget(settings.mqtt)
+
+
+def invitation(settings: LinkSettings, *, with_code: bool) -> str:
+    """Return how to open the page, for a person; `with_code` adds the QR code, for a terminal.
+
+    Raises ConfigError without [page], and LinkError if the token cannot be read.
+    """
+    if not settings.page.listen:
+        raise ConfigError(f"{DEFAULT_PATH}: there is no page: listen in [page] is not set (docs/page.md)")
+    _need("segno", "segno")
+    from edge.link.page import tokens
+    from edge.link.page.invitation import invitation
+
+    token = tokens.read(tokens.path_to_show(settings.page.token_file))
+    return invitation(settings.page, token, with_code=with_code)
 
 
 def _need(package: str, name: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from edge.config import read_tables
 from edge.settings import setting
@@ -107,12 +108,42 @@ class MetricsSettings:
     machine alone can read it) or "0.0.0.0:9417" (everyone in your network can). Empty: no metrics."""
 
 
+def _url_fault(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        valid = not text or (parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.fragment)
+    except ValueError:
+        valid = False
+    return "" if valid else 'is no address of a page; write it as in "https://edge.example.org/"'
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """[page]: the page that shows what edge sees, for a browser."""
+
+    listen: str = setting("", fault=_listen_fault)
+    """Where the page is served: an address of this machine and a port, such as "0.0.0.0:8417" (your network can open
+    it, with the token) or "127.0.0.1:8417" (this machine alone, and a reverse proxy on it). Empty: no page."""
+    url: str = setting("", fault=_url_fault)
+    """The address that you type, if it is not an address of this machine, its name or its name with .local: for a
+    reverse proxy, or for a name that your router gives."""
+    token_file: str = setting("")
+    """A file whose first line is the token. Empty: edge link makes one at its first start; `edge link --token` prints
+    it."""
+    cert_file: str = setting("")
+    """A file with a certificate for the page, and its chain, in PEM: the page is then served by https alone. Empty:
+    no encryption."""
+    key_file: str = setting("")
+    """A file with the key of that certificate. Empty: it is in cert_file."""
+
+
 @dataclass(frozen=True)
 class LinkSettings:
     """All tables of link.toml."""
 
     mqtt: MqttSettings = MqttSettings()
     metrics: MetricsSettings = MetricsSettings()
+    page: PageSettings = PageSettings()
 
 
 _TABLES: dict[str, Any] = {
