@@ -185,6 +185,7 @@ def test_a_fault_is_an_exit_code_and_json_is_for_programs(tmp_path: Path, capsys
         ("edge", "fault"),
         ("mqtt", "good"),
         ("metrics", "fault"),
+        ("page", "good"),
     ]
     (tmp_path / "link.toml").write_text("[metrics]\nlisten = 1\n")
     assert main(command) == EX_CONFIG
