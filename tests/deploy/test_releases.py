@@ -101,10 +101,10 @@ def use(
     drop_ins: dict[str, str | None] | None = None,
     *,
     link: str | None = None,
-    port: int | None = None,
+    ports: list[int] | None = None,
 ) -> None:
     releases = Releases(machine)
-    plan = releases.plan(name, settings, drop_ins or {}, link, port)
+    plan = releases.plan(name, settings, drop_ins or {}, link, ports)
     releases.check(plan)
     releases.use(plan, 5)
     releases.prune()
@@ -504,21 +504,21 @@ RESTART = ["reset-failed", "enable", "restart"]
 
 
 def test_a_release_with_the_link_brings_its_unit_and_its_settings(machine: OneMachine) -> None:
-    use(machine, release(machine, "1", link=True), link=LINK, port=9500)
+    use(machine, release(machine, "1", link=True), link=LINK, ports=[9500, 8500])
     found = files(machine)
     assert found[LINK_UNIT] == "# link 1\n"
-    assert found[f"{LINK_UNIT}.d/deploy-port.conf"].endswith("[Service]\nSocketBindAllow=tcp:9500\n")
+    assert found[f"{LINK_UNIT}.d/deploy-port.conf"].endswith("[Service]\nSocketBindAllow=tcp:9500\nSocketBindAllow=tcp:8500\n")
     assert found["etc/edge/link.toml"] == found["opt/edge/offered-link.toml"] == LINK
     assert (machine.link_starts, len(machine.starts)) == (RESTART, 1)
     assert machine.checked == [OFFERED, LINK]
     releases = Releases(machine)
-    assert releases.plan("1", OFFERED, {}, LINK, 9500).changes == []
+    assert releases.plan("1", OFFERED, {}, LINK, [9500, 8500]).changes == []
     assert releases.link_runs()
 
 
 def test_a_change_of_the_link_leaves_edge_alone(machine: OneMachine) -> None:
     use(machine, release(machine, "1", link=True), link=LINK)
-    use(machine, "1", link=LINK + "# more\n", port=0)
+    use(machine, "1", link=LINK + "# more\n", ports=[])
     assert (machine.link_starts, len(machine.starts)) == (2 * RESTART, 1)
 
 

@@ -17,6 +17,7 @@ const NO_PICTURE = {
 let connection = null; // the AbortController of the stream
 let state = { up: false };
 let toastTimer = 0;
+let adjusting = false; // while a person moves the volume
 
 // ---- showing
 
@@ -137,7 +138,7 @@ function showView(before) {
 
 function showVoice() {
   if (typeof state.volume === "number") {
-    if (document.activeElement !== $("volume")) $("volume").value = 100 * state.volume;
+    if (!adjusting) $("volume").value = Math.round(100 * state.volume);
     text("volume-text", `${percent(state.volume)}, ${state.rate_wpm} words a minute`);
   }
   $("wake").disabled = !state.snoozed_until;
@@ -369,7 +370,11 @@ function begin() {
     $("aim").setAttribute("aria-pressed", String(Boolean(answer.aiming)));
     if (answer.aiming) setTimeout(() => $("aim").setAttribute("aria-pressed", "false"), 1000 * (answer.left_s || 60));
   });
-  $("volume").addEventListener("change", () => act({ command: "volume", percent: Number($("volume").value) }, "The volume is set."));
+  $("volume").addEventListener("input", () => (adjusting = true));
+  $("volume").addEventListener("change", async () => {
+    await act({ command: "volume", percent: Number($("volume").value) }, "The volume is set.");
+    adjusting = false;
+  });
   $("wake").addEventListener("click", () => act({ command: "wake" }, "It speaks again."));
   $("doctor").addEventListener("click", examine);
   $("leave").addEventListener("click", async () => {

@@ -19,7 +19,7 @@ options:
   settings_base64: {type: str, description: "the offered settings file; without it the settings stay"}
   drop_ins: {type: dict, description: "text of each drop-in of the unit by its name; an empty text removes it"}
   link_settings_base64: {type: str, description: "the same for the link; without it they stay, empty removes them"}
-  link_port: {type: int, description: "port that the link's unit must allow besides its own; 0 for none"}
+  link_ports: {type: list, elements: int, description: "ports that the link's unit must allow besides its own"}
   start_timeout_s: {type: int, description: "seconds that the service may take to become active"}
 """
 
@@ -33,7 +33,7 @@ def main() -> None:
             "settings_base64": {"type": "str", "no_log": True},
             "drop_ins": {"type": "dict", "default": {}},
             "link_settings_base64": {"type": "str", "no_log": True},
-            "link_port": {"type": "int"},
+            "link_ports": {"type": "list", "elements": "int"},
             "start_timeout_s": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
@@ -65,7 +65,7 @@ def work(module: AnsibleModule, releases: Releases) -> dict[str, Any]:
         None if (encoded := module.params[name]) is None else base64.b64decode(encoded).decode()
         for name in ("settings_base64", "link_settings_base64")
     )
-    plan = releases.plan(release, settings or None, drop_ins, link_settings, module.params["link_port"])
+    plan = releases.plan(release, settings or None, drop_ins, link_settings, module.params["link_ports"])
     changed = bool(plan.changes) or not (releases.running() and releases.link_runs())
     told = {"changed": changed, "diff": [diff_of(change) for change in plan.changes], "notes": plan.notes}
     told |= {"release": release, "removed": []}

@@ -211,14 +211,14 @@ class Releases:
         settings: str | None,
         drop_ins: Mapping[str, str | None],
         link_settings: str | None = None,
-        link_port: int | None = None,
+        link_ports: Sequence[int] | None = None,
     ) -> Plan:
         """Return the changes that using a release needs.
 
         `settings` is the offered settings file; None keeps the settings. `drop_ins` has the text of each drop-in of the
         unit by its name; None removes it. Other drop-ins stay. `link_settings` is the same for the link; an empty text
-        removes what an earlier deploy has written. `link_port` is the port that its unit must allow besides its own; 0
-        is none, and None keeps the present one.
+        removes what an earlier deploy has written. `link_ports` are the ports that its unit must allow besides its own;
+        None keeps the present ones.
         """
         share = self.folder(release) / "share" / "edge"
         plan = Plan(release)
@@ -244,7 +244,7 @@ class Releases:
             files = self._settings(plan, SETTINGS, self._settings_file(SETTINGS, settings))
             wanted |= files
             plan.settings = files.get(SETTINGS, File()).text or plan.settings
-        wanted |= self._link(plan, link_settings, link_port)
+        wanted |= self._link(plan, link_settings, link_ports)
         self._add(plan, wanted)
         return plan
 
@@ -327,7 +327,7 @@ class Releases:
             plan.notes.append(f"{path} was changed by hand and stays as it is; {what}")
         return wanted
 
-    def _link(self, plan: Plan, offered: str | None, port: int | None) -> dict[str, File]:
+    def _link(self, plan: Plan, offered: str | None, ports: Sequence[int] | None) -> dict[str, File]:
         """Return the files of the link: its unit if the release has the feature, and its settings."""
         share = self.folder(plan.release) / "share" / "edge"
         unit = share / "edge-link.service"
@@ -336,10 +336,11 @@ class Releases:
         wanted: dict[str, File] = {}
         if share.is_dir():  # with --check it may not have been made
             wanted[folder] = File(unit.read_text(encoding="utf-8") if has_link else None)
-        if port is not None:
-            # the unit's own port is one that it allows already
-            text = f"# Written by the deploy, for [metrics] listen.\n[Service]\nSocketBindAllow=tcp:{port}\n"
-            wanted[f"{folder}.d/deploy-port.conf"] = File(text if port else None)
+        if ports is not None:
+            # the unit's own ports are allowed already
+            text = "# Written by the deploy, for listen in [metrics] and [page].\n[Service]\n"
+            text += "".join(f"SocketBindAllow=tcp:{port}\n" for port in ports)
+            wanted[f"{folder}.d/deploy-port.conf"] = File(text if ports else None)
         here = self.machine.read(LINK_SETTINGS).text
         if offered is not None and (offered or self.machine.read(self._offered[LINK_SETTINGS]).text):
             files = self._settings(
