@@ -48,6 +48,8 @@ FILES = {
         "daemon/test_subscribe.py",
         "daemon/test_upgrade.py",
         "link/test_fuzz.py",
+        "link/test_page.py",
+        "link/test_page_browser.py",
         "link/test_mqtt_faults.py",
         "link/test_prometheus.py",
     ],

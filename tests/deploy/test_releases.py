@@ -507,7 +507,9 @@ def test_a_release_with_the_link_brings_its_unit_and_its_settings(machine: OneMa
     use(machine, release(machine, "1", link=True), link=LINK, ports=[9500, 8500])
     found = files(machine)
     assert found[LINK_UNIT] == "# link 1\n"
-    assert found[f"{LINK_UNIT}.d/deploy-port.conf"].endswith("[Service]\nSocketBindAllow=tcp:9500\nSocketBindAllow=tcp:8500\n")
+    assert found[f"{LINK_UNIT}.d/deploy-port.conf"].endswith(
+        "[Service]\nSocketBindAllow=tcp:9500\nSocketBindAllow=tcp:8500\n"
+    )
     assert found["etc/edge/link.toml"] == found["opt/edge/offered-link.toml"] == LINK
     assert (machine.link_starts, len(machine.starts)) == (RESTART, 1)
     assert machine.checked == [OFFERED, LINK]
@@ -524,7 +526,7 @@ def test_a_change_of_the_link_leaves_edge_alone(machine: OneMachine) -> None:
 
 def test_a_release_that_is_only_planned_leaves_the_unit_of_the_link(machine: OneMachine) -> None:
     use(machine, release(machine, "1", link=True), link=LINK)
-    changed = [change.path for change in Releases(machine).plan("2", OFFERED, {}, LINK, 0).changes]
+    changed = [change.path for change in Releases(machine).plan("2", OFFERED, {}, LINK, []).changes]
     assert not [path for path in changed if path.startswith("/etc/") and "link" in path]
 
 
@@ -555,7 +557,7 @@ def test_settings_of_the_link_that_nobody_wants_any_more_go(machine: OneMachine)
     assert "etc/edge/link.toml" not in files(machine)
     assert "opt/edge/offered-link.toml" not in files(machine)
     machine.link_starts.clear()
-    assert Releases(machine).plan("1", OFFERED, {}, "", 0).changes == []
+    assert Releases(machine).plan("1", OFFERED, {}, "", []).changes == []
     assert Releases(machine).link_runs()  # nothing is to run
 
 

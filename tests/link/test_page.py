@@ -103,7 +103,7 @@ class Client:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     folder = tmp_path_factory.mktemp("page")
     port = free_port()
-    with daemon(folder, "--speech", "log"):
+    with daemon(folder, "--speech", "log", XDG_STATE_HOME=str(folder / "state")):
         wait_until(socket_of(folder).exists)
         with link(folder, write_settings(folder, port)):
             logs(folder, "Page: http")

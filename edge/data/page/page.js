@@ -122,7 +122,7 @@ function showView(before) {
   $("label").classList.toggle("unsure", !known);
   text("label", known ? state.in_view_text : best ? `${best.label}?` : state.up ? "Nothing" : "Nothing is known");
   const needed = state.needed ? state.needed.see : null;
-  $("confidence-box").hidden = !best;
+  $("confidence-box").classList.toggle("gone", !best);
   if (best) {
     const words = percent(best.probability) + (needed === null ? "" : `, needed ${percent(needed)}`);
     meter("confidence", best.probability, needed, words);
@@ -180,7 +180,7 @@ function showSaid({ history, missed }) {
   ]);
   $("said-none").hidden = history.length > 0;
   fill("missed", [...missed].reverse(), (one, at) => `${one.time} ${one.label} ${one.text} ${at}`, (one) => [element("time", clock(one.time)), element("span", one.text || one.label, "grow")]);
-  $("missed-box").hidden = missed.length === 0;
+  text("missed-title", `Missed while it was quiet: ${missed.length}`);
 }
 
 function showPicture(message) {
@@ -369,6 +369,12 @@ function begin() {
     const answer = await act({ command: "aim", on }, on ? "For a minute, it tells by tones how sharp the picture is." : "The tones have ended.");
     $("aim").setAttribute("aria-pressed", String(Boolean(answer.aiming)));
     if (answer.aiming) setTimeout(() => $("aim").setAttribute("aria-pressed", "false"), 1000 * (answer.left_s || 60));
+  });
+  $("what-missed").addEventListener("click", async () => {
+    const answer = await ask({ command: "missed" });
+    if (answer.error) return toast(answer.error, true);
+    $("missed-box").open = true;
+    toast(answer.missed.length ? `It missed ${answer.missed.length}: ${answer.missed.slice(-5).map((one) => one.text || one.label).join(", ")}` : "It missed nothing.");
   });
   $("volume").addEventListener("input", () => (adjusting = true));
   $("volume").addEventListener("change", async () => {
