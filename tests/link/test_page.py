@@ -304,7 +304,7 @@ def test_random_requests_do_nothing(page: Client, running: tuple[Path, int], req
     kept = ("paused", "snoozed_until", "mutes", "volume", "rate_wpm")
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
     assert is_well(running)
-    assert "Traceback" not in log_of(folder)
+    assert "Traceback" not in log_of(folder), log_of(folder)[-3000:]
 
 
 def test_pages_that_do_not_read_keep_nobody_out(page: Client, running: tuple[Path, int]) -> None:

@@ -74,7 +74,16 @@ def test_only_the_page_itself_may_change_something(access: Access) -> None:
     assert access.is_same_origin(same)
     assert access.is_same_origin(headers(Host=host, Origin=f"http://{host}"))  # Safari before 16.4
     assert access.is_same_origin(headers(Host="edge.example.org", Origin="https://edge.example.org"))
-    for origin in ("http://evil.example", "http://kitchen.local:8123", "http://kitchen.local", "null", "", host):
+    for origin in (
+        "http://evil.example",
+        "http://kitchen.local:8123",
+        "http://kitchen.local",
+        "null",
+        "",
+        host,
+        "http://[",
+        "http://\u2100",
+    ):
         assert not access.is_same_origin(headers(Host=host, Origin=origin)), origin
     assert not access.is_same_origin(headers(Host=host))
     assert not access.is_same_origin(headers(Origin="http://"))

@@ -64,8 +64,11 @@ class Access:
         origin = headers.get("Origin")
         if origin is None:
             return site is not None
-        # the scheme differs behind a reverse proxy that does the TLS
-        return urlsplit(origin).netloc.lower() == headers.get("Host", "").lower() != ""
+        try:
+            # the scheme differs behind a reverse proxy that does the TLS
+            return urlsplit(origin).netloc.lower() == headers.get("Host", "").lower() != ""
+        except ValueError:
+            return False
 
     def is_foreign(self, headers: Message) -> bool:
         """Return True if a browser says that another site asks."""
