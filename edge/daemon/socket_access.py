@@ -47,8 +47,8 @@ class Access:
 
     def __init__(self, path: Path) -> None:
         """Read the group of the socket's file, and whether the group edge-control exists."""
-        self._own = {path.stat().st_gid}
-        self._control = {group} if (group := _control_group()) is not None else set()
+        self._own = path.stat().st_gid
+        self._control = _control_group()
 
     def peer(self, sock: socket.socket) -> Peer | None:
         """Return the process that has connected; None if it may not use the socket."""
@@ -59,9 +59,9 @@ class Access:
         return Peer(uid, owner=False) if may_connect(uid, groups, self._control) else None
 
 
-def may_connect(uid: int, groups: Collection[int], allowed: Collection[int]) -> bool:
-    """Return True for a process of root, of the daemon's user, or with one of the `allowed` groups among its own."""
-    return uid in (0, os.geteuid()) or not set(allowed).isdisjoint(groups)
+def may_connect(uid: int, groups: Collection[int], allowed: int | None) -> bool:
+    """Return True for a process of root, of the daemon's user, or of the group `allowed`; None: there is none."""
+    return uid in (0, os.geteuid()) or allowed in groups
 
 
 def listen(path: Path) -> socket.socket:

@@ -176,7 +176,7 @@ NEXT = {
     "edge/__init__.py": (r'__version__ = ".*"', '__version__ = "9.2.0"'),
     "edge/settings.py": (
         r'class InputSettings:\n    """.*"""\n',
-        r'\g<0>\n    of_next: bool = _setting(False)\n    """A key that only this release knows."""',
+        r'\g<0>\n    of_next: bool = setting(False)\n    """A key that only this release knows."""',
     ),
 }
 KNOWS_NO_PER_MINUTE = {
@@ -522,8 +522,8 @@ def test_purge_leaves_what_it_names(
     # what the button had added is gone, and that takes effect later
     assert (pi.root / "boot/firmware/config.txt").read_text() == FIRMWARE
     assert REBOOT in flat(told)
-    for part in ("/var/lib/edge (models", "/etc/edge (settings)", "the user edge"):
-        assert part in told
+    for part in ("/var/lib/edge (models", "/etc/edge (settings)", "the users edge and edge-link"):
+        assert part in flat(told)
     assert pi.run("systemctl", "is-active", "edge", check=False).stdout == "inactive\n"
     told = deploy(pi, f"{installed[1]}/project/deploy", "--purge", script="uninstall")
     (named,) = re.findall(r"Debian packages that came with edge \(sudo apt remove them\): ([^']*)", told)
