@@ -284,7 +284,7 @@ class LinkSettings:
     ask to break off what is being said, at any hour)."""
     picture: bool = setting(True)
     """Let programs show what the camera sees, while somebody looks: the page of `edge link` does. `edge status` and the
-    log tell when one does. If this is false, `edge snapshot` works for root and the group edge only."""
+    log tell when one does. `edge snapshot`, for root and the group edge, does not depend on it."""
 
 
 @dataclass(frozen=True)

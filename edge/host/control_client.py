@@ -21,7 +21,7 @@ from edge.errors import ControlError, NotRunning
 SERVICE_SOCKET = Path("/run/edge/control.sock")
 """The socket of the systemd service."""
 CONTROL_GROUP = "edge-control"
-"""The group for programs: its members may use the socket of the service, and get no picture."""
+"""The group for programs: its members may use the socket of the service, but get no snapshot."""
 ANSWER_S = 2.0
 """Longest time from connection to last answer; the daemon drops a client then."""
 _CHUNK = 65536
