@@ -31,7 +31,7 @@ CONNECT_S = 5.0
 UNSENT_S = 10.0
 """A connection is dead if the other side does not confirm what was sent for this time (tcp(7), TCP_USER_TIMEOUT)."""
 LARGEST_PACKET = 65536
-"""Largest packet in bytes that a broker of MQTT 5 may send."""
+"""Largest packet in bytes that a broker may send. Only MQTT 5 can ask a broker to keep to that."""
 CONFIRM_S = 30.0
 """A broker that confirms nothing for this time, though something is in flight, is given up."""
 MOST_IN_FLIGHT = 8
@@ -154,6 +154,7 @@ class Connection:
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_S
+        client._sock_recv = self._not_too_large(client._sock_recv)  # type: ignore[method-assign, assignment]
         client.on_connect, client.on_disconnect = self._connected, self._disconnected
         client.on_message, client.on_publish = self._received, self._published
         client.on_subscribe, client.on_log = self._subscribed, self._logged
@@ -233,15 +234,15 @@ class Connection:
             client = self._client
             if (sock := client.socket()) is not None:
                 writers = [sock] if client.want_write() else []
-                readable, writable, _ = select.select([sock, *wakers], writers, [], timeout_s)
+                # what TLS has decrypted already, select does not see. It is read in this turn and the next ones, not in
+                # a loop here: a flood would never let it end
+                is_decrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+                wait_s = 0.0 if is_decrypted else timeout_s
+                readable, writable, _ = select.select([sock, *wakers], writers, [], wait_s)
                 if writable:
                     client.loop_write()
-                if sock in readable:
+                if sock in readable or is_decrypted:
                     client.loop_read()
-                # what TLS has decrypted already, select does not see
-                if isinstance(sock, ssl.SSLSocket):
-                    while client.socket() is not None and sock.pending():
-                        client.loop_read()
                 client.loop_misc()
         if self._topics and time.monotonic() - self._confirmed_s > self._confirm_s:
             raise LinkError(f"{self}: it confirms nothing any more")
@@ -301,6 +302,19 @@ class Connection:
         # the only place that has what TLS says after the handshake, such as that the broker wants a certificate
         if level == LogLevel.MQTT_LOG_ERR and not self._reason:
             self._reason = text.removeprefix("failed to receive on socket: ")
+
+    def _not_too_large(self, receive: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """Return paho's function that reads bytes, but for a packet that is too large: then it raises LinkError."""
+
+        def receive_some(size: int) -> bytes:
+            if size > LARGEST_PACKET:
+                raise LinkError(
+                    f"{self}: it sends a message of {size} bytes; at most {LARGEST_PACKET} are read. If one is "
+                    "retained in edge/NODE/cmd/..., delete it there"
+                )
+            return receive(size)
+
+        return receive_some
 
     # ---- reasons
 

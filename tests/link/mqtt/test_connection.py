@@ -1,8 +1,10 @@
 """A connection with brokers that behave badly; a real one is in test_part.py."""
 
 import contextlib
+import dataclasses
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rigs.certificates import Authority
 
 from edge.errors import ConfigError, LinkError
-from edge.link.mqtt.connection import Connection, Message, password_of
+from edge.link.mqtt.connection import LARGEST_PACKET, Connection, Message, password_of
 from edge.link.settings import MqttSettings
 
 ACCEPTED = b"\x20\x03\x00\x00\x00"
@@ -141,6 +144,46 @@ def test_a_broker_that_confirms_nothing_is_given_up() -> None:
         with pytest.raises(LinkError, match="it confirms nothing any more"):
             use(connection)
         connection.drop()
+
+
+def packet(length: int) -> bytes:
+    """A message to the topic 'a' whose packet has this length, of three digits in MQTT, after its head."""
+    head = bytes([0x30, length & 0x7F | 0x80, length >> 7 & 0x7F | 0x80, length >> 14])
+    return head + b"\x00\x01a\x00" + bytes(length - 4)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_packet_that_is_too_large_is_not_read(modern: bool) -> None:
+    answer = ACCEPTED if modern else ACCEPTED_3
+    with broker(answers(answer, packet(LARGEST_PACKET + 1))) as settings:
+        assert failure(settings, modern=modern).startswith("it sends a message of 65537 bytes")
+
+
+def test_a_flood_by_tls_does_not_keep_it_in_one_turn(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.certificate("broker"))
+    flood = packet(65001) * 256
+
+    def serve(client: socket.socket) -> None:
+        with context.wrap_socket(client, server_side=True) as encrypted:
+            encrypted.recv(4096)
+            encrypted.sendall(ACCEPTED)
+            while True:
+                encrypted.sendall(flood)
+
+    with broker(serve) as settings:
+        heard: list[Message] = []
+        connection = Connection(dataclasses.replace(settings, ca_file=str(authority.file)), "test", heard.append)
+        connection.open()
+        most = 0
+        for _ in range(1000):
+            before = len(heard)
+            connection.turn(0.1)
+            most = max(most, len(heard) - before)
+        connection.drop()
+    assert len(heard) > 100
+    assert most < 10
 
 
 def test_a_refused_password_is_no_question_of_the_version() -> None:
