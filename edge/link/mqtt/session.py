@@ -113,12 +113,16 @@ class Session:
         return due_s
 
     def hear(self, message: Message, on_command: Callable[[str, bytes], None]) -> None:
-        """Take a message from the broker; commands that are not retained go to `on_command`. Raises Clash."""
+        """Take a message from the broker; commands for this edge go to `on_command`, but none that is retained.
+
+        Raises Clash.
+        """
         names = self._names
         commands = names.command("")
         if message.topic.startswith(commands):
-            # a retained command would come again with each connection
-            if not message.retained:
+            # a retained command would come again with each connection, and until this edge has the node, a command is
+            # for another one
+            if not message.retained and self.is_online:
                 on_command(message.topic.removeprefix(commands), message.payload)
         elif message.topic == names.birth:
             if message.payload == ONLINE.encode() and self._again_s is None and self.is_online:
@@ -128,8 +132,16 @@ class Session:
         elif message.topic == names.availability:
             if message.retained:
                 self._other_is_online = message.payload == ONLINE.encode()
+            elif message.payload == OFFLINE.encode():
+                # perhaps the last will of another edge, which was killed while it waited for the node
+                self._deny_offline()
         elif message.topic == names.state:
             self._compare(message)
+
+    def _deny_offline(self) -> None:
+        """Say once more that this edge is online, if it has said so."""
+        if self._published.get(self._names.availability) == ONLINE.encode():
+            del self._published[self._names.availability]
 
     def _compare(self, message: Message) -> None:
         """Look whose state this is. Of two edges that have a node at the same time, the smaller id keeps it."""

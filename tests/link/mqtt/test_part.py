@@ -188,6 +188,33 @@ def test_of_two_edges_with_one_node_the_second_waits_and_says_so(
     assert len([one for one in caplog.messages if "another edge (555555555555) is online" in one]) == 1
 
 
+def test_an_edge_that_waits_for_the_node_obeys_nothing(broker: Broker, judge: Judge) -> None:
+    other = Names("kitchen", "1" * 12, "edge kitchen", "homeassistant")
+    with running(broker) as (_, ask):
+        judge.wait_for(NAMES.availability, b"online")
+        # it begins to listen again all the time
+        part, ask_other = Mqtt(settings(broker), other, clash_s=0.01), RecordingAsk()
+        part.start(ask_other)
+        try:
+            part.changed(READY)
+            wait_until(lambda: "another edge" in part.describe())
+            for number in range(10):
+                judge.publish(NAMES.command("wake"), "PRESS")
+                wait_until(lambda number=number: len(ask.requests) > number)  # type: ignore[misc]
+        finally:
+            part.stop()
+        assert ask_other.requests == []
+
+
+def test_an_edge_that_others_call_offline_says_that_it_is_online(broker: Broker, judge: Judge) -> None:
+    with running(broker):
+        judge.wait_for(NAMES.availability, b"online")
+        # as the last will of another edge does that was killed while it waited for the node
+        judge.publish(NAMES.availability, b"offline", retain=True)
+        judge.wait_for(NAMES.availability, b"online")
+        assert [one[1] for one in judge.messages if one[0] == NAMES.availability][-2:] == [b"offline", b"online"]
+
+
 def test_it_is_forgotten(broker: Broker, judge: Judge) -> None:
     names = names_of(settings(broker))
     with running(broker, names):
