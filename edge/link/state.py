@@ -76,7 +76,7 @@ def _sight(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _CHANGES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    "ready": lambda event: {"model": event.get("model"), "engine": event.get("engine")},
+    # not `ready`: with it comes the first whole status, and before that the camera would count as lost
     "model_changed": lambda event: {"model": event.get("model"), "engine": event.get("engine")},
     "in_view": _view,
     # at once: `in_view` comes at most once a second

@@ -17,6 +17,8 @@ from edge.link.state import DOWN, LinkState, after
 _log = logging.getLogger(__name__)
 STATUS_S = 10.0
 """How often the daemon is asked for its status; events tell the rest at once."""
+STARTING_S = 1.0
+"""How often it is asked while it starts: no event tells that it is paused, or waits for a camera, and is ready so."""
 FIRST_S, LONGEST_S = 0.25, 4.0
 """Pauses between two tries to reach the daemon, but for a random part of a quarter."""
 SILENT_S = 30.0
@@ -81,10 +83,11 @@ class Subscriber:
         asked_s = time.monotonic()  # the first event is the status
         while not self._stopping.is_set():
             now_s = self._turned_s = time.monotonic()
-            if now_s - asked_s >= STATUS_S:
+            every_s = STATUS_S if self.state.ready else STARTING_S
+            if now_s - asked_s >= every_s:
                 asked_s = now_s
                 self._take({**self.ask({"command": "status"}), "event": "status"})
-            event = subscription.next(min(1.0, max(0.0, asked_s + STATUS_S - now_s)))
+            event = subscription.next(min(1.0, max(0.0, asked_s + every_s - now_s)))
             if event is None:
                 continue
             self._take(event)

@@ -36,7 +36,9 @@ def test_a_status_replaces_everything() -> None:
 def test_a_daemon_that_starts_is_up_and_not_ready() -> None:
     state = after(DOWN, {"event": "status", "version": "1.0", "pid": 1, "starting": True, "paused": False})
     assert (state.up, state.ready) == (True, False)
-    assert after(state, {"event": "ready", "model": "net", "engine": "mxnet"}).ready
+    # the status that follows has the camera too
+    assert after(state, {"event": "ready", "model": "net", "engine": "mxnet"}) == state
+    assert after(state, STATUS).ready
 
 
 def test_events_change_what_they_tell_and_no_more() -> None:

@@ -95,6 +95,34 @@ def test_the_state_follows_the_daemon_through_its_life(path: Path, caplog: pytes
     assert caplog.messages[:2] == ["edge is not running; the link keeps trying.", "edge 1.0 is reached."]
 
 
+STARTING = {"version": "1.0", "starting": True}
+RUNNING = {"version": "1.0", "model": "demo", "camera_up": True, "paused": True}
+
+
+def test_a_daemon_that_starts_is_known_as_a_whole_when_it_is_ready(path: Path) -> None:
+    daemon, part = Daemon(path), RecordingPart()
+    daemon.state.show_status(lambda: STARTING)
+    with following(path, part):
+        wait_until(lambda: part.states[-1].up)
+        daemon.state.show_status(lambda: RUNNING)
+        daemon.events.emit("ready", model="demo", engine="mxnet")
+        wait_until(lambda: part.states[-1].ready)
+    assert [one.camera_up for one in part.states if one.ready] == [True]
+    daemon.close()
+
+
+def test_a_daemon_that_is_ready_without_a_frame_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # paused, for example: there is no event `ready`
+    monkeypatch.setattr("edge.link.subscription.STATUS_S", 3600.0)
+    daemon, part = Daemon(path), RecordingPart()
+    daemon.state.show_status(lambda: STARTING)
+    with following(path, part):
+        wait_until(lambda: part.states[-1].up)
+        daemon.state.show_status(lambda: RUNNING)
+        wait_until(lambda: part.states[-1].ready)
+    daemon.close()
+
+
 def test_frames_come_only_if_a_part_wants_them(path: Path) -> None:
     daemon = Daemon(path)
     for wants in (False, True):
