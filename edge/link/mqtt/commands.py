@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-LONGEST_COMMAND = 4096
-"""Longest payload of a command in bytes; the daemon takes no longer text."""
+LONGEST_COMMAND = 1200
+"""Longest payload of a command in bytes. The daemon takes a sentence of 300 characters, of at most 4 bytes each."""
 UNTIL_WOKEN_S = 7 * 86400
 """A snooze without a length: the longest that the daemon takes."""
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
-from edge.link.mqtt.commands import Refused, request_of
+from edge.daemon.control_socket import LONGEST_LINE
+from edge.host.control_client import line_of
+from edge.link.mqtt.commands import LONGEST_COMMAND, Refused, request_of
 from edge.link.mqtt.discovery import discovery_of
 from edge.link.mqtt.names import Names
 from edge.link.mqtt.payload import LONGEST_TEXT, encoded, settled, state_of
@@ -176,7 +178,7 @@ def test_commands(name: str, payload: bytes, request_: dict[str, object]) -> Non
         ("snooze", b"inf"),
         ("snooze", b"-5"),
         ("snooze", b"1e9"),
-        ("snooze", b"9" * 4000),
+        ("snooze", b"9" * 1000),
         ("pause", b"maybe"),
         ("say", b"\xff\xfe"),
         ("say", b" "),
@@ -188,3 +190,10 @@ def test_what_is_no_command_is_refused_in_a_short_line(name: str, payload: bytes
     with pytest.raises(Refused) as caught:
         request_of(name, payload)
     assert 0 < len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("character", ["a", '"', "\N{SNOWMAN}", "\N{PARTY POPPER}"])
+def test_each_text_that_is_taken_fits_in_a_request(character: str) -> None:
+    # else the daemon would say that a request is a line of JSON, which is no help to whoever published the text
+    payload = (character * LONGEST_COMMAND).encode()[:LONGEST_COMMAND]
+    assert len(line_of(request_of("say", payload))) <= LONGEST_LINE
