@@ -33,7 +33,7 @@ MOST_COMMANDS = 8
 """Commands that wait for the daemon; more come from no person, and are dropped."""
 COMMAND_EVERY_S = 0.2
 TELL_EVERY_S = 10.0
-"""The log has at most one line about commands that were refused in this time."""
+"""The log has at most one line about commands that were refused or dropped in this time."""
 
 
 class Mqtt:
@@ -205,7 +205,7 @@ class Mqtt:
         try:
             self._commands.put_nowait((name, payload))
         except Full:
-            self._dropped += 1
+            self._tell("Commands by MQTT come faster than edge carries them out: some were dropped")
 
     def _obey(self) -> None:
         while not self._stopping.is_set():

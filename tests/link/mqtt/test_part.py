@@ -151,7 +151,7 @@ def test_commands_reach_the_daemon_but_retained_ones_do_not(
     assert len([one for one in caplog.messages if "reboot" in one]) == 1
 
 
-def test_a_flood_of_commands_is_dropped(broker: Broker, judge: Judge) -> None:
+def test_a_flood_of_commands_is_dropped(broker: Broker, judge: Judge, caplog: pytest.LogCaptureFixture) -> None:
     with running(broker) as (_, ask):
         judge.wait_for(NAMES.availability, b"online")
         for _ in range(1000):
@@ -161,6 +161,8 @@ def test_a_flood_of_commands_is_dropped(broker: Broker, judge: Judge) -> None:
         # it still obeys, and did little of what was asked
         wait_until(lambda: ask.requests)
         assert len(ask.requests) < 200
+    # one line in ten seconds
+    assert 1 <= len([one for one in caplog.messages if "some were dropped" in one]) <= 30
 
 
 def test_home_assistant_that_comes_back_gets_everything_again(broker: Broker, judge: Judge) -> None:
