@@ -14,7 +14,7 @@ from edge.settings import InputSettings
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "wake-word.md"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _needs_tools() -> None:
     if not shutil.which("espeak-ng"):
         pytest.skip("needs espeak-ng")
@@ -48,13 +48,29 @@ def test_words_that_are_heard_less_than_60_times_in_100_are_not_offered() -> Non
         assert f" {right} " in row[0]
 
 
+@pytest.fixture(scope="module")
+def starts_in_eight_hours() -> dict[str, int]:
+    return false_starts(480)
+
+
 @pytest.mark.long
-def test_eight_hours_of_other_sound_start_it_as_rarely_as_the_page_says() -> None:
-    for word, count in false_starts(480).items():
-        row = re.search(rf"(?m)^\| `{word}` \|.*$", PAGE.read_text())
-        assert row, word
-        # the sound has the project's pages, which change
-        assert count <= max(1, int(row[0].split("|")[5])), word
+@pytest.mark.parametrize(
+    "word",
+    [
+        pytest.param(
+            word,
+            marks=pytest.mark.xfail(
+                word == "okay_nabu",
+                reason="docs/wake-word.md: two false starts in eight hours, and one is the aim",
+                raises=AssertionError,
+                strict=True,
+            ),
+        )
+        for word in THRESHOLDS
+    ],
+)
+def test_eight_hours_of_other_sound_start_it_at_most_once(word: str, starts_in_eight_hours: dict[str, int]) -> None:
+    assert starts_in_eight_hours[word] <= 1
 
 
 def test_the_fit_prints_a_line_for_each_threshold(
