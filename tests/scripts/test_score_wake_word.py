@@ -63,7 +63,7 @@ def starts_in_eight_hours() -> dict[str, int]:
                 word == "okay_nabu",
                 reason="docs/wake-word.md: two false starts in eight hours, and one is the aim",
                 raises=AssertionError,
-                strict=True,
+                strict=False,
             ),
         )
         for word in THRESHOLDS
