@@ -158,7 +158,9 @@ class Connection:
         client.on_connect, client.on_disconnect = self._connected, self._disconnected
         client.on_message, client.on_publish = self._received, self._published
         client.on_subscribe, client.on_log = self._subscribed, self._logged
-        if (password := password_of(settings)) is not None or settings.user:
+        password = password_of(settings)
+        self._lacks_password = bool(settings.user) and password is None
+        if settings.user:
             client.username_pw_set(settings.user, password)
         self._unfinished: list[ssl.SSLSocket] = []
         """Sockets of TLS; paho does not close one whose handshake fails."""
@@ -330,9 +332,16 @@ class Connection:
             self.drop()
             raise LinkError(f"{self}: what it sent is not MQTT ({type(error).__name__}: {one_line(error)})") from error
         if self._client.socket() is None:
-            raise LinkError(f"{self}: {_REFUSALS.get(self._reason) or self._closed()}")
+            raise LinkError(f"{self}: {self._closed()}")
 
     def _closed(self) -> str:
+        if self._lacks_password and self._reason in _NOT_LET_IN:
+            return (
+                "it does not let this user in without a password; set password_file in [mqtt] (a systemd credential is "
+                "only for the service: see docs/service.md)"
+            )
+        if known := _REFUSALS.get(self._reason):
+            return known
         if "CERTIFICATE_REQUIRED" in self._reason.upper().replace(" ", "_"):
             return "it asks for a client certificate; set cert_file in [mqtt]"
         if not self._accepted:
@@ -358,6 +367,7 @@ class Connection:
         return os_reason(error) if isinstance(error, OSError) else one_line(error)
 
 
+_NOT_LET_IN = ("Bad user name or password", "Not authorized")
 _REFUSALS = {
     "Bad user name or password": "it refuses the user name or the password; see user and password_file in [mqtt]",
     "Not authorized": "it does not let this user in; see user and password_file in [mqtt]",

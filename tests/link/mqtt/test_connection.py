@@ -194,6 +194,13 @@ def test_a_refused_password_is_no_question_of_the_version() -> None:
         assert not connection.is_unsupported
 
 
+def test_a_user_without_a_password_is_told_where_to_set_it() -> None:
+    # so it is with a systemd credential, outside of the service
+    with broker(answers(b"\x20\x03\x00\x86\x00")) as settings:
+        reason = failure(dataclasses.replace(settings, user="edge"))
+        assert reason.startswith("it does not let this user in without a password; set password_file in [mqtt]")
+
+
 def test_a_name_and_a_port_that_are_wrong() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
