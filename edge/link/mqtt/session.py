@@ -21,7 +21,7 @@ LISTEN_S = 0.4
 STATE_EVERY_S = 1.0
 """The state is published at most this often."""
 BIRTH_EVERY_S = 5.0
-"""A Home Assistant that says again and again that it is online gets everything at most this often."""
+"""Everything is published once more at most this often, when Home Assistant comes back or another edge was heard."""
 MOST_EVENTS = 10
 """Announcements that wait for the broker; older ones are dropped."""
 LATE_S = 5.0
@@ -125,23 +125,22 @@ class Session:
             if not message.retained and self.is_online:
                 on_command(message.topic.removeprefix(commands), message.payload)
         elif message.topic == names.birth:
-            if message.payload == ONLINE.encode() and self._again_s is None and self.is_online:
-                now_s = time.monotonic()
+            if message.payload == ONLINE.encode():
                 # not all edges of a home at the same moment
-                self._again_s = max(now_s + random.uniform(0.1, 1.0), self._born_s + BIRTH_EVERY_S)
+                self._say_again(random.uniform(0.1, 1.0))
         elif message.topic == names.availability:
             if message.retained:
                 self._other_is_online = message.payload == ONLINE.encode()
-            elif message.payload == OFFLINE.encode():
+            elif message.payload == OFFLINE.encode() and self._published.get(names.availability) == ONLINE.encode():
                 # perhaps the last will of another edge, which was killed while it waited for the node
-                self._deny_offline()
+                self._say_again()
         elif message.topic == names.state:
             self._compare(message)
 
-    def _deny_offline(self) -> None:
-        """Say once more that this edge is online, if it has said so."""
-        if self._published.get(self._names.availability) == ONLINE.encode():
-            del self._published[self._names.availability]
+    def _say_again(self, after_s: float = 0.0) -> None:
+        """Publish everything once more, after this time at the earliest."""
+        if self._again_s is None and self.is_online:
+            self._again_s = max(time.monotonic() + after_s, self._born_s + BIRTH_EVERY_S)
 
     def _compare(self, message: Message) -> None:
         """Look whose state this is. Of two edges that have a node at the same time, the smaller id keeps it."""
@@ -153,6 +152,8 @@ class Session:
             return
         if other < self._names.id:
             raise Clash(self._clash())
+        # the broker has the other one's state now
+        self._say_again()
         if not self._warned:
             self._warned = True
             _log.warning(self._clash(), extra={"event": "mqtt_clash", "reason": self._clash()})

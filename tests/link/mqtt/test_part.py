@@ -79,6 +79,11 @@ def state_in(judge: Judge) -> dict[str, Any]:
     return found
 
 
+def told(judge: Judge, topic: str) -> list[bytes]:
+    """All that was published on a topic, in order."""
+    return [one[1] for one in judge.messages if one[0] == topic]
+
+
 def test_an_edge_comes_changes_and_goes(broker: Broker, judge: Judge) -> None:
     with running(broker, state=DOWN) as (part, _):
         judge.wait_for(NAMES.availability, b"offline")
@@ -213,8 +218,17 @@ def test_an_edge_that_others_call_offline_says_that_it_is_online(broker: Broker,
         judge.wait_for(NAMES.availability, b"online")
         # as the last will of another edge does that was killed while it waited for the node
         judge.publish(NAMES.availability, b"offline", retain=True)
+        wait_until(lambda: told(judge, NAMES.availability)[-2:] == [b"offline", b"online"])
+
+
+def test_the_edge_that_keeps_the_node_replaces_the_state_of_the_other(broker: Broker, judge: Judge) -> None:
+    with running(broker):
         judge.wait_for(NAMES.availability, b"online")
-        assert [one[1] for one in judge.messages if one[0] == NAMES.availability][-2:] == [b"offline", b"online"]
+        its = judge.last[NAMES.state]
+        # as two do that begin at the same moment; this one has the larger id, and gives way
+        other = its.replace(NAMES.id.encode(), b"9" * 12)
+        judge.publish(NAMES.state, other, retain=True)
+        wait_until(lambda: told(judge, NAMES.state)[-2:] == [other, its])
 
 
 def test_it_is_forgotten(broker: Broker, judge: Judge) -> None:
