@@ -56,7 +56,7 @@ def judge_link_service(told: Mapping[str, str], *, is_set_up: bool) -> Iterator[
     if told.get("LoadState") != "loaded":
         if is_set_up:
             what = f"{DEFAULT_PATH} is there, but the service edge-link is not installed"
-            yield warning("link", what, "`deploy/install` installs it where that file is")
+            yield warning("link", what, "deploy edge again, with edge_link among its variables")
         return
     state = told.get("ActiveState")
     if state == "active":
@@ -111,8 +111,7 @@ def _check_socket(sockets: Sequence[Path]) -> Finding:
     except NotRunning as error:
         return fault("edge", "it is not running here", str(error).partition(": ")[2] or "start it")
     except ControlError as error:
-        what, _, advice = str(error).partition(": sudo ")
-        return fault("edge", what, f"`sudo {advice}`" if advice else "")
+        return fault("edge", str(error))
 
 
 def _missing(part: str) -> Finding | None:
