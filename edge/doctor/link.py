@@ -107,7 +107,7 @@ def _check_socket(sockets: Sequence[Path]) -> Finding:
     try:
         with Subscription(sockets) as subscription:
             status = subscription.next(ANSWER_S) or {}
-            return good("edge", f"edge {status.get('version', '')} tells its events at {subscription.path}")
+            return good("edge", f"edge {status.get('version', '')} answers at {subscription.path}")
     except NotRunning as error:
         return fault("edge", "it is not running here", str(error).partition(": ")[2] or "start it")
     except ControlError as error:
@@ -160,7 +160,7 @@ def _check_page(settings: PageSettings) -> Iterator[Finding]:
         yield from _check_certificate(settings)
     elif not is_loopback(host):
         advice = "set cert_file in [page], or let a reverse proxy do it (docs/page.md)"
-        yield warning("page", "the token and the picture pass your network unencrypted", advice)
+        yield warning("page", "the token and the picture cross your network unencrypted", advice)
     try:
         tokens.read(tokens.path_to_show(settings.token_file))
     except LinkError as error:

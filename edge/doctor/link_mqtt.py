@@ -97,7 +97,7 @@ def _judge_discovery(names: Names, kept: dict[str, bytes], heard: set[str]) -> F
         return good("discovery", "the broker has this edge's description, and Home Assistant says that it is online")
     return warning(
         "discovery",
-        f"the broker has this edge's description, but no word of Home Assistant at {names.birth}",
-        "it says one only when it starts, unless its birth message is retained. If it shows no device: is its MQTT "
-        "integration set up, with this broker and this discovery prefix?",
+        f"the broker has this edge's description, but no message of Home Assistant at {names.birth}",
+        "Home Assistant sends one only when it starts, unless its birth message is retained. If it does not show the "
+        "device: is its MQTT integration set up, with this broker and this discovery prefix?",
     )

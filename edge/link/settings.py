@@ -78,7 +78,7 @@ class MqttSettings:
     port: int = setting(0, low=0, high=65535)
     """The broker's port. 0: 8883 with TLS, 1883 without."""
     tls: bool = setting(False)
-    """Encrypt the connection, and check the broker's certificate and its host name. `ca_file` sets it too."""
+    """Encrypt the connection, and check the broker's certificate and its host name. `ca_file` switches this on too."""
     ca_file: str = setting("")
     """A file with the certificates of the authorities that may sign the broker's. Empty: those that the system
     trusts."""
@@ -125,14 +125,14 @@ class PageSettings:
     """Where the page is served: an address of this machine and a port, such as "0.0.0.0:8417" (your network can open
     it, with the token) or "127.0.0.1:8417" (this machine alone, and a reverse proxy on it). Empty: no page."""
     url: str = setting("", fault=_url_fault)
-    """The address that you type, if it is not an address of this machine, its name or its name with .local: for a
-    reverse proxy, or for a name that your router gives."""
+    """The page's address in your browser, if it has another name than this machine: for a reverse proxy, or for a name
+    that your router gives. IP addresses and the machine's name, with and without .local, need no url."""
     token_file: str = setting("")
     """A file whose first line is the token. Empty: edge link makes one at its first start; `edge link --token` prints
     it."""
     cert_file: str = setting("")
-    """A file with a certificate for the page, and its chain, in PEM: the page is then served by https alone. Empty:
-    no encryption."""
+    """A PEM file with the page's certificate and its chain. With it, the page is served by https only. Empty: no
+    encryption."""
     key_file: str = setting("")
     """A file with the key of that certificate. Empty: it is in cert_file."""
 

@@ -83,7 +83,7 @@ def test_with_a_daemon_and_good_settings_all_is_well(
     told = capsys.readouterr().out
     assert code == 0, told
     words = " ".join(told.split())
-    assert "tells its events at" in words
+    assert "answers at" in words
     assert f"lets it in as {USER}, encrypted" in words
     assert "it may write and read edge/door/..." in words
     assert f"port {port} of 127.0.0.1 is free; this machine alone can read them" in words

@@ -390,7 +390,7 @@ def test_the_check_knows_the_page(running: tuple[Path, int], tmp_path: Path) -> 
     ((grade, text),) = findings(PageSettings(listen=f"127.0.0.1:{free}", token_file=token), folder)
     assert (grade, text) == (Grade.GOOD, f"port {free} of 127.0.0.1 is free; this machine alone can open it")
     found = findings(PageSettings(listen=f"0.0.0.0:{free}", token_file=str(tmp_path / "none")), folder)
-    assert (Grade.WARNING, "the token and the picture pass your network unencrypted") in found
+    assert (Grade.WARNING, "the token and the picture cross your network unencrypted") in found
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         assert findings(PageSettings(listen=taken, token_file=token), folder)[0][0] is Grade.FAULT

@@ -142,7 +142,7 @@ function showVoice() {
     text("volume-text", `${percent(state.volume)}, ${state.rate_wpm} words a minute`);
   }
   $("wake").disabled = !state.snoozed_until;
-  text("quiet-hours", state.quiet_hours ? `Quiet hours: ${state.quiet_hours}. They are changed in the settings ([announce] quiet_hours).` : "There are no quiet hours ([announce] quiet_hours in the settings).");
+  text("quiet-hours", state.quiet_hours ? `Quiet hours: ${state.quiet_hours}. Change them in the settings ([announce] quiet_hours).` : "No quiet hours are set ([announce] quiet_hours in the settings).");
 }
 
 function showMutes() {
@@ -216,7 +216,7 @@ async function ask(request) {
   try {
     return await post("ask", request);
   } catch {
-    return { error: "The link does not answer." };
+    return { error: "edge link does not answer." };
   }
 }
 
@@ -230,14 +230,14 @@ async function act(request, done = "Done.") {
 
 async function examine() {
   $("doctor").disabled = true;
-  text("doctor-text", "The doctor is looking.");
+  text("doctor-text", "Checking.");
   let answer = await ask({ command: "doctor" });
   for (let turn = 0; turn < 90 && answer.running; turn++) {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     answer = await ask({ command: "doctor" });
   }
   $("doctor").disabled = !state.up;
-  if (!answer.findings) return text("doctor-text", answer.error || "The doctor has not answered.");
+  if (!answer.findings) return text("doctor-text", answer.error || "The check gave no answer.");
   const bad = answer.findings.filter((one) => one.grade !== "good").length;
   text("doctor-text", `Checked at ${clock(answer.time)}: ${bad ? `${bad} of ${answer.findings.length} checks found something` : "all is well"}.`);
   const order = ["fault", "warning", "good"];
@@ -285,7 +285,7 @@ async function follow() {
   if (connection || document.hidden) return;
   const controller = (connection = new AbortController());
   while (connection === controller && !document.hidden) {
-    let why = "No connection to the link";
+    let why = "No connection to edge link";
     try {
       await read(controller);
     } catch (error) {
@@ -334,7 +334,7 @@ async function enter(token) {
   try {
     answer = await post("enter", { token });
   } catch {
-    answer = { error: "The link does not answer." };
+    answer = { error: "edge link does not answer." };
   }
   if (answer.entered) {
     $("token").value = "";
@@ -366,7 +366,7 @@ function begin() {
   $("pause").addEventListener("click", () => (state.paused ? act({ command: "resume" }, "The camera is open.") : act({ command: "pause" }, "The camera is closed.")));
   $("aim").addEventListener("click", async () => {
     const on = $("aim").getAttribute("aria-pressed") !== "true";
-    const answer = await act({ command: "aim", on }, on ? "For a minute, it tells by tones how sharp the picture is." : "The tones have ended.");
+    const answer = await act({ command: "aim", on }, on ? "For a minute, tones tell how sharp the picture is: the higher, the sharper." : "The tones have ended.");
     $("aim").setAttribute("aria-pressed", String(Boolean(answer.aiming)));
     if (answer.aiming) setTimeout(() => $("aim").setAttribute("aria-pressed", "false"), 1000 * (answer.left_s || 60));
   });
@@ -374,7 +374,7 @@ function begin() {
     const answer = await ask({ command: "missed" });
     if (answer.error) return toast(answer.error, true);
     $("missed-box").open = true;
-    toast(answer.missed.length ? `It missed ${answer.missed.length}: ${answer.missed.slice(-5).map((one) => one.text || one.label).join(", ")}` : "It missed nothing.");
+    toast(answer.missed.length ? `You missed ${answer.missed.length}: ${answer.missed.slice(-5).map((one) => one.text || one.label).join(", ")}` : "You missed nothing.");
   });
   $("volume").addEventListener("input", () => (adjusting = true));
   $("volume").addEventListener("change", async () => {
@@ -399,7 +399,7 @@ function begin() {
     if (!$("words").value.trim()) return;
     const answer = await ask({ command: "say", text: $("words").value });
     if (answer.error) return toast(answer.error, true);
-    toast(answer.queued === false ? `It does not say it now: ${answer.reason}.` : `It says: ${answer.text}`);
+    toast(answer.queued === false ? `It does not say this now: ${answer.reason}.` : `It says: ${answer.text}`);
     $("words").value = "";
   });
   onSubmit("mute-form", async () => {

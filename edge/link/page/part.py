@@ -110,7 +110,7 @@ class PagePart:
 
         def guarded(request: Request) -> Response:
             if not self._access.is_host_allowed(request.headers.get("Host", "")):
-                what = "This name is not allowed. Open the page by an address, or set url in [page] of link.toml."
+                what = "This name is not allowed. Open the page by its IP address, or set url in [page] of link.toml."
                 response = _refusal(HTTPStatus.MISDIRECTED_REQUEST, what)
             elif changes and not self._access.is_same_origin(request.headers):
                 response = _refusal(HTTPStatus.FORBIDDEN, "Only the page itself may ask this.")
