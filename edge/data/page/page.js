@@ -208,7 +208,7 @@ function showPicture(message) {
 async function post(path, body) {
   const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   if (answer.status === 401) showEntrance();
-  const found = await answer.json().catch(() => ({ error: `The link answered ${answer.status}.` }));
+  const found = await answer.json().catch(() => ({ error: `edge link answered ${answer.status}.` }));
   return { ...found, retry: answer.headers.get("Retry-After") };
 }
 
@@ -254,10 +254,13 @@ async function examine() {
 
 const SHOW = { state: showState, said: showSaid, picture: showPicture };
 
+/** What the link answers, in words for people; other errors are the browser's. */
+class Refused extends Error {}
+
 async function read(controller) {
   const answer = await fetch(`events?picture=${$("show-picture").checked ? "on" : "off"}`, { signal: controller.signal });
   if (answer.status === 401) return showEntrance();
-  if (!answer.ok) throw new Error(answer.status === 503 ? "Too many pages are open." : `The link answered ${answer.status}.`);
+  if (!answer.ok) throw new Refused(answer.status === 503 ? "Too many pages are open." : `The link answered ${answer.status}.`);
   showPage();
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -289,7 +292,7 @@ async function follow() {
     try {
       await read(controller);
     } catch (error) {
-      if (error.message.startsWith("T")) why = error.message;
+      if (error instanceof Refused) why = error.message;
     }
     if (connection !== controller) return;
     $("picture").classList.add("stale");
