@@ -116,7 +116,7 @@ class HttpServer:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Close the port and all connections; it takes at most half a second."""
+        """Close the port and all connections; it takes at most a second."""
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()

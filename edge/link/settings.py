@@ -58,7 +58,12 @@ def address_of(listen: str) -> tuple[str, int]:
 
 def is_loopback(host: str) -> bool:
     """Return True for a host name or address that can only mean this machine."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _listen_fault(text: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from edge.config import to_toml
 from edge.errors import ConfigError
-from edge.link.settings import LinkSettings, load
+from edge.link.settings import LinkSettings, is_loopback, load
 
 
 def write(folder: Path, text: str) -> Path:
@@ -55,3 +55,13 @@ def test_a_node_that_would_be_another_topic_is_refused(node: str) -> None:
 def test_a_host_is_a_name_alone(host: str) -> None:
     with pytest.raises(ConfigError, match="is no host"):
         load(None, environment={"EDGE_MQTT_HOST": host})
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
+def test_this_machine_alone(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["127.example.com", "0.0.0.0", "::", "192.168.1.2", "door.local", ""])
+def test_what_may_be_another_machine(host: str) -> None:
+    assert not is_loopback(host)
