@@ -308,7 +308,9 @@ def test_features_are_added_kept_and_run_in_the_service(
     assert words(pi)
     # what only the next release knows does not keep anybody from going back, and is not lost
     third, settings = used(pi), pi.root / "etc/edge/edge.toml"
-    older, newer = settings.read_text(), settings.read_text().replace("[input]", "[input]\nof_next = true")
+    older = settings.read_text()
+    newer = re.sub(r"(?m)^\[input\]$", "[input]\nof_next = true", older)
+    newer = newer if newer != older else f"{older}\n[input]\nof_next = true\n"
     settings.write_text(newer)
     pi.run("systemctl", "reload", "edge")
     told = deploy(pi, folder, script="rollback")
