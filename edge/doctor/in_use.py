@@ -15,6 +15,7 @@ from edge.doctor.keys import check_keys
 from edge.doctor.model import model_in_use
 from edge.doctor.silence import check_silence
 from edge.doctor.wake_word import microphone_in_use
+from edge.host.installation import edge_command
 from edge.host.machine import Machine
 from edge.models.checkpoint import store_folders
 from edge.settings import Settings
@@ -39,5 +40,5 @@ def examine_in_use(settings: Settings, running: Mapping[str, Any], machine: Mach
 
 def _sound(running: Mapping[str, Any]) -> Finding:
     if problem := running.get("sound"):
-        return fault("sound", str(problem), "`edge say --list-devices` shows the cards")
+        return fault("sound", str(problem), f"`{edge_command()} say --list-devices` shows the cards")
     return good("voice", str(running.get("speech")))

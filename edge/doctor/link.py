@@ -13,7 +13,7 @@ from pathlib import Path
 from edge.doctor.finding import Finding, fault, good, warning
 from edge.errors import ControlError, LinkError, NotRunning
 from edge.host.control_client import Subscription
-from edge.host.installation import how_to_get
+from edge.host.installation import edge_command, how_to_get
 from edge.host.libraries import is_installed
 from edge.link.http_server import HttpServer
 from edge.link.page import tokens
@@ -59,12 +59,12 @@ def judge_link_service(told: Mapping[str, str], *, is_set_up: bool) -> Iterator[
             yield warning("link", what, "deploy edge again, with edge_link among its variables")
         return
     state = told.get("ActiveState")
+    advice = f"`sudo {edge_command()} link --check` finds the reason"
     if state == "active":
         yield good("link", told.get("StatusText") or "running")
     elif state == "failed":
         why = told.get("StatusText") or f"{told.get('Result')}, exit status {told.get('ExecMainStatus')}"
-        advice = "`sudo edge link --check` finds the reason; then `sudo systemctl restart edge-link`"
-        yield fault("link", f"failed: {why}", advice)
+        yield fault("link", f"failed: {why}", advice + "; then `sudo systemctl restart edge-link`")
     elif not is_set_up:
         yield good("link", f"off; {DEFAULT_PATH} would switch it on")
         return
@@ -72,7 +72,7 @@ def judge_link_service(told: Mapping[str, str], *, is_set_up: bool) -> Iterator[
         yield warning("link", "set up, but not running", "`sudo systemctl enable --now edge-link`")
         return
     else:
-        yield warning("link", f"{state}: {told.get('StatusText')}", "`sudo edge link --check` finds the reason")
+        yield warning("link", f"{state}: {told.get('StatusText')}", advice)
     if is_set_up and told.get("UnitFileState") != "enabled":
         yield warning("link", "it does not start at boot", "`sudo systemctl enable edge-link`")
 
