@@ -189,7 +189,7 @@ def test_the_doctor_in_the_service_s_circumstances(service: Booted) -> None:
 
 
 def test_a_member_of_edge_control_may_talk_to_it_and_read_nothing_of_it(service: Booted) -> None:
-    for user, group in (("watcher", "edge-control"), ("member", "edge"), ("stranger", "users")):
+    for user, group in (("watcher", "edge-control"), ("member", "edge"), ("outsider", "users")):
         service.run("useradd", "--create-home", "--groups", group, user)
 
     def status(user: str) -> str:
@@ -200,14 +200,14 @@ def test_a_member_of_edge_control_may_talk_to_it_and_read_nothing_of_it(service:
         assert "guitar" in edge(service, "mute", "guitar").stdout
         assert "demo, run by mxnet" in status("watcher")
         assert "demo, run by mxnet" in status("member")
-        assert "sudo usermod -aG edge stranger" in status("stranger")
+        assert "sudo usermod -aG edge outsider" in status("outsider")
         code = (
             "import json; from pathlib import Path; from edge.host.control_client import SERVICE_SOCKET, Subscription;"
         )
         code += "print(Subscription([SERVICE_SOCKET]).next(10)['event'])"
         assert service.run_as("watcher", EDGE[0], "-c", code).stdout == "status\n"
         refused = service.run_as("watcher", *EDGE, "snapshot", "now.jpg", check=False)
-        assert "gets no picture" in refused.stderr
+        assert "gets no snapshot" in refused.stderr
         others = [str(file).removeprefix(str(service.root)) for file in (service.root / "run/edge").iterdir()]
         assert "/run/edge/control.sock" in others
         for file in ("/run/edge", "/var/lib/edge", "/var/lib/edge/mutes.json", *others):
@@ -220,7 +220,7 @@ def test_a_member_of_edge_control_may_talk_to_it_and_read_nothing_of_it(service:
         assert "demo, run by mxnet" in status("member")
         assert "you may not use it" in status("watcher")
     finally:
-        for user in ("watcher", "member", "stranger"):
+        for user in ("watcher", "member", "outsider"):
             service.run("userdel", "--remove", user, check=False)
         service.run("systemd-sysusers")
         edge(service, "unmute", "guitar", check=False)
