@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,25 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Path]:
-    """The temp folder of a daemon with the page."""
-    folder = tmp_path_factory.mktemp("page")
+@contextmanager
+def served(folder: Path, **environment: str) -> Iterator[Path]:
+    """A daemon with the page and this temp folder; yields the folder."""
     (folder / "port").write_text(str(port := free_port()))
     settings = f'[page]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{folder / "token"}"\n'
     (folder / "link.toml").write_text(settings)
-    with daemon(folder, "--speech", "log", XDG_STATE_HOME=str(folder / "state")):
+    with daemon(folder, "--speech", "log", XDG_STATE_HOME=str(folder / "state"), **environment):
         wait_until(socket_of(folder).exists)
         with link(folder, folder / "link.toml"):
             logs(folder, "Page: http")
             wait_until(lambda: ask(folder, {"command": "status"}).get("model"))
             yield folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Path]:
+    """The temp folder of a daemon with the page."""
+    with served(tmp_path_factory.mktemp("page")) as folder:
+        yield folder
 
 
 def url(folder: Path) -> str:
@@ -202,6 +209,22 @@ def test_nothing_is_looked_at_while_it_is_hidden_or_unwanted(tab: Tab, folder: P
     wait_until(lambda: status(folder)["watched"] == 0)
     tab.run(hide % "false" + "document.dispatchEvent(new Event('visibilitychange'))")
     wait_until(lambda: tab.shown("image") and status(folder)["watched"] == 1)
+
+
+def test_with_the_picture_switched_off_the_rest_works(tmp_path: Path, chromium: Browser) -> None:
+    with served(tmp_path, EDGE_LINK_PICTURE="false"):
+        tab = chromium.page(f"{url(tmp_path)}#{token(tmp_path)}")
+        wait_until(lambda: tab.shown("page") and tab.text("said"))
+        assert tab.text("no-picture").startswith("The picture is switched off in the settings")
+        assert tab.run("document.getElementById('show-picture').disabled")
+        tab.click("[data-command=look]")
+        wait_until(lambda: tab.text("toast"))
+        tab.click("[data-command=quieter]")
+        wait_until(lambda: status(tmp_path)["volume"] < 1)
+        assert not tab.shown("image")
+        assert status(tmp_path)["watched"] == 0
+        assert tab.faults() == []
+        tab.close()
 
 
 def test_the_keyboard_reaches_everything(tab: Tab) -> None:
