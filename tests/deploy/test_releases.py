@@ -530,6 +530,14 @@ def test_a_release_that_is_only_planned_leaves_the_unit_of_the_link(machine: One
     assert not [path for path in changed if path.startswith("/etc/") and "link" in path]
 
 
+def test_a_release_that_does_not_say_its_features_has_no_link(machine: OneMachine) -> None:
+    use(machine, release(machine, "2", link=True), link=LINK)
+    older = release(machine, "1", link=True)
+    (machine.place(f"/opt/edge/releases/{older}") / "share/edge/features").unlink()
+    use(machine, older)
+    assert machine.read("/etc/systemd/system/edge-link.service").text is None
+
+
 def test_a_link_that_does_not_run_is_started_again(machine: OneMachine) -> None:
     use(machine, release(machine, "1", link=True), link=LINK)
     machine.link_starts.clear()

@@ -331,7 +331,8 @@ class Releases:
         """Return the files of the link: its unit if the release has the feature, and its settings."""
         share = self.folder(plan.release) / "share" / "edge"
         unit = share / "edge-link.service"
-        has_link = unit.exists() and "link" in (share / "features").read_text(encoding="utf-8").split()
+        features = share / "features"  # a release from before there were features has no such file
+        has_link = unit.exists() and features.exists() and "link" in features.read_text(encoding="utf-8").split()
         folder = f"/etc/systemd/system/{LINK_UNIT}"
         wanted: dict[str, File] = {}
         if share.is_dir():  # with --check it may not have been made
