@@ -25,11 +25,14 @@ class Authority:
         (self._folder / f"{name}.ext").write_text(f"subjectAltName={address}\n")
         self._openssl(f"req -new -subj /CN={name} -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr")
         signed = f"-CA {self._name}.pem -CAkey {self._name}.key -CAcreateserial"
-        self._openssl(f"x509 -req -in {name}.csr {signed} -days {days} -extfile {name}.ext -out {name}.pem")
+        # Debian 13's openssl takes no negative days, and Debian 12's no end
+        can_end = "-not_after" in self._openssl("x509 -help").stderr
+        until = "-not_after 20200102000000Z -not_before 20200101000000Z" if days < 0 and can_end else f"-days {days}"
+        self._openssl(f"x509 -req -in {name}.csr {signed} {until} -extfile {name}.ext -out {name}.pem")
         key = self._folder / f"{name}.key"
         key.chmod(0o600)
         return self._folder / f"{name}.pem", key
 
-    def _openssl(self, arguments: str) -> None:
+    def _openssl(self, arguments: str) -> "subprocess.CompletedProcess[str]":
         command = ["openssl", *arguments.split()]
-        subprocess.run(command, cwd=self._folder, check=True, capture_output=True, timeout=60)
+        return subprocess.run(command, cwd=self._folder, check=True, capture_output=True, text=True, timeout=60)

@@ -6,6 +6,7 @@ EDGE_TEST_ROOTS names (rigs/bases.py).
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,11 +14,6 @@ from pathlib import Path
 import pytest
 from rigs.bases import ROOTS
 
-_PACKAGES = {
-    # each with what it needs and a small Debian does not have
-    "mosquitto": ("mosquitto", "libmosquitto1", "libcjson1", "libdlt2", "libwrap0"),
-    "prometheus": ("prometheus",),
-}
 _PLACES = ("usr/sbin", "usr/bin")
 
 
@@ -45,11 +41,18 @@ def _unpacked(package: str) -> Path:
     return place
 
 
+def _with_what_it_needs(package: str) -> list[str]:
+    """Return a package, and those that it needs and this machine does not have."""
+    command = ["apt-get", "install", "--simulate", "--no-install-recommends", package]
+    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60).stdout
+    return sorted({package, *re.findall(r"(?m)^Inst (\S+)", told)})
+
+
 def _unpack(package: str, place: Path) -> None:
     unfinished = place.with_name(f"{package}.{os.getpid()}")
     unfinished.mkdir()
     try:
-        command = ["apt-get", "download", "-qq", *_PACKAGES[package]]
+        command = ["apt-get", "download", "-qq", *_with_what_it_needs(package)]
         done = subprocess.run(command, cwd=unfinished, check=False, capture_output=True, text=True, timeout=300)
         if done.returncode:
             pytest.skip(f"apt cannot download {package}: {done.stderr.strip()[-200:]}")
