@@ -1,1 +1,1 @@
-"""The page: shows in a browser what edge sees, and takes requests. A part of the link."""
+"""The page: the part of the link that shows in a browser what edge sees, and takes requests."""
