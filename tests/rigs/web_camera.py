@@ -356,11 +356,11 @@ TOLD = {
     "missing": r"there is nothing at this address \(404 Not Found\)",
     "round": r"from one address to another and back \(302 Found\)",
     "away": "it is no address that can be used|from one address to another",
-    "mute": r"nothing came from 127\.0\.0\.1:[0-9]+ within 2\.4 s",
+    "mute": r"nothing came from 127\.0\.0\.1:[0-9]+ within 4\.8 s",
     "empty": "it ended the answer without a picture",
     "head_only": "it answered, but sent no picture",
     "hangs_up": r"hung up without an answer; is it https:// or rtsp://\?",
-    "drips": r"it sends something, but no picture came within 2\.4 s|something else than pictures",
+    "drips": r"it sends something, but no picture came within 4\.8 s|something else than pictures",
     "endless": "a part of more than 16 MiB",
     "huge": "a part of more than 16 MiB",
 }
