@@ -13,14 +13,17 @@ from typing import Any
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
-def write_text(path: Path, text: str, like: Path | None = None) -> None:
+def write_text(path: Path, text: str, like: Path | None = None, mode: int = 0o666) -> None:
     """Replace a file as a whole, or not at all; its mode and owner stay the same. Raises OSError.
 
-    A new file gets mode and owner of the file `like`, if one is given.
+    A new file gets mode and owner of the file `like`, if one is given, else `mode`, as far as the umask allows.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(text, encoding="utf-8", newline="")
+        # with its mode from the beginning: others must not read a secret, not even for a moment
+        number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
         with contextlib.suppress(FileNotFoundError):
             old = (path if like is None or path.exists() else like).stat()
             part.chmod(stat.S_IMODE(old.st_mode))

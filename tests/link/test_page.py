@@ -25,6 +25,7 @@ from edge.doctor.finding import Grade
 from edge.doctor.link import check_link
 from edge.errors import ConfigError
 from edge.link import program
+from edge.link.page import tokens
 from edge.link.page.access import FREE_TRIES
 from edge.link.settings import LinkSettings, MetricsSettings, PageSettings, load
 
@@ -402,3 +403,11 @@ def test_the_check_knows_the_page(running: tuple[Path, int], tmp_path: Path) -> 
     assert any(grade is Grade.FAULT and "expired" in text for grade, text in findings(tls, folder))
     missing = PageSettings(listen=f"127.0.0.1:{free}", token_file=token, cert_file=str(tmp_path / "no.pem"))
     assert any(grade is Grade.FAULT and "no.pem" in text for grade, text in findings(missing, folder))
+
+
+def test_nobody_else_may_read_a_token_that_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "token"
+    token = tokens.read_or_make(path)
+    assert tokens.read_or_make(path) == tokens.read(path) == token
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]

@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from edge.errors import LinkError, os_reason
+from edge.host.atomic import write_text
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Letters and digits that are hard to take for each other: no i, l, o, 0, 1."""
@@ -71,12 +72,7 @@ def read_or_make(path: Path) -> str:
     token = new()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = path.with_name(f"{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(f"{token}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        write_text(path, f"{token}\n", mode=0o600)
     except OSError as error:
         raise LinkError(f"{path}: the token cannot be written: {os_reason(error)}") from error
     return token
