@@ -2,15 +2,14 @@
 
 import contextlib
 import http.client
-import shutil
 import ssl
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edge.doctor.finding import Finding, fault, good, warning
+from edge.doctor.service import ask_systemd, properties_in
 from edge.errors import ControlError, LinkError, NotRunning
 from edge.host.control_client import Subscription
 from edge.host.installation import edge_command, how_to_get
@@ -34,21 +33,10 @@ _PACKAGES = {
 
 def check_link_service(path: Path = DEFAULT_PATH) -> Iterator[Finding]:
     """Check the service of the link by what `systemctl show` prints; nothing if the link is not set up here."""
-    systemctl = shutil.which("systemctl")
-    if systemctl is None:
-        return
-    properties = "LoadState,ActiveState,UnitFileState,Result,ExecMainStatus,StatusText"
-    done = subprocess.run(
-        [systemctl, "show", UNIT, f"--property={properties}"],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-        timeout=10,
-    )
-    if done.returncode == 0:
-        told = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-        yield from judge_link_service(told, is_set_up=path.exists())
+    properties = ("LoadState", "ActiveState", "UnitFileState", "Result", "ExecMainStatus", "StatusText")
+    done = ask_systemd(UNIT, properties)
+    if done is not None and done.returncode == 0:
+        yield from judge_link_service(properties_in(done.stdout), is_set_up=path.exists())
 
 
 def judge_link_service(told: Mapping[str, str], *, is_set_up: bool) -> Iterator[Finding]:

@@ -21,27 +21,39 @@ _NOT_CONFINEMENT = re.compile(
 
 def check_service() -> Iterator[Finding]:
     """Check the service by what `systemctl show` prints."""
-    systemctl = shutil.which("systemctl")
-    if systemctl is None:
-        yield warning("service", "this system has no systemd: edge can only be started by hand")
-        return
     properties = [
         *("LoadState", "ActiveState", "SubState", "UnitFileState", "WatchdogUSec", "Result", "NRestarts"),
         *("ExecMainStatus", "StatusText", "MemoryMax", "NeedDaemonReload"),
     ]
-    done = subprocess.run(
-        [systemctl, "show", UNIT, f"--property={','.join(properties)}"],
+    done = ask_systemd(UNIT, properties)
+    if done is None:
+        yield warning("service", "this system has no systemd: edge can only be started by hand")
+        return
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        yield warning("service", f"systemd does not answer: {last}")
+        return
+    yield from judge_service(properties_in(done.stdout))
+
+
+def ask_systemd(unit: str, properties: Sequence[str]) -> "subprocess.CompletedProcess[str] | None":
+    """Return what `systemctl show` says of a unit; None if this system has no systemd."""
+    systemctl = shutil.which("systemctl")
+    if systemctl is None:
+        return None
+    return subprocess.run(
+        [systemctl, "show", unit, f"--property={','.join(properties)}"],
         capture_output=True,
         encoding="utf-8",
         errors="replace",
         check=False,
         timeout=10,
     )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        yield warning("service", f"systemd does not answer: {last}")
-        return
-    yield from judge_service(dict(line.partition("=")[::2] for line in done.stdout.splitlines()))
+
+
+def properties_in(told: str) -> dict[str, str]:
+    """Return the properties that `systemctl show` has printed, by their names."""
+    return dict(line.partition("=")[::2] for line in told.splitlines())
 
 
 def judge_service(told: Mapping[str, str]) -> Iterator[Finding]:
