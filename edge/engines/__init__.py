@@ -68,6 +68,9 @@ class Network(Classifier, Protocol):
     independent: bool
     """Whether each label has an independent probability; otherwise labels exclude each other and sum to 1."""
 
+    features: NDArray[np.float32] | None
+    """The vector (float32, M) that went into the last layer in the last run; None unless opened with features."""
+
     def classify_uncalibrated(self, frame: Frame) -> list[Prediction]:
         """Return the same as `classify`, with probabilities before calibration."""
 
@@ -82,18 +85,25 @@ class Network(Classifier, Protocol):
 
 
 def open_classifier(
-    checkpoint: Checkpoint, backend: Backend = DEFAULT_BACKEND, top: int = 5, *, square: bool = False
+    checkpoint: Checkpoint,
+    backend: Backend = DEFAULT_BACKEND,
+    top: int = 5,
+    *,
+    square: bool = False,
+    features: bool = False,
 ) -> Network:
     """Load a checkpoint and run it once, so that the first real frame is as fast as the others.
 
     `top` is how many labels `classify` returns. If `square`, it looks at the largest square of a frame instead of the
-    crop that the checkpoint states. Only the engines onnx and openvino support int8. Raises ModelError if
-    the files are broken or inconsistent, the memory is too small, the engine is unknown or not installed, or the
-    checkpoint has no int8 version.
+    crop that the checkpoint states. With `features`, each run also gives the network's features. Only the engines onnx
+    and openvino support int8. Raises ModelError if the files are broken or inconsistent, the memory is too small, the
+    engine is unknown or not installed, the checkpoint has no int8 version, or it has no clear last layer for features.
     """
     if backend.engine not in _DRIVERS or precision_problem(backend):
         raise ModelError(engine_problem(backend.engine) or precision_problem(backend))
-    network: Network = _named(_DRIVERS[backend.engine])(checkpoint, top, backend.precision, square=square)
+    network: Network = _named(_DRIVERS[backend.engine])(
+        checkpoint, top, backend.precision, square=square, features=features
+    )
     return network
 
 

@@ -47,12 +47,24 @@ class EngineClassifier(ABC):
     independent = False
     """Whether each label has an independent probability; otherwise labels exclude each other and sum to 1."""
 
-    def __init__(self, checkpoint: Checkpoint, top: int, precision: str = FLOAT32, *, square: bool = False) -> None:
+    features: NDArray[np.float32] | None = None
+    """The vector (float32, M) that went into the last layer in the last run; None unless opened with features."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        top: int,
+        precision: str = FLOAT32,
+        *,
+        square: bool = False,
+        features: bool = False,
+    ) -> None:
         """Load and warm up the model. Raises ModelError, naming the file, if its files do not fit together.
 
         If `square`, `classify` looks at the largest square of a frame instead of the crop that the checkpoint states.
+        With `features`, each run also gives `features`, and ModelError is raised if the last layer is not clear.
         """
-        self._square = square
+        self._square, self._gives_features = square, features
         self.precision = precision
         self.engine = str(Backend(self.engine, precision))
         self.name = checkpoint.name
@@ -122,6 +134,11 @@ class EngineClassifier(ABC):
 
         Sets `parameters` and `first_s`.
         """
+
+    def _keep_features(self, found: NDArray[np.float32]) -> None:
+        """Set `features` to the input of the last layer: 1 x M, or 1 x M x height x width for a convolution."""
+        # for a convolution over more than one place, the mean: what is in view counts, and not where
+        self.features = found[0] if found.ndim == 2 else found[0].reshape(len(found[0]), -1).mean(axis=1)
 
     def _run_first(self) -> NDArray[np.float32]:
         """Return the probabilities for a black picture; this first run makes the engine prepare its layers."""

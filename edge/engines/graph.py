@@ -10,12 +10,17 @@ from numpy.typing import NDArray
 from edge.engines.classifier import EngineClassifier
 from edge.importer.cache import graph_of
 from edge.importer.graph import PROBABILITIES, SCORES, Graph
+from edge.importer.last_layer import features_in, features_of
 from edge.importer.quantised import FLOAT32, quantised_graph
+from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import Checkpoint
 
 
 class GraphClassifier(EngineClassifier):
     """A checkpoint's graph run by an engine. Subclasses implement `_open`, `_run` and `close`."""
+
+    _features_name = ""
+    """Name of the graph's value that is `features`; empty without features."""
 
     def scores(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the input of the softmax or the sigmoids (float32, N)."""
@@ -33,6 +38,8 @@ class GraphClassifier(EngineClassifier):
     @contextmanager
     def _graph(self, checkpoint: Checkpoint) -> Iterator[Graph]:
         """Yield the checkpoint's graph in the requested precision; it exists until the context ends."""
+        if self._gives_features:
+            features_of(read_symbol(checkpoint.symbol))  # raises the reason, if there is one, for all engines alike
         if self.precision == FLOAT32:
             with graph_of(checkpoint) as graph:
                 self._take(graph)
@@ -44,7 +51,9 @@ class GraphClassifier(EngineClassifier):
 
     def _take(self, graph: Graph) -> None:
         self.input, self.parameters, self.independent = graph.input, graph.parameters, graph.independent
+        if self._gives_features:
+            self._features_name = features_in(graph)
 
     @abstractmethod
     def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return one of the graph's outputs (float32, N)."""
+        """Return one of the graph's outputs (float32, N); set `features` if the engine was opened with them."""

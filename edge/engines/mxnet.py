@@ -25,8 +25,9 @@ from edge.engines.mxnet_symbol import load_symbol
 from edge.errors import ModelError
 from edge.host.noise import quiet
 from edge.importer.description import Description, describe
+from edge.importer.last_layer import Features, features_of
 from edge.importer.params import Params, open_params
-from edge.importer.symbol import read_symbol
+from edge.importer.symbol import Symbol, read_symbol
 from edge.models.checkpoint import Checkpoint
 
 _LIBRARY = "libmxnet.so"
@@ -62,6 +63,8 @@ class MxnetClassifier(EngineClassifier):
     vendor = "MXNet"
     _fuses = True
     _mx: Any = None
+    _features_name = ""
+    """Name of the layer's output that is `features`; empty without features."""
 
     def probabilities(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the uncalibrated probability of each label (float32, N) for an input (float32 1 x 3 x size x size)."""
@@ -69,6 +72,8 @@ class MxnetClassifier(EngineClassifier):
             self._feed(network_input)
             # forward() only queues the work; asnumpy() waits for it, so every timing must include asnumpy()
             outputs: NDArray[np.float32] = self._forward().asnumpy()
+            if self._features_name:
+                self._keep_features(self._executor.outputs[1].asnumpy())
         # N x 1 x 1 and the like are a row too
         scores = outputs.reshape(-1) if outputs.size == max(outputs.shape, default=0) else outputs[0]
         if self._makes_probabilities:
@@ -104,6 +109,8 @@ class MxnetClassifier(EngineClassifier):
     def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
         with self._translated_errors():
             structure = read_symbol(checkpoint.symbol)
+            if self._gives_features:
+                self._features_name = _output_name(structure, features_of(structure))
             stored = open_params(checkpoint.params)
             self._described = describe(checkpoint, structure, stored)
             self.input, self.independent = self._described.input, self._described.head.independent
@@ -122,7 +129,7 @@ class MxnetClassifier(EngineClassifier):
         give_back_code(_LIBRARY)
         with _ONE_AT_A_TIME, contextlib.nullcontext() if self._fuses else _without_fusion():
             with quiet():  # it reports each upgrade of an old file's format
-                self._executor, self._input = _bind(mx, checkpoint, self._described, stored)
+                self._executor, self._input = _bind(mx, checkpoint, self._described, stored, self._features_name)
             arrays = {**self._executor.arg_dict, **self._executor.aux_dict}
         fed = {self._described.name, *self._described.labels}
         self.parameters = sum(int(array.size) for name, array in arrays.items() if name not in fed)
@@ -162,8 +169,16 @@ def _without_fusion() -> Iterator[None]:
             os.environ[_BACKEND] = before
 
 
-def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Params) -> tuple[Any, Any]:
-    """Return (executor, its input array)."""
+def _output_name(structure: Symbol, features: Features) -> str:
+    """Return MXNet's name of a node's output."""
+    node = structure.nodes[features.node]
+    if features.port:
+        raise ModelError(f"{node.where}: its output {features.port} goes into the last layer, which is not supported")
+    return f"{node.name}_output"
+
+
+def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Params, extra: str = "") -> tuple[Any, Any]:
+    """Return (executor, its input array); `extra` names a layer's output that is to be the second one, if any."""
     symbol = load_symbol(mx, checkpoint.symbol)
     if len(symbol.list_outputs()) != 1:
         raise ModelError(f"{checkpoint.symbol}: a classifier has one output, this has {len(symbol.list_outputs())}")
@@ -193,6 +208,8 @@ def _bind(mx: Any, checkpoint: Checkpoint, described: Description, stored: Param
         ) from error
     if shapes is None:
         raise ModelError(f"{checkpoint.symbol}: the files do not give the shapes of all layers; copy them again")
+    if extra:
+        symbol = mx.sym.Group([symbol, symbol.get_internals()[extra]])
     weights = set(arguments)
     for name, shape in zip(symbol.list_arguments(), shapes, strict=True):
         # only the input, and the label input of a training head, are not in the file

@@ -13,6 +13,7 @@ from edge.engines.memory import give_back_code, give_back_free_memory, give_back
 from edge.errors import ModelError
 from edge.host.installation import how_to_get
 from edge.host.noise import quiet
+from edge.importer.onnx import with_output
 from edge.importer.quantised import FLOAT32
 from edge.models.checkpoint import Checkpoint
 
@@ -69,9 +70,15 @@ class OnnxClassifier(GraphClassifier):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         give_back_large_blocks()
         with self._graph(checkpoint) as graph, self._translated_errors():
+            source: str | bytes = str(graph.file)
+            if self._features_name:
+                source = with_output(graph.file.read_bytes(), self._features_name)
+                options.add_session_config_entry(
+                    "session.model_external_initializers_file_folder_path", str(graph.folder)
+                )
             with quiet():
                 self._session = ort.InferenceSession(
-                    str(graph.file),
+                    source,
                     options,
                     providers=["CPUExecutionProvider"],
                     disabled_optimizers=None if self.precision == FLOAT32 else _HARMFUL,
@@ -84,5 +91,10 @@ class OnnxClassifier(GraphClassifier):
 
     def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         with self._translated_errors():
-            found: NDArray[np.float32] = self._session.run([output], {"data": network_input})[0][0]
-        return found
+            if not self._features_name:
+                found: NDArray[np.float32] = self._session.run([output], {"data": network_input})[0][0]
+                return found
+            outputs, features = self._session.run([output, self._features_name], {"data": network_input})
+            self._keep_features(features)
+            row: NDArray[np.float32] = outputs[0]
+            return row

@@ -74,6 +74,8 @@ class OpenvinoClassifier(GraphClassifier):
         ):
             # the weights stay mapped as long as this object exists
             read = ov.Core().read_model(str(graph.file))
+            if self._features_name:
+                read.add_outputs(self._features_name)
             self._model = self._compile(read)
             self._request = self._model.create_infer_request()
             outputs = self._run_first()
@@ -99,4 +101,6 @@ class OpenvinoClassifier(GraphClassifier):
             self._request.infer({0: tensor})
             # a copy: the next frame overwrites the request's array
             found: NDArray[np.float32] = np.array(self._request.get_tensor(output).data[0])
+            if self._features_name:
+                self._keep_features(np.array(self._request.get_tensor(self._features_name).data))
         return found

@@ -1,4 +1,4 @@
-"""Write the bytes of an ONNX file, and of the file with its weights.
+"""Write the bytes of an ONNX file, and of the file with its weights; read its layers.
 
 ONNX is protobuf. A network needs seven of its messages, with a few fields each. Writing these takes less than importing
 the packages onnx and protobuf: they would take 30 MiB in the daemon, and be one more thing to install on a board.
@@ -9,7 +9,7 @@ them.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import IO, Any
@@ -149,6 +149,59 @@ def model(
     parts += [_bytes(12, _value(name, shape)) for name, shape in outputs.items()]
     head = _number(1, _IR_VERSION) + _text(2, producer)
     return head + _bytes(8, _text(1, "") + _number(2, OPSET)) + _bytes(7, b"".join(parts))
+
+
+def with_output(data: bytes, name: str) -> bytes:
+    """Return a ModelProto with one of its values, a float32 one of any shape, as a further output.
+
+    Bytes of the same message one after the other are merged, and lists joined (protobuf.dev, "Encoding"): so nothing
+    of the file has to be read.
+    """
+    return data + _bytes(7, _bytes(12, _text(1, name) + _bytes(2, _bytes(1, _number(1, _FLOAT)))))
+
+
+def read_layers(data: bytes) -> list[Layer]:
+    """Return the layers of a ModelProto, without their attributes. Raises ValueError if it is damaged."""
+    layers = []
+    for number, graph in _fields(data):
+        for part, node in _fields(graph) if number == 7 else ():
+            if part == 1:
+                texts: dict[int, list[str]] = {1: [], 2: [], 3: [""], 4: [""]}
+                for key, value in _fields(node):
+                    if key in texts:
+                        texts[key].append(value.decode("utf-8", "replace"))
+                layers.append(Layer(texts[4][-1], texts[3][-1], tuple(texts[1]), (texts[2] or [""])[0]))
+    return layers
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield number and content of each field that has a length; the others are skipped."""
+    place = 0
+    while place < len(data):
+        key, place = _read_varint(data, place)
+        wire = key & 7
+        if wire == 0:
+            _, place = _read_varint(data, place)
+            continue
+        if wire not in (1, 2, 5):
+            raise ValueError(f"a field of the unknown type {wire}")
+        length, place = _read_varint(data, place) if wire == 2 else ({1: 8, 5: 4}[wire], place)
+        if place + length > len(data):
+            raise ValueError("it ends in the middle of a field")
+        if wire == 2:
+            yield key >> 3, data[place : place + length]
+        place += length
+
+
+def _read_varint(data: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while place < len(data) and shift < 64:
+        byte = data[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            return value, place
+    raise ValueError("it ends in the middle of a number")
 
 
 def _value(name: str, shape: Sequence[int]) -> bytes:
