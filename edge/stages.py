@@ -19,6 +19,14 @@ Pixels = NDArray[np.uint8]
 INTERRUPTED, TOO_LATE = "interrupted", "too late"
 """Reasons of an outcome that are no fault: another announcement was more urgent, or this one was outdated."""
 
+TAUGHT = "taught:"
+"""How the id of a thing begins that the user has taught."""
+
+
+def is_taught(identity: str) -> bool:
+    """Return True for the id of a thing that the user has taught; any other id is the model's."""
+    return identity.startswith(TAUGHT)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

@@ -14,6 +14,9 @@ def _words(text: str) -> frozenset[str]:
 _COMPLETE = _words("a an the my your some")
 """First words of a label that needs no article."""
 
+_OWN = _COMPLETE | _words("our his her their this that these those one two three")
+"""First words of the user's names that need no article either."""
+
 _RENAMED = {"jean": "jeans", "pajama": "pajamas", "sunglass": "sunglasses"}
 """Singulars that data sets use but people do not say."""
 
@@ -59,6 +62,17 @@ def with_article(label: str) -> str:
     if words[0].lower() in _COMPLETE or looks_plural or head in _PLURAL or {head, noun.lower()} & _UNCOUNTED:
         return noun
     return f"{_article(noun)} {noun}"
+
+
+def as_taught(name: str) -> str:
+    """Return a name that a user gave to a thing as a person says it: 'my keys', 'Rex', 'a blue cup'.
+
+    A name with its own article, a proper noun (upper case) and a name in another script stay as they are.
+    """
+    first = name.split(maxsplit=1)[0]
+    if first.casefold() in _OWN or first.endswith(("'s", "\u2019s")) or not name[0].isascii() or not name[0].islower():
+        return name
+    return with_article(name)
 
 
 def _article(noun: str) -> str:

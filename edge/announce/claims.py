@@ -15,13 +15,16 @@ from typing import Protocol
 from edge.announce.decisions import Decision, Reason
 from edge.announce.english import plain
 from edge.settings import AnnounceSettings
-from edge.stages import Group, Prediction, Term
+from edge.stages import Group, Prediction, Term, is_taught
 
 NOT_SURE = "not sure"
 """The id of the claim that something unknown is there."""
 _FADED = 1e-4
 """Smoothed probability below which a label is dropped: else all labels of a network would be kept for months."""
 
+_TAUGHT_SHARE = 0.6
+"""Smoothed probability that a taught thing needs. In each frame it is either sure or not there (models/taught), so this
+is the share of the last frames that show it."""
 
 _SUREST = 0.999
 """Larger probabilities make a claim no quicker: no model is that sure rightly."""
@@ -209,11 +212,14 @@ class Claims:
         best, value = ranked[0], view.smoothed[ranked[0]]
         second = ranked[1] if len(ranked) > 1 else ""
         least = settings.sure if self.knowledge.calibrated else settings.floor
+        if is_taught(best):
+            least = _TAUGHT_SHARE
         label = Claim(Kind.LABEL, best, view.labels[best], value, frozenset({best}), best, least)
         if muted := self._muting(label):
             return [], muted  # this is what the view shows, and the user does not want to hear about it
         worn = settings.groups and any(group.collective and best in group.members for group in self.knowledge.groups)
-        claims = [label] if not worn and self._is_clear(value, view.smoothed.get(second, 0.0)) else []
+        clear = value >= least if is_taught(best) else self._is_clear(value, view.smoothed.get(second, 0.0))
+        claims = [label] if clear and not worn else []
         why: Decision | None = None
         for group in self.knowledge.groups if settings.groups else ():
             if best not in group.members:
@@ -277,7 +283,8 @@ class Claims:
         Return why it is muted, or None, if there is none.
         """
         settings = self._settings
-        if settings.maybe >= 1:
+        # a taught thing is sure or not named: it is no guess, neither for another thing nor beside one
+        if settings.maybe >= 1 or is_taught(best):
             return None
         value, together = view.smoothed[best], self._two(view, best, second)
         if together >= settings.maybe and together > value:
@@ -297,7 +304,7 @@ class Claims:
     @staticmethod
     def _two(view: View, best: str, second: str) -> float:
         """Return the probability of the best two together if the second is worth naming; else that of the best."""
-        value, next_value = view.smoothed[best], view.smoothed.get(second, 0.0)
+        value, next_value = view.smoothed[best], 0.0 if is_taught(second) else view.smoothed.get(second, 0.0)
         # the second is worth naming if it is at least a third of the first
         return value + next_value if second and 3 * next_value >= value else value
 

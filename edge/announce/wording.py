@@ -8,12 +8,12 @@ import string
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from edge.announce.articles import with_article
+from edge.announce.articles import as_taught, with_article
 from edge.announce.english import Entry, bare, load_english, plain, said_by_name
 from edge.announce.translation import ONE_FORM, Forms, forms_of, our_translation, read_translation
 from edge.errors import ConfigError
 from edge.settings import AnnounceSettings, SpeechSettings
-from edge.stages import Term
+from edge.stages import Term, is_taught
 
 TOLD = 20
 """Number of missing lines that are reported one by one."""
@@ -88,6 +88,8 @@ class Words:
     def names(self, term: Term) -> frozenset[str]:
         """Return all plain names that a person may use for it, to mute or rename it."""
         said = [term.label, bare(term.label)]
+        if is_taught(term.id):
+            return frozenset(map(plain, said))
         if entry := self._entry(term):
             said += [entry.said, bare(entry.said)]
         if forms := self._translation(term):
@@ -97,6 +99,8 @@ class Words:
 
     def english(self, term: Term) -> str:
         """Return its English words, with the article."""
+        if is_taught(term.id):
+            return as_taught(term.label)
         entry = self._entry(term)
         return entry.said if entry else with_article(term.label)
 
@@ -107,6 +111,9 @@ class Words:
         own = next((self._rename[name] for name in self._ways(term) if name in self._rename), None)
         if own is not None:
             return self._renamed(own)
+        if is_taught(term.id):
+            # in the user's own words in every language; only English has articles that edge can add
+            return _one(term.label if self._layers else self.english(term))
         return self._translation(term) if self._layers else _one(self.english(term))
 
     def _ways(self, term: Term) -> Iterable[str]:

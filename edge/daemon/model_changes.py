@@ -11,6 +11,9 @@ from edge.daemon.reporter import Cause, Reporter
 if TYPE_CHECKING:
     from edge.daemon.upgrade import Upgrade
 
+_TAUGHT_EVERY_S = 2.0
+"""How often the folder of taught things is looked at."""
+
 
 class ModelChanges:
     """Decides once a turn whether another model should run, and swaps it in."""
@@ -40,6 +43,7 @@ class ModelChanges:
         self._memory = MemoryMonitor(selector, enabled=settings.step_down)
         self.wanted = False
         """True if another model should run: then call `change`."""
+        self._taught_changed, self._next_look_s = False, 0.0
         fetch = self._fetch and settings.fetch and selector.machine.is_raspberry_pi and equipment.camera.live
         if self._upgrade is not None and (not fetch or self._upgrade.selector is not selector):
             self._upgrade.close()
@@ -53,6 +57,10 @@ class ModelChanges:
     def look(self, now_s: float) -> None:
         """Update `wanted`; call it in each turn of the loop."""
         self.wanted = self._memory.look(now_s)
+        if now_s >= self._next_look_s:
+            self._next_look_s = now_s + _TAUGHT_EVERY_S
+            self._taught_changed = self._equipment.selector.taught_changed()
+        self.wanted |= self._taught_changed
         if self._upgrade is not None and self._summary.frames > 1:  # READY comes first
             self._upgrade.look(now_s)
             self.wanted |= self._ready_upgrade() is not None
@@ -68,6 +76,9 @@ class ModelChanges:
             return True
         if self._upgrade is not None:
             self._upgrade.close()  # the memory does not hold two models
+        if self._taught_changed:
+            self._learn()
+            return False
         self._step(down=self._memory.wanted == "down")
         return False
 
@@ -95,6 +106,13 @@ class ModelChanges:
             before, selector.running, Cause.BETTER, "it is more accurate, and was just fetched"
         )
         self._notices.once("model", BETTER)
+
+    def _learn(self) -> None:
+        """Open the model again, because something was taught or forgotten meanwhile."""
+        self._taught_changed = False
+        selector = self._equipment.selector
+        self._equipment.classifier = selector.reopen()
+        self._reporter.taught(list(selector.taught.values()))
 
     def _step(self, *, down: bool) -> None:
         selector = self._equipment.selector

@@ -28,6 +28,7 @@ from edge.stages import (
     Prediction,
     Speaker,
     Timing,
+    is_taught,
 )
 
 _log = logging.getLogger(__name__)
@@ -294,6 +295,11 @@ class Reporter:
             self._told_ready = True
             notify("READY=1")
 
+    def taught(self, names: Sequence[str]) -> None:
+        """Report that something was taught or forgotten while edge runs; `names` are the things known now."""
+        _log.info(f"Taught things known now: {', '.join(names) or 'none'}.")
+        self._events.emit("taught", things=list(names))
+
     def announced(self, announcement: Announcement, frame: Frame) -> None:
         """Report a recognised thing, with a log line and an event."""
         assert self._classifier
@@ -309,6 +315,7 @@ class Reporter:
         self._events.emit(
             "announced",
             **what,
+            taught=is_taught(announcement.id),
             text=announcement.text,
             form=announcement.form,
             frame_s=None if frame.media_s is None else round(frame.media_s, 3),

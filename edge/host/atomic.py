@@ -18,12 +18,17 @@ def write_text(path: Path, text: str, like: Path | None = None, mode: int = 0o66
 
     A new file gets mode and owner of the file `like`, if one is given, else `mode`, as far as the umask allows.
     """
+    write_bytes(path, text.encode("utf-8"), like, mode)
+
+
+def write_bytes(path: Path, data: bytes, like: Path | None = None, mode: int = 0o666) -> None:
+    """Do the same with bytes. Raises OSError."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # with its mode from the beginning: others must not read a secret, not even for a moment
         number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
         with contextlib.suppress(FileNotFoundError):
             old = (path if like is None or path.exists() else like).stat()
             part.chmod(stat.S_IMODE(old.st_mode))

@@ -1,24 +1,49 @@
 """Opens a model, and checks it before use: its files are complete, it does not crash, its known answer is right."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from edge.engines import open_classifier
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
+from edge.importer.last_layer import features_of
 from edge.importer.quantised import FLOAT32, about_quantised
+from edge.importer.symbol import read_symbol
 from edge.models.crash_marker import CrashMarker
+from edge.models.fingerprint import fingerprint
 from edge.models.manifest import Answer
 from edge.models.store import verify
+from edge.models.taught.record import TaughtThing
+from edge.models.taught.store import TaughtStore
 from edge.selection.option import Option
+from edge.selection.taught import TaughtClassifier, others_of
 from edge.stages import Classifier
+
+_TOLD = 5
+"""Names of things that are listed in a line."""
 
 
 class Opener:
     """Opens models, and records which one is being loaded in case it kills the daemon."""
 
-    def __init__(self, crash_marker: CrashMarker, top: int, *, square: bool, knows_answers: bool) -> None:
+    def __init__(
+        self,
+        crash_marker: CrashMarker,
+        top: int,
+        *,
+        square: bool,
+        knows_answers: bool,
+        teaches: bool = False,
+        tell: Callable[[str], None] = lambda _line: None,
+    ) -> None:
         """`top` is how many labels a classifier returns; if `square`, it looks at the largest square of a frame.
 
         Without `knows_answers` the known answers are not checked: they do not apply to another input or other labels.
+        If it `teaches`, models give their features, and name no taught thing. `tell` gets lines about taught things.
         """
+        self._teaches, self._tell = teaches, tell
+        self._store = TaughtStore(tell=tell)
+        self._version = self._store.version()
         self._crash_marker = crash_marker
         self._top, self._square = top, square
         self._knows_answers = knows_answers
@@ -27,9 +52,12 @@ class Opener:
         """Return the open and checked model. Raises ModelError, and leaves nothing open, if a check fails."""
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
+        things = [] if self._teaches else self._things_for(option)
+        # asked for only then: without taught things nothing costs more
+        more = {"features": True} if things or self._teaches else {}
         with self._crash_marker.loading(option.checkpoint):
             classifier = open_classifier(
-                option.checkpoint, option.driver(option.engine), self._top, square=self._square
+                option.checkpoint, option.driver(option.engine), self._top, square=self._square, **more
             )
             try:
                 answer = _known_answer(option) if self._knows_answers else None
@@ -38,7 +66,46 @@ class Opener:
             except ModelError:
                 classifier.close()
                 raise
-        return classifier
+        if not things:
+            return classifier
+        return TaughtClassifier(classifier, things, others_of(classifier, things[0].model, self._store))
+
+    def taught_changed(self) -> bool:
+        """Return True if something was taught or forgotten since a model was opened."""
+        return self._store.version() != self._version
+
+    def _things_for(self, option: Option) -> list[TaughtThing]:
+        """Return the taught things that a model knows; report those that it does not know."""
+        self._version = self._store.version()
+        if not self._version:
+            return []
+        things = self._store.read()
+        model = model_of(option)
+        known = [thing for thing in things if thing.model == model]
+        if unknown := [thing for thing in things if thing.model != model]:
+            names = ", ".join(thing.name for thing in unknown[:_TOLD]) + (", ..." if len(unknown) > _TOLD else "")
+            models = " or ".join(sorted({thing.model_name for thing in unknown}))
+            self._tell(
+                f"Model {option.name} does not know {names}: taught with {models}. Teach again, or run that model."
+            )
+        if known and (problem := features_problem(option.checkpoint.symbol)):
+            self._tell(f"{problem}.")
+            return []
+        return known
+
+
+def model_of(option: Option) -> str:
+    """Return the fingerprint that things are taught under. Raises ModelError if the files cannot be read."""
+    return fingerprint(option.checkpoint, option.installed.digests if option.installed else None)
+
+
+def features_problem(symbol: Path) -> str:
+    """Return why a network cannot be taught; empty if it can."""
+    try:
+        features_of(read_symbol(symbol))
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def _known_answer(option: Option) -> Answer | None:

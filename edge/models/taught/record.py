@@ -1,0 +1,141 @@
+"""One taught thing, and its file: a line of JSON, then its features as float16 numbers (little-endian).
+
+A file has no compression, no paths and no code, and its line states all sizes. So it is read only if it is as large as
+it says, and a hostile one costs no more memory than its bytes. An archive is several of them, one after the other.
+"""
+
+import hashlib
+import json
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.stages import TAUGHT
+
+Floats = NDArray[np.float32]
+
+MOST_VIEWS, MOST_EMPTY = 40, 10
+"""Views of a thing, and of its place without it, that are kept."""
+MOST_FEATURES = 8192
+"""Longest vector of features; VGG-16's has 4096 numbers."""
+MOST_NAME = 80
+"""Characters of a name."""
+MOST_BYTES = 4096 + 2 * MOST_FEATURES * (MOST_VIEWS + MOST_EMPTY)
+"""Largest file of a thing: 0.8 MB; with 1280 features, 40 views and no empty ones it has 100 kB."""
+_KIND, _VERSION = "edge taught thing", 1
+_MOST_LINE = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtThing:
+    """What edge knows about a thing: no pictures, only what one network computed of them."""
+
+    name: str
+    """As the user calls it: 'my keys', 'Rex'."""
+    model: str
+    """Fingerprint of the network."""
+    model_name: str
+    views: Floats
+    """Features of its views, N x M."""
+    empty: Floats
+    """Features of the place without it, K x M; K may be 0."""
+
+    @property
+    def id(self) -> str:
+        """Its id in predictions."""
+        return id_of(self.name)
+
+
+def id_of(name: str) -> str:
+    """Return the id of a thing of that name; upper case, spaces and the way accents are written do not matter."""
+    return TAUGHT + " ".join(unicodedata.normalize("NFC", name).casefold().split())
+
+
+def file_name_of(name: str) -> str:
+    """Return the name of its file; a name may have any characters."""
+    return hashlib.sha256(id_of(name).encode()).hexdigest()[:20] + ".thing"
+
+
+def checked_name(name: str) -> str:
+    """Return a name without needless spaces. Raises ValueError, for people, if it cannot be a name."""
+    words = " ".join(unicodedata.normalize("NFC", name).split())
+    if not words or not any(one.isalnum() for one in words):
+        raise ValueError("a name needs a letter or a digit")
+    if len(words) > MOST_NAME:
+        raise ValueError(f"the name has {len(words)} characters; at most {MOST_NAME} can be said well")
+    if not words.isprintable():
+        raise ValueError("the name has characters that cannot be printed")
+    return words
+
+
+def to_bytes(thing: TaughtThing) -> bytes:
+    """Return the file of a thing."""
+    numbers = np.concatenate([thing.views, thing.empty]).astype("<f2").tobytes()
+    line = {
+        "kind": _KIND,
+        "version": _VERSION,
+        "name": thing.name,
+        "model": thing.model,
+        "model_name": thing.model_name,
+        "views": len(thing.views),
+        "empty": len(thing.empty),
+        "features": thing.views.shape[1],
+        "crc": zlib.crc32(numbers),
+    }
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n" + numbers
+
+
+def from_bytes(data: bytes, most_views: int = MOST_VIEWS) -> Iterator[TaughtThing]:
+    """Yield the things of a file or an archive. Raises ValueError, for people, at the first that is damaged."""
+    place = 0
+    while place < len(data):
+        end = data.find(b"\n", place, place + _MOST_LINE)
+        if end < 0:
+            raise ValueError("it is not a file of taught things" if place == 0 else "it ends in the middle of a thing")
+        line = _line(data[place:end])
+        views, empty, features = (_whole(line, key) for key in ("views", "empty", "features"))
+        if not (1 <= views <= most_views and empty <= MOST_EMPTY and 1 <= features <= MOST_FEATURES):
+            raise ValueError(f"a thing has {views} and {empty} views of {features} numbers, which is not possible")
+        length = 2 * features * (views + empty)
+        numbers = data[end + 1 : end + 1 + length]
+        if len(numbers) < length:
+            raise ValueError("it ends in the middle of a thing")
+        if zlib.crc32(numbers) != line.get("crc"):
+            raise ValueError("it is damaged: a checksum differs")
+        rows = np.frombuffer(numbers, "<f2").astype(np.float32).reshape(views + empty, features)
+        if not np.isfinite(rows).all():
+            raise ValueError("it is damaged: not all of its numbers are finite")
+        name = checked_name(_text(line, "name", 4 * MOST_NAME))
+        yield TaughtThing(name, _text(line, "model", 64), _text(line, "model_name", 200), rows[:views], rows[views:])
+        place = end + 1 + length
+
+
+def _line(text: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it is not a file of taught things") from error
+    if not isinstance(line, dict) or line.get("kind") != _KIND:
+        raise ValueError("it is not a file of taught things")
+    if line.get("version") != _VERSION:
+        raise ValueError("a later release of edge has written it")
+    return line
+
+
+def _whole(line: dict[str, Any], key: str) -> int:
+    value = line.get(key)
+    if type(value) is not int or not 0 <= value <= 2**20:
+        raise ValueError(f"{key} must be a whole number")
+    return value
+
+
+def _text(line: dict[str, Any], key: str, most: int) -> str:
+    value = line.get(key)
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+        raise ValueError(f"{key} must be a short text")
+    return value

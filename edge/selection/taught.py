@@ -1,0 +1,134 @@
+"""A network that also names what the user has taught, and how it is taught from pictures."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines import Network
+from edge.models.taught.recogniser import Recogniser
+from edge.models.taught.record import MOST_EMPTY, MOST_VIEWS, Floats, TaughtThing
+from edge.models.taught.store import MOST_OTHERS, TaughtStore
+from edge.stages import Condition, Frame, Pixels, Prediction, Timing
+from edge.vision.thumbnail import make_thumbnail
+from edge.vision.visibility import fault
+
+_ALTERED = 3
+"""Altered copies of each picture that a thing is learnt from."""
+_CROPS = (0.65, 0.95)
+"""Sides of an altered copy, as a share of the picture's."""
+_BRIGHTNESS, _TINT = 0.25, 0.06
+"""Standard deviations of the logarithms of an altered copy's brightness, and of each colour's."""
+
+_USELESS = {
+    Condition.DARK: "it is too dark",
+    Condition.BRIGHT: "it is too bright",
+    Condition.COVERED: "it shows one colour only",
+}
+
+
+class TaughtClassifier:
+    """The classifier of a network and a recogniser of taught things."""
+
+    def __init__(self, network: Network, things: Sequence[TaughtThing], others: Floats) -> None:
+        """Take an open network that gives its features, at least one thing, and the result of `others_of`."""
+        self._network, self._recogniser = network, Recogniser(things, others)
+        self.taught = {thing.id: thing.name for thing in things}
+        """Names of the things, by id."""
+        self.timing: Timing = network.timing
+        self.name, self.engine = network.name, network.engine
+        self.calibrated, self.independent = network.calibrated, network.independent
+
+    def classify(self, frame: Frame) -> list[Prediction]:
+        """Return the network's predictions; if a taught thing is there for sure, it comes first.
+
+        Then the network's labels share the rest of the probability.
+        """
+        predictions = self._network.classify(frame)
+        self.timing = self._network.timing
+        assert self._network.features is not None
+        found = self._recogniser.recognise(self._network.features)
+        if found is None:
+            return predictions
+        left = 1 - found.probability
+        others = [dataclasses.replace(one, probability=left * one.probability) for one in predictions[:-1]]
+        return [Prediction(found.id, found.name, found.probability), *others]
+
+    def close(self) -> None:
+        """Free the network's memory."""
+        self._network.close()
+
+
+def others_of(
+    network: Network, model: str, store: TaughtStore, progress: Callable[[int, int], object] = lambda _n, _of: None
+) -> Floats:
+    """Return the features of pictures without a thing (N x M), from the store or made now, and keep them.
+
+    They are drawings that edge makes itself. `progress` is called with the number of the picture and of all.
+    """
+    if (kept := store.others(model)) is not None:
+        return kept
+    # imported here: most daemons find them in the store
+    from edge.models.calibrator.drawings import other_pictures
+
+    rows = []
+    for number, picture in enumerate(other_pictures(MOST_OTHERS), 1):
+        progress(number, MOST_OTHERS)
+        rows.append(features_of(network, picture))
+    features = np.stack(rows)
+    store.keep_others(model, network.name, features)
+    return features
+
+
+def learn(network: Network, model: str, name: str, pictures: Sequence[Pixels], empty: Sequence[Pixels]) -> TaughtThing:
+    """Return a thing as the network sees it in `pictures`, and its place without it in `empty`.
+
+    Altered copies are learnt too: nearer, lighter or darker, mirrored. They are always the same for the same pictures.
+    """
+    rng = np.random.default_rng(29)
+    copies = min(_ALTERED, MOST_VIEWS // len(pictures) - 1)
+    views = []
+    for picture in pictures:
+        views += [picture, *(_altered(rng, picture) for _ in range(copies))]
+    rows = [np.stack([features_of(network, one) for one in some]) if some else None for some in (views, empty)]
+    assert rows[0] is not None
+    nothing = rows[0][:0] if rows[1] is None else rows[1][:MOST_EMPTY]
+    return TaughtThing(name, model, network.name, rows[0], nothing)
+
+
+def useless(picture: Pixels) -> str:
+    """Return why nothing can be learnt from a picture, in a few words; empty if something can."""
+    condition = fault(make_thumbnail(picture))
+    return _USELESS.get(condition, "nothing can be seen in it") if condition else ""
+
+
+def joined(before: TaughtThing, new: TaughtThing) -> TaughtThing:
+    """Return a thing with the views of both, thinned out evenly to the number that is kept."""
+    views = _thinned(np.concatenate([before.views, new.views]), MOST_VIEWS)
+    empty = _thinned(np.concatenate([before.empty, new.empty]), MOST_EMPTY)
+    return dataclasses.replace(new, views=views, empty=empty)
+
+
+def _thinned(rows: Floats, most: int) -> Floats:
+    return rows if len(rows) <= most else rows[np.arange(most) * len(rows) // most]
+
+
+def features_of(network: Network, picture: Pixels) -> NDArray[np.float32]:
+    """Return a picture's features, looked at as the daemon looks at a frame."""
+    network.classify(Frame(picture, 0, 0.0))
+    assert network.features is not None
+    return network.features
+
+
+def _altered(rng: np.random.Generator, picture: Pixels) -> Pixels:
+    height, width = picture.shape[:2]
+    share = rng.uniform(*_CROPS)
+    rows, columns = max(1, int(height * share)), max(1, int(width * share))
+    top = int((height - rows) * rng.uniform(0.2, 0.8))
+    left = int((width - columns) * rng.uniform(0.2, 0.8))
+    crop = picture[top : top + rows, left : left + columns]
+    light = np.exp(rng.normal(0, _BRIGHTNESS) + rng.normal(0, _TINT, 3)).astype(np.float32)
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    return np.ascontiguousarray(np.clip(crop * light, 0, 255).astype(np.uint8))

@@ -1,0 +1,150 @@
+"""The model that runs knows what was taught with it, and costs nothing more where nothing was."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rigs.boards import Board, write_board
+from rigs.stores import write_scenes
+
+from edge.config import load
+from edge.engines import open_classifier
+from edge.host.machine import Machine
+from edge.models.checkpoint import find_checkpoint
+from edge.models.fingerprint import fingerprint
+from edge.models.taught.record import MOST_VIEWS
+from edge.models.taught.store import MOST_OTHERS, TaughtStore
+from edge.selection.selector import ModelSelector
+from edge.selection.taught import TaughtClassifier, joined, learn, others_of, useless
+from edge.stages import Frame, Pixels
+from edge.vision.images import images_in, read_image
+
+pytestmark = pytest.mark.integration
+BOARD = Board("Raspberry Pi 4 Model B Rev 1.4", 1900, 1500)
+
+
+def pattern(seed: int) -> Pixels:
+    """A picture of bold stripes, slightly other each time it is drawn with the same tens digit."""
+    rng = np.random.default_rng(seed // 10)
+    colors = rng.integers(0, 256, (4, 3))
+    rows, columns = np.mgrid[:96, :128]
+    moved = np.random.default_rng(seed).integers(0, 8)
+    bands = ((rows * rng.uniform(-1, 1) + columns * rng.uniform(-1, 1) + moved) / rng.uniform(8, 30)).astype(int) % 4
+    return np.asarray(colors[bands], np.uint8)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(write_board(tmp_path / "root", BOARD))
+
+
+def selector(machine: Machine, told: list[str], *, teaches: bool = False) -> ModelSelector:
+    settings = load(environment={}, flags={"model": {"name": "demo", "engine": "onnx"}})
+    return ModelSelector(settings, machine=machine, tell=told.append, teaches=teaches)
+
+
+def teach(store: TaughtStore, *names: str) -> None:
+    """Teach the demo stripes of different kinds under these names."""
+    checkpoint = find_checkpoint("demo")
+    network = open_classifier(checkpoint, features=True, square=True)
+    model = fingerprint(checkpoint)
+    for number, name in enumerate(names):
+        store.add([learn(network, model, name, [pattern(10 * number + one) for one in range(8)], [])])
+    others_of(network, model, store)
+    network.close()
+
+
+def test_it_comes_first_and_the_labels_share_the_rest(machine: Machine) -> None:
+    store, told = TaughtStore(), list[str]()
+    teach(store, "my keys", "Rex")
+    chosen = selector(machine, told)
+    classifier = chosen.open()
+    assert isinstance(classifier, TaughtClassifier)
+    found = classifier.classify(Frame(pattern(19), 0, 0.0))
+    assert (found[0].id, found[0].label) == ("taught:rex", "Rex")
+    assert found[0].probability >= 0.97
+    assert 0 < sum(one.probability for one in found) <= 1 + 1e-5
+    assert all(not one.id.startswith("taught:") for one in found[1:])
+    assert classifier.timing.inference_s > 0
+    assert chosen.taught == {"taught:my keys": "my keys", "taught:rex": "Rex"}
+    assert chosen.labels.items() >= chosen.taught.items()
+    chosen.end()
+    assert chosen.taught == {}
+
+
+def test_other_frames_are_classified_exactly_as_without(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "scenes").mkdir()
+    write_scenes(tmp_path / "scenes")
+    frames = [Frame(read_image(path), 0, 0.0) for path in images_in(tmp_path / "scenes")]
+    plain = selector(machine, []).open()
+    assert not isinstance(plain, TaughtClassifier)
+    before = [plain.classify(frame) for frame in frames]
+    plain.close()
+    teach(TaughtStore(), "my keys")
+    after = selector(machine, []).open()
+    assert isinstance(after, TaughtClassifier)
+    assert [after.classify(frame) for frame in frames] == before
+    after.close()
+
+
+def test_things_of_another_model_are_told_and_not_misnamed(machine: Machine) -> None:
+    store, told = TaughtStore(), list[str]()
+    teach(store, "my keys")
+    (mine,) = store.read()
+    store.add([dataclasses.replace(mine, model="0" * 16, model_name="efficientnet-lite0")])
+    chosen = selector(machine, told)
+    classifier = chosen.open()
+    assert not isinstance(classifier, TaughtClassifier)
+    classifier.close()
+    assert told == ["Model demo does not know my keys: taught with efficientnet-lite0. Teach again, or run that model."]
+
+
+def test_what_is_taught_or_forgotten_meanwhile_is_noticed(machine: Machine) -> None:
+    store = TaughtStore()
+    chosen = selector(machine, [])
+    chosen.open()
+    assert not chosen.taught_changed()
+    teach(store, "my keys")
+    assert chosen.taught_changed()
+    assert isinstance(chosen.reopen(), TaughtClassifier)
+    assert not chosen.taught_changed()
+    store.forget("my keys")
+    assert chosen.taught_changed()
+    assert not isinstance(chosen.reopen(), TaughtClassifier)
+    chosen.end()
+
+
+def test_the_drawings_are_shown_to_a_model_once(tmp_path: Path) -> None:
+    store = TaughtStore(tmp_path)
+    checkpoint = find_checkpoint("demo")
+    network = open_classifier(checkpoint, features=True)
+    steps: list[int] = []
+    first = others_of(network, "0123", store, lambda number, _of: steps.append(number))
+    assert steps == list(range(1, MOST_OTHERS + 1))
+    again = others_of(network, "0123", store, lambda number, _of: steps.append(number))
+    assert len(steps) == MOST_OTHERS
+    np.testing.assert_allclose(again, first, rtol=1e-3)
+    (path,) = tmp_path.glob("*.others")
+    path.write_bytes(path.read_bytes()[:-1])
+    np.testing.assert_array_equal(others_of(network, "0123", store), first)
+    assert store.read() == []
+    network.close()
+
+
+def test_more_views_are_thinned_out(tmp_path: Path) -> None:
+    store = TaughtStore(tmp_path)
+    teach(store, "my keys")
+    (mine,) = store.read()
+    other = dataclasses.replace(mine, views=mine.views + 1)
+    both = joined(mine, other)
+    assert len(both.views) == MOST_VIEWS
+    assert np.array_equal(both.views[0], mine.views[0])
+    assert both.views[-1] in other.views
+
+
+def test_a_picture_that_shows_nothing_is_no_lesson() -> None:
+    assert useless(pattern(1)) == ""
+    assert useless(np.zeros((48, 64, 3), np.uint8)) == "it is too dark"
+    assert useless(np.full((48, 64, 3), 255, np.uint8)) == "it is too bright"
+    assert useless(np.full((48, 64, 3), 120, np.uint8)) == "it shows one colour only"
