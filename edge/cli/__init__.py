@@ -23,6 +23,7 @@ from edge.cli.compare import bench, compare, uncalibrated
 from edge.cli.keys import keys
 from edge.cli.link import link
 from edge.cli.speech import say, voices
+from edge.cli.teach import forget, taught, teach
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, lines_of, one_line
 from edge.host.noise import show_debug_log
@@ -337,6 +338,8 @@ def _parser() -> _Parser:
 
     control.add_commands(command)
 
+    _add_teaching(command, model)
+
     # its settings are another file
     base = _common("the settings file of the link (default: /etc/edge/link.toml)")
     what = "tell the running edge's state to MQTT, Home Assistant, Prometheus and browsers, and take their commands"
@@ -391,6 +394,22 @@ def _common(config: str) -> _Parser:
     parser.add_argument("--config", type=Path, metavar="FILE", help=config)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error, and the debug log")
     return parser
+
+
+def _add_teaching(command: Callable[..., _Parser], model: _Parser) -> None:
+    sub = command(teach, "teach edge one of your things, from pictures of it", model)
+    sub.add_argument("name", metavar="NAME", help='how edge is to call it: "my keys", "Rex", "blue cup"')
+    sub.add_argument("--images", type=Path, metavar="DIR", help="folder with pictures of it: at least 4, better 10")
+    sub.add_argument("--empty", type=Path, metavar="DIR", help="folder with pictures of the same place without it")
+    sub.add_argument("--more", action="store_true", help="a thing that edge knows: learn these pictures too")
+    sub.add_argument("--replace", action="store_true", help="a thing that edge knows: learn it from these alone")
+    sub = command(taught, "list the things that edge was taught, or bring them to another machine")
+    sub.add_argument("--export", dest="export_file", type=Path, metavar="FILE", help="write them all to a file")
+    sub.add_argument("--import", dest="import_file", type=Path, metavar="FILE", help="add those of such a file")
+    sub.add_argument("--replace", action="store_true", help="with --import: replace things of the same names")
+    sub.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    sub = command(forget, "forget a thing that edge was taught")
+    sub.add_argument("name", metavar="NAME", help="its name, as edge taught lists it")
 
 
 def _add_language(parser: _Parser) -> None:

@@ -1,0 +1,186 @@
+"""edge teach, taught, forget: the user's own things."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from edge.cli.common import overrides_of, print_json, settings_of
+from edge.cli.progress import Progress, bar
+from edge.cli.table import table
+from edge.errors import EX_OK, CameraError, ModelError
+from edge.host.terminal import printable, tell
+
+if TYPE_CHECKING:
+    from edge.engines import Network
+    from edge.models.taught.record import TaughtThing
+    from edge.models.taught.store import TaughtStore
+    from edge.stages import Pixels
+
+_LEAST, _MOST = 4, 20
+"""Pictures of a thing. More than these are thinned out: they show little that is new, and each takes four forwards."""
+_MOST_EMPTY = 10
+_HELD_BACK = 4
+"""Every fourth picture is held back, to test what was learnt from the others."""
+_KNOWN = 0.6
+"""Share of the held-back pictures that must be recognised."""
+_IN_USE = "A running edge knows it within seconds."
+
+
+def teach(options: argparse.Namespace) -> int:
+    """edge teach: learn a thing from pictures."""
+    from edge.models.taught.record import checked_name, id_of
+    from edge.models.taught.store import TaughtStore
+    from edge.selection.opening import features_problem, model_of
+    from edge.selection.selector import ModelSelector
+    from edge.selection.taught import joined
+
+    try:
+        name = checked_name(options.name)
+    except ValueError as error:
+        raise ModelError(f"{options.name[:80]!r}: {error}") from error
+    if options.images is None:
+        raise ModelError("--images DIR is missing: a folder with pictures of the thing, from all sides")
+    store = TaughtStore(tell=tell)
+    things = store.read()
+    before = next((thing for thing in things if thing.id == id_of(name)), None)
+    if before and not (options.replace or options.more):
+        raise ModelError(
+            f"edge knows {before.name!r} already; --more adds these pictures, --replace learns it from them alone"
+        )
+    with Progress() as progress:
+        pictures = _pictures(options.images, _MOST, progress)
+        if len(pictures) < _LEAST:
+            raise ModelError(
+                f"{options.images}: {len(pictures)} good pictures are too few; {_LEAST} at least, 10 are better"
+            )
+        empty = _pictures(options.empty, _MOST_EMPTY, progress) if options.empty else []
+        progress.show("Loading the model")
+        selector = ModelSelector(
+            settings_of(options), overrides=overrides_of(options), tell=progress.line, bring=True, teaches=True
+        )
+        try:
+            network = cast("Network", selector.open())
+            if problem := features_problem(selector.option.checkpoint.symbol):
+                raise ModelError(problem)
+            model = model_of(selector.option)
+            others = [thing for thing in things if thing.model == model and thing.id != id_of(name)]
+            taught = _learn(network, name, pictures, empty, model=model, others=others, store=store, progress=progress)
+        finally:
+            selector.end()
+    thing, right, held_back = taught
+    if before and options.more and before.model == model:
+        thing = joined(before, thing)
+    store.add([thing])
+    print(
+        printable(f"I know {name} now: {right} of {held_back} pictures that were held back are recognised. {_IN_USE}")
+    )
+    return EX_OK
+
+
+def _pictures(folder: Path, most: int, progress: Progress) -> "list[Pixels]":
+    """Return pictures of a folder, at most `most`; those that show nothing are reported and left out."""
+    from edge.selection.taught import useless
+    from edge.vision.images import images_in, read_image
+
+    paths = images_in(folder)
+    if len(paths) > most:
+        paths = [paths[number * len(paths) // most] for number in range(most)]
+    found = []
+    for number, path in enumerate(paths, 1):
+        progress.show(bar("Reading", number, len(paths), f"{number} of {len(paths)} pictures"))
+        try:
+            pixels = read_image(path)
+        except CameraError as error:
+            progress.line(f"edge: {error}; skipped")
+            continue
+        if why := useless(pixels):
+            progress.line(f"edge: {path}: {why}; skipped")
+            continue
+        found.append(pixels)
+    return found
+
+
+def _learn(
+    network: "Network",
+    name: str,
+    pictures: "Sequence[Pixels]",
+    empty: "Sequence[Pixels]",
+    *,
+    model: str,
+    others: "Sequence[TaughtThing]",
+    store: "TaughtStore",
+    progress: Progress,
+) -> "tuple[TaughtThing, int, int]":
+    """Return the thing, how many of the held-back pictures are recognised, and how many were held back.
+
+    Raises ModelError if these are too few.
+    """
+    from edge.models.taught.recogniser import Recogniser
+    from edge.selection.taught import features_of, learn, others_of
+
+    nothing = others_of(
+        network,
+        model,
+        store,
+        lambda number, total: progress.show(bar("Preparing", number, total, f"{number} of {total} drawings")),
+    )
+    held_back = list(pictures[::_HELD_BACK])
+    progress.show(f"Learning {name} from {len(pictures)} pictures")
+    most = [picture for number, picture in enumerate(pictures) if number % _HELD_BACK]
+    trial = Recogniser([*others, learn(network, model, name, most, empty)], nothing)
+    whole = learn(network, model, name, pictures, empty)
+    found = [trial.recognise(features_of(network, picture)) for picture in held_back]
+    right = sum(one is not None and one.id == whole.id for one in found)
+    if right < _KNOWN * len(held_back):
+        confused = [one.name for one in found if one is not None and one.id != whole.id]
+        what = f"I can't tell it from {confused[0]}" if confused else "I don't recognise it"
+        raise ModelError(
+            f"{what}: of {len(held_back)} pictures that were held back, {right} are recognised, so nothing was "
+            "changed; show it closer, from all sides, in even light"
+        )
+    return whole, right, len(held_back)
+
+
+def taught(options: argparse.Namespace) -> int:
+    """edge taught: list the taught things, or bring them to another machine."""
+    from edge.models.taught.store import TaughtStore, export_things, read_archive
+
+    store = TaughtStore(tell=tell)
+    if options.import_file:
+        things = read_archive(options.import_file)
+        known = {thing.id for thing in store.read()}
+        if (same := [thing.name for thing in things if thing.id in known]) and not options.replace:
+            raise ModelError(
+                f"edge knows {', '.join(same[:5])} already, so nothing was changed; --replace replaces them"
+            )
+        store.add(things)
+        print(printable(f"Imported {_counted(len(things))}: {', '.join(thing.name for thing in things)}."))
+        return EX_OK
+    things = store.read()
+    if options.export_file:
+        if not things:
+            raise ModelError("edge was taught nothing, so there is nothing to export")
+        export_things(things, options.export_file)
+        print(printable(f"Exported {_counted(len(things))} to {options.export_file}."))
+        return EX_OK
+    if options.json:
+        print_json([{"name": one.name, "model": one.model_name, "views": len(one.views)} for one in things])
+    elif things:
+        rows = [[one.name, one.model_name, f"{len(one.views)}"] for one in things]
+        print(table(["NAME", "MODEL", "VIEWS"], rows, numbers=(2,)))
+    else:
+        print('edge was taught nothing yet: edge teach --images DIR "my keys"')
+    return EX_OK
+
+
+def forget(options: argparse.Namespace) -> int:
+    """edge forget: forget a taught thing."""
+    from edge.models.taught.store import TaughtStore
+
+    print(printable(f"Forgotten: {TaughtStore(tell=tell).forget(options.name)}."))
+    return EX_OK
+
+
+def _counted(count: int) -> str:
+    return "1 thing" if count == 1 else f"{count} things"
