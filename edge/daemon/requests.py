@@ -192,6 +192,7 @@ class RequestHandler:
             "engine": stages.classifier.engine,
             "precision": selector.precision,
             "calibrated": stages.classifier.calibrated,
+            "taught": sorted(selector.taught.values()),
             "camera": stages.camera.description,
             "camera_up": self._camera_up,
             "sight": sentence_of(summary.sight_fault) or None,

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from rigs.daemon import daemon, named, read_events
+from rigs.daemon import daemon, named, read_events, say
 from rigs.processes import wait_until
 
 from edge.engines import engine_problem
@@ -149,6 +149,8 @@ def test_a_running_edge_learns_and_forgets(tmp_path: Path) -> None:
         assert first["id"] == "taught:my keys"
         assert first["text"] == "I see my keys"
         assert [one["things"] for one in named(read_events(events), "taught")] == [["my keys"]]
+        assert json.loads(say(tmp_path, "status", "--json").stdout)["taught"] == ["my keys"]
+        assert say(tmp_path, "mute", "My keys").stdout.startswith("Muted: my keys. edge unmute undoes it.")
         edge("forget", "my keys")
         wait_until(lambda: len(named(read_events(events), "taught")) == 2)
         assert named(read_events(events), "taught")[-1]["things"] == []
