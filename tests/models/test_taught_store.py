@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ModelError
+from edge.models.taught import store as store_module
 from edge.models.taught.record import (
     MOST_BYTES,
     MOST_EMPTY,
@@ -23,7 +24,7 @@ from edge.models.taught.record import (
     id_of,
     to_bytes,
 )
-from edge.models.taught.store import MOST_THINGS, TaughtStore, export_things, read_archive
+from edge.models.taught.store import MOST_THINGS, TaughtStore, export_things, read_archive, taught_folder
 
 
 def thing(name: str = "my keys", views: int = 3, empty: int = 1, features: int = 8) -> TaughtThing:
@@ -184,6 +185,20 @@ def test_an_archive_brings_the_things_to_another_machine(store: TaughtStore, tmp
     other = TaughtStore(tmp_path / "other", pytest.fail)
     other.add(read_archive(tmp_path / "things.edge"))
     assert all(same(*both) for both in zip(store.read(), other.read(), strict=True))
+
+
+def test_the_folder_is_the_service_s_or_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert taught_folder() == tmp_path / "xdg-state" / "edge" / "taught"
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two")
+    assert taught_folder() == Path("/var/lib/one/taught")
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(store_module, "SERVICE_FOLDER", tmp_path / "service" / "taught")
+    assert taught_folder() == tmp_path / ".local" / "state" / "edge" / "taught"
+    (tmp_path / "service").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert taught_folder() == tmp_path / "service" / "taught"
 
 
 def hostile() -> dict[str, tuple[bytes, str]]:

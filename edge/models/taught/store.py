@@ -22,13 +22,13 @@ MOST_ARCHIVE = 64 * 2**20
 
 
 def taught_folder() -> Path:
-    """Return the folder: in systemd's STATE_DIRECTORY, the service's for root, else in the user's state folder."""
+    """Return the folder: in systemd's STATE_DIRECTORY or the user's state folder; the service's for `sudo edge`."""
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0]) / "taught"
-    if os.geteuid() == 0 and SERVICE_FOLDER.parent.is_dir():
+    home = os.environ.get("XDG_STATE_HOME")
+    if not home and os.geteuid() == 0 and SERVICE_FOLDER.parent.is_dir():
         return SERVICE_FOLDER
-    home = os.environ.get("XDG_STATE_HOME") or f"{os.environ.get('HOME', '/')}/.local/state"
-    return Path(home) / "edge" / "taught"
+    return Path(home or f"{os.environ.get('HOME', '/')}/.local/state") / "edge" / "taught"
 
 
 class TaughtStore:
