@@ -197,7 +197,7 @@ def edge_row(known: Recogniser, seen: Seen, chosen: slice) -> Floats:
 def named(known: Recogniser, features: Floats) -> int | None:
     """Return the number of the thing among those known that is named; None if none is."""
     found = known.recognise(features)
-    return int(np.argmax(known.values(features))) if found else None
+    return int(np.argmax(known.values(features))) if found else None  # all were taught with their places
 
 
 def line(name: str, figures: Floats) -> str:
