@@ -1,5 +1,7 @@
 """Textured bodies: one to three ellipsoids, boxes or cylinders, seen from any side in any light."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,6 +61,7 @@ class Body:
         return picture.reshape(SIDE, SIDE, 4).astype(np.uint8)
 
     def _texture(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
+        value: NDArray[np.floating[Any]]
         match self._kind:
             case "stripes":
                 value = np.sin(place @ self._axis * self._scale) * 0.5 + 0.5

@@ -49,7 +49,7 @@ class Recogniser:
         middle = nothing.mean(axis=0)
         means = np.stack([rows.mean(axis=0) for rows in views])
         within = np.concatenate([nothing - middle, *(rows - mean for rows, mean in zip(views, means, strict=True))])
-        differences = means - middle
+        differences = np.asarray(means - middle, np.float32)
         directions = _divided(differences, within)
         lengths = np.einsum("ij,ij->i", directions, differences)
         self._weights = (directions / lengths[:, np.newaxis]).astype(np.float32)
