@@ -45,6 +45,8 @@ class Row:
     code: int = 0
     says: str = ""
     """What it prints, among other things."""
+    long: bool = False
+    """It takes half a minute, or needs such a row before it, and other tests do the same: only with --long."""
 
 
 # {home} has a network `toy` of somebody's own, pictures of it, and nothing else; edge has no network and no sound card
@@ -76,10 +78,15 @@ COMMANDS = [
     Row("edge bench", "edge bench --frames 2", says="toy2"),
     Row("edge bench --engines mxnet,onnx,openvino", "edge bench --engines mxnet,onnx,openvino --frames 2"),
     Row("edge bench --against module", "edge bench --against module --frames 2", says="module"),
-    Row("edge models quantize NAME --images DIR", "edge models quantize toy2 --images {few}", says="Written to"),
+    Row(
+        "edge models quantize NAME --images DIR",
+        "edge models quantize toy2 --images {few}",
+        says="Written to",
+        long=True,
+    ),
     Row("--from-camera", "edge models quantize demo --from-camera --help", says="--from-camera"),
-    Row("edge run --engine auto --precision int8", f"edge run --engine auto --precision int8 {QUIET}"),
-    Row("edge models calibrate", "edge models calibrate toy2 --images {pictures} --labels {labels}"),
+    Row("edge run --engine auto --precision int8", f"edge run --engine auto --precision int8 {QUIET}", long=True),
+    Row("edge models calibrate", "edge models calibrate toy2 --images {pictures} --labels {labels}", long=True),
     Row("edge models remove", "edge models remove toy2", says="Removed toy2"),
     Row("edge compare cat.jpg", "edge compare {picture}", says="demo"),
     Row("edge classify IMAGE...", "edge classify {picture} {picture}", says="%"),
@@ -254,7 +261,10 @@ def run(row: Row, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
 
 
 @pytest.mark.usefixtures("alone")
-@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.readme)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, marks=[pytest.mark.long] if row.long else [], id=row.readme) for row in COMMANDS],
+)
 def test_the_command_does_what_it_did(
     row: Row, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,9 @@ def test_the_daemon_says_so_in_one_line_and_runs(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("no_mxnet")
-@pytest.mark.parametrize("kind", CONVERTED)
+@pytest.mark.parametrize(
+    "kind", [CONVERTED[0], *(pytest.param(kind, marks=pytest.mark.long) for kind in CONVERTED[1:])]
+)
 def test_inception_v3_is_fetched_and_converted(kind: str, tmp_path: Path) -> None:
     """Neither MXNet nor PyTorch is needed for what imgclsmob and timm publish."""
     store = tmp_path / "store"
