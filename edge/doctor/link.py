@@ -17,7 +17,7 @@ from edge.host.libraries import is_installed
 from edge.link.http_server import HttpServer
 from edge.link.page import tokens
 from edge.link.page.part import tls_of
-from edge.link.settings import DEFAULT_PATH, LinkSettings, PageSettings, address_of, is_loopback
+from edge.link.settings import DEFAULT_PATH, LinkSettings, PageSettings, address_of, bracketed, is_loopback
 
 UNIT = "edge-link.service"
 ANSWER_S = 2.0
@@ -123,7 +123,7 @@ def _check_metrics(listen: str) -> Finding:
         return fault("metrics", what, advice)
     server.stop()
     who = "this machine alone can read them" if is_loopback(host) else "everyone in its network can read them"
-    return good("metrics", f"port {port} of {_bracketed(host)} is free; {who}")
+    return good("metrics", f"port {port} of {bracketed(host)} is free; {who}")
 
 
 def _check_page(settings: PageSettings) -> Iterator[Finding]:
@@ -141,7 +141,7 @@ def _check_page(settings: PageSettings) -> Iterator[Finding]:
     else:
         server.stop()
         who = "this machine alone can open it" if is_loopback(host) else "your network can open it, with the token"
-        yield good("page", f"port {port} of {_bracketed(host)} is free; {who}")
+        yield good("page", f"port {port} of {bracketed(host)} is free; {who}")
     if missing := _missing("page"):
         yield missing
     if settings.cert_file:
@@ -194,13 +194,9 @@ def _ends_s(server_tls: ssl.SSLContext, cert_file: str) -> float:
     return ssl.cert_time_to_seconds(str(found["notAfter"]))
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 def _asked(host: str) -> str:
     """Return the address at which this machine asks a server that listens at `host`."""
-    return _bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))
+    return bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))
 
 
 def _served(url: str) -> bytes:

@@ -22,7 +22,7 @@ from io import BufferedIOBase
 from urllib.parse import urlsplit
 
 from edge.errors import LinkError
-from edge.link.settings import address_of
+from edge.link.settings import address_of, bracketed
 
 _log = logging.getLogger(__name__)
 MOST_CLIENTS = 16
@@ -105,7 +105,7 @@ class HttpServer:
     @property
     def url(self) -> str:
         """Return the address of its root, such as 'http://127.0.0.1:9417'."""
-        return f"{self._scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return f"{self._scheme}://{bracketed(self.host)}:{self.port}"
 
     def start(self) -> None:
         """Begin to answer, in separate threads."""

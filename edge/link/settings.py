@@ -56,6 +56,11 @@ def address_of(listen: str) -> tuple[str, int]:
     return str(address), int(port)
 
 
+def bracketed(host: str) -> str:
+    """Return a host as it stands before a port: an IPv6 address is put in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def is_loopback(host: str) -> bool:
     """Return True for a host name or address that can only mean this machine."""
     if host == "localhost":

@@ -22,7 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.errors import ConfigError, LinkError, one_line, os_reason
 from edge.host.clock import local_time
-from edge.link.settings import MqttSettings
+from edge.link.settings import MqttSettings, bracketed
 
 KEEPALIVE_S = 15
 """The broker is asked for a sign of life after this time, and given up after as much again."""
@@ -275,7 +275,7 @@ class Connection:
                     sock.close()
 
     def __str__(self) -> str:
-        return f"MQTT broker {self._host}:{self._port}"
+        return f"MQTT broker {bracketed(self._host)}:{self._port}"
 
     # ---- paho's callbacks
 

@@ -19,7 +19,7 @@ from edge.link.mqtt.names import OFFLINE, Names, names_of
 from edge.link.mqtt.payload import announcement_of
 from edge.link.mqtt.session import MOST_EVENTS, Clash, Session
 from edge.link.parts import Ask
-from edge.link.settings import MqttSettings
+from edge.link.settings import MqttSettings, bracketed
 from edge.link.state import DOWN, LinkState
 
 _log = logging.getLogger(__name__)
@@ -93,10 +93,10 @@ class Mqtt:
 
     def describe(self) -> str:
         """Return how it is, such as 'MQTT as kitchen at broker.local:1883' while it is connected."""
-        host, port = address_of(self._settings)
-        where = f"MQTT as {self._names.node} at {host}:{port}"
+        address = self._address()
+        where = f"MQTT as {self._names.node} at {address}"
         if self._why:
-            return f"{where}: {self._why.removeprefix(f'MQTT broker {host}:{port}: ')}"
+            return f"{where}: {self._why.removeprefix(f'MQTT broker {address}: ')}"
         return where if self._is_online else f"{where}: connecting"
 
     def stop(self) -> None:
@@ -182,11 +182,14 @@ class Mqtt:
             modern=self._modern,
         )
 
-    def _online(self) -> None:
+    def _address(self) -> str:
         host, port = address_of(self._settings)
+        return f"{bracketed(host)}:{port}"
+
+    def _online(self) -> None:
         self._is_online, self._why = True, ""
         _log.info(
-            f"MQTT: connected with {host}:{port} as {self._names.node}.",
+            f"MQTT: connected with {self._address()} as {self._names.node}.",
             extra={"event": "mqtt_online", "node": self._names.node},
         )
 

@@ -4,7 +4,7 @@ import io
 import socket
 
 from edge.link.page.access import names_of_machine
-from edge.link.settings import PageSettings, address_of, is_loopback
+from edge.link.settings import PageSettings, address_of, bracketed, is_loopback
 
 _TEST_NET = ("192.0.2.1", 9)
 """An address to which no route but the default one leads (RFC 5737). No packet is sent to it."""
@@ -17,7 +17,7 @@ def addresses(settings: PageSettings) -> list[str]:
     host, port = address_of(settings.listen)
     scheme = "https" if settings.cert_file else "http"
     if host not in ("0.0.0.0", "::"):
-        names = [f"[{host}]" if ":" in host else host]
+        names = [bracketed(host)]
     else:
         # a phone may know no .local; a certificate may know no address
         names = [_own_address(), names_of_machine()[1]]

@@ -45,7 +45,8 @@ def read(path: Path) -> str:
             text = file.read(4096).decode("utf-8", "replace").partition("\n")[0].strip()
     except FileNotFoundError:
         raise LinkError(
-            f"{path}: there is no token yet: edge link makes it when it starts with listen in [page]"
+            f"{path}: there is no token yet: edge link makes it when it starts with listen in [page] "
+            "(the service: sudo systemctl restart edge-link)"
         ) from None
     except PermissionError as error:
         raise LinkError(f"{path}: you may not read it: sudo edge link --token") from error

@@ -266,3 +266,8 @@ def test_files_of_tls_that_cannot_be_used_are_named(tmp_path: Path) -> None:
             file.unlink(missing_ok=True)
     with pytest.raises(ConfigError, match="a key needs its certificate"):
         Connection(MqttSettings(host="a", key_file=str(file)), "test", lambda _message: None)
+
+
+def test_an_address_of_ipv6_stands_in_brackets_before_its_port() -> None:
+    connection = Connection(MqttSettings(host="2001:db8::17"), "kitchen", lambda _message: None)
+    assert str(connection) == "MQTT broker [2001:db8::17]:1883"
