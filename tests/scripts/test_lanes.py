@@ -44,6 +44,8 @@ def start(folder: Path, *options: str, grace_s: float = 60) -> subprocess.Popen[
             "PYTHONPATH": str(places.ROOT / "scripts"),
             # the plugins of our own tests: to load them takes most of the time
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            # what is killed leaves its reports
+            "TMPDIR": str(folder),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
