@@ -5,6 +5,7 @@ permissions of the socket file decide who may connect; the server checks this ag
 """
 
 import contextlib
+import errno
 import json
 import logging
 import math
@@ -37,6 +38,8 @@ _PICTURE_BUFFER = 16384
 """Bytes that the kernel keeps for a client that looks at the picture: less than a picture."""
 _END_S = 0.5
 """Longest time that a client may take for the line that tells the end of the picture."""
+_NO_DESCRIPTORS_S = 0.2
+"""Pause after a client could not be accepted. It still waits, so the selector would return at once, again and again."""
 
 
 @dataclass
@@ -171,8 +174,10 @@ class ControlServer:
     def _accept(self) -> None:
         try:
             sock, _ = self._server.accept()
-        except OSError:
-            return  # the client has gone again, or there are no file descriptors left
+        except OSError as error:  # the client has gone again, or there are no file descriptors left
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(_NO_DESCRIPTORS_S)
+            return
         sock.setblocking(False)
         peer = self._access.peer(sock)
         if peer is None:

@@ -277,6 +277,38 @@ def test_a_mute_survives_kill_9_right_after_its_answer(path: Path, tmp_path: Pat
 # ---- who asks
 
 
+FULL = """
+import resource, sys, time
+from pathlib import Path
+from edge.daemon.control_socket import ControlServer
+server = ControlServer(Path(sys.argv[1]), lambda request: {"asked": request["command"]})
+most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) - 1, most[1]))
+print("full", flush=True)
+sys.stdin.readline()
+began_s, used_s = time.monotonic(), time.process_time()
+time.sleep(1)
+print((time.process_time() - used_s) / (time.monotonic() - began_s), flush=True)
+resource.setrlimit(resource.RLIMIT_NOFILE, most)
+sys.stdin.readline()
+"""
+
+
+def test_without_file_descriptors_a_client_waits_and_the_processor_rests(path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin
+        assert child.stdout
+        assert child.stdout.readline() == "full\n"
+        with connect(path) as client:
+            client.settimeout(PATIENCE_S)
+            client.sendall(b'{"command": "status"}\n')
+            print("go", file=child.stdin, flush=True)
+            share = float(child.stdout.readline())
+            assert read_line(client) == {"asked": "status"}
+        assert share < 0.2, "of a processor"
+
+
 @pytest.mark.usefixtures("server")
 def test_several_requests_on_one_line_each(path: Path) -> None:
     with connect(path) as client:
