@@ -45,6 +45,68 @@ def test_mxnet_computes_beside_this_numpy(line: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+IMPORT = "import sys; from edge.engines.mxnet_compat import import_mxnet; mx = import_mxnet()\n"
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.integration
+def test_neither_the_code_of_operators_nor_what_trains_or_exports_is_there_after_the_import() -> None:
+    code = f"""{IMPORT}
+print(sorted({{"onnx", "requests", "mxnet.gluon", "mxnet.rnn", "mxnet.test_utils"}} & set(sys.modules)))
+print({{name for name in sys.modules if name.startswith("distutils")}} <= {{"distutils", "distutils.version"}})
+made = [one for one in vars(mx.sym.op).values() if getattr(one, "__closure__", None)]
+print(len(made) > 200, all(cell.cell_contents is None for one in made for cell in one.__closure__[:1]))
+"""
+    assert run_python(code).splitlines() == ["[]", "True", "True True"]
+
+
+USES = """
+mx.contrib.quant.quantize_model
+mx.gluon.nn.Dense(2)
+mx.rnn.LSTMCell
+mx.test_utils.assert_almost_equal
+mx.contrib.text.vocab
+mx.contrib.tensorboard.LogMetricsCallback
+mx.nd.contrib.box_nms
+mx.np.sum(mx.np.ones((2, 3)))
+__import__('mxnet.gluon.loss').gluon.loss.L2Loss()
+"""
+
+
+@pytest.mark.integration
+def test_what_was_left_out_comes_when_it_is_used() -> None:
+    uses = USES.split("\n")[1:-1]
+    assert len(run_python(IMPORT + "".join(f"print({use})\n" for use in uses)).splitlines()) == len(uses)
+
+
+@pytest.mark.integration
+def test_an_operator_made_at_its_first_call_computes_and_names_itself_as_mxnets_own() -> None:
+    code = f"""{IMPORT}
+picture = mx.nd.arange(9).reshape((1, 1, 3, 3))
+for _ in range(2):
+    print(mx.nd.Pooling(picture, kernel=(2, 2), pool_type="max").asnumpy().ravel().tolist(), mx.nd.Pooling.__name__)
+print(mx.sym.Pooling(mx.sym.var("data"), kernel=(2, 2), name="pool").list_outputs())
+try:
+    mx.nd.Pooling(picture, kernal=(2, 2))
+except mx.base.MXNetError as error:
+    print("kernal" in str(error))
+"""
+    row = "[4.0, 5.0, 7.0, 8.0] Pooling"
+    assert run_python(code).splitlines() == [row, row, "['pool_output']", "True"]
+
+
 def test_what_numpy_still_has_stays_its_own() -> None:
     own = object()
     np = SimpleNamespace(**dict.fromkeys(("all", "any", "prod", "round", "isin", "trapezoid", "vstack"), own), NaN=own)
