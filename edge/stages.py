@@ -8,12 +8,13 @@ them.
 import enum
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the process of the voice is loaded without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+Pixels: TypeAlias = "NDArray[np.uint8]"
 """A picture: uint8 H x W x 3, in the order red, green, blue, each 0..255."""
 
 INTERRUPTED, TOO_LATE = "interrupted", "too late"

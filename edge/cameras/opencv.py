@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cameras.busy import usb_user
-from edge.cameras.http_stream import Capture, open_http
 from edge.cameras.multipart import StreamError
 from edge.errors import CameraError, hide_secrets
 from edge.host.noise import quiet
@@ -21,6 +20,8 @@ from edge.vision.images import Place, new_place
 
 if TYPE_CHECKING:
     import cv2
+
+    from edge.cameras.http_stream import Capture
 
 SYSFS = Path("/sys")
 _UNDECODED = "it sends pictures, but damaged ones or of a format that edge does not know; choose JPEG in its settings"
@@ -109,6 +110,8 @@ def open_stream(settings: CameraSettings) -> Camera:
 
         note = ""
         if scheme in ("http", "https"):
+            from edge.cameras.http_stream import open_http  # late: TLS and HTTP, which only streams need
+
             capture, note = open_http(settings)
             if capture is not None:
                 return capture, note
@@ -139,7 +142,7 @@ class LiveCapture:
 
     def __init__(
         self,
-        connect: Callable[[], tuple[Capture, str]],
+        connect: "Callable[[], tuple[Capture, str]]",
         description: str,
         settings: CameraSettings,
         advice: Callable[[], str],
@@ -228,7 +231,7 @@ class LiveCapture:
             # the URL.
             self._fail(f"{type(error).__name__} in OpenCV")
 
-    def _grab(self, capture: Capture) -> None:
+    def _grab(self, capture: "Capture") -> None:
         sequence, begun_s = 0, time.monotonic()
         while not self._closing.is_set():
             if not self._is_present():

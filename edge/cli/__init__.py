@@ -19,18 +19,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from edge import __version__
 from edge.cli import control
 from edge.cli.common import image_files, overrides_of, print_json, settings_of
-from edge.cli.compare import bench, compare, uncalibrated
-from edge.cli.keys import keys
-from edge.cli.link import link
-from edge.cli.speech import say, voices
 from edge.cli.teach import forget, taught, teach
 from edge.config import load, to_toml
 from edge.errors import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, EdgeError, lines_of, one_line
 from edge.host.noise import show_debug_log
 from edge.host.systemd import lines_to, notify
 from edge.host.terminal import LineFormatter, printable, tell, tolerate
-from edge.input.keymap import read_keymap
-from edge.link import settings as link_settings
 
 if TYPE_CHECKING:
     from edge.stages import Classifier
@@ -166,12 +160,17 @@ def _classify(options: argparse.Namespace, classifier: "Classifier") -> int:
     if options.json:
         print_json(results)
     elif results and not classifier.calibrated:
+        from edge.cli.compare import uncalibrated
+
         print(uncalibrated([classifier.name]))
     return code
 
 
 def config(options: argparse.Namespace) -> int:
     """edge config: print the effective settings, or check a file."""
+    from edge.input.keymap import read_keymap
+    from edge.link import settings as link_settings
+
     if options.check is None:
         print(to_toml(settings_of(options)), end="")
     elif options.check == _IN_EFFECT:
@@ -190,7 +189,7 @@ def config(options: argparse.Namespace) -> int:
 
 
 def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
-    """Return a command that is imported when it runs: others, such as `edge link`, save its libraries' memory."""
+    """Return a command that is imported when it runs: others start sooner, and save the memory of its libraries."""
 
     def command(options: argparse.Namespace) -> int:
         function: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
@@ -198,6 +197,12 @@ def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
 
     command.__name__ = name
     return command
+
+
+compare, bench = _later("edge.cli.compare", "compare"), _later("edge.cli.compare", "bench")
+keys = _later("edge.cli.keys", "keys")
+link = _later("edge.cli.link", "link")
+say, voices = _later("edge.cli.speech", "say"), _later("edge.cli.speech", "voices")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any, Protocol
 
 import numpy as np
@@ -191,6 +190,8 @@ def engine_version(backend: Backend) -> str:
     """
     if backend.engine not in _DRIVERS:
         raise ModelError(engine_problem(backend.engine))
+    from importlib import metadata  # late: it takes as long as ten modules of edge
+
     try:
         version = metadata.version(_PACKAGES[backend.engine])
     except metadata.PackageNotFoundError:

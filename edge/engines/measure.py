@@ -7,7 +7,6 @@ pages, it does not shrink when another process has loaded the same library.
 
 import functools
 import math
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -144,6 +143,8 @@ class _Run:
 
     @property
     def result(self) -> tuple[Measurement, Answer]:
+        import statistics  # late: the daemon imports this module, and hardly ever measures
+
         measurement = Measurement(
             peak_mib=self._trial.peak_mib,
             load_s=self._loaded["load_s"],

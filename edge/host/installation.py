@@ -1,11 +1,9 @@
 """How this edge is installed, and so which commands call, repair or extend it; commands in `...` are for a shell."""
 
-import platform
 import shlex
 import shutil
 import site
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from edge.host.libraries import is_installed
@@ -63,6 +61,8 @@ def how_to_repair(package: str) -> str:
     if is_release():
         # a deploy neither rebuilds a complete release nor restarts a running one
         return f"`sudo rm {prefix}/complete`, then deploy edge again, and `sudo systemctl restart edge`"
+    from importlib import metadata  # late: it takes longer than the rest of this module
+
     try:
         wanted = f"--force-reinstall --no-deps {package}=={metadata.version(package)}"
     except metadata.PackageNotFoundError:
@@ -106,6 +106,8 @@ def how_to_get_picamera2() -> str:
 
 
 def _system() -> str:
+    import platform
+
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):

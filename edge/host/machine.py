@@ -5,7 +5,6 @@ Everything is read below a root folder, so that a copy of another machine's proc
 
 import contextlib
 import os
-import platform
 import re
 import subprocess
 from dataclasses import dataclass
@@ -56,13 +55,13 @@ class Machine:
         # one digit: the Pi 400 and 500 are a Pi 4 and 5 in a keyboard
         if match := re.match(r"Raspberry Pi (Zero )?(?:Compute Module )?(\d)?", self.board):
             return f"pi{'zero' if match[1] else ''}{match[2] or ''}"
-        return platform.machine()
+        return os.uname().machine
 
     @property
     def key(self) -> str:
         """Kind of machine, for measurements: board or processor, architecture, number of cores."""
         name = self.board or self._processor()
-        return f"{name}, {platform.machine()}, {os.cpu_count()} cores"
+        return f"{name}, {os.uname().machine}, {os.cpu_count()} cores"
 
     def _processor(self) -> str:
         match = re.search(r"^model name\s*:\s*(.+)$", self._read("proc/cpuinfo") or "", re.MULTILINE)

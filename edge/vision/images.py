@@ -64,7 +64,7 @@ def read_image(path: Path) -> Pixels:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def decode(data: bytes) -> Pixels | None:
+def decode(data: bytes) -> "Pixels | None":
     """Return the picture in an image file's bytes, blue first, upright; None if it is damaged. Raises cv2.error."""
     import cv2
 
@@ -79,7 +79,7 @@ def decode(data: bytes) -> Pixels | None:
     return None if image is None or _lacks_its_end(np.asarray(image)) else np.asarray(image, np.uint8)
 
 
-def decode_frame(data: bytes) -> Pixels | None:
+def decode_frame(data: bytes) -> "Pixels | None":
     """Return the picture in the bytes that a camera sent, blue first; None if it is damaged or too large."""
     import cv2
 
@@ -124,7 +124,7 @@ class ImageReel:
             self._load(number)
         return self._index * self.interval_s if number < len(self._images) else None
 
-    def picture(self) -> Pixels | None:
+    def picture(self) -> "Pixels | None":
         """Return the current image."""
         return self._shown
 
