@@ -73,10 +73,10 @@ class Worker:
     ) -> None:
         """Start the child. `what` is its name in messages ('the voice').
 
-        With `wait`, return when its driver is open; raises WorkerError if that fails or takes longer than
-        `start_timeout_s`. Without `wait`, the reply to the first request has that error. The child gets its own folder
-        for temporary files if `private_folder`, and inherits the file descriptors `pass_fds` under their numbers.
-        `reap_s` is how long a killed child may take to end: one with much memory takes longer.
+        With `wait`, return when its driver is open, as `wait_until_ready` does. Without `wait`, either call that, or
+        the reply to the first request has the error. The child gets its own folder for temporary files if
+        `private_folder`, and inherits the file descriptors `pass_fds` under their numbers. `reap_s` is how long a
+        killed child may take to end: one with much memory takes longer.
         """
         self._module, self._options, self._start_timeout_s = module, options, start_timeout_s
         self._what = what
@@ -89,19 +89,30 @@ class Worker:
         self._deadline_s = math.inf  # time.monotonic() at which the child must have answered
         self._fault = ""  # why there is no child
         self._start()
-        if not wait:
-            return
-        try:
-            self._wait_until_ready()
-        except BaseException:  # Ctrl-C too
-            self.close()
-            raise
+        if wait:
+            self.wait_until_ready()
 
     @property
     def pid(self) -> int | None:
         """Process id of the child, and of its group and session; None while there is no child."""
         child = self._child
         return child.pid if child else None
+
+    def wait_until_ready(self) -> None:
+        """Wait until the driver is open; call this before the first request.
+
+        Raises WorkerError, and closes this, if opening fails or takes longer than `start_timeout_s`.
+        """
+        try:
+            while not self._ready and self._child is not None:
+                self.wait(0.25)
+                self.poll()
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
+        if not self._ready:
+            self.close()
+            raise WorkerError(self._fault)
 
     def ask(self, request: object, timeout_s: float) -> bool:
         """Send a request (a JSON value); return False while another is being answered, or after `close`.
@@ -157,13 +168,6 @@ class Worker:
             if self._child:
                 self._child.kill()
                 self._child = None
-
-    def _wait_until_ready(self) -> None:
-        while not self._ready:
-            self.poll()
-            if self._child is None:
-                raise WorkerError(self._fault)
-            time.sleep(0.002)
 
     def _start(self) -> None:
         self._ready = False

@@ -53,9 +53,10 @@ def open_ready(
     every_frame: bool = False,
     *,
     paused: bool = False,
+    wait: bool = True,
 ) -> PausableCamera:
     assert every_frame
-    return PausableCamera(ProcessCamera(settings, lost, back, "benchmark_daemon:ReadyCamera", paused=paused))
+    return PausableCamera(ProcessCamera(settings, lost, back, "benchmark_daemon:ReadyCamera", paused=paused, wait=wait))
 
 
 if __name__ == "__main__":

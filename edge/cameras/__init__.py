@@ -18,6 +18,7 @@ from edge.cameras.sources import find_source, is_live, open_camera
 from edge.errors import CameraError
 from edge.host.libraries import preload
 from edge.settings import CameraSettings
+from edge.stages import Camera
 
 __all__ = [
     "DEMO_CLIP",
@@ -48,19 +49,27 @@ def open_lasting(
     every_frame: bool = False,
     *,
     paused: bool = False,
+    wait: bool = True,
 ) -> PausableCamera:
     """Open a camera for the daemon. A live camera's driver runs in its own process; a lost camera is reopened.
 
     `lost` is called with the reason each time, `back` with the camera. A live camera that is `paused` is not opened
-    yet. Call this, and the camera's `read`, in the main thread.
+    yet. Without `wait`, a live camera is still being opened: call its `wait_until_open` before anything else. Call
+    this, and the camera's `read`, in the main thread.
     """
-    preload("cv2", "**/cv2*.so")  # nearly every driver imports it, and so does MXNet
     settings = find_settings(settings)
-    if settings.source == "auto":
-        return PausableCamera(ProcessCamera(settings, lost, back, "edge.cameras.sources:open_found", paused=paused))
-    if is_live(settings.source):
-        return PausableCamera(ProcessCamera(settings, lost, back, paused=paused))
+    if settings.source == "auto" or is_live(settings.source):
+        driver = "edge.cameras.sources:" + ("open_found" if settings.source == "auto" else "open_camera")
+        camera: Camera = ProcessCamera(settings, lost, back, driver, paused=paused, wait=wait)
+        _preload_opencv()
+        return PausableCamera(camera)
+    _preload_opencv()
     return PausableCamera(open_camera(settings, every_frame))
+
+
+def _preload_opencv() -> None:
+    """Load OpenCV for the drivers of files, and for preprocessing."""
+    preload("cv2", "**/cv2*.so")
 
 
 def find_settings(settings: CameraSettings) -> CameraSettings:

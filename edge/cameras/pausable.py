@@ -28,6 +28,12 @@ class PausableCamera:
         """Return True while it gives no frames because of a fault, and is opened again and again."""
         return isinstance(self._camera, ProcessCamera) and self._camera.missing and not self.paused
 
+    def wait_until_open(self) -> None:
+        """Wait until a camera is open that was opened without waiting. Raises CameraError as `open_lasting` does."""
+        if isinstance(self._camera, ProcessCamera):
+            self._camera.wait_until_open()
+            self.description = self._camera.description
+
     def read(self, timeout_s: float) -> Frame | None:
         if self.paused:
             time.sleep(timeout_s)

@@ -5,13 +5,14 @@ that does not answer in time is killed with all its processes, without an orderl
 child is started after 0.5 s; while that fails, the delay grows up to [camera] retry_s.
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import math
 import mmap
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,9 @@ class ProcessCamera:
         driver: str = "edge.cameras.sources:open_camera",
         *,
         paused: bool = False,
+        wait: bool = True,
     ) -> None:
-        """Open the camera and wait until it is open, unless `paused`.
+        """Open the camera and wait until it is open, unless `paused`. Without `wait`, call `wait_until_open` later.
 
         `lost` is called with the reason each time, and again if it cannot be reopened for another reason; `back` is
         called with the camera. `driver` is the 'module:function' that opens it in the child. Raises CameraError if
@@ -95,27 +97,36 @@ class ProcessCamera:
         self._next_sequence = self._first_sequence = 0
         if paused:
             return
-        try:
+        with self._opening():
             self._start()
-            self._wait_until_opened()
-        except CameraError as error:
-            if not settings.wait:
-                self.close()
-                raise
-            self._lose(str(error))
-        except BaseException:
-            self.close()
-            raise
+        if wait:
+            self.wait_until_open()
 
     @property
     def opening(self) -> bool:
         """Return True while it is being opened, which has its own deadline."""
         return self._worker is not None and not self._opened
 
-    def _wait_until_opened(self) -> None:
-        while not self._opened:
-            if fault := self._look(1.0)[1]:
-                raise CameraError(fault)
+    def wait_until_open(self) -> None:
+        """Wait until it is open, unless it is paused or lost already. Raises CameraError as the constructor does."""
+        with self._opening():
+            while self._worker is not None and not self._opened:
+                if fault := self._look(1.0)[1]:
+                    raise CameraError(fault)
+
+    @contextlib.contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Treat a failure in the block as a loss if the settings say that edge waits for a camera; else close this."""
+        try:
+            yield
+        except CameraError as error:
+            if not self._settings.wait:
+                self.close()
+                raise
+            self._lose(str(error))
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the newest frame, waiting at most `timeout_s`; None if there is none, also while it is lost."""

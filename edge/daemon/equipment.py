@@ -16,7 +16,7 @@ from edge.input.actions import Receiver
 from edge.models.checkpoint import DEMO
 from edge.selection.selector import ModelSelector
 from edge.settings import ModelSettings, Settings
-from edge.speech import open_speaker
+from edge.speech import StartedSpeaker, open_speaker, start_speaker
 from edge.speech.log import LogSpeaker
 from edge.speech.tones import TonePlayer
 from edge.stages import Classifier, Speaker
@@ -57,6 +57,8 @@ class Equipment:
         self._children: dict[str, PausableCamera | Voice] = {"voice": voice}
         """The parts that have processes: 'camera' and 'voice'."""
         self._selector: ModelSelector | None = None
+        self._started: StartedSpeaker | None = None
+        """The speaker whose process has been started, but not awaited."""
 
     @property
     def selector(self) -> ModelSelector:
@@ -68,17 +70,21 @@ class Equipment:
         """Open everything, except a live camera while `paused`. Raises EdgeError if something cannot be opened.
 
         `receiver` takes the requests by key and word. Voice and input come first: a person who asks while a camera is
-        awaited or a model loads gets an answer.
+        awaited or a model loads gets an answer. The processes of voice and camera start while this one loads what it
+        needs: a camera is awaited after the model.
         """
         self._receiver = receiver
         self._begin_tones()
+        self._start_speaker()
         self._found = find_settings(self.settings.camera)
         # this reads the store only: an error there is raised before a camera is opened
         self._selector = self._make_selector()
+        self._start_camera(paused)
         self._use(self._find_speaker(prints=False))
         self._open_sources(paused)
-        self._open_camera(paused)
-        self._open_network()
+        classifier = self.selector.open()
+        self._await_camera()
+        self._use_network(classifier)
         if self._is_demo_by_default():
             self._exchange_speaker(paused)
 
@@ -136,6 +142,9 @@ class Equipment:
         if self._selector is not None:
             # a forced exit while a model loads does not mean that the model crashes
             self._selector.crash_marker.clear()
+        started = self._started
+        if started is not None:
+            started.close()
         for child in (*self._children.values(), *self.sources.values()):
             child.close()
 
@@ -157,12 +166,13 @@ class Equipment:
     def _exchange_camera(self, paused: bool) -> None:
         self.camera.close()
         self._found = find_settings(self.settings.camera)
-        self._open_camera(paused)
+        self._start_camera(paused)
+        self._await_camera()
 
     def _exchange_network(self, _paused: bool) -> None:
         self.selector.end()
         self._selector = self._make_selector()
-        self._open_network()
+        self._use_network(self.selector.open())
 
     def _exchange_speaker(self, _paused: bool) -> None:
         # the card may be one that opens once
@@ -187,10 +197,14 @@ class Equipment:
     def _make_selector(self) -> ModelSelector:
         return self._new_selector(self.settings, clip=self._found.source == DEMO)
 
-    def _open_camera(self, paused: bool) -> None:
-        settings = self.settings.camera
-        self.camera = open_lasting(self._found, self._lost, self._back, self._every_frame, paused=paused)
+    def _start_camera(self, paused: bool) -> None:
+        """Open a file; begin to open a live camera, for which `_await_camera` waits."""
+        self.camera = open_lasting(self._found, self._lost, self._back, self._every_frame, paused=paused, wait=False)
         self._children["camera"] = self.camera
+
+    def _await_camera(self) -> None:
+        settings = self.settings.camera
+        self.camera.wait_until_open()
         if self.camera.live and self.camera.waits:
             pass  # the loss or the pause is logged elsewhere
         elif settings.source == "auto" and not self.camera.live:
@@ -198,8 +212,8 @@ class Equipment:
         else:
             _log.info(f"Camera: {self.camera.description}.")
 
-    def _open_network(self) -> None:
-        self.classifier = self.selector.open()
+    def _use_network(self, classifier: Classifier) -> None:
+        self.classifier = classifier
         _log.info(self._model_line())
         if self.camera.description == DEMO_CLIP and self.settings.model.name == "auto" and self.classifier.name == DEMO:
             _log.info("This is a demo: a drawn clip, and a model that knows 52 drawings and nothing of the world.")
@@ -212,6 +226,11 @@ class Equipment:
     def _use(self, speaker: Speaker) -> None:
         """Speak with this speaker from now on, and make no tones if it only prints."""
         self.voice.use(speaker, None if isinstance(speaker, LogSpeaker) else self._tones)
+
+    def _start_speaker(self) -> None:
+        """Start the process of the voice, for which `_find_speaker` waits."""
+        if self.settings.speech.driver != "log":
+            self._started = start_speaker(self.settings.speech)
 
     def _begin_tones(self) -> None:
         """Make tones on the card of the settings: that can be done long before a voice is open."""
@@ -234,11 +253,16 @@ class Equipment:
             )
         elif settings != silent:
             try:
-                return open_speaker(settings)
+                speaker = self._started or start_speaker(settings)
+                speaker.wait_until_open()
             except SpeechError as error:
                 if self._strict:
                     raise
                 _log.info(f"No sound ({error}): announcements are printed instead.")
+            else:
+                return speaker
+            finally:
+                self._started = None
         # a line is written for each announcement anyway
         return open_speaker(silent, printed=lambda _text: None)
 

@@ -32,7 +32,7 @@ class ProcessSpeaker:
     """Says one announcement at a time through the driver in `module`."""
 
     def __init__(self, module: str, settings: SpeechSettings) -> None:
-        """Start the process. Raises SpeechError if the driver cannot be opened with these settings."""
+        """Start the process, and do not wait for it: call `wait_until_open` before anything else."""
         self.description = settings.driver + (f", voice {settings.spoken_voice}" if settings.spoken_voice else "")
         self.problem = ""
         self.adjust(settings.volume, settings.rate_wpm)
@@ -44,8 +44,12 @@ class ProcessSpeaker:
         self._probe_s = 0.0
         """Time of the next try of the card, by time.monotonic(); inf: none is needed."""
         options = dataclasses.asdict(settings) | {"voice": settings.spoken_voice}
+        self._worker = Worker(module, options, "the voice", START_S, wait=False)
+
+    def wait_until_open(self) -> None:
+        """Wait until the driver is open. Raises SpeechError, and closes this, if these settings cannot be used."""
         try:
-            self._worker = Worker(module, options, "the voice", START_S)
+            self._worker.wait_until_ready()
         except WorkerError as error:
             raise SpeechError(str(error)) from error
         self._probe()
