@@ -50,6 +50,7 @@ def commands(text: str) -> list[str]:
 ADVISED = sorted({one for file in FILES for text in literals(file) for one in commands(text)})
 
 
+@functools.cache  # many ask for the same packages, and apt takes seconds
 def dry_apt(*words: str) -> None:
     assert words[0] == "install"
     if shutil.which("apt-get") is None:
@@ -103,6 +104,7 @@ def index_answers() -> bool:
     return "from versions: 0." in subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
+@functools.cache
 def dry_python(python: str, module: str, *words: str) -> None:
     match [module, *words]:
         case ["edge", *_]:
