@@ -27,6 +27,7 @@ from edge.stages import (
     EndOfFrames,
     Frame,
     Outcome,
+    Pixels,
     Prediction,
     Speaker,
 )
@@ -34,8 +35,9 @@ from edge.vision.motion import MotionDetector
 from edge.vision.thumbnail import Thumbnail, make_thumbnail
 from edge.vision.visibility import Visibility
 
-TURN_S = 0.05
-"""How often outcomes and signals are checked while the loop waits until the next frame is due."""
+TURN_S = 0.1
+"""How often outcomes and signals are checked while the loop waits until the next frame is due. A frame may be requested
+so much sooner: the loop then waits for a film of the highest rate in one place only, and wakes once a frame."""
 HEAR_S = 0.01
 """How often outcomes are checked while nothing else is to be done."""
 LOOK_S = 0.25
@@ -192,6 +194,8 @@ class _Turn:
         """The classifier's last predictions."""
         self._introduced = stages.camera.live or summary.frames > 0
         self._turned = False
+        self._seen: tuple[Pixels, Thumbnail] | None = None
+        """The last pixels, and their thumbnail: an image of a folder is several frames with the same ones."""
 
     def may_begin(self) -> bool:
         """Return True as soon as frames may be taken.
@@ -218,7 +222,7 @@ class _Turn:
         frame = self._stages.camera.read(READ_TIMEOUT_S)
         capture_s = time.monotonic() - asked_s
         hear(self._stages, self._summary)
-        thumbnail = None if frame is None else make_thumbnail(frame.pixels)
+        thumbnail = None if frame is None else self._thumbnail(frame.pixels)
         visible = self._see(thumbnail)
         self._notify()
         if frame is None or thumbnail is None:
@@ -232,6 +236,11 @@ class _Turn:
         self._stages.observer.classified(frame, predictions, capture_s, looked=looked)
         self._announce(frame, predictions, visible=visible)
         return frame
+
+    def _thumbnail(self, pixels: Pixels) -> Thumbnail:
+        if self._seen is None or self._seen[0] is not pixels:
+            self._seen = pixels, make_thumbnail(pixels)
+        return self._seen[1]
 
     def _see(self, thumbnail: Thumbnail | None) -> bool:
         """Return True if the frame shows anything; report when a condition that hinders seeing begins or ends."""

@@ -8,13 +8,15 @@ them.
 import enum
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ForwardRef, Protocol
 
-if TYPE_CHECKING:  # the process of the voice is loaded without numpy
+if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Pixels: TypeAlias = "NDArray[np.uint8]"
+    Pixels = NDArray[np.uint8]
+else:  # the process of the voice does without numpy
+    Pixels = ForwardRef("NDArray[np.uint8]")
 """A picture: uint8 H x W x 3, in the order red, green, blue, each 0..255."""
 
 INTERRUPTED, TOO_LATE = "interrupted", "too late"

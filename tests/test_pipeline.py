@@ -2,10 +2,12 @@
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from doubles import PlainWords, RecordingObserver, RecordingSpeaker, ScriptedCamera, StubClassifier, after, frame
 
+from edge import pipeline
 from edge.announce.announcer import Announcer, Missed
 from edge.announce.messages import Messages
 from edge.announce.notices import COVERED, DARK, READY, SIGHT_AGAIN, Notices
@@ -13,9 +15,9 @@ from edge.announce.schedule import Schedule
 from edge.errors import CameraError
 from edge.pipeline import NO_LIMITS, Ending, Limits, Stages, Summary, moment, run
 from edge.settings import AloudSettings, AnnounceSettings
-from edge.stages import Announcement, Condition, Frame, Outcome
+from edge.stages import Announcement, Condition, Frame, Outcome, Pixels
 from edge.vision.motion import MotionDetector
-from edge.vision.thumbnail import Thumbnail
+from edge.vision.thumbnail import Thumbnail, make_thumbnail
 from edge.vision.visibility import Visibility
 
 FAST = AnnounceSettings(persistence_s=0.1, smoothing_s=0.0)
@@ -142,6 +144,42 @@ def test_a_film_that_waits_for_the_voice_can_be_stopped() -> None:
     house = House([image], ["guitar"], Never())
     run(house.stages, house.summary, after(5), media_clock=True)
     assert house.observer.announcements == []
+
+
+def test_the_same_pixels_are_glanced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    glances: list[int] = []
+
+    def glance(pixels: Pixels) -> Thumbnail:
+        glances.append(id(pixels))
+        return make_thumbnail(pixels)
+
+    monkeypatch.setattr(pipeline, "make_thumbnail", glance)
+    image, other = frame(0), frame(2)
+    script: list[Frame | Exception | None] = [image, replace(image, sequence=1), other, replace(image, sequence=3)]
+    House(script, ["cup"] * 4, RecordingSpeaker()).run()
+    assert glances == [id(image.pixels), id(other.pixels), id(image.pixels)]
+
+
+def test_a_film_of_the_highest_rate_is_waited_for_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wait wakes a processor."""
+    now_s, waits = 100.0, 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s, waits
+        now_s, waits = now_s + seconds, waits + 1
+
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: now_s, sleep=sleep))
+    pace = pipeline._Pace(lambda: 0.1)
+    for number in range(20):
+        while not pace.wait():
+            pass
+        now_s = max(now_s, 100.0 + 0.1 * number)  # the film gives the frame when it is due
+    assert waits == 0
+    for _ in range(20):
+        while not pace.wait():
+            pass
+    # a camera that has frames at any time is asked ten times a second; once it may be sooner
+    assert waits == 20 - 1
 
 
 def test_it_turns_without_frames() -> None:

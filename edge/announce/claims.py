@@ -6,6 +6,7 @@ and 'I'm not sure' if the settings ask for it.
 """
 
 import enum
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -96,6 +97,18 @@ class Knowledge:
     """True if its probabilities are calibrated."""
     independent: bool = False
     """True if each label has its own independent probability: an equally likely other label is no reason for doubt."""
+
+    def groups_of(self, identity: str) -> Sequence[Group]:
+        """Return the groups that a label belongs to, the smallest first."""
+        return self._groups_by_member.get(identity, ())
+
+    @functools.cached_property
+    def _groups_by_member(self) -> Mapping[str, Sequence[Group]]:
+        found: dict[str, list[Group]] = {}
+        for group in self.groups:
+            for member in group.members:
+                found.setdefault(member, []).append(group)
+        return found
 
 
 @dataclass(frozen=True)
@@ -217,13 +230,12 @@ class Claims:
         label = Claim(Kind.LABEL, best, view.labels[best], value, frozenset({best}), best, least)
         if muted := self._muting(label):
             return [], muted  # this is what the view shows, and the user does not want to hear about it
-        worn = settings.groups and any(group.collective and best in group.members for group in self.knowledge.groups)
+        groups = self.knowledge.groups_of(best) if settings.groups else ()
+        worn = any(group.collective for group in groups)
         clear = value >= least if is_taught(best) else self._is_clear(value, view.smoothed.get(second, 0.0))
         claims = [label] if clear and not worn else []
         why: Decision | None = None
-        for group in self.knowledge.groups if settings.groups else ():
-            if best not in group.members:
-                continue
+        for group in groups:
             total = self.together(group.members, view)
             rival = max((view.smoothed[one] for one in ranked if one not in group.members), default=0.0)
             if self._is_clear(total, rival):

@@ -35,11 +35,13 @@ DEMO_CLIP = demo.DESCRIPTION
 # OpenCV reads these when it is first loaded, also if another library loads it (mxnet does). So they are set here,
 # before any vendor library is imported. The messages of OpenCV and FFMPEG would bury our one line. A picture of more
 # than 64 million pixels would use up the memory of a small Pi. A USB camera that hangs is held for as long as OpenCV
-# waits for it (seconds).
+# waits for it (seconds). Nothing that edge asks of OpenCV gets faster by a second thread: scaling by areas uses
+# one anyway, and the others would only be woken for each frame.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 
 def open_lasting(

@@ -108,7 +108,7 @@ class VideoReel:
             self._media_s = media_s if media_s > self._media_s else self._media_s + self.interval_s
         return self._media_s
 
-    def picture(self) -> "Pixels | None":
+    def picture(self) -> Pixels | None:
         """Return the grabbed frame, decoded; None if it cannot be decoded."""
         decoded, bgr = self._capture.retrieve()
         return rgb(bgr) if decoded else None

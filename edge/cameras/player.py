@@ -23,7 +23,7 @@ class Reel(Protocol):
     def advance(self) -> float | None:
         """Go to the next picture and return its time in seconds from the beginning, or None after the last."""
 
-    def picture(self) -> "Pixels | None":
+    def picture(self) -> Pixels | None:
         """Return the current picture, or None if it cannot be decoded."""
 
     def rewind(self) -> None:

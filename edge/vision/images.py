@@ -64,7 +64,7 @@ def read_image(path: Path) -> Pixels:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def decode(data: bytes) -> "Pixels | None":
+def decode(data: bytes) -> Pixels | None:
     """Return the picture in an image file's bytes, blue first, upright; None if it is damaged. Raises cv2.error."""
     import cv2
 
@@ -79,7 +79,7 @@ def decode(data: bytes) -> "Pixels | None":
     return None if image is None or _lacks_its_end(np.asarray(image)) else np.asarray(image, np.uint8)
 
 
-def decode_frame(data: bytes) -> "Pixels | None":
+def decode_frame(data: bytes) -> Pixels | None:
     """Return the picture in the bytes that a camera sent, blue first; None if it is damaged or too large."""
     import cv2
 
@@ -114,6 +114,8 @@ class ImageReel:
         self.shown_s = image_s if once else 0.0
         self._index = -1
         self._shown: Pixels | None = None
+        self._shown_is: tuple[Path, tuple[int, int]] | None = None
+        """Path of the current image, with its size and time of change when it was read."""
         self._load(0)
 
     def advance(self) -> float | None:
@@ -124,7 +126,7 @@ class ImageReel:
             self._load(number)
         return self._index * self.interval_s if number < len(self._images) else None
 
-    def picture(self) -> "Pixels | None":
+    def picture(self) -> Pixels | None:
         """Return the current image."""
         return self._shown
 
@@ -141,8 +143,12 @@ class ImageReel:
     def _load(self, number: int) -> None:
         """Load the image with that number; drop images that turn out to be unreadable."""
         while number < len(self._images):
+            path = self._images[number]
+            if self._shown is not None and self._shown_is == (path, _version(path)):
+                return  # a single image in a loop
             try:
-                self._shown = read_image(self._images[number])
+                self._shown_is = path, _version(path)
+                self._shown = read_image(path)
             except CameraError as error:
                 if self._where == self._images[number]:
                     raise

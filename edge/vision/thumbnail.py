@@ -1,5 +1,6 @@
 """A small grey copy of a frame. visibility.py and motion.py judge the frame by it in a fraction of a millisecond."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,17 +60,23 @@ def _differences(pixels: Pixels) -> tuple[float, float]:
     if not height or width <= FAR:
         # too small to tell: it counts as sharp and full of contrast
         return 255.0, 255.0
-    tops = BOX * np.linspace(0, height - 1, 16).astype(int)
-    lines = np.zeros((16, BOX * width), np.int32)
+    tops = _tops(height)
+    lines = np.zeros((16, BOX * width), np.int16)  # at most 4 * 4 * 255
     for row in range(BOX):
         lines += pixels[tops + row, : BOX * width, 1]
-    boxes = np.zeros((16, width), np.int32)
+    boxes = np.zeros((16, width), np.int16)
     for column in range(BOX):
         boxes += lines[:, column::BOX]
     return _steepest(boxes[:, 1:] - boxes[:, :-1]) / BOX**2, _steepest(boxes[:, FAR:] - boxes[:, :-FAR]) / BOX**2
 
 
-def _steepest(differences: NDArray[np.int32]) -> float:
+@functools.lru_cache(maxsize=4)
+def _tops(height: int) -> NDArray[np.int_]:
+    """Return the first rows of 16 boxes, spread over a picture of that height in boxes."""
+    return BOX * np.linspace(0, height - 1, 16).astype(int)
+
+
+def _steepest(differences: NDArray[np.int16]) -> float:
     """Return the mean of the largest hundredth: a wall has few edges, but these can be sharp."""
     sizes = np.abs(differences).ravel()
     count = max(1, sizes.size // 100)

@@ -35,9 +35,10 @@ AGAIN_S = 1.0
 
 def fault(seen: Thumbnail) -> Condition | None:
     """Return why nothing can be seen in this picture; None if something can."""
-    if float(np.max(seen.grey)) < DARKEST:
+    brightest = float(np.max(seen.grey))
+    if brightest < DARKEST:
         return Condition.DARK
-    if float(np.mean(seen.grey > BRIGHTEST)) >= BRIGHT_SHARE:
+    if brightest > BRIGHTEST and float(np.mean(seen.grey > BRIGHTEST)) >= BRIGHT_SHARE:
         return Condition.BRIGHT
     return Condition.COVERED if float(np.std(seen.grey)) < FLATTEST else None
 

@@ -1,6 +1,7 @@
 """Files, folders and images: their times, their pace, their faults."""
 
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -135,6 +136,28 @@ def test_an_image_on_show_is_looked_at_more_than_once(tmp_path: Path) -> None:
     images = [write_image(tmp_path / f"{n}.png", n) for n in range(2)]
     reel = ImageReel(tmp_path, lambda: images, 0.5, once=False)
     assert [reel.advance() for _ in range(5)] == [0, 0.25, 0.5, 0.75, None]
+
+
+def test_an_image_in_a_loop_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    write_image(path, 1)
+    reel = ImageReel(path, lambda: [path], 0.5, once=True)
+
+    def round_() -> Pixels | None:
+        reel.rewind()
+        reel.advance()
+        return reel.picture()
+
+    first = round_()
+    assert round_() is first
+    write_image(path, 2)
+    os.utime(path, ns=(1, 1))  # within the clock's tick
+    second = round_()
+    assert second is not None
+    assert number_in(Frame(second, 0, 0.0)) == 2
+    path.unlink()
+    with pytest.raises(CameraError):
+        round_()
 
 
 def test_a_file_that_vanishes_while_it_loops_is_an_error(tmp_path: Path) -> None:
