@@ -61,7 +61,8 @@ def open_lasting(
     """
     settings = find_settings(settings)
     if settings.source == "auto" or is_live(settings.source):
-        driver = "edge.cameras.sources:" + ("open_found" if settings.source == "auto" else "open_camera")
+        finds = settings.source == "auto"
+        driver = "edge.cameras.sources:open_found" if finds else "edge.cameras.sources:open_camera"
         camera: Camera = ProcessCamera(settings, lost, back, driver, paused=paused, wait=wait)
         _preload_opencv()
         return PausableCamera(camera)

@@ -21,6 +21,7 @@ import numpy as np
 
 from edge.cameras import picamera2
 from edge.errors import CameraError, hide_secrets, one_line
+from edge.host.memory import give_back_start
 from edge.host.noise import prepare_child
 from edge.settings import CameraSettings
 from edge.stages import Camera, EndOfFrames, Frame, Pixels
@@ -104,6 +105,7 @@ class Host:
             if isinstance(self._camera, Placing) and not (self._settings.rotation or self._settings.mirror):
                 self._camera.place = self._place
             self._warm_up(self._camera)
+            give_back_start()
             return {"description": self._camera.description, "took_s": time.monotonic() - begun_s}
         assert self._camera, "open it first"
         try:

@@ -11,6 +11,7 @@ from edge.announce.voice import Voice
 from edge.cameras import DEMO_CLIP, PausableCamera, find_settings, open_lasting
 from edge.errors import EdgeError, SpeechError
 from edge.host.machine import Machine
+from edge.host.memory import give_back_start
 from edge.input import Source, open_sources
 from edge.input.actions import Receiver
 from edge.models.checkpoint import DEMO
@@ -87,6 +88,7 @@ class Equipment:
         self._use_network(classifier)
         if self._is_demo_by_default():
             self._exchange_speaker(paused)
+        give_back_start()
 
     def change(self, settings: Settings, *, paused: bool) -> str:
         """Reopen what the new settings change; return why they cannot be used, or ''. `paused` as for `open`.

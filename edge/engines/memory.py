@@ -3,10 +3,11 @@
 import _thread
 import contextlib
 import ctypes
-import mmap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from edge.host.memory import drop
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _START_TIMEOUT_S = 10.0
@@ -99,11 +100,9 @@ def repeatedly(give_back: Callable[[], None], every_s: float) -> Iterator[None]:
 
 
 def _drop(file: str, permissions: str) -> None:
-    madvise = ctypes.CDLL(None).madvise
-    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
             fields = line.split(maxsplit=5)
             if len(fields) == 6 and fields[1] == permissions and fields[5].endswith(file):
                 start, end = (int(address, 16) for address in fields[0].split("-"))
-                madvise(start, end - start, mmap.MADV_DONTNEED)
+                drop(start, end)

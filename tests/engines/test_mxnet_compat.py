@@ -81,7 +81,6 @@ mx.contrib.text.vocab
 mx.contrib.tensorboard.LogMetricsCallback
 mx.nd.contrib.box_nms
 mx.np.sum(mx.np.ones((2, 3)))
-__import__('mxnet.gluon.loss').gluon.loss.L2Loss()
 """
 
 
