@@ -42,8 +42,9 @@ HEAR_S = 0.01
 """How often outcomes are checked while nothing else is to be done."""
 LOOK_S = 0.25
 """A frame that stays in view counts as if it came this often."""
-READ_TIMEOUT_S = 0.25
-"""How long one turn waits for a frame. If no frame comes, outcomes and signals are checked this often."""
+READ_TIMEOUT_S = 0.3
+"""How long one turn waits for a frame. If no frame comes, outcomes and signals are checked this often. An image
+of a folder is a frame every 0.25 s: with less time than that, the loop would wake twice for each."""
 
 
 class Observer(Protocol):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _FAILED_GRABS = 3
 _FILMS = (".mjpeg", ".mjpg")
 _MAX_FAILED_GRABS = 100_000
+_SMALL = 800 * 600
+"""Pixels. One thread is enough to decode a film up to this size."""
 # FFMPEG's codec for a text file, which it plays as a film of a terminal.
 _TEXT_CODEC = int.from_bytes(b"ansi", "little")
 
@@ -125,7 +127,11 @@ class VideoReel:
     def _open(self) -> None:
         import cv2
 
-        self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        # more threads would only wake each other for small pictures, and each would keep some of them
+        self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        if self._capture.get(cv2.CAP_PROP_FRAME_WIDTH) * self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _SMALL:
+            self._capture.release()
+            self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened() or self._capture.get(cv2.CAP_PROP_FOURCC) == _TEXT_CODEC:
             self._capture.release()
             raise self._not_a_video()

@@ -28,6 +28,8 @@ class WebCamera(Server):
         super().__init__(0, _Handler)
         self.asked: list[str] = []
         self.rate_hz = 20.0
+        self.picture = jpeg
+        """Returns the JPEG with a number, for the kind `standard`."""
         self.kind = "standard"
         """The kind that `changing` is now."""
         self.happened: Counter[str] = Counter()
@@ -82,7 +84,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     # ---- kinds that show pictures
 
     def _standard(self) -> None:
-        self._stream(lambda k: part(jpeg(k)))
+        self._stream(lambda k: part(self.server.picture(k)))
 
     def _chunked(self) -> None:
         self._stream(lambda k: part(jpeg(k)), chunked=True)
