@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge.engines.backend import ENGINES, GRAPH_ENGINES, Backend
 from edge.errors import ModelError
 from edge.host.installation import FEATURES, how_to_get
-from edge.host.libraries import is_installed
+from edge.host.libraries import installed_version, is_installed
 from edge.importer import params
 from edge.importer.quantised import FLOAT32
 from edge.models.checkpoint import Checkpoint, InputSpec
@@ -190,13 +190,8 @@ def engine_version(backend: Backend) -> str:
     """
     if backend.engine not in _DRIVERS:
         raise ModelError(engine_problem(backend.engine))
-    from importlib import metadata  # late: it takes as long as ten modules of edge
-
-    try:
-        version = metadata.version(_PACKAGES[backend.engine])
-    except metadata.PackageNotFoundError:
-        return str(backend)
-    return str(Backend(f"{backend.engine} {version}", backend.precision))
+    version = installed_version(_PACKAGES[backend.engine])
+    return str(Backend(f"{backend.engine} {version}" if version else backend.engine, backend.precision))
 
 
 def _named(name: str) -> Any:

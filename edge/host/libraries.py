@@ -12,6 +12,22 @@ def is_installed(package: str) -> bool:
     return _spec(package) is not None
 
 
+def installed_version(package: str) -> str:
+    """Return the version of an installed package, whose distribution has the same name; '' if it is not installed."""
+    spec = _spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        names = [path.stem for path in Path(folder).parent.glob(f"{package}-*.dist-info")]
+        version = names[0].partition("-")[2] if len(names) == 1 else ""
+        if version and "_" not in version:  # else the folder's name has it in another form
+            return version
+    from importlib import metadata  # late: it parses e-mail, and takes as long as ten modules of edge
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def _spec(package: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(package)

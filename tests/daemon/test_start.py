@@ -16,7 +16,7 @@ UNNEEDED = (
     *("edge.daemon.upgrade", "edge.installer.converter", "edge.installer.install", "edge.installer.packaged"),
     *("edge.importer.builder", "edge.importer.operators", "edge.importer.translate", "edge.quantizer"),
     *("edge.cameras.http", "edge.cli.compare", "edge.cli.keys", "edge.cli.link", "edge.cli.speech", "edge.link"),
-    *("http", "ssl", "statistics"),
+    *("http", "importlib.metadata", "ssl", "statistics"),
 )
 RUN = """
 import sys
