@@ -13,17 +13,12 @@ from edge.host.terminal import printable, tell
 
 if TYPE_CHECKING:
     from edge.engines import Network
-    from edge.models.taught.record import TaughtThing
-    from edge.models.taught.store import TaughtStore
+    from edge.selection.lesson import Learnt, Lesson
     from edge.stages import Pixels
 
 _LEAST, _MOST = 4, 20
 """Pictures of a thing. More than these are thinned out: they show little that is new, and each takes four forwards."""
 _MOST_EMPTY = 10
-_HELD_BACK = 4
-"""Every fourth picture is held back, to test what was learnt from the others."""
-_KNOWN = 0.6
-"""Share of the held-back pictures that must be recognised."""
 _IN_USE = "A running edge knows it within seconds."
 
 
@@ -31,9 +26,9 @@ def teach(options: argparse.Namespace) -> int:
     """edge teach: learn a thing from pictures."""
     from edge.models.taught.record import checked_name, id_of
     from edge.models.taught.store import TaughtStore
+    from edge.selection.lesson import Lesson
     from edge.selection.opening import features_problem, model_of
     from edge.selection.selector import ModelSelector
-    from edge.selection.taught import joined
 
     try:
         name = checked_name(options.name)
@@ -42,8 +37,7 @@ def teach(options: argparse.Namespace) -> int:
     if options.images is None:
         raise ModelError("--images DIR is missing: a folder with pictures of the thing, from all sides")
     store = TaughtStore(tell=tell)
-    things = store.read()
-    before = next((thing for thing in things if thing.id == id_of(name)), None)
+    before = next((thing for thing in store.read() if thing.id == id_of(name)), None)
     if before and not (options.replace or options.more):
         raise ModelError(
             f"edge knows {before.name!r} already; --more adds these pictures, --replace learns it from them alone"
@@ -63,19 +57,13 @@ def teach(options: argparse.Namespace) -> int:
             network = cast("Network", selector.open())
             if problem := features_problem(selector.option.checkpoint.symbol):
                 raise ModelError(problem)
-            model = model_of(selector.option)
-            others = [thing for thing in things if thing.model == model and thing.id != id_of(name)]
-            taught = _learn(network, name, pictures, empty, model=model, others=others, store=store, progress=progress)
+            lesson = Lesson(network, model_of(selector.option), name, store, pictures=len(pictures))
+            learnt = _learn(lesson, pictures, empty, more=options.more, progress=progress)
         finally:
             selector.end()
-    thing, right, held_back = taught
-    if before and options.more and before.model == model:
-        thing = joined(before, thing)
-    store.add([thing])
-    print(
-        printable(f"I know {name} now: {right} of {held_back} pictures that were held back are recognised. {_IN_USE}")
-    )
-    if not len(thing.empty):
+    found = f"{learnt.right} of {learnt.held_back} pictures that were held back are recognised"
+    print(printable(f"I know {name} now: {found}. {_IN_USE}"))
+    if not len(learnt.thing.empty):
         print("It would be recognised more often with pictures of the same place without it: --empty DIR.")
     return EX_OK
 
@@ -104,44 +92,30 @@ def _pictures(folder: Path, most: int, progress: Progress) -> "list[Pixels]":
 
 
 def _learn(
-    network: "Network",
-    name: str,
+    lesson: "Lesson",
     pictures: "Sequence[Pixels]",
     empty: "Sequence[Pixels]",
     *,
-    model: str,
-    others: "Sequence[TaughtThing]",
-    store: "TaughtStore",
+    more: bool,
     progress: Progress,
-) -> "tuple[TaughtThing, int, int]":
-    """Return the thing, how many of the held-back pictures are recognised, and how many were held back.
-
-    Raises ModelError if these are too few.
-    """
-    from edge.models.taught.recogniser import Recogniser
-    from edge.selection.taught import features_of, learn, others_of
-
-    nothing = others_of(
-        network,
-        model,
-        store,
-        lambda number, total: progress.show(bar("Preparing", number, total, f"{number} of {total} drawings")),
-    )
-    held_back = list(pictures[::_HELD_BACK])
-    progress.show(f"Learning {name} from {len(pictures)} pictures")
-    most = [picture for number, picture in enumerate(pictures) if number % _HELD_BACK]
-    trial = Recogniser([*others, learn(network, model, name, most, empty)], nothing)
-    whole = learn(network, model, name, pictures, empty)
-    found = [trial.recognise(features_of(network, picture)) for picture in held_back]
-    right = sum(one is not None and one.id == whole.id for one in found)
-    if right < _KNOWN * len(held_back):
-        confused = [one.name for one in found if one is not None and one.id != whole.id]
-        what = f"I can't tell it from {confused[0]}" if confused else "I don't recognise it"
+) -> "Learnt":
+    """Return what was learnt, and keep it. Raises ModelError if too few of the held-back pictures are recognised."""
+    for picture in pictures:
+        lesson.add(picture)
+    for picture in empty:
+        lesson.add_empty(picture)
+    while lesson.work():
+        done, steps = lesson.steps
+        progress.show(bar("Learning", done, steps, f"{lesson.name} from {len(pictures)} pictures"))
+    learnt = lesson.result(more=more)
+    if not learnt.is_known:
+        what = f"I can't tell it from {learnt.confused}" if learnt.confused else "I don't recognise it"
         raise ModelError(
-            f"{what}: of {len(held_back)} pictures that were held back, {right} are recognised, so nothing was "
-            "changed; show it closer, from all sides, in even light"
+            f"{what}: of {learnt.held_back} pictures that were held back, {learnt.right} are recognised, so nothing "
+            "was changed; show it closer, from all sides, in even light"
         )
-    return whole, right, len(held_back)
+    lesson.keep(learnt)
+    return learnt
 
 
 def taught(options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """A network that also names what the user has taught, and how it is taught from pictures."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,32 +69,50 @@ def others_of(
     """
     if (kept := store.others(model)) is not None:
         return kept
-    # imported here: most daemons find them in the store
-    from edge.models.calibrator.drawings import other_pictures
-
     rows = []
-    for number, picture in enumerate(other_pictures(MOST_OTHERS), 1):
+    for number, row in enumerate(drawn_others(network), 1):
         progress(number, MOST_OTHERS)
-        rows.append(features_of(network, picture))
+        rows.append(row)
     features = np.stack(rows)
     store.keep_others(model, network.name, features)
     return features
 
 
-def learn(network: Network, model: str, name: str, pictures: Sequence[Pixels], empty: Sequence[Pixels]) -> TaughtThing:
-    """Return a thing as the network sees it in `pictures`, and its place without it in `empty`.
+def drawn_others(network: Network) -> Iterator[NDArray[np.float32]]:
+    """Yield the features of MOST_OTHERS drawings without a thing, one forward each."""
+    # imported here: most daemons find them in the store
+    from edge.models.calibrator.drawings import other_pictures
 
-    Altered copies are learnt too: nearer, lighter or darker, mirrored. They are always the same for the same pictures.
+    for picture in other_pictures(MOST_OTHERS):
+        yield features_of(network, picture)
+
+
+def learn(network: Network, model: str, name: str, pictures: Sequence[Pixels], empty: Sequence[Pixels]) -> TaughtThing:
+    """Return a thing as the network sees it in `pictures`, and its place without it in `empty`. Nothing is tested."""
+    rows = [
+        features_of(network, one)
+        for number, picture in enumerate(pictures)
+        for one in variants(picture, number, len(pictures))
+    ]
+    nothing = [features_of(network, picture) for picture in empty[:MOST_EMPTY]]
+    views = np.stack(rows)
+    return TaughtThing(name, model, network.name, views, np.stack(nothing) if nothing else views[:0])
+
+
+def variants(picture: Pixels, number: int, pictures: int) -> Iterator[Pixels]:
+    """Yield picture `number` of `pictures`, and the altered copies that are learnt too.
+
+    These are nearer, lighter or darker, mirrored; for the same picture and number always the same.
     """
-    rng = np.random.default_rng(29)
-    copies = min(_ALTERED, MOST_VIEWS // len(pictures) - 1)
-    views = []
-    for picture in pictures:
-        views += [picture, *(_altered(rng, picture) for _ in range(copies))]
-    rows = [np.stack([features_of(network, one) for one in some]) if some else None for some in (views, empty)]
-    assert rows[0] is not None
-    nothing = rows[0][:0] if rows[1] is None else rows[1][:MOST_EMPTY]
-    return TaughtThing(name, model, network.name, rows[0], nothing)
+    rng = np.random.default_rng((29, number))
+    yield picture
+    for _ in range(copies_of(pictures)):
+        yield _altered(rng, picture)
+
+
+def copies_of(pictures: int) -> int:
+    """Return how many altered copies of each of so many pictures are learnt."""
+    return min(_ALTERED, max(MOST_VIEWS // pictures - 1, 0))
 
 
 def useless(picture: Pixels) -> str:

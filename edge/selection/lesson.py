@@ -1,0 +1,147 @@
+"""A lesson: a thing is learnt from views of it, tested on those that were held back, and kept.
+
+The work is divided into steps of one forward, so that a daemon's loop can go on meanwhile.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines import Network
+from edge.models.taught.recogniser import Recogniser
+from edge.models.taught.record import MOST_EMPTY, TaughtThing, id_of
+from edge.models.taught.store import MOST_OTHERS, TaughtStore
+from edge.selection.taught import copies_of, drawn_others, features_of, joined, variants
+from edge.stages import Pixels
+
+_HELD_BACK = 4
+"""Every fourth view is held back, to test what was learnt from the others."""
+_KNOWN = 0.6
+"""Share of the held-back views that must be recognised."""
+_Row = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The result of a lesson."""
+
+    thing: TaughtThing
+    right: int
+    """How many of the views that were held back are recognised."""
+    held_back: int
+    confused: str
+    """The name of the taught thing that others of them were taken for; empty: for none."""
+
+    @property
+    def is_known(self) -> bool:
+        """True if so many are recognised that the thing is worth keeping."""
+        return self.right >= _KNOWN * self.held_back
+
+
+class Lesson:
+    """Learns one thing with one network: `add` its views, `work` until nothing is left, then take the `result`."""
+
+    def __init__(self, network: Network, model: str, name: str, store: TaughtStore, *, pictures: int) -> None:
+        """Start with an open network that gives its features, and its fingerprint `model`.
+
+        `pictures` is how many views of the thing will come, about: with fewer, more altered copies are learnt.
+        """
+        self.name = name
+        self._network, self._model, self._store = network, model, store
+        self._pictures = pictures
+        self._views: list[list[_Row]] = []
+        """Features of each view, and then of its altered copies."""
+        self._empty: list[list[_Row]] = []
+        self._due: deque[tuple[list[_Row], Iterator[Pixels]]] = deque()
+        """Pictures whose features are missing, and where these belong."""
+        self._drawn: list[_Row] = []
+        self._others = store.others(model)
+        """Features of pictures without a thing; None: not complete yet."""
+        self._draws = self._others is None
+        self._drawings = drawn_others(network)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Return the number of forwards that were made, and of all that are known to be needed."""
+        done = len(self._drawn) + sum(map(len, (*self._views, *self._empty)))
+        views = len(self._views) * (1 + copies_of(self._pictures)) + len(self._empty)
+        return done, views + (MOST_OTHERS if self._draws else 0)
+
+    @property
+    def views(self) -> int:
+        """Return how many views of the thing there are."""
+        return len(self._views)
+
+    def features_of(self, picture: Pixels) -> NDArray[np.float32]:
+        """Return a picture's features, in one forward."""
+        return features_of(self._network, picture)
+
+    def add(self, picture: Pixels, features: NDArray[np.float32] | None = None) -> None:
+        """Take a view of the thing, with its features if they are known. The picture must not change any more."""
+        self._views.append(self._expect(variants(picture, len(self._views), self._pictures), features))
+
+    def add_empty(self, picture: Pixels, features: NDArray[np.float32] | None = None) -> None:
+        """Take a view of the place without the thing; more than MOST_EMPTY are not needed."""
+        if len(self._empty) < MOST_EMPTY:
+            self._empty.append(self._expect(iter([picture]), features))
+
+    def forget_views(self) -> None:
+        """Forget the views of the thing: it will be shown again."""
+        forgotten = set(map(id, self._views))
+        self._due = deque((rows, pictures) for rows, pictures in self._due if id(rows) not in forgotten)
+        self._views = []
+
+    def work(self) -> bool:
+        """Make one forward, if one is due; return False if there was none."""
+        while self._due:
+            rows, pictures = self._due[0]
+            for picture in pictures:
+                rows.append(features_of(self._network, picture))
+                return True
+            self._due.popleft()
+        if self._others is not None:
+            return False
+        for row in self._drawings:
+            self._drawn.append(row)
+            return True
+        self._others = np.stack(self._drawn)
+        self._store.keep_others(self._model, self._network.name, self._others)
+        return False
+
+    def result(self, *, more: bool = False) -> Learnt:
+        """Return what was learnt; call it when no work is left. With `more`, it is joined to what was known before."""
+        assert self._others is not None
+        things = [thing for thing in self._store.read() if thing.model == self._model]
+        others = [thing for thing in things if thing.id != id_of(self.name)]
+        most = [rows for number, rows in enumerate(self._views) if number % _HELD_BACK]
+        trial = Recogniser([*others, self._thing(most)], self._others)
+        whole = self._thing(self._views)
+        found = [trial.recognise(rows[0]) for rows in self._views[::_HELD_BACK]]
+        right = sum(one is not None and one.id == whole.id for one in found)
+        confused = next((one.name for one in found if one is not None and one.id != whole.id), "")
+        before = [thing for thing in things if thing.id == whole.id]
+        thing = joined(before[0], whole) if more and before else whole
+        return Learnt(thing, right, len(found), confused)
+
+    def keep(self, learnt: Learnt) -> None:
+        """Keep what was learnt. Raises ModelError, and what was known before stays, if that is impossible."""
+        self._store.add([learnt.thing])
+
+    def _expect(self, pictures: Iterator[Pixels], features: _Row | None) -> list[_Row]:
+        """Return where the features of these pictures will be; `features` are those of the first."""
+        rows = list[_Row]()
+        if features is not None:
+            next(pictures)
+            rows.append(features)
+        self._due.append((rows, pictures))
+        return rows
+
+    def _thing(self, views: Sequence[Sequence[_Row]]) -> TaughtThing:
+        features = np.stack([row for rows in views for row in rows])
+        empty = [row for rows in self._empty for row in rows]
+        return TaughtThing(
+            self.name, self._model, self._network.name, features, np.stack(empty) if empty else features[:0]
+        )
