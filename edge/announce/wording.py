@@ -72,6 +72,10 @@ class Words:
         """Return the translation of a sentence about edge itself; the English one if there is none."""
         return self._translated(text, spoken) or text
 
+    def about(self, sentence: str, term: Term, other: Term | None = None) -> str:
+        """Return one of edge's own sentences that names a thing, or two ({label}, {other})."""
+        return self._filled(sentence, sentence, True, {"label": term, "other": other or term})
+
     def sayable(self, terms: Iterable[Term], *, spoken: bool = True) -> Term | None:
         """Return the first term that the language has words for: a label, then its groups. None if there is none."""
         asked = ""
@@ -169,8 +173,10 @@ class Words:
     # ---- sentences
 
     def _sentence(self, key: str, spoken: bool, **terms: Term) -> str:
-        default: str = getattr(AnnounceSettings(), key)
-        mine: str = getattr(self._announce, key)
+        return self._filled(getattr(self._announce, key), getattr(AnnounceSettings(), key), spoken, terms)
+
+    def _filled(self, mine: str, default: str, spoken: bool, terms: Mapping[str, Term]) -> str:
+        """Return the translation of the sentence `mine` with its fields filled in."""
         translated = self._translated(mine, spoken)
         in_english = translated is None and mine == default
         said = last = ""

@@ -402,10 +402,14 @@ def _common(config: str) -> _Parser:
 
 
 def _add_teaching(command: Callable[..., _Parser], model: _Parser) -> None:
-    sub = command(teach, "teach edge one of your things, from pictures of it", model)
-    sub.add_argument("name", metavar="NAME", help='how edge is to call it: "my keys", "Rex", "blue cup"')
+    sub = command(teach, "teach edge one of your things: before its camera, or from pictures", model)
+    control.add_socket(sub)
+    sub.add_argument(
+        "name", metavar="NAME", nargs="?", default="", help='how edge is to call it: "my keys", "Rex", "blue cup"'
+    )
     sub.add_argument("--images", type=Path, metavar="DIR", help="folder with pictures of it: at least 4, better 10")
     sub.add_argument("--empty", type=Path, metavar="DIR", help="folder with pictures of the same place without it")
+    sub.add_argument("--cancel", action="store_true", help="end the dialogue that goes on before the camera")
     sub.add_argument("--more", action="store_true", help="a thing that edge knows: learn these pictures too")
     sub.add_argument("--replace", action="store_true", help="a thing that edge knows: learn it from these alone")
     sub = command(taught, "list the things that edge was taught, or bring them to another machine")

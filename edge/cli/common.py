@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,17 @@ def image_files(given: Sequence[str]) -> tuple[list[str], int]:
             tell(f"edge: {error}")
             code = error.exit_code
     return files, code
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """In the block, Ctrl-C and SIGTERM raise KeyboardInterrupt: elsewhere they end a command at once (__main__.py)."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def print_json(value: object) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.announce import mutes
-from edge.cli.common import print_json, settings_of
+from edge.cli.common import interruptible, print_json, settings_of
 from edge.cli.table import table, wrapped
 from edge.errors import EX_OK, ControlError, NotRunning, os_reason
 from edge.host.clock import local_time
@@ -48,14 +48,14 @@ def duration(text: str) -> float:
 
 def snooze(options: argparse.Namespace) -> int:
     """edge snooze: say nothing for a while."""
-    answer = _ask(options, command="snooze", seconds=options.duration)
+    answer = ask_running(options, command="snooze", seconds=options.duration)
     print(f"Snoozed until {_clock(answer['until'])}. edge wake ends it; edge missed lists what was seen.")
     return EX_OK
 
 
 def wake(options: argparse.Namespace) -> int:
     """edge wake: end a snooze."""
-    print("Awake." if _ask(options, command="wake")["snoozed"] else "It was already awake.")
+    print("Awake." if ask_running(options, command="wake")["snoozed"] else "It was already awake.")
     return EX_OK
 
 
@@ -65,15 +65,15 @@ def mute(options: argparse.Namespace) -> int:
     if options.last:
         if label:
             raise ControlError("--last mutes what was said last: give no label with it")
-        answer = _ask(options, command="mute", last=True)
+        answer = ask_running(options, command="mute", last=True)
         print(f"Muted: {answer['muted']}. edge unmute undoes it." if answer["muted"] else "There is nothing to mute.")
         _warn(answer)
         return EX_OK
     if not label:
-        muted = _ask(options, command="mutes")["mutes"]
+        muted = ask_running(options, command="mutes")["mutes"]
         print("\n".join(muted) if muted else "Nothing is muted. edge mute LABEL mutes a label.")
         return EX_OK
-    answer = _ask(options, command="mute", label=label)
+    answer = ask_running(options, command="mute", label=label)
     print(f"Muted: {answer['muted']}. edge unmute undoes it.")
     _warn(answer)
     return EX_OK
@@ -83,7 +83,7 @@ def unmute(options: argparse.Namespace) -> int:
     """edge unmute: say this label again; also while no edge runs."""
     label = " ".join(options.label)
     try:
-        answer = _ask(options, command="unmute", label=label)
+        answer = ask_running(options, command="unmute", label=label)
     except NotRunning:
         if options.socket is not None:
             raise
@@ -119,7 +119,7 @@ def _unmute_on_disk(label: str) -> str:
 
 def status(options: argparse.Namespace) -> int:
     """edge status: show the state of the running edge."""
-    answer = _ask(options, command="status")
+    answer = ask_running(options, command="status")
     if options.json:
         print_json(answer)
         return EX_OK
@@ -160,7 +160,7 @@ def _microphone(wake_word: Mapping[str, Any]) -> str:
 
 def why(options: argparse.Namespace) -> int:
     """edge why: tell what was seen, and why it was said or not."""
-    found = _ask(options, command="why", last=options.last)["decisions"]
+    found = ask_running(options, command="why", last=options.last)["decisions"]
     if options.json:
         print_json(found)
         return EX_OK
@@ -175,7 +175,7 @@ def why(options: argparse.Namespace) -> int:
 
 def missed(options: argparse.Namespace) -> int:
     """edge missed: list what was recognised during silence."""
-    found = _ask(options, command="missed")["missed"]
+    found = ask_running(options, command="missed")["missed"]
     if options.json:
         print_json(found)
     elif found:
@@ -196,7 +196,7 @@ def missed(options: argparse.Namespace) -> int:
 
 def history(options: argparse.Namespace) -> int:
     """edge history: list what was said in the last hour."""
-    found = _ask(options, command="history")["history"]
+    found = ask_running(options, command="history")["history"]
     if options.json:
         print_json(found)
     elif found:
@@ -228,7 +228,7 @@ def slower(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace, command: str) -> int:
-    answer = _ask(options, command=command)
+    answer = ask_running(options, command=command)
     print(f"{answer['text']} Volume {answer['volume']:.0%}, {answer['rate_wpm']} words a minute.")
     _warn(answer)
     return EX_OK
@@ -254,9 +254,9 @@ def say_by_running(options: argparse.Namespace, text: str) -> bool:
 def volume(options: argparse.Namespace) -> int:
     """edge volume: set the volume, or show it."""
     if options.percent is None:
-        print(f"Volume {_ask(options, command='status')['volume']:.0%}.")
+        print(f"Volume {ask_running(options, command='status')['volume']:.0%}.")
         return EX_OK
-    answer = _ask(options, command="volume", percent=options.percent)
+    answer = ask_running(options, command="volume", percent=options.percent)
     print(f"Volume {answer['volume']:.0%}.")
     _warn(answer)
     return EX_OK
@@ -264,22 +264,23 @@ def volume(options: argparse.Namespace) -> int:
 
 def press(options: argparse.Namespace) -> int:
     """edge press: do what a key for this action does, with its tone and its answer aloud."""
-    _ask(options, command="press", action=" ".join(options.action))
+    ask_running(options, command="press", action=" ".join(options.action))
     return EX_OK
 
 
 def aim(options: argparse.Namespace) -> int:
     """edge aim: tell for a minute, aloud and in lines, how sharp, light and still the picture is."""
-    answer = _ask(options, command="aim", on=True)
+    answer = ask_running(options, command="aim", on=True)
     lines = 0
     try:
-        while answer["aiming"]:
-            print(_aim_line(answer), flush=True)
-            lines += 1
-            time.sleep(AIM_EVERY_S)
-            answer = _ask(options, command="aim")
+        with interruptible():
+            while answer["aiming"]:
+                print(_aim_line(answer), flush=True)
+                lines += 1
+                time.sleep(AIM_EVERY_S)
+                answer = ask_running(options, command="aim")
     except KeyboardInterrupt:
-        _ask(options, command="aim", on=False)
+        ask_running(options, command="aim", on=False)
     print("Aiming has ended.")
     return EX_OK
 
@@ -295,7 +296,7 @@ def _aim_line(answer: Mapping[str, Any]) -> str:
 
 def look(options: argparse.Namespace) -> int:
     """edge look: print and say what is in view now."""
-    answer = _ask(options, command="look")
+    answer = ask_running(options, command="look")
     if options.json:
         print_json(answer)
     else:
@@ -306,7 +307,7 @@ def look(options: argparse.Namespace) -> int:
 
 def pause(options: argparse.Namespace) -> int:
     """edge pause: close the camera."""
-    answer = _ask(options, command="pause")
+    answer = ask_running(options, command="pause")
     print("The camera is closed. edge resume opens it again.")
     _warn(answer)
     return EX_OK
@@ -314,7 +315,7 @@ def pause(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """edge resume: open the camera again."""
-    answer = _ask(options, command="resume")
+    answer = ask_running(options, command="resume")
     print("The camera is open again." if answer["was"] else "The camera was already open.")
     _warn(answer)
     return EX_OK
@@ -323,7 +324,7 @@ def resume(options: argparse.Namespace) -> int:
 def snapshot(options: argparse.Namespace) -> int:
     """edge snapshot: save the current frame to a file."""
     until_s = time.monotonic() + SNAPSHOT_S
-    while not (jpeg := _ask(options, command="snapshot")["jpeg"]):
+    while not (jpeg := ask_running(options, command="snapshot")["jpeg"]):
         if time.monotonic() > until_s:
             raise ControlError("there is no frame: edge status shows why nothing can be seen")
         time.sleep(0.05)
@@ -421,7 +422,8 @@ def socket_paths(options: argparse.Namespace) -> list[Path]:
     return [path for path in (own, SERVICE_SOCKET) if path is not None]
 
 
-def _ask(options: argparse.Namespace, **request: Any) -> dict[str, Any]:
+def ask_running(options: argparse.Namespace, **request: Any) -> dict[str, Any]:
+    """Return the running edge's answer to a request. Raises ControlError if it does not answer, or refuses."""
     answer = ask(socket_paths(options), request)
     if "error" in answer:
         raise ControlError(str(answer["error"]))

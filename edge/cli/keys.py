@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.cli.common import settings_of
+from edge.cli.common import interruptible, settings_of
 from edge.cli.table import table
 from edge.config import DEFAULT_PATH
 from edge.errors import EX_OK, ConfigError
@@ -80,14 +80,15 @@ def _show(wanted: Sequence[str], settings: InputSettings, keymap: KeyMap, *, eve
     told: tuple[Sequence[str], str] = ((), "")
     until_s = float("inf") if seconds is None else time.monotonic() + seconds
     try:
-        while (left_s := until_s - time.monotonic()) > 0:
-            watch.step(time.monotonic, min(_STEP_S, left_s))
-            if (watch.devices, watch.problem) != told:
-                told = (watch.devices, watch.problem)
-                if watch.devices:
-                    _say(f"{_clock()}  reading {', '.join(watch.devices)}")
-                if watch.problem:
-                    _say(f"{_clock()}  {watch.problem}; waiting for it")
+        with interruptible():
+            while (left_s := until_s - time.monotonic()) > 0:
+                watch.step(time.monotonic, min(_STEP_S, left_s))
+                if (watch.devices, watch.problem) != told:
+                    told = (watch.devices, watch.problem)
+                    if watch.devices:
+                        _say(f"{_clock()}  reading {', '.join(watch.devices)}")
+                    if watch.problem:
+                        _say(f"{_clock()}  {watch.problem}; waiting for it")
     except KeyboardInterrupt:
         pass
     finally:
@@ -157,18 +158,19 @@ def _learn(options: argparse.Namespace, settings: InputSettings, keymap: KeyMap)
         f"for {_LEARN_S:g} s. Ctrl-C ends the questions."
     )
     try:
-        for action, meaning in MEANINGS.items():
-            _say(f"{action}: {meaning}?")
-            press = _await(watch, pressed, reader, device)
-            if press is None:
-                continue
-            device = press.device
-            name = name_of(press.code) + ("" if press.pattern is Pattern.PRESS else f" {press.pattern}")
-            if name in learned:
-                _say(f"  {name} is {learned[name]} already; {action} is skipped")
-                continue
-            learned[name] = action
-            _say(f"  {name} on {device}")
+        with interruptible():
+            for action, meaning in MEANINGS.items():
+                _say(f"{action}: {meaning}?")
+                press = _await(watch, pressed, reader, device)
+                if press is None:
+                    continue
+                device = press.device
+                name = name_of(press.code) + ("" if press.pattern is Pattern.PRESS else f" {press.pattern}")
+                if name in learned:
+                    _say(f"  {name} is {learned[name]} already; {action} is skipped")
+                    continue
+                learned[name] = action
+                _say(f"  {name} on {device}")
     except KeyboardInterrupt:
         print()
     finally:

@@ -23,7 +23,15 @@ _IN_USE = "A running edge knows it within seconds."
 
 
 def teach(options: argparse.Namespace) -> int:
-    """edge teach: learn a thing from pictures."""
+    """edge teach: learn a thing before the camera of the running edge, or from pictures."""
+    if options.cancel or options.images is None:
+        from edge.cli.dialogue import cancel, teach_by_camera
+
+        if not (options.name or options.cancel):
+            raise ModelError('give the thing a name: edge teach "my keys"')
+        if options.empty:
+            raise ModelError("--empty DIR belongs to --images DIR; a running edge asks for the empty place")
+        return cancel(options) if options.cancel else teach_by_camera(options)
     from edge.models.taught.record import checked_name, id_of
     from edge.models.taught.store import TaughtStore
     from edge.selection.lesson import Lesson
@@ -34,8 +42,6 @@ def teach(options: argparse.Namespace) -> int:
         name = checked_name(options.name)
     except ValueError as error:
         raise ModelError(f"{options.name[:80]!r}: {error}") from error
-    if options.images is None:
-        raise ModelError("--images DIR is missing: a folder with pictures of the thing, from all sides")
     store = TaughtStore(tell=tell)
     before = next((thing for thing in store.read() if thing.id == id_of(name)), None)
     if before and not (options.replace or options.more):

@@ -80,6 +80,8 @@ class Answers:
         self.sayable = "polite"
         """Which sentences of others it says; see [link] say."""
         self._guide: Guide | None = None
+        self._holds = False
+        """True while a thing is taught: announcements wait."""
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._begun: list[Announcement] = []
         self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
@@ -116,6 +118,19 @@ class Answers:
         announcement, facts = self._do(action)
         self._queue.put(announcement)
         return {"text": announcement.text, **facts}
+
+    def tell(self, text: str) -> None:
+        """Say a sentence, in the spoken language, as an answer."""
+        self._queue.put(self._spoken(text))
+
+    def is_speaking(self) -> bool:
+        """Return True while something is said or played, or waits to be."""
+        return not self._queue.empty() or self._voice.is_busy()
+
+    def hold(self, held: bool) -> None:
+        """Let announcements wait, and do not help to aim meanwhile; or let them come again."""
+        self._holds = held
+        self._end_aiming()
 
     def aim(self, *, on: bool | None) -> dict[str, Any]:
         """Begin or end to aim, or neither (None); return what it tells now."""
@@ -261,12 +276,14 @@ class Answers:
             return self._sentence(answers.AIMED)
         if self._control_state.paused:
             return self._sentence(answers.CLOSED)
+        if self._holds:
+            return self._sentence(answers.FAILED)
         self._guide = Guide(time.monotonic())
         self._voice.held = True
         return self._sentence(answers.AIMING)
 
     def _end_aiming(self) -> None:
-        self._guide, self._voice.held = None, False
+        self._guide, self._voice.held = None, self._holds
 
     def _list(self, texts: Sequence[str], intro: str, none: str) -> Announcement:
         return self._spoken(answers.list_of(texts, intro, none, self._translate))

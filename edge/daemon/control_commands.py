@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.announce.adjustments import VOLUMES
 from edge.announce.english import plain
-from edge.daemon.control_state import Answering, ControlState
+from edge.daemon.control_state import Answering, ControlState, Teaching
 from edge.daemon.mute_list import Refused
 from edge.host.terminal import one_line
 from edge.input.actions import Action
@@ -131,6 +131,23 @@ class ControlCommands:
             raise Refused(_PAUSED)
         return answering.aim(on=on)
 
+    def _teach(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        flags = {key: request.get(key, False) for key in ("more", "replace", "cancel")}
+        for key, value in flags.items():
+            if not isinstance(value, bool):
+                raise Refused(f"{key}: {value!r} is neither true nor false")
+        if flags.pop("cancel"):
+            return self._teaching().cancel()
+        return self._teaching().begin(_name(request), **flags)
+
+    def _forget(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._teaching().forget(_name(request))
+
+    def _teaching(self) -> Teaching:
+        if self._state.teaching is None:
+            raise Refused("edge is starting")
+        return self._state.teaching
+
     def _press(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
             action = Action(str(request.get("action")))
@@ -170,6 +187,13 @@ def _label(request: Mapping[str, Any]) -> str:
     return label
 
 
+def _name(request: Mapping[str, Any]) -> str:
+    name = request.get("name")
+    if not isinstance(name, str):
+        raise Refused("a name is a text")
+    return name
+
+
 _COMMANDS: dict[str, Callable[[ControlCommands, Mapping[str, Any]], dict[str, Any]]] = {
     "status": ControlCommands._tell_status,
     "snooze": ControlCommands._snooze,
@@ -190,6 +214,8 @@ _COMMANDS: dict[str, Callable[[ControlCommands, Mapping[str, Any]], dict[str, An
     "history": ControlCommands._tell_history,
     "aim": ControlCommands._aim,
     "press": ControlCommands._press,
+    "teach": ControlCommands._teach,
+    "forget": ControlCommands._forget,
     "say": ControlCommands._say,
     "volume": ControlCommands._set_volume,
     "doctor": ControlCommands._examine,

@@ -42,6 +42,16 @@ class Answering(Receiver, Protocol):
     def set_volume(self, volume: float) -> dict[str, Any]: ...
 
 
+class Teaching(Protocol):
+    """What teaches edge a thing (daemon/teaching.py). Its methods raise mute_list.Refused."""
+
+    state: dict[str, Any] | None
+
+    def begin(self, name: str, *, more: bool, replace: bool) -> dict[str, Any]: ...
+    def cancel(self) -> dict[str, Any]: ...
+    def forget(self, name: str) -> dict[str, Any]: ...
+
+
 class ControlState:
     """The state; all threads may use it."""
 
@@ -75,6 +85,8 @@ class ControlState:
         """True while the camera should be closed; survives a restart, as the mutes do."""
         self.checkup: Checkup | None = None
         """What examines the running edge on request; None while it starts."""
+        self.teaching: Teaching | None = None
+        """What teaches edge a thing on request; None while it starts."""
         self.viewers = Viewers()
         """The clients that look at the picture."""
         self.viewers.close(PAUSED, self.paused)
@@ -249,6 +261,7 @@ class ControlState:
             "paused": self.paused,
             "picture": self.viewers.allowed,
             "watched": len(self.viewers),
+            "teaching": self.teaching.state if self.teaching else None,
             "mutes": self.mutes.labels,
             "volume": self._adjustments.volume,
             "rate_wpm": self._adjustments.rate_wpm,

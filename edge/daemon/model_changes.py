@@ -54,9 +54,11 @@ class ModelChanges:
 
             self._upgrade = Upgrade(selector, settings.engine)
 
-    def look(self, now_s: float) -> None:
-        """Update `wanted`; call it in each turn of the loop."""
+    def look(self, now_s: float, *, teaching: bool) -> None:
+        """Update `wanted`; call it in each turn of the loop. While `teaching`, only tight memory changes the model."""
         self.wanted = self._memory.look(now_s)
+        if teaching:
+            return
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _TAUGHT_EVERY_S
             self._taught_changed = self._equipment.selector.taught_changed()
@@ -77,10 +79,18 @@ class ModelChanges:
         if self._upgrade is not None:
             self._upgrade.close()  # the memory does not hold two models
         if self._taught_changed:
-            self._learn()
+            self.know_taught()
             return False
         self._step(down=self._memory.wanted == "down")
         return False
+
+    def know_taught(self) -> None:
+        """Let the model name what is taught now, and report that if it has changed."""
+        selector = self._equipment.selector
+        changed, self._taught_changed = selector.taught_changed(), False
+        self._equipment.classifier = selector.know_taught()
+        if changed:
+            self._reporter.taught(list(selector.taught.values()))
 
     def close(self) -> None:
         """Stop fetching or loading. May be called twice."""
@@ -106,13 +116,6 @@ class ModelChanges:
             before, selector.running, Cause.BETTER, "it is more accurate, and was just fetched"
         )
         self._notices.once("model", BETTER)
-
-    def _learn(self) -> None:
-        """Open the model again, because something was taught or forgotten meanwhile."""
-        self._taught_changed = False
-        selector = self._equipment.selector
-        self._equipment.classifier = selector.reopen()
-        self._reporter.taught(list(selector.taught.values()))
 
     def _step(self, *, down: bool) -> None:
         selector = self._equipment.selector

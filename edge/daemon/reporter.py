@@ -300,6 +300,34 @@ class Reporter:
         _log.info(f"Taught things known now: {', '.join(names) or 'none'}.")
         self._events.emit("taught", things=list(names))
 
+    def teaching(self, name: str, phase: str, done: int, wanted: int, text: str = "") -> None:
+        """Report how far the dialogue is that teaches a thing, and what edge says now."""
+        self._events.emit("teaching", name=name, phase=phase, done=done, wanted=wanted, text=text or None)
+
+    def taught_one(self, name: str, text: str, *, reason: str, detail: str, tested: tuple[int, int]) -> None:
+        """Report the end of the dialogue. `reason` says in one word why nothing was learnt; empty: it was.
+
+        `detail` is more about that for people. `tested` is how many of the views that were held back are recognised,
+        and how many these are.
+        """
+        right, held_back = tested
+        found = f"{right} of {held_back} views that were held back are recognised"
+        if reason:
+            line = f"{name!r} was not learnt ({reason}): {detail or (found if held_back else 'nothing was changed')}."
+        else:
+            line = f"{name!r} was learnt: {found}."
+        _log.info(line, extra={"event": "teaching", "reason": reason or None})
+        self._events.emit(
+            "teaching_ended",
+            name=name,
+            learnt=not reason,
+            reason=reason or None,
+            text=text or None,
+            detail=detail or None,
+            recognised=right,
+            held_back=held_back,
+        )
+
     def announced(self, announcement: Announcement, frame: Frame) -> None:
         """Report a recognised thing, with a log line and an event."""
         assert self._classifier

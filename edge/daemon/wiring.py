@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from edge.daemon.model_changes import ModelChanges
 from edge.daemon.monitors import FreezeMonitor, HeatMonitor, InputMonitor
 from edge.daemon.reporter import Cause, Reporter
 from edge.daemon.requests import RequestHandler
+from edge.daemon.teaching import Teaching
 from edge.errors import EdgeError
 from edge.host.systemd import Watchdog
 from edge.models.groups import load_groups
@@ -75,6 +77,14 @@ class Wiring:
             throttled=lambda: self._heat.throttled,
         )
         self._models = ModelChanges(equipment, parts.reporter, self._notices, parts.summary, fetch=fetch)
+        self._teaching = Teaching(
+            parts.control_state,
+            parts.answers,
+            equipment,
+            parts.reporter,
+            about=parts.announcer.about,
+        )
+        parts.control_state.teaching = self._teaching
         self._visibility = Visibility(live=equipment.camera.live)
         self._greeted = False
         """True as soon as "I'm ready." is due: with a live camera's first frame, or before a film."""
@@ -116,7 +126,8 @@ class Wiring:
         self._requests.know(self.stages, equipment.selector)
 
     def close(self) -> None:
-        """Stop fetching or loading a model."""
+        """Stop teaching, and fetching or loading a model."""
+        self._teaching.close()
         self._models.close()
 
     def end_children(self) -> None:
@@ -139,8 +150,9 @@ class Wiring:
         self._freeze.look(now_s)
         self._heat.look(now_s)
         self._input.look(self._equipment.sources)
-        self._models.look(now_s)
-        return self._models.wanted
+        self._teaching.attend(frame, time.monotonic())
+        self._models.look(now_s, teaching=self._teaching.active)
+        return self.wants_other_model
 
     def interval_s(self) -> float:
         """Return the shortest time between two frames."""
@@ -155,12 +167,21 @@ class Wiring:
 
     @property
     def wants_other_model(self) -> bool:
-        """True if another model should run: then call `change_model`."""
-        return self._models.wanted
+        """True if another model should run, or this one as another classifier: then call `change_model`."""
+        return self._models.wanted or self._teaching.wants_exchange
 
     def change_model(self) -> None:
-        """Take the better model, or the one that the memory allows. Raises NoModelFits if none fits any more."""
-        if self._models.change():
+        """Take the better model, or the one that the memory allows, or teach with this one.
+
+        Raises NoModelFits if none fits any more.
+        """
+        if self._teaching.wants_exchange:
+            if not self._teaching.take_network():
+                self._models.know_taught()
+            look_anew(self._parts.announcer, self._parts.motion)
+            self.stages = dataclasses.replace(self.stages, classifier=self._equipment.classifier)
+            self._know_the_model()
+        elif self._models.change():
             self._models.renew()
             self._join()
         else:

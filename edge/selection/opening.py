@@ -1,9 +1,9 @@
 """Opens a model, and checks it before use: its files are complete, it does not crash, its known answer is right."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge.engines import open_classifier
+from edge.engines import Network, open_classifier
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
 from edge.importer.last_layer import features_of
@@ -48,27 +48,38 @@ class Opener:
         self._top, self._square = top, square
         self._knows_answers = knows_answers
 
-    def open(self, option: Option) -> Classifier:
-        """Return the open and checked model. Raises ModelError, and leaves nothing open, if a check fails."""
+    def open(self, option: Option, *, teaches: bool = False) -> Classifier:
+        """Return the open and checked model; if it `teaches`, an engines.Network with features.
+
+        Raises ModelError, and leaves nothing open, if a check fails.
+        """
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
-        things = [] if self._teaches else self._things_for(option)
+        teaches = teaches or self._teaches
+        things = [] if teaches else self._things_for(option)
         # asked for only then: without taught things nothing costs more
-        more = {"features": True} if things or self._teaches else {}
+        more = {"features": True} if things or teaches else {}
         with self._crash_marker.loading(option.checkpoint):
-            classifier = open_classifier(
+            network = open_classifier(
                 option.checkpoint, option.driver(option.engine), self._top, square=self._square, **more
             )
             try:
                 answer = _known_answer(option) if self._knows_answers else None
                 if answer is not None:
-                    check_answer(classifier, answer, TOLERANCES[option.precision])
+                    check_answer(network, answer, TOLERANCES[option.precision])
             except ModelError:
-                classifier.close()
+                network.close()
                 raise
+        return self._naming(network, things)
+
+    def renewed(self, option: Option, network: Network) -> Classifier:
+        """Return an open network that gives its features, as a classifier that knows what is taught now."""
+        return self._naming(network, self._things_for(option))
+
+    def _naming(self, network: Network, things: Sequence[TaughtThing]) -> Classifier:
         if not things:
-            return classifier
-        return TaughtClassifier(classifier, things, others_of(classifier, things[0].model, self._store))
+            return network
+        return TaughtClassifier(network, things, others_of(network, things[0].model, self._store))
 
     def taught_changed(self) -> bool:
         """Return True if something was taught or forgotten since a model was opened."""

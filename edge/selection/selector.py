@@ -13,9 +13,9 @@ choice.py contains the rule, and reads no files. This module applies it, with th
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from edge.engines import engine_problem, engines_for, installed_engines
+from edge.engines import Network, engine_problem, engines_for, installed_engines
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
 from edge.host.machine import Machine
 from edge.importer.quantised import FLOAT32
@@ -96,6 +96,8 @@ class ModelSelector:
         self._recovery = Recovery(self.options, self._builder, self._inventory, self._measurer, tell)
         self._current: Option | None = None
         self._classifier: Classifier | None = None
+        self._network: Network | None = None
+        """The running network if it gives its features; else None."""
         self._before: list[Option] = []
         """The model before each step down."""
         self.fallback: Fallback | None = None
@@ -219,7 +221,7 @@ class ModelSelector:
         """Close the running model. May be called twice."""
         if self._classifier:
             self._classifier.close()
-            self._classifier = None
+            self._classifier = self._network = None
 
     def end(self) -> None:
         """Close the running model, and remove models installed for this process only. May be called twice."""
@@ -246,7 +248,8 @@ class ModelSelector:
         self.close()
         self.options.add(option, instead_of=DEMO)
         self._before.clear()
-        self._current, self._classifier, self.fallback = option, classifier, None
+        self._current, self.fallback = option, None
+        self._use(classifier)
 
     # ---- something was taught or forgotten
 
@@ -259,9 +262,32 @@ class ModelSelector:
         """The names of the taught things that the running model knows, by id."""
         return self._classifier.taught if isinstance(self._classifier, TaughtClassifier) else {}
 
-    def reopen(self) -> Classifier:
-        """Close the running model and open it again; it then knows what was taught meanwhile. Raises NoModelFits."""
-        option = self.option
+    def begin_lesson(self) -> Network:
+        """Return the running model's network, which gives its features. It is opened again if it gave none so far.
+
+        `know_taught` ends the lesson. Raises NoModelFits if it cannot be opened again.
+        """
+        if self._network is None:
+            option = self.option
+            self.close()
+            # what the running model is opened as for a lesson is a network
+            self._network = cast("Network", self._reopen(option, teaches=True))
+        self._classifier = self._network
+        return self._network
+
+    def know_taught(self) -> Classifier:
+        """Return the classifier of the running model that knows what was taught meanwhile.
+
+        The model is opened again only if it gave no features so far. Raises NoModelFits if that fails.
+        """
+        option, network = self.option, self._network
+        if network is not None:
+            try:
+                self._classifier = self._opener.renewed(option, network)
+            except ModelError:
+                pass  # opening it again tells what is wrong
+            else:
+                return self._classifier
         self.close()
         return self._reopen(option)
 
@@ -312,19 +338,24 @@ class ModelSelector:
         below = smaller(verdicts, self._current.name)
         return self.options.get(below.candidate.name) if below else None
 
-    def _reopen(self, option: Option) -> Classifier:
+    def _reopen(self, option: Option, *, teaches: bool = False) -> Classifier:
         """Open the previous model again: it passed its checks, and there is nothing better."""
         try:
-            return self._open(option)
+            return self._open(option, teaches=teaches)
         except ModelError as error:
             nothing = NoModelFits(f"{error}; no other model can be used either")
             nothing.exit_code = EX_UNAVAILABLE  # a restart may find memory, or report the damage
             raise nothing from error
 
-    def _open(self, option: Option) -> Classifier:
-        self._classifier = classifier = self._opener.open(option)
+    def _open(self, option: Option, *, teaches: bool = False) -> Classifier:
+        classifier = self._opener.open(option, teaches=teaches)
         self._current = option
+        self._use(classifier)
         return classifier
+
+    def _use(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._network = classifier.network if isinstance(classifier, TaughtClassifier) else None
 
     def _reject(self, option: Option, error: ModelError) -> None:
         self.options.reject(option.name, str(error))

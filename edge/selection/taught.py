@@ -33,7 +33,9 @@ class TaughtClassifier:
 
     def __init__(self, network: Network, things: Sequence[TaughtThing], others: Floats) -> None:
         """Take an open network that gives its features, at least one thing, and the result of `others_of`."""
-        self._network, self._recogniser = network, Recogniser(things, others)
+        self.network = network
+        """It gives its features."""
+        self._recogniser = Recogniser(things, others)
         self.taught = {thing.id: thing.name for thing in things}
         """Names of the things, by id."""
         self.timing: Timing = network.timing
@@ -45,10 +47,10 @@ class TaughtClassifier:
 
         Then the network's labels share the rest of the probability.
         """
-        predictions = self._network.classify(frame)
-        self.timing = self._network.timing
-        assert self._network.features is not None
-        found = self._recogniser.recognise(self._network.features)
+        predictions = self.network.classify(frame)
+        self.timing = self.network.timing
+        assert self.network.features is not None
+        found = self._recogniser.recognise(self.network.features)
         if found is None:
             return predictions
         left = 1 - found.probability
@@ -57,7 +59,7 @@ class TaughtClassifier:
 
     def close(self) -> None:
         """Free the network's memory."""
-        self._network.close()
+        self.network.close()
 
 
 def others_of(

@@ -45,7 +45,7 @@ def fault(seen: Thumbnail) -> Condition | None:
 
 def shows_something(seen: Thumbnail) -> bool:
     """Return False if a classifier could only guess: without contrast or sharpness there is nothing to recognise."""
-    return fault(seen) is None and seen.contrast >= LEAST_CONTRAST and not _is_blurred(seen)
+    return fault(seen) is None and seen.contrast >= LEAST_CONTRAST and not is_blurred(seen)
 
 
 class Visibility:
@@ -83,7 +83,7 @@ class Visibility:
             self._candidate, self._since_s = now, now_s
         if now_s - self._since_s >= _persist_s(now):
             self.fault = now
-        blurred = now is None and _is_blurred(seen)
+        blurred = now is None and is_blurred(seen)
         if not blurred:
             self._sharp_s = now_s
         self.note = Condition.BLURRED if now_s - self._sharp_s >= BLUR_S else None
@@ -110,5 +110,6 @@ def _persist_s(condition: Condition | None) -> float:
     return 0.0 if condition is Condition.FROZEN else PERSIST_S
 
 
-def _is_blurred(seen: Thumbnail) -> bool:
+def is_blurred(seen: Thumbnail) -> bool:
+    """Return True if the picture has contrast but no sharp edge."""
     return seen.contrast >= LEAST_CONTRAST and seen.sharpness < BLUR

@@ -107,11 +107,11 @@ def test_what_is_taught_or_forgotten_meanwhile_is_noticed(machine: Machine) -> N
     assert not chosen.taught_changed()
     teach(store, "my keys")
     assert chosen.taught_changed()
-    assert isinstance(chosen.reopen(), TaughtClassifier)
+    assert isinstance(chosen.know_taught(), TaughtClassifier)
     assert not chosen.taught_changed()
     store.forget("my keys")
     assert chosen.taught_changed()
-    assert not isinstance(chosen.reopen(), TaughtClassifier)
+    assert not isinstance(chosen.know_taught(), TaughtClassifier)
     chosen.end()
 
 

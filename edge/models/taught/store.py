@@ -54,6 +54,10 @@ class TaughtStore:
             return tuple((path.name, path.stat().st_mtime_ns) for path in self._files())
         return ()
 
+    def knows(self, name: str) -> bool:
+        """Return True if there is a thing of that name, of whatever model."""
+        return (self.folder / file_name_of(name)).exists()
+
     def add(self, things: Iterable[TaughtThing]) -> None:
         """Keep things; those that had their names are replaced. Raises ModelError, and says what was not kept."""
         new = list(things)

@@ -1,0 +1,43 @@
+"""The sentences of the dialogue in which a person teaches edge a thing. Pure.
+
+{label} is the thing, {other} one that it is taken for. A name may mean one thing or several, as "my keys" does, so no
+sentence calls it "it".
+"""
+
+SHOW_EMPTY = "Show me the empty place."
+SHOW = "Now show me {label}, slowly, from all sides."
+ONLY_EMPTY = "I only see the empty place."
+CLOSER, TURN = "closer", "turn slowly"
+TWO_THINGS = "I see two things: show me only one."
+LEARNING = "One moment."
+KNOWN = "I know {label} now."
+KNOWN_PARTLY = "I know {label} now, but not from all sides."
+CONFUSED = "I can't tell {label} from {other}: show me again, closer."
+UNSURE = "I don't recognise {label} yet: show me again, closer."
+NOT_TOLD_APART = "I can't tell {label} from {other}, so I haven't learnt that."
+NOT_LEARNT = "I haven't learnt {label}."
+STOPPED = "I've stopped learning {label}."
+BLIND = "I can't see any more, so I haven't learnt {label}."
+OTHER_MODEL = "The model has changed, so I haven't learnt {label}."
+NOT_KEPT = "I couldn't save what I learnt about {label}."
+UNTEACHABLE = "This model can't learn {label}."
+SENTENCES = (
+    SHOW_EMPTY,
+    SHOW,
+    ONLY_EMPTY,
+    CLOSER,
+    TURN,
+    TWO_THINGS,
+    LEARNING,
+    KNOWN,
+    KNOWN_PARTLY,
+    CONFUSED,
+    UNSURE,
+    NOT_TOLD_APART,
+    NOT_LEARNT,
+    STOPPED,
+    BLIND,
+    OTHER_MODEL,
+    NOT_KEPT,
+    UNTEACHABLE,
+)
