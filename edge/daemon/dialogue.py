@@ -33,7 +33,7 @@ EMPTY_S, SHOW_S, SHORT_S = 20.0, 45.0, 25.0
 LASTS_S, TURNS_S, REPEAT_S = 1.0, 2.5, 4.0
 """How long frames must be of no use before edge says why; the same before it asks to turn the thing, because turning
 takes time; and the least time between two complaints."""
-GIVES_IN_S = 5.0
+GIVES_IN_S = 4.0
 """After this time without a view, a frame counts in spite of a complaint that may be wrong."""
 SMALL, NEAR, LIKE_EMPTY = 0.08, 0.25, 0.06
 """A thing is too small if so little of the picture has changed and the features differ less than NEAR from those of the
@@ -41,9 +41,9 @@ empty place; if less than LIKE_EMPTY, nothing is there. Drawn bodies that fill 6
 the cells, and those that fill 35 % 0.03 to 0.11."""
 NOISY = 1.5
 """The empty place's views differ among each other too: what differs less than this times as much is like it."""
-NEW = 0.15
-"""A view is new if it differs from all before by this share of its difference from the empty place. Bodies turned by
-15 degrees do, half of them."""
+NEW = 0.1
+"""A view is new if it differs from all before by this share of its difference from the empty place. Most drawn bodies
+that were turned by 15 degrees do."""
 
 
 class Phase(enum.StrEnum):

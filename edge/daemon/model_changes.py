@@ -58,6 +58,7 @@ class ModelChanges:
         """Update `wanted`; call it in each turn of the loop. While `teaching`, only tight memory changes the model."""
         self.wanted = self._memory.look(now_s)
         if teaching:
+            self.wanted &= self._memory.wanted == "down"
             return
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _TAUGHT_EVERY_S

@@ -115,6 +115,8 @@ class Teaching:
         """What was asked for; None while nothing is taught."""
         self._cancelled = False
         self._session: _Session | None = None
+        self._now_s = 0.0
+        """When the turn began."""
         self.wants_exchange = False
         """True if the loop should call `take_network`: a lesson needs the network, or gives it back."""
         self.state: dict[str, Any] | None = None
@@ -168,16 +170,17 @@ class Teaching:
 
     def attend(self, frame: Frame | None, now_s: float) -> None:
         """Go on with the dialogue; call it once a turn, with the frame if one came."""
+        self._now_s = now_s
         session = self._session
         if session is None:
             if self._request is not None:
-                self._start(self._request, now_s)
+                self._start(self._request)
             return
         if why := self._interrupted(session):
             self._end(session, *why)
         elif session.lesson is not None:
-            self._see(session, session.lesson, frame, now_s)
-            self._learn(session, session.lesson, now_s)
+            self._see(session, session.lesson, frame)
+            self._learn(session, session.lesson)
 
     def take_network(self) -> bool:
         """Take the network for the lesson that begins; return False if none does: the model is to name things again.
@@ -208,8 +211,8 @@ class Teaching:
 
     # ---- the steps
 
-    def _start(self, request: Request, now_s: float) -> None:
-        self._session = session = _Session(request, Dialogue(now_s), self._equipment.camera)
+    def _start(self, request: Request) -> None:
+        self._session = session = _Session(request, Dialogue(self._now_s), self._equipment.camera)
         self._answers.hold(True)
         self.wants_exchange = True
         self._tell(session, teaching.SHOW_EMPTY)
@@ -227,8 +230,8 @@ class Teaching:
             return teaching.OTHER_MODEL, "model"
         return None
 
-    def _see(self, session: _Session, lesson: Lesson, frame: Frame | None, now_s: float) -> None:
-        dialogue = session.dialogue
+    def _see(self, session: _Session, lesson: Lesson, frame: Frame | None) -> None:
+        dialogue, now_s = session.dialogue, self._now_s
         before = dialogue.phase
         free = now_s - session.said_s >= _SETTLE_S and not self._answers.is_speaking()
         known: list[Any] = []
@@ -260,40 +263,38 @@ class Teaching:
             if (steps - done) * session.forward_s > _LONG_S:
                 self._tell(session, teaching.LEARNING)
 
-    def _learn(self, session: _Session, lesson: Lesson, now_s: float) -> None:
+    def _learn(self, session: _Session, lesson: Lesson) -> None:
         """Make some forwards of the lesson; when all are made and everything was seen, judge it."""
         if self._session is None:
             return
+        begun_s = time.monotonic()
         work_s = LEARN_S if session.dialogue.phase is Phase.LEARNING else WORK_S
         while works := lesson.work():
-            if time.monotonic() - now_s >= work_s:
+            if time.monotonic() - begun_s >= work_s:
                 break
         if session.dialogue.phase is not Phase.LEARNING:
             return
         if works:
-            if now_s - session.shown_s >= SHOW_EVERY_S:
+            if self._now_s - session.shown_s >= SHOW_EVERY_S:
                 self._show(session)
             return
-        learnt = session.learnt = lesson.result(more=session.request.more)
+        try:
+            learnt = session.learnt = lesson.result(more=session.request.more)
+            if learnt.is_known:
+                lesson.keep(learnt)
+        except ModelError as error:
+            self._end(session, teaching.NOT_KEPT, "disk", detail=str(error))
+            return
         if learnt.is_known:
-            self._keep(session, lesson, learnt)
+            self._end(session, teaching.KNOWN if learnt.right == learnt.held_back else teaching.KNOWN_PARTLY, "")
         elif session.attempts >= ATTEMPTS:
             sentence = teaching.NOT_TOLD_APART if learnt.confused else teaching.NOT_LEARNT
             self._end(session, sentence, "confused" if learnt.confused else "unsure")
         else:
             session.attempts += 1
             lesson.forget_views()
-            session.dialogue.again(time.monotonic())
+            session.dialogue.again(self._now_s)
             self._tell(session, teaching.CONFUSED if learnt.confused else teaching.UNSURE)
-
-    def _keep(self, session: _Session, lesson: Lesson, learnt: Learnt) -> None:
-        try:
-            lesson.keep(learnt)
-        except ModelError as error:
-            self._end(session, teaching.NOT_KEPT, "disk", detail=str(error))
-        else:
-            sentence = teaching.KNOWN if learnt.right == learnt.held_back else teaching.KNOWN_PARTLY
-            self._end(session, sentence, "")
 
     def _end(self, session: _Session, sentence: str, reason: str, *, detail: str = "") -> None:
         """End the lesson. `reason` says why nothing was learnt; empty: it was."""
@@ -319,7 +320,7 @@ class Teaching:
         other = session.learnt.confused if session.learnt else ""
         text = self._about(sentence, session.request.term, Term(other, id_of(other)) if other else None)
         self._answers.tell(text)
-        session.said_s = time.monotonic()
+        session.said_s = self._now_s
         return text
 
     def _show(self, session: _Session, text: str = "") -> None:
@@ -328,6 +329,6 @@ class Teaching:
         done, wanted = dialogue.views, dialogue.wanted
         if dialogue.phase is Phase.LEARNING and session.lesson is not None:
             done, wanted = session.lesson.steps
-        session.shown_s = time.monotonic()
+        session.shown_s = self._now_s
         self.state = {"name": session.request.name, "phase": dialogue.phase, "done": done, "wanted": wanted}
         self._reporter.teaching(**self.state, text=text)

@@ -179,9 +179,7 @@ class Wiring:
             if not self._teaching.take_network():
                 self._models.know_taught()
             look_anew(self._parts.announcer, self._parts.motion)
-            self.stages = dataclasses.replace(self.stages, classifier=self._equipment.classifier)
-            self._know_the_model()
-        elif self._models.change():
+        if self._models.wanted and self._models.change():
             self._models.renew()
             self._join()
         else:

@@ -98,6 +98,7 @@ class ModelSelector:
         self._classifier: Classifier | None = None
         self._network: Network | None = None
         """The running network if it gives its features; else None."""
+        self._taught: dict[str, str] = {}
         self._before: list[Option] = []
         """The model before each step down."""
         self.fallback: Fallback | None = None
@@ -259,8 +260,8 @@ class ModelSelector:
 
     @property
     def taught(self) -> dict[str, str]:
-        """The names of the taught things that the running model knows, by id."""
-        return self._classifier.taught if isinstance(self._classifier, TaughtClassifier) else {}
+        """The names of the taught things that the running model knows, by id; also during a lesson."""
+        return self._taught if self._classifier is not None else {}
 
     def begin_lesson(self) -> Network:
         """Return the running model's network, which gives its features. It is opened again if it gave none so far.
@@ -268,10 +269,11 @@ class ModelSelector:
         `know_taught` ends the lesson. Raises NoModelFits if it cannot be opened again.
         """
         if self._network is None:
-            option = self.option
+            option, taught = self.option, self.taught
             self.close()
             # what the running model is opened as for a lesson is a network
             self._network = cast("Network", self._reopen(option, teaches=True))
+            self._taught = taught
         self._classifier = self._network
         return self._network
 
@@ -283,11 +285,13 @@ class ModelSelector:
         option, network = self.option, self._network
         if network is not None:
             try:
-                self._classifier = self._opener.renewed(option, network)
+                classifier = self._opener.renewed(option, network)
             except ModelError:
                 pass  # opening it again tells what is wrong
             else:
-                return self._classifier
+                self._use(classifier)
+                self._network = network
+                return classifier
         self.close()
         return self._reopen(option)
 
@@ -355,7 +359,9 @@ class ModelSelector:
 
     def _use(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self._network = classifier.network if isinstance(classifier, TaughtClassifier) else None
+        self._network, self._taught = None, {}
+        if isinstance(classifier, TaughtClassifier):
+            self._network, self._taught = classifier.network, classifier.taught
 
     def _reject(self, option: Option, error: ModelError) -> None:
         self.options.reject(option.name, str(error))

@@ -56,7 +56,9 @@ class TaughtStore:
 
     def knows(self, name: str) -> bool:
         """Return True if there is a thing of that name, of whatever model."""
-        return (self.folder / file_name_of(name)).exists()
+        with contextlib.suppress(OSError):
+            return (self.folder / file_name_of(name)).exists()
+        return False
 
     def add(self, things: Iterable[TaughtThing]) -> None:
         """Keep things; those that had their names are replaced. Raises ModelError, and says what was not kept."""
