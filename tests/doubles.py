@@ -46,6 +46,9 @@ class PlainWords:
     def notice(self, text: str, *, spoken: bool = True) -> str:
         return text
 
+    def about(self, sentence: str, term: Term, other: Term | None = None) -> str:
+        return sentence.replace("{label}", term.label).replace("{other}", (other or term).label)
+
     def sayable(self, terms: Iterable[Term], *, spoken: bool = True) -> Term | None:
         return next(iter(terms))
 

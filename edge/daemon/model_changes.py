@@ -41,8 +41,8 @@ class ModelChanges:
         equipment = self._equipment
         selector, settings = equipment.selector, equipment.settings.model
         self._memory = MemoryMonitor(selector, enabled=settings.step_down)
-        self.wanted = False
-        """True if another model should run: then call `change`."""
+        self._memory_wants = self._is_better = False
+        """Whether the memory asks for another model, and whether a better one is ready."""
         self._taught_changed, self._next_look_s = False, 0.0
         fetch = self._fetch and settings.fetch and selector.machine.is_raspberry_pi and equipment.camera.live
         if self._upgrade is not None and (not fetch or self._upgrade.selector is not selector):
@@ -56,24 +56,29 @@ class ModelChanges:
 
     def look(self, now_s: float, *, teaching: bool) -> None:
         """Update `wanted`; call it in each turn of the loop. While `teaching`, only tight memory changes the model."""
-        self.wanted = self._memory.look(now_s)
+        self._memory_wants, self._is_better = self._memory.look(now_s), False
         if teaching:
-            self.wanted &= self._memory.wanted == "down"
+            self._memory_wants &= self._memory.wanted == "down"
+            self._taught_changed, self._next_look_s = False, 0.0  # known when the lesson ends
             return
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _TAUGHT_EVERY_S
             self._taught_changed = self._equipment.selector.taught_changed()
-        self.wanted |= self._taught_changed
         if self._upgrade is not None and self._summary.frames > 1:  # READY comes first
             self._upgrade.look(now_s)
-            self.wanted |= self._ready_upgrade() is not None
+            self._is_better = self._ready_upgrade() is not None
+
+    @property
+    def wanted(self) -> bool:
+        """True if another model should run, or know other things: then call `change`."""
+        return self._memory_wants or self._taught_changed or self._is_better
 
     def change(self) -> bool:
         """Take the better model, or the one that the memory allows; return True if it was the better one.
 
         Raises NoModelFits if no model fits any more.
         """
-        self.wanted = False
+        memory_wants, self._memory_wants, self._is_better = self._memory_wants, False, False
         if upgrade := self._ready_upgrade():
             self._take(upgrade)
             return True
@@ -81,8 +86,8 @@ class ModelChanges:
             self._upgrade.close()  # the memory does not hold two models
         if self._taught_changed:
             self.know_taught()
-            return False
-        self._step(down=self._memory.wanted == "down")
+        elif memory_wants:
+            self._step(down=self._memory.wanted == "down")
         return False
 
     def know_taught(self) -> None:

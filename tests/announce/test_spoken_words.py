@@ -209,7 +209,7 @@ def test_a_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["voices", "--check", str(path)]) == 78
     out = capsys.readouterr().out
     assert out.splitlines()[0] == f"{path}: Broken, in the forms nominative and accusative."
-    assert "\nsentences                       1    50\n" in out
+    assert "\nsentences                       1    68\n" in out
     assert "\nImageNet's labels               6  1000\n" in out
     wrong = out.split("Faults:\n")[1].splitlines()
     expected = [

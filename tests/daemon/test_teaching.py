@@ -93,7 +93,7 @@ class Room:
 
     @property
     def phase(self) -> str:
-        return self.teaching.state["phase"] if self.teaching.state else ""
+        return str(self.teaching.state["phase"]) if self.teaching.state else ""
 
     def turn(self, pixels: Pixels | None) -> None:
         self.now_s += FRAME_S
@@ -124,7 +124,7 @@ class Room:
 
     def names(self, kind: int) -> str:
         """What the running classifier says of a new view of a thing."""
-        return self.equipment.classifier.classify(Frame(with_thing(kind, 777), 0, 0.0))[0].id
+        return str(self.equipment.classifier.classify(Frame(with_thing(kind, 777), 0, 0.0))[0].id)
 
 
 def showing(kind: int) -> Show:
@@ -239,7 +239,7 @@ def test_a_name_may_have_any_characters(language: str, name: str) -> None:
     term = module.Request(name).term
     for sentence in sentences.SENTENCES:
         said = words.about(sentence, term, term)
-        assert said.count(words.sayable([term]) and name) == sentence.count("{"), said
+        assert said.count(name) == sentence.count("{"), said
 
 
 def test_what_it_complains_about_is_said(room: Room) -> None:
@@ -277,7 +277,7 @@ def test_the_second_attempt_may_do(room: Room) -> None:
     room.teach("my keys", showing(KEYS))
     room.answers.said.clear()
 
-    def better_at_last(phase: str, number: int) -> Pixels:
+    def better_at_last(phase: str, number: int) -> Pixels | None:
         again = any(said.endswith("show me again, closer.") for said in room.answers.said)
         return showing(REX if again else KEYS)(phase, number)
 
