@@ -74,7 +74,7 @@ class Advice(NamedTuple):
     say: str = ""
     """A sentence of announce/teaching.py; empty: none."""
     counts: bool = False
-    """True if the frame is to be learnt, as a view of what the phase before this call waited for."""
+    """True if the frame is to be learnt, as a view of the place or of the thing, by the phase before this call."""
     failed: bool = False
     """True if too little was seen in time."""
 

@@ -1,8 +1,8 @@
 """Teaches the running edge a thing, as a dialogue before the camera: dialogue.py decides, this carries it out.
 
 Any thread may begin or cancel it; the loop attends to it once a turn. All forwards of a lesson are made there, at most
-LEARN_S in a turn or a single one, so that the watchdog and the control socket are served meanwhile. Whatever ends it
-early, nothing of it is kept.
+LEARN_S in a turn or a single one, so that the watchdog and the control socket are served meanwhile. If it ends early,
+nothing of it is kept.
 """
 
 import logging
@@ -50,7 +50,7 @@ class Request:
 
     name: str
     more: bool = False
-    """Add to what is known of the thing; else that is replaced."""
+    """Add to the views that are known; else they are replaced."""
 
     @property
     def term(self) -> Term:
@@ -310,7 +310,7 @@ class Teaching:
         with self._lock:
             self._request = None
 
-    # ---- what is told
+    # ---- sentences and reports
 
     def _tell(self, session: _Session, sentence: str) -> None:
         """Say a sentence, and report it."""

@@ -65,7 +65,7 @@ class Lesson:
 
     @property
     def steps(self) -> tuple[int, int]:
-        """Return the number of forwards that were made, and of all that are known to be needed."""
+        """Return the number of forwards that were made, and of those that are needed so far."""
         done = len(self._drawn) + sum(map(len, (*self._views, *self._empty)))
         views = len(self._views) * (1 + copies_of(self._pictures)) + len(self._empty)
         return done, views + (MOST_OTHERS if self._draws else 0)
@@ -112,7 +112,7 @@ class Lesson:
         return False
 
     def result(self, *, more: bool = False) -> Learnt:
-        """Return what was learnt; call it when no work is left. With `more`, it is joined to what was known before."""
+        """Return what was learnt; call it when no work is left. With `more`, earlier views count too."""
         assert self._others is not None
         things = [thing for thing in self._store.read() if thing.model == self._model]
         others = [thing for thing in things if thing.id != id_of(self.name)]

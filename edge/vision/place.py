@@ -27,7 +27,7 @@ class EmptyPlace:
         if grey.shape != self._mean.shape:
             return 1.0, 1
         difference = grey - self._mean
-        # the camera adapts its exposure to what is in view
+        # a thing in view changes the exposure of the whole picture
         changed = np.abs(difference - np.median(difference)) > self._least
         labels = _labelled(_spread(changed))
         sizes = sorted(np.bincount(labels[changed]), reverse=True)

@@ -55,7 +55,7 @@ class TaughtStore:
         return ()
 
     def knows(self, name: str) -> bool:
-        """Return True if there is a thing of that name, of whatever model."""
+        """Return True if there is a thing of that name, taught with any model."""
         with contextlib.suppress(OSError):
             return (self.folder / file_name_of(name)).exists()
         return False
