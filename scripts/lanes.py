@@ -47,6 +47,7 @@ FILES = {
         "daemon/test_pictures.py",
         "daemon/test_subscribe.py",
         "daemon/test_upgrade.py",
+        "daemon/test_teach_live.py",
         "link/test_fuzz.py",
         "link/test_page.py",
         "link/test_page_browser.py",

@@ -152,7 +152,7 @@ def taught(options: argparse.Namespace) -> int:
         rows = [[one.name, one.model_name, f"{len(one.views)}"] for one in things]
         print(table(["NAME", "MODEL", "VIEWS"], rows, numbers=(2,)))
     else:
-        print('edge was taught nothing yet: edge teach --images DIR "my keys"')
+        print('edge was taught nothing yet: edge teach "my keys"')
     return EX_OK
 
 

@@ -58,7 +58,7 @@ class Request:
         return Term(self.name, id_of(self.name))
 
 
-class Pupil:
+class IdleClassifier:
     """The classifier of the loop during a lesson: it names nothing, because all forwards are the lesson's."""
 
     def __init__(self, network: Classifier) -> None:
@@ -84,7 +84,7 @@ class _Session:
     attempts: int = 1
     lesson: Lesson | None = None
     """None until the network is open for it."""
-    pupil: Classifier | None = None
+    idle: Classifier | None = None
     forward_s: float = 0.0
     """How long a forward took last."""
     learnt: Learnt | None = None
@@ -201,7 +201,7 @@ class Teaching:
             return True
         network = selector.begin_lesson()
         session.lesson = Lesson(network, model, session.request.name, self._store, pictures=VIEWS)
-        self._equipment.classifier = session.pupil = Pupil(network)
+        self._equipment.classifier = session.idle = IdleClassifier(network)
         return True
 
     def close(self) -> None:
@@ -226,7 +226,7 @@ class Teaching:
             return teaching.BLIND, "paused"
         if camera is not session.camera or camera.lost:
             return teaching.BLIND, "camera"
-        if session.pupil is not None and self._equipment.classifier is not session.pupil:
+        if session.idle is not None and self._equipment.classifier is not session.idle:
             return teaching.OTHER_MODEL, "model"
         return None
 
@@ -301,7 +301,7 @@ class Teaching:
         session.dialogue.phase = Phase.DONE
         self._session, self.state = None, None
         # if another model was opened meanwhile, it knows what is taught
-        self.wants_exchange = session.pupil is not None and self._equipment.classifier is session.pupil
+        self.wants_exchange = session.idle is not None and self._equipment.classifier is session.idle
         self._answers.hold(False)
         text = self._say(session, sentence) if sentence else ""
         learnt = session.learnt

@@ -286,7 +286,11 @@ def test_the_second_attempt_may_do(room: Room) -> None:
     assert room.names(REX) == "taught:rex"
 
 
-PHASES = [Phase.EMPTY, Phase.THING, Phase.LEARNING]
+PHASES = [
+    pytest.param(Phase.EMPTY, marks=pytest.mark.long),
+    Phase.THING,
+    pytest.param(Phase.LEARNING, marks=pytest.mark.long),
+]
 
 
 @pytest.mark.parametrize("phase", PHASES)
