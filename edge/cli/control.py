@@ -141,6 +141,8 @@ def status(options: argparse.Namespace) -> int:
         rows.append(["microphone", _microphone(word)])
     if watched := answer.get("watched"):
         rows.append(["picture", f"SHOWN to {watched} program{'' if watched == 1 else 's'}: somebody is looking"])
+    if lesson := answer.get("teaching"):
+        rows.append(["learns", f"{lesson['name']}: {lesson['phase']}, {lesson['done']} of {lesson['wanted']}"])
     if answer["mutes"]:
         rows.append(["muted", ", ".join(answer["mutes"])])
     print(table(["edge", f"{answer.get('version')}, process {answer.get('pid')}"], rows))

@@ -118,6 +118,10 @@ class Dialogue:
         """Return how many views are enough in this phase."""
         return EMPTY_VIEWS if self.phase is Phase.EMPTY else VIEWS
 
+    def is_looking(self, now_s: float) -> bool:
+        """Return True while frames may count: the question has been heard, and the person had time to act."""
+        return self.phase in (Phase.EMPTY, Phase.THING) and now_s >= self._from_s
+
     def again(self, now_s: float) -> None:
         """Ask for the thing once more: what was seen of it did not do. The empty place is known."""
         self._views = []
@@ -135,9 +139,9 @@ class Dialogue:
             if free:
                 self._from_s = self._counted_s = self._useful_s = now_s + LEAD_S
             return Advice()
-        late_s = now_s - self._from_s
-        if late_s < 0:
+        if not self.is_looking(now_s):
             return Advice()
+        late_s = now_s - self._from_s
         if self.phase is Phase.THING and late_s > SHORT_S and len(self._views) >= FEW_VIEWS:
             self.phase = Phase.LEARNING
             return Advice()

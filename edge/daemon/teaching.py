@@ -30,8 +30,8 @@ from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import fault, is_blurred
 
 _log = logging.getLogger(__name__)
-WORK_S, LEARN_S = 0.15, 0.5
-"""Time for forwards in a turn of the loop, while a person shows the thing and after that; a slow machine makes one."""
+WORK_S, LEARN_S = 0.2, 0.5
+"""Time for forwards in a turn of the loop, while frames may count and at other times; a slow machine makes one."""
 ATTEMPTS = 2
 """How often the thing is shown, at most, if edge does not recognise it."""
 LONGEST_SIDE = 640
@@ -268,7 +268,7 @@ class Teaching:
         if self._session is None:
             return
         begun_s = time.monotonic()
-        work_s = LEARN_S if session.dialogue.phase is Phase.LEARNING else WORK_S
+        work_s = WORK_S if session.dialogue.is_looking(self._now_s) else LEARN_S
         while works := lesson.work():
             if time.monotonic() - begun_s >= work_s:
                 break
