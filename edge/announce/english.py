@@ -1,6 +1,7 @@
 """The English words for the labels that edge knows: data/words-en.txt, by id."""
 
 import functools
+import unicodedata
 from collections.abc import Mapping
 from importlib import resources
 from typing import NamedTuple
@@ -37,8 +38,8 @@ def said_by_name() -> Mapping[str, str]:
 
 
 def plain(text: str) -> str:
-    """Return words in a form for comparison: 'Web_site' and 'web site' are equal."""
-    return " ".join(text.replace("_", " ").casefold().split())
+    """Return words in a form for comparison: 'Web_site' and 'web site' are equal, however an accent is written."""
+    return " ".join(unicodedata.normalize("NFC", text).replace("_", " ").casefold().split())
 
 
 def bare(said: str, articles: tuple[str, ...] = ARTICLES) -> str:

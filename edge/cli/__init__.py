@@ -416,6 +416,7 @@ def _add_teaching(command: Callable[..., _Parser], model: _Parser) -> None:
     sub.add_argument("--export", dest="export_file", type=Path, metavar="FILE", help="write them all to a file")
     sub.add_argument("--import", dest="import_file", type=Path, metavar="FILE", help="add those of such a file")
     sub.add_argument("--replace", action="store_true", help="with --import: replace things of the same names")
+    sub.add_argument("--no-pictures", action="store_true", help="with --export: leave out pictures that edge has kept")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     sub = command(forget, "forget a thing that edge was taught")
     sub.add_argument("name", metavar="NAME", help="its name, as edge taught lists it")

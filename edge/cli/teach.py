@@ -126,26 +126,14 @@ def _learn(
 
 def taught(options: argparse.Namespace) -> int:
     """edge taught: list the taught things, or bring them to another machine."""
-    from edge.models.taught.store import TaughtStore, export_things, read_archive
+    from edge.models.taught.store import TaughtStore
 
     store = TaughtStore(tell=tell)
     if options.import_file:
-        things = read_archive(options.import_file)
-        known = {thing.id for thing in store.read()}
-        if (same := [thing.name for thing in things if thing.id in known]) and not options.replace:
-            raise ModelError(
-                f"edge knows {', '.join(same[:5])} already, so nothing was changed; --replace replaces them"
-            )
-        store.add(things)
-        print(printable(f"Imported {_counted(len(things))}: {', '.join(thing.name for thing in things)}."))
-        return EX_OK
-    things = store.read()
+        return _import(options.import_file, store, replace=options.replace)
     if options.export_file:
-        if not things:
-            raise ModelError("edge was taught nothing, so there is nothing to export")
-        export_things(things, options.export_file)
-        print(printable(f"Exported {_counted(len(things))} to {options.export_file}."))
-        return EX_OK
+        return _export(options.export_file, store, pictures=not options.no_pictures)
+    things = store.read()
     if options.json:
         print_json([{"name": one.name, "model": one.model_name, "views": len(one.views)} for one in things])
     elif things:
@@ -153,6 +141,32 @@ def taught(options: argparse.Namespace) -> int:
         print(table(["NAME", "MODEL", "VIEWS"], rows, numbers=(2,)))
     else:
         print('edge was taught nothing yet: edge teach "my keys"')
+    return EX_OK
+
+
+def _import(path: Path, store: "TaughtStore", *, replace: bool) -> int:
+    from edge.models.taught.archive import Archive, import_things
+
+    archive = Archive(path)
+    if not replace:
+        known = {thing.id for thing in store.read() if thing.id in archive.names}
+        if same := [name for identity, name in archive.names.items() if identity in known]:
+            raise ModelError(
+                f"edge knows {', '.join(same[:5])} already, so nothing was changed; --replace replaces them"
+            )
+    if changed := import_things(archive, store):
+        print(printable(f"Imported {_counted(len(changed))}: {', '.join(changed)}."))
+    else:
+        print(f"edge knows {_counted(len(archive.names))} of this file already, just so: nothing was changed.")
+    return EX_OK
+
+
+def _export(path: Path, store: "TaughtStore", *, pictures: bool) -> int:
+    from edge.models.taught.archive import export_things
+
+    things = export_things(store, path, pictures=pictures)
+    private = " Their pictures are in it, so only you can read it." if any(thing.pictures for thing in things) else ""
+    print(printable(f"Exported {_counted(len(things))} to {path}.{private}"))
     return EX_OK
 
 

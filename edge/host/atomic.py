@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,28 @@ def write_text(path: Path, text: str, like: Path | None = None, mode: int = 0o66
 
 def write_bytes(path: Path, data: bytes, like: Path | None = None, mode: int = 0o666) -> None:
     """Do the same with bytes. Raises OSError."""
+    write_parts(path, (data,), like, mode)
+
+
+def write_parts(
+    path: Path, parts: Iterable[bytes], like: Path | None = None, mode: int = 0o666, *, private: bool = False
+) -> None:
+    """Do the same with bytes that come in parts. Raises OSError, and what `parts` raises.
+
+    A `private` file is only its owner's to read and write, whatever mode the earlier one had.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # with its mode from the beginning: others must not read a secret, not even for a moment
-        number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        number = os.open(part, flags, 0o600 if private else mode)
         with os.fdopen(number, "wb") as file:
-            file.write(data)
+            for data in parts:
+                file.write(data)
         with contextlib.suppress(FileNotFoundError):
             old = (path if like is None or path.exists() else like).stat()
-            part.chmod(stat.S_IMODE(old.st_mode))
+            if not private:
+                part.chmod(stat.S_IMODE(old.st_mode))
             # root may write a file of another user
             with contextlib.suppress(PermissionError):
                 os.chown(part, old.st_uid, old.st_gid)

@@ -1,6 +1,6 @@
 """What a user has taught is kept: whole or not at all, and no file or archive can do harm."""
 
-import json
+import dataclasses
 import os
 import resource
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rigs.taught import pictures, same, thing
 
 from edge.errors import ModelError
 from edge.models.taught import store as store_module
@@ -17,27 +18,12 @@ from edge.models.taught.record import (
     MOST_EMPTY,
     MOST_FEATURES,
     MOST_VIEWS,
-    TaughtThing,
     checked_name,
     file_name_of,
-    from_bytes,
     id_of,
     to_bytes,
 )
-from edge.models.taught.store import MOST_THINGS, TaughtStore, export_things, read_archive, taught_folder
-
-
-def thing(name: str = "my keys", views: int = 3, empty: int = 1, features: int = 8) -> TaughtThing:
-    numbers = np.random.default_rng(len(name)).random((views + empty, features)).astype(np.float16).astype(np.float32)
-    return TaughtThing(name, "0123456789abcdef", "efficientnet-lite0", numbers[:views], numbers[views:])
-
-
-def same(one: TaughtThing, other: TaughtThing) -> bool:
-    return (
-        (one.name, one.model, one.model_name) == (other.name, other.model, other.model_name)
-        and np.array_equal(one.views, other.views)
-        and np.array_equal(one.empty, other.empty)
-    )
+from edge.models.taught.store import MOST_THINGS, TaughtStore, taught_folder
 
 
 @pytest.fixture
@@ -153,13 +139,17 @@ def test_killed_at_any_moment_all_are_there_or_all_but_the_new_one(tmp_path: Pat
     script = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
+        "from edge.models.taught.pictures import KeptPictures\n"
         "from edge.models.taught.record import TaughtThing\n"
         "from edge.models.taught.store import TaughtStore\n"
         "store = TaughtStore(Path(sys.argv[1]))\n"
+        "JPEG = bytes.fromhex('ffd8ffc0001108001000100301220002110103')\n"
         "print('ready', flush=True)\n"
         "for number in range(10000):\n"
         "    rows = np.full((20, 1280), number % 7, np.float32)\n"
-        "    store.add([TaughtThing(f'thing {number % 5}', 'm', 'n', rows, rows[:0])])\n"
+        "    one = TaughtThing(f'thing {number % 5}', 'm', 'n', rows, rows[:0])\n"
+        "    kept = KeptPictures((JPEG + bytes([number % 7]) * 9000,) * 20, ())\n"
+        "    store.add([one], {one.id: kept} if number % 3 else {})\n"
     )
     store = TaughtStore(tmp_path, pytest.fail)
     store.add([thing("older")])
@@ -177,14 +167,11 @@ def test_killed_at_any_moment_all_are_there_or_all_but_the_new_one(tmp_path: Pat
         assert names[0] == "older"
         assert set(names[1:]) <= {f"thing {number}" for number in range(5)}
         assert all(len(one.views) == 20 for one in store.read()[1:])
-
-
-def test_an_archive_brings_the_things_to_another_machine(store: TaughtStore, tmp_path: Path) -> None:
-    store.add([thing(), thing("the cup")])
-    export_things(store.read(), tmp_path / "things.edge")
-    other = TaughtStore(tmp_path / "other", pytest.fail)
-    other.add(read_archive(tmp_path / "things.edge"))
-    assert all(same(*both) for both in zip(store.read(), other.read(), strict=True))
+        # pictures are there for each thing that names them, and those of the same lesson
+        for one in store.read()[1:]:
+            kept = store.pictures(one)
+            assert bool(kept) == bool(one.pictures)
+            assert kept is None or kept.views[0][-1] == one.views[0, 0]
 
 
 def test_the_folder_is_the_service_s_or_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,66 +188,109 @@ def test_the_folder_is_the_service_s_or_the_user_s(tmp_path: Path, monkeypatch: 
     assert taught_folder() == tmp_path / "service" / "taught"
 
 
-def hostile() -> dict[str, tuple[bytes, str]]:
-    whole = to_bytes(thing())
-    line, _, numbers = whole.partition(b"\n")
+def test_pictures_are_kept_for_their_owner_and_go_with_their_thing(store: TaughtStore) -> None:
+    mine = thing()
+    store.add([mine, thing("Rex")], {mine.id: pictures()})
+    rex, kept = sorted(store.read(), key=lambda one: one.name)
+    assert same(kept, mine)
+    assert store.pictures(kept) == pictures()
+    assert store.pictures(rex) is None
+    (file,) = store.folder.glob("*.pictures")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (store.folder / file_name_of("my keys")).stat().st_mode & 0o777 == 0o644
 
-    def changed(**entries: object) -> bytes:
-        return json.dumps({**json.loads(line), **entries}).encode() + b"\n" + numbers
-
-    nan = TaughtThing("x", "m", "n", np.full((1, 4), np.nan, np.float32), np.zeros((0, 4), np.float32))
-    return {
-        "empty": (b"", "it is empty"),
-        "zip": (b"PK\x03\x04" + bytes(5000), "it is not a file of taught things"),
-        "text": (b"hello\n", "it is not a file of taught things"),
-        "list": (b"[]\n", "it is not a file of taught things"),
-        "deep": (b"[" * 2000 + b"\n", "it is not a file of taught things"),
-        "cut": (whole[:-3], "it ends in the middle of a thing"),
-        "tail": (whole + b"x", "it ends in the middle of a thing"),
-        "huge": (changed(views=30, features=8192), "it ends in the middle of a thing"),
-        "more": (changed(views=10**9), "views must be a whole number"),
-        "bomb": (changed(views=1000, features=10**6), "which is not possible"),
-        "none": (changed(views=0, empty=4), "which is not possible"),
-        "negative": (changed(empty=-1), "empty must be a whole number"),
-        "later": (changed(version=2), "a later release of edge has written it"),
-        "name": (changed(name="a\nb" * 9), "name must be a short text"),
-        "long": (changed(name="x" * 300), "the name has 300 characters"),
-        "model": (changed(model=["x"]), "model must be a short text"),
-        "changed": (whole[:-1] + b"\xff", "a checksum differs"),
-        "nan": (to_bytes(nan), "not all of its numbers are finite"),
-        "twice": (whole + whole, "it has 'my keys' twice"),
-        "many": (b"".join(to_bytes(thing(f"t {n}", 1, 0, 1)) for n in range(201)), "more than 200 things"),
-    }
+    # others take their place, then none
+    store.add([mine], {mine.id: pictures(2)})
+    assert store.pictures(store.read()[0]) == pictures(2)
+    assert len(list(store.folder.glob("*.pictures"))) == 1
+    store.add([mine])
+    assert not list(store.folder.glob("*.pictures"))
+    store.add([mine], {mine.id: pictures()})
+    (store.folder / f".{file.name}.12345").write_bytes(b"a killed process left this")
+    store.forget("my keys")
+    assert [path.name for path in store.folder.iterdir()] == [file_name_of("Rex")]
 
 
-@pytest.mark.parametrize("kind", list(hostile()))
-def test_a_hostile_archive_is_one_line(tmp_path: Path, kind: str) -> None:
-    data, why = hostile()[kind]
-    path = tmp_path / "things.edge"
-    path.write_bytes(data)
-    with pytest.raises(ModelError) as caught:
-        read_archive(path)
-    assert why in str(caught.value)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
+def test_a_thing_that_was_learnt_again_stands_for_the_first_one(store: TaughtStore) -> None:
+    mine = thing()
+    store.add([mine], {mine.id: pictures()})
+    (kept,) = store.read()
+    for model in ("1" * 16, "2" * 16, "3" * 16, "4" * 16):
+        store.keep_again(dataclasses.replace(kept, model=model, views=kept.views + int(model[0])))
+    version = store.version()
+    assert same(store.read()[0], mine)
+    assert same(store.read(mine.model)[0], mine)
+    assert store.read("3" * 16)[0].model == "3" * 16
+    assert np.array_equal(store.read("4" * 16)[0].views, (kept.views + 4).astype(np.float16))
+    assert store.read("1" * 16)[0].model == mine.model  # only the last three are kept
+    assert store.version() == version
+    # taught anew, from other pictures: what was learnt from the old ones is gone, also if it comes late
+    store.add([mine], {mine.id: pictures(2)})
+    store.keep_again(dataclasses.replace(kept, model="4" * 16))
+    assert store.read("4" * 16)[0].model == mine.model
+    store.forget("my keys")
+    assert not list(store.folder.iterdir())
 
 
-def test_what_is_no_file_is_no_archive(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe", tmp_path / "none"):
-        with pytest.raises(ModelError, match="there is no such file"):
-            read_archive(path)
+@pytest.mark.parametrize("kind", ["gone", "cut", "changed", "folder"])
+def test_damaged_pictures_are_told_and_the_thing_stays(tmp_path: Path, kind: str) -> None:
+    told: list[str] = []
+    store = TaughtStore(tmp_path, told.append)
+    mine = thing()
+    store.add([mine], {mine.id: pictures()})
+    (file,) = tmp_path.glob("*.pictures")
+    data = file.read_bytes()
+    file.unlink()
+    if kind == "folder":
+        file.mkdir()
+    elif kind != "gone":
+        file.write_bytes(data[:-3] if kind == "cut" else data[:-1] + b"x")
+    (kept,) = store.read()
+    assert store.pictures(kept) is None
+    assert len(told) == 1
+    assert told[0].startswith(f"{file}: ")
+    assert told[0].endswith("; the pictures of my keys cannot be used.")
+    if kind in ("cut", "changed"):
+        assert store.damaged() == [file.with_suffix(".damaged")]
+        store.forget("my keys")
+        assert not list(tmp_path.iterdir())
 
 
-def test_changed_bytes_are_an_error_and_no_more() -> None:
-    whole = to_bytes(thing())
-    random = np.random.default_rng(3)
-    for _ in range(500):
-        changed = bytearray(whole)
-        for place in random.integers(0, len(changed), 2):
-            changed[place] = random.integers(256)
-        try:
-            found = list(from_bytes(bytes(changed)))
-        except ValueError:
-            continue
-        assert len(found) == 1
+@pytest.mark.parametrize("most", [100, 1500])
+def test_a_full_disk_keeps_the_pictures_of_before(store: TaughtStore, most: int) -> None:
+    mine = thing()
+    store.add([mine], {mine.id: pictures()})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        # with little room the pictures do not fit, with more the thing does not
+        with pytest.raises(ModelError, match="nothing was changed"):
+            store.add([thing(views=40, features=64)], {mine.id: pictures(2, views=1, empty=0)})
+        with pytest.raises(ModelError, match="nothing was changed"):
+            store.add([thing("Rex", views=40, features=64)], {"taught:rex": pictures(2, views=1, empty=0)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (kept,) = store.read()
+    assert same(kept, mine)
+    assert store.pictures(kept) == pictures()
+    assert len(list(store.folder.iterdir())) == 2
+
+
+def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from rigs.taught import pictures, thing\n"
+        "from edge.models.taught.store import TaughtStore\n"
+        "store = TaughtStore(Path(sys.argv[1]))\n"
+        "for number in range(10):\n"
+        "    one = thing(f'{sys.argv[2]} {number}')\n"
+        "    store.add([one], {one.id: pictures(number)})\n"
+    )
+    command = [sys.executable, "-P", "-c", script, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    running = [subprocess.Popen([*command, name], env=environment) for name in ("a", "b")]
+    assert [process.wait(60) for process in running] == [0, 0]
+    store = TaughtStore(tmp_path, pytest.fail)
+    assert len(store.read()) == 20
+    assert all(store.pictures(one) for one in store.read())

@@ -1,16 +1,17 @@
 """One taught thing, and its file: a line of JSON, then its features as float16 numbers (little-endian).
 
 A file has no compression, no paths and no code, and its line states all sizes. So it is read only if it is as large as
-it says, and a hostile one costs no more memory than its bytes. An archive is several of them, one after the other.
+it says, and a hostile one costs no more memory than its bytes.
 """
 
 import hashlib
 import json
+import re
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ MOST_BYTES = 4096 + 2 * MOST_FEATURES * (MOST_VIEWS + MOST_EMPTY)
 """Largest file of a thing: 0.8 MB; with 1280 features, 40 views and no empty ones it has 100 kB."""
 _KIND, _VERSION = "edge taught thing", 1
 _MOST_LINE = 2048
+_NO_KIND = "it is not a file of taught things"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,8 @@ class TaughtThing:
     """Features of its views, N x M."""
     empty: Floats
     """Features of the place without it, K x M; K may be 0."""
+    pictures: str = ""
+    """Digest of the pictures that it was learnt from (pictures.py); empty: none are kept."""
 
     @property
     def id(self) -> str:
@@ -53,12 +57,19 @@ class TaughtThing:
 
 def id_of(name: str) -> str:
     """Return the id of a thing of that name; upper case, spaces and the way accents are written do not matter."""
-    return TAUGHT + " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    # once more, because a changed case may fall apart into letter and accent
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return TAUGHT + " ".join(folded.split())
+
+
+def stem_of(name: str) -> str:
+    """Return how the names of its files begin; a name may have any characters."""
+    return hashlib.sha256(id_of(name).encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
 def file_name_of(name: str) -> str:
-    """Return the name of its file; a name may have any characters."""
-    return hashlib.sha256(id_of(name).encode()).hexdigest()[:20] + ".thing"
+    """Return the name of its file."""
+    return f"{stem_of(name)}.thing"
 
 
 def checked_name(name: str) -> str:
@@ -86,55 +97,69 @@ def to_bytes(thing: TaughtThing) -> bytes:
         "empty": len(thing.empty),
         "features": thing.views.shape[1],
         "crc": zlib.crc32(numbers),
+        **({"pictures": thing.pictures} if thing.pictures else {}),
     }
     return json.dumps(line, ensure_ascii=False).encode() + b"\n" + numbers
 
 
-def from_bytes(data: bytes, most_views: int = MOST_VIEWS) -> Iterator[TaughtThing]:
-    """Yield the things of a file or an archive. Raises ValueError, for people, at the first that is damaged."""
-    place = 0
-    while place < len(data):
-        end = data.find(b"\n", place, place + _MOST_LINE)
-        if end < 0:
-            raise ValueError("it is not a file of taught things" if place == 0 else "it ends in the middle of a thing")
-        line = _line(data[place:end])
-        views, empty, features = (_whole(line, key) for key in ("views", "empty", "features"))
-        if not (1 <= views <= most_views and empty <= MOST_EMPTY and 1 <= features <= MOST_FEATURES):
-            raise ValueError(f"a thing has {views} and {empty} views of {features} numbers, which is not possible")
-        length = 2 * features * (views + empty)
-        numbers = data[end + 1 : end + 1 + length]
-        if len(numbers) < length:
-            raise ValueError("it ends in the middle of a thing")
-        if zlib.crc32(numbers) != line.get("crc"):
-            raise ValueError("it is damaged: a checksum differs")
-        rows = np.frombuffer(numbers, "<f2").astype(np.float32).reshape(views + empty, features)
-        if not np.isfinite(rows).all():
-            raise ValueError("it is damaged: not all of its numbers are finite")
-        name = checked_name(_text(line, "name", 4 * MOST_NAME))
-        yield TaughtThing(name, _text(line, "model", 64), _text(line, "model_name", 200), rows[:views], rows[views:])
-        place = end + 1 + length
+def from_file(file: BinaryIO, most_views: int = MOST_VIEWS) -> TaughtThing | None:
+    """Return the next thing of a file; None at its end. Raises ValueError, for people, if it is damaged."""
+    line = read_line(file, _KIND)
+    if line is None:
+        return None
+    views, empty, features = (_whole(line, key) for key in ("views", "empty", "features"))
+    if not (1 <= views <= most_views and empty <= MOST_EMPTY and 1 <= features <= MOST_FEATURES):
+        raise ValueError(f"a thing has {views} and {empty} views of {features} numbers, which is not possible")
+    numbers = read_whole(file, 2 * features * (views + empty))
+    if zlib.crc32(numbers) != line.get("crc"):
+        raise ValueError("it is damaged: a checksum differs")
+    rows = np.frombuffer(numbers, "<f2").astype(np.float32).reshape(views + empty, features)
+    if not np.isfinite(rows).all():
+        raise ValueError("it is damaged: not all of its numbers are finite")
+    name = checked_name(_text(line, "name", 4 * MOST_NAME))
+    pictures = _text(line, "pictures", 64) if "pictures" in line else ""
+    if pictures and not re.fullmatch("[0-9a-f]{16}", pictures):  # it becomes a part of a file's name
+        raise ValueError("pictures must be a digest")
+    return TaughtThing(
+        name, _text(line, "model", 64), _text(line, "model_name", 200), rows[:views], rows[views:], pictures
+    )
 
 
-def _line(text: bytes) -> dict[str, Any]:
+def read_line(file: BinaryIO, kind: str) -> dict[str, Any] | None:
+    """Return the line that begins a record of that kind; None at the end of the file. Raises ValueError, for people."""
+    first = file.tell() == 0
+    text = file.readline(_MOST_LINE)
+    if not text:
+        return None
+    if not text.endswith(b"\n"):
+        raise ValueError(_NO_KIND if first else "it ends in the middle of a thing")
     try:
         line = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError("it is not a file of taught things") from error
-    if not isinstance(line, dict) or line.get("kind") != _KIND:
-        raise ValueError("it is not a file of taught things")
+        raise ValueError(_NO_KIND) from error
+    if not isinstance(line, dict) or line.get("kind") != kind:
+        raise ValueError(_NO_KIND)
     if line.get("version") != _VERSION:
         raise ValueError("a later release of edge has written it")
     return line
 
 
-def _whole(line: dict[str, Any], key: str) -> int:
+def read_whole(file: BinaryIO, length: int) -> bytes:
+    """Return the next bytes of a file. Raises ValueError, for people, if it ends before."""
+    data = file.read(length)
+    if len(data) < length:
+        raise ValueError("it ends in the middle of a thing")
+    return data
+
+
+def _whole(line: Mapping[str, Any], key: str) -> int:
     value = line.get(key)
     if type(value) is not int or not 0 <= value <= 2**20:
         raise ValueError(f"{key} must be a whole number")
     return value
 
 
-def _text(line: dict[str, Any], key: str, most: int) -> str:
+def _text(line: Mapping[str, Any], key: str, most: int) -> str:
     value = line.get(key)
     if not isinstance(value, str) or len(value) > most or not value.isprintable():
         raise ValueError(f"{key} must be a short text")

@@ -1,24 +1,37 @@
-"""The folder of taught things: STATE/taught, one file each, so that damage to one leaves the others.
+"""The folder of taught things: STATE/taught. Damage to one leaves the others.
+
+    ID.thing             a thing as it was taught
+    ID-DIGEST.pictures   the pictures that it was taught with, if they are kept; readable for the owner only
+    ID-MODEL.again       the thing as another model has learnt it from these pictures; made anew if it is missing
+    MODEL.others         pictures without a thing, as a model sees them; made anew if it is missing
 
 A file is replaced as a whole or not at all. One that cannot be read is renamed to NAME.damaged, and reported.
 """
 
 import contextlib
+import dataclasses
+import fcntl
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from edge.errors import ModelError, os_reason
-from edge.host.atomic import to_disk, write_bytes
-from edge.models.taught.record import MOST_BYTES, Floats, TaughtThing, file_name_of, from_bytes, to_bytes
+from edge.host.atomic import to_disk, write_bytes, write_parts
+from edge.models.taught.pictures import KeptPictures, digest_of, pictures_from_file
+from edge.models.taught.record import MOST_VIEWS, Floats, TaughtThing, file_name_of, from_file, stem_of, to_bytes
 
 SERVICE_FOLDER = Path("/var/lib/edge/taught")
 """The folder of the systemd service (StateDirectory=edge)."""
 MOST_THINGS = 200
 MOST_OTHERS = 96
 """Pictures without a thing that a network is compared with."""
-MOST_ARCHIVE = 64 * 2**20
-"""Bytes of an archive: 200 things with 1280 features and 40 views take 20 MiB."""
+_MOST_AGAIN = 3
+"""Models for which a thing that was learnt again is kept, besides the one that it was taught with."""
+_LOCK_S = 5.0
+"""How long one process waits for another that changes the folder."""
 
 
 def taught_folder() -> Path:
@@ -39,13 +52,16 @@ class TaughtStore:
         self.folder = folder or taught_folder()
         self._tell = tell
 
-    def read(self) -> list[TaughtThing]:
-        """Return the things, sorted by name. Raises ModelError if the folder cannot be read."""
+    def read(self, model: str = "") -> list[TaughtThing]:
+        """Return the things, sorted by name. Raises ModelError if the folder cannot be read.
+
+        With a `model`'s fingerprint, those that were learnt again for it are as it knows them.
+        """
         found = []
         for path in self._files():
             with contextlib.suppress(FileNotFoundError):  # just forgotten
                 if thing := self._read(path):
-                    found.append(thing)
+                    found.append((self._again(thing, model) or thing) if model else thing)
         return sorted(found, key=lambda thing: thing.id)
 
     def version(self) -> tuple[tuple[str, int], ...]:
@@ -60,42 +76,134 @@ class TaughtStore:
             return (self.folder / file_name_of(name)).exists()
         return False
 
-    def add(self, things: Iterable[TaughtThing]) -> None:
-        """Keep things; those that had their names are replaced. Raises ModelError, and says what was not kept."""
-        new = list(things)
-        names = {path.name for path in self._files()}
-        if len(names | {file_name_of(thing.name) for thing in new}) > MOST_THINGS:
+    def make_room(self, names: Iterable[str]) -> None:
+        """Raise ModelError if there is no room for things of these names, some of which may be known."""
+        here = {path.name for path in self._files()}
+        if len(here | set(map(file_name_of, names))) > MOST_THINGS:
             raise ModelError(
-                f"edge can know {MOST_THINGS} things, and knows {len(names)}; forget one first: edge forget NAME"
+                f"edge can know {MOST_THINGS} things, and knows {len(here)}; forget one first: edge forget NAME"
             )
-        for number, thing in enumerate(new):
-            try:
-                self._make_folder()
-                write_bytes(self.folder / file_name_of(thing.name), to_bytes(thing), like=self.folder)
-                (self.folder / file_name_of(thing.name)).chmod(
-                    0o644
-                )  # the service reads it, even if another user taught it
-            except OSError as error:
-                kept = f"; {number} of {len(new)} were kept" if number else "; nothing was changed"
-                raise ModelError(f"{self.folder}: {os_reason(error)}{kept}. Free some space, or use sudo") from error
+
+    def has(self, thing: TaughtThing) -> bool:
+        """Return True if the store has exactly this thing, and the pictures that it names."""
+        with contextlib.suppress(OSError):
+            same = (self.folder / file_name_of(thing.name)).read_bytes() == to_bytes(thing)
+            return same and (not thing.pictures or self.pictures(thing) is not None)
+        return False
+
+    def add(self, things: Iterable[TaughtThing], pictures: Mapping[str, KeptPictures] = MappingProxyType({})) -> None:
+        """Keep things, with these `pictures` by id; those that had their names are replaced, with their pictures.
+
+        Raises ModelError, and says what was not kept.
+        """
+        new = list(things)
+        self.make_room(thing.name for thing in new)
+        number = 0
+        try:
+            self._make_folder()
+            with self._locked():
+                self._sweep()
+                for thing in new:
+                    self._add(thing, pictures.get(thing.id))
+                    number += 1
+        except OSError as error:
+            kept = f"; {number} of {len(new)} were kept" if number else "; nothing was changed"
+            raise ModelError(f"{self.folder}: {os_reason(error)}{kept}. Free some space, or use sudo") from error
+
+    def _add(self, thing: TaughtThing, pictures: KeptPictures | None) -> None:
+        """Write a thing's file last: only then are its pictures there. Raises OSError."""
+        stem, kept = stem_of(thing.name), ""
+        if pictures:
+            data = pictures.to_bytes()
+            kept = digest_of(data)
+            write_parts(self._pictures_file(stem, kept), (data,), like=self.folder, private=True)
+        path = self.folder / file_name_of(thing.name)
+        try:
+            write_bytes(path, to_bytes(dataclasses.replace(thing, pictures=kept)), like=self.folder)
+            path.chmod(0o644)  # the service reads it, even if another user taught it
+        except OSError:
+            kept = ""
+            with contextlib.suppress(OSError, ValueError):
+                kept = _only_thing(path).pictures  # those of the thing as it was before
+            raise
+        finally:
+            for old in self._belonging(stem):
+                if old not in (path, self._pictures_file(stem, kept)):
+                    old.unlink(missing_ok=True)
 
     def forget(self, name: str) -> str:
-        """Remove a thing and return its name. Raises ModelError if there is none of that name."""
+        """Remove a thing with its pictures and return its name. Raises ModelError if there is none of that name."""
+        stem = stem_of(name)
         path = self.folder / file_name_of(name)
+        if not self._belonging(stem):
+            raise ModelError(f"edge was never taught {name!r}; edge taught lists what it knows")
         try:
-            thing = self._read(path)
-            path.unlink(missing_ok=True)
-            to_disk(self.folder)
-        except FileNotFoundError:
-            raise ModelError(f"edge was never taught {name!r}; edge taught lists what it knows") from None
+            with self._locked():
+                thing = self._read(path) if path.exists() else None
+                # its own file last: after a power cut before that it is still listed
+                for one in sorted(self._belonging(stem), key=lambda one: one == path):
+                    one.unlink(missing_ok=True)
+                self._sweep()
+                to_disk(self.folder)
         except OSError as error:
             raise ModelError(f"{path}: {os_reason(error)}; use sudo for what the service was taught") from error
         return thing.name if thing else name
 
+    # ---- pictures
+
+    def pictures(self, thing: TaughtThing) -> KeptPictures | None:
+        """Return the pictures that a thing was learnt from; None if they are not kept, damaged, or another user's."""
+        if not thing.pictures:
+            return None
+        path = self._pictures_file(stem_of(thing.name), thing.pictures)
+        try:
+            with path.open("rb") as file:
+                return pictures_from_file(file, thing.pictures)
+        except OSError as error:
+            self._tell(f"{path}: {os_reason(error)}; the pictures of {thing.name} cannot be used.")
+        except ValueError as error:
+            with contextlib.suppress(OSError):
+                path.rename(path.with_suffix(".damaged"))
+            self._tell(f"{path}: {error}; the pictures of {thing.name} cannot be used.")
+        return None
+
+    def keep_again(self, thing: TaughtThing) -> None:
+        """Keep a thing that was learnt again, from its pictures, for another model than it was taught with.
+
+        Without room or right to write, or if it was changed meanwhile, nothing is kept: it is learnt again later.
+        """
+        stem = stem_of(thing.name)
+        with contextlib.suppress(OSError, ValueError), self._locked():
+            if _only_thing(self.folder / file_name_of(thing.name)).pictures != thing.pictures:
+                return
+            write_bytes(self._again_file(stem, thing.model), to_bytes(thing), like=self.folder)
+            self._again_file(stem, thing.model).chmod(0o644)
+            others = self.folder.glob(f"{stem}-*.again")
+            for old in sorted(others, key=lambda one: one.stat().st_mtime_ns)[:-_MOST_AGAIN]:
+                old.unlink(missing_ok=True)
+
+    def _again(self, thing: TaughtThing, model: str) -> TaughtThing | None:
+        """Return a thing as it was learnt again for a model; None if it was not, or from other pictures."""
+        if thing.model == model or not thing.pictures:
+            return None
+        try:
+            found = _from_path(self._again_file(stem_of(thing.name), model))
+        except (OSError, ValueError):
+            return None  # it is learnt again
+        return found if (found.id, found.model, found.pictures) == (thing.id, model, thing.pictures) else None
+
+    def _pictures_file(self, stem: str, digest: str) -> Path:
+        return self.folder / f"{stem}-{digest}.pictures"
+
+    def _again_file(self, stem: str, model: str) -> Path:
+        return self.folder / f"{stem}-{model}.again"
+
+    # ---- pictures without a thing
+
     def others(self, model: str) -> Floats | None:
         """Return the features (N x M) of pictures that show no thing, as `keep_others` kept them; None: not known."""
         try:
-            (found,) = from_bytes((self.folder / f"{model}.others").read_bytes(), MOST_OTHERS)
+            found = _from_path(self.folder / f"{model}.others", MOST_OTHERS)
         except (OSError, ValueError):
             return None  # they are made again
         return found.views if found.model == model else None
@@ -139,49 +247,54 @@ class TaughtStore:
             os.chown(self.folder, owner.st_uid, owner.st_gid)
         to_disk(self.folder.parent)
 
+    def damaged(self) -> list[Path]:
+        """Return the files that were put aside because they are damaged."""
+        with contextlib.suppress(OSError):
+            return sorted(self.folder.glob("*.damaged"))
+        return []
+
+    def _belonging(self, stem: str) -> list[Path]:
+        """Return all files of a thing, also unfinished and damaged ones."""
+        return [path for pattern in (f"{stem}*", f".{stem}*") for path in self.folder.glob(pattern)]
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left unfinished, and pictures whose thing is gone; the folder is locked."""
+        for path in self.folder.glob(".*"):
+            path.unlink(missing_ok=True)
+        for path in (*self.folder.glob("*.pictures"), *self.folder.glob("*.again")):
+            if not path.with_name(f"{path.name.partition('-')[0]}.thing").exists():
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let no other process change the folder in the block. Raises OSError, after a while if another one does."""
+        number = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
+        until_s = time.monotonic() + _LOCK_S
+        try:
+            while True:
+                try:
+                    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until_s:
+                        raise
+                    time.sleep(0.02)
+            yield
+        finally:
+            os.close(number)
+
 
 def _only_thing(path: Path) -> TaughtThing:
     """Return the thing in a file of the folder. Raises OSError, and ValueError if it is damaged."""
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError("it is too large")
-    (thing,) = from_bytes(path.read_bytes())
+    thing = _from_path(path)
     if file_name_of(thing.name) != path.name:
         raise ValueError("it has another thing's name")
     return thing
 
 
-def export_things(things: Iterable[TaughtThing], path: Path) -> None:
-    """Write an archive. Raises ModelError if it cannot be written; then an earlier one is as it was."""
-    try:
-        write_bytes(path, b"".join(map(to_bytes, things)))
-    except OSError as error:
-        raise ModelError(f"{path}: {os_reason(error)}; nothing was written") from error
-
-
-def read_archive(path: Path) -> list[TaughtThing]:
-    """Return the things of an archive. Raises ModelError, one line, if it is damaged or holds too much."""
-    try:
-        if not path.is_file():
-            raise ModelError(f"{path}: there is no such file; edge taught --export FILE makes one")
-        with path.open("rb") as file:
-            return _several_things(file.read(MOST_ARCHIVE + 1))
-    except OSError as error:
-        raise ModelError(f"{path}: {os_reason(error)}") from error
-    except ValueError as error:
-        raise ModelError(f"{path}: {error}; nothing was changed") from error
-
-
-def _several_things(data: bytes) -> list[TaughtThing]:
-    """Return the things of an archive. Raises ValueError, for people."""
-    if len(data) > MOST_ARCHIVE:
-        raise ValueError(f"it has more than {MOST_ARCHIVE >> 20} MiB")
-    found: dict[str, TaughtThing] = {}
-    for thing in from_bytes(data):
-        if thing.id in found:
-            raise ValueError(f"it has {thing.name!r} twice")
-        found[thing.id] = thing
-        if len(found) > MOST_THINGS:
-            raise ValueError(f"it has more than {MOST_THINGS} things")
-    if not found:
-        raise ValueError("it is empty")
-    return list(found.values())
+def _from_path(path: Path, most_views: int = MOST_VIEWS) -> TaughtThing:
+    with path.open("rb") as file:
+        thing = from_file(file, most_views)
+        if thing is None or file.read(1):
+            raise ValueError("it is damaged: its size is wrong")
+    return thing
