@@ -234,7 +234,8 @@ class AloudSettings:
     hot: bool = setting(True)
     """Say that the board is too hot and edge slows down."""
     smaller_model: bool = setting(True)
-    """Say that another model runs: a smaller one because memory is tight, or a better one."""
+    """Say that another model runs: a smaller one because memory is tight, or a better one. And which taught things it
+    has to be shown again."""
     watched: bool = setting(True)
     """Say that somebody is looking at the picture, when that begins (see [link] picture)."""
     repeat_s: float = setting(60.0, low=1, high=86400)
@@ -275,6 +276,15 @@ class InputSettings:
 
 
 @dataclass(frozen=True)
+class TeachSettings:
+    """[teach]: what is kept of the things that edge is taught."""
+
+    keep_pictures: bool = setting(False)
+    """Keep small pictures of taught things (at most 300 pixels wide and high, 30 a thing), so that another model can
+    learn them again by itself. They stay on this machine, only edge can read them, and `edge forget` removes them."""
+
+
+@dataclass(frozen=True)
 class LinkSettings:
     """[link]: what other programs may do through the control socket."""
 
@@ -310,5 +320,6 @@ class Settings:
     speech: SpeechSettings = SpeechSettings()
     aloud: AloudSettings = AloudSettings()
     input: InputSettings = InputSettings()
+    teach: TeachSettings = TeachSettings()
     link: LinkSettings = LinkSettings()
     service: ServiceSettings = ServiceSettings()

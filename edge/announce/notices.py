@@ -6,6 +6,7 @@ not heard does not count as said.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edge.settings import AloudSettings
@@ -28,6 +29,8 @@ SMALLER = "Using a smaller model."
 ANOTHER = "Using another model."
 BETTER = "Using a better model."
 WATCHED = "Somebody is looking."
+SHOW_AGAIN = "Please show me this again:"
+"""Comes before the names of taught things that another model does not know."""
 SENTENCES = (
     READY,
     DARK,
@@ -46,6 +49,7 @@ SENTENCES = (
     ANOTHER,
     BETTER,
     WATCHED,
+    SHOW_AGAIN,
 )
 _OF_CONDITIONS = {
     Condition.DARK: DARK,
@@ -63,11 +67,14 @@ _SWITCHES = {
     "hearing": "deaf",
     "heat": "hot",
     "model": "smaller_model",
+    "lessons": "smaller_model",
     "viewers": "watched",
 }
 """Setting that switches each topic."""
 _FLAPPING = ("sight", "hearing")
 """Topics that may come and go by themselves; others are events, or a person's wish."""
+MOST_NAMES = 5
+"""How many names a sentence has: a listener remembers no more."""
 LONGEST_REPEAT_S = 3600.0
 """A sentence that comes back again and again is said no more often than this in the end."""
 
@@ -75,6 +82,12 @@ LONGEST_REPEAT_S = 3600.0
 def sentence_of(condition: Condition | None) -> str:
     """Return edge's sentence for a condition; '' for None."""
     return _OF_CONDITIONS[condition] if condition else ""
+
+
+def show_again(names: Sequence[str]) -> str:
+    """Return the sentence that these taught things must be shown again; '' for none of them."""
+    more = ", ..." if len(names) > MOST_NAMES else ""
+    return f"{SHOW_AGAIN} {', '.join(names[:MOST_NAMES])}{more}." if names else ""
 
 
 def code_of(condition: Condition | None) -> str | None:

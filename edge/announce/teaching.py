@@ -12,6 +12,7 @@ TWO_THINGS = "I see two things: show me only one."
 LEARNING = "One moment."
 KNOWN = "I know {label} now."
 KNOWN_PARTLY = "I know {label} now, but not from all sides."
+PICTURES_KEPT = "I keep small pictures."
 CONFUSED = "I can't tell {label} from {other}: show me again, closer."
 UNSURE = "I don't recognise {label} yet: show me again, closer."
 NOT_TOLD_APART = "I can't tell {label} from {other}, so I haven't learnt that."
@@ -31,6 +32,7 @@ SENTENCES = (
     LEARNING,
     KNOWN,
     KNOWN_PARTLY,
+    PICTURES_KEPT,
     CONFUSED,
     UNSURE,
     NOT_TOLD_APART,

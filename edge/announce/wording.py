@@ -69,7 +69,13 @@ class Words:
         return self._sentence("not_sure_text", spoken)
 
     def notice(self, text: str, *, spoken: bool = True) -> str:
-        """Return the translation of a sentence about edge itself; the English one if there is none."""
+        """Return the translation of a sentence about edge itself; the English one if there is none.
+
+        After a colon there may be names, as the user has written them: these are not translated.
+        """
+        intro, colon, names = text.partition(": ")
+        if colon and any(intro + ":" in layer.sentences for layer in self._layers):
+            return f"{self._translated(intro + ':', spoken)} {names}"
         return self._translated(text, spoken) or text
 
     def about(self, sentence: str, term: Term, other: Term | None = None) -> str:

@@ -13,6 +13,7 @@ from edge.host.terminal import printable, tell
 
 if TYPE_CHECKING:
     from edge.engines import Network
+    from edge.models.taught.store import TaughtStore
     from edge.selection.lesson import Learnt, Lesson
     from edge.stages import Pixels
 
@@ -56,19 +57,29 @@ def teach(options: argparse.Namespace) -> int:
             )
         empty = _pictures(options.empty, _MOST_EMPTY, progress) if options.empty else []
         progress.show("Loading the model")
+        settings = settings_of(options)
         selector = ModelSelector(
-            settings_of(options), overrides=overrides_of(options), tell=progress.line, bring=True, teaches=True
+            settings, overrides=overrides_of(options), tell=progress.line, bring=True, teaches=True
         )
         try:
             network = cast("Network", selector.open())
             if problem := features_problem(selector.option.checkpoint.symbol):
                 raise ModelError(problem)
-            lesson = Lesson(network, model_of(selector.option), name, store, pictures=len(pictures))
+            lesson = Lesson(
+                network,
+                model_of(selector.option),
+                name,
+                store,
+                pictures=len(pictures),
+                keep_pictures=settings.teach.keep_pictures,
+            )
             learnt = _learn(lesson, pictures, empty, more=options.more, progress=progress)
         finally:
             selector.end()
     found = f"{learnt.right} of {learnt.held_back} pictures that were held back are recognised"
     print(printable(f"I know {name} now: {found}. {_IN_USE}"))
+    if learnt.pictures:
+        print("Small pictures of it are kept, for other models; edge forget removes them.")
     if not len(learnt.thing.empty):
         print("It would be recognised more often with pictures of the same place without it: --empty DIR.")
     return EX_OK

@@ -51,7 +51,14 @@ class Equipment:
         self._lost, self._back = lost, back
         self._every_frame = every_frame
         self._new_selector = functools.partial(
-            ModelSelector, machine=machine, overrides=overrides, synset=synset, tell=_log.info, bring=True
+            ModelSelector,
+            machine=machine,
+            overrides=overrides,
+            synset=synset,
+            tell=_log.info,
+            bring=True,
+            # a film that waits for each frame is over before anything is learnt
+            meanwhile=not every_frame,
         )
         self._strict = False
         """True if a voice that cannot be opened is an error, not only a logged silence."""

@@ -1,9 +1,10 @@
 """Change of the model while edge runs: to a smaller or larger one by the memory, or to a better fetched one."""
 
+import time
 from typing import TYPE_CHECKING
 
 from edge import pipeline
-from edge.announce.notices import BETTER, SMALLER, Notices
+from edge.announce.notices import BETTER, SMALLER, Notices, show_again
 from edge.daemon.equipment import Equipment
 from edge.daemon.monitors import MemoryMonitor
 from edge.daemon.reporter import Cause, Reporter
@@ -11,6 +12,8 @@ from edge.daemon.reporter import Cause, Reporter
 if TYPE_CHECKING:
     from edge.daemon.upgrade import Upgrade
 
+_WORK_S = 0.15
+"""Time for forwards in a turn of the loop, while things are learnt again; a slow machine makes one."""
 _TAUGHT_EVERY_S = 2.0
 """How often the folder of taught things is looked at."""
 
@@ -34,6 +37,7 @@ class ModelChanges:
         self._summary = summary
         self._fetch = fetch
         self._upgrade: Upgrade | None = None
+        self._untaught: list[str] = []
         self.renew()
 
     def renew(self) -> None:
@@ -64,6 +68,9 @@ class ModelChanges:
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _TAUGHT_EVERY_S
             self._taught_changed = self._equipment.selector.taught_changed()
+        elif self._summary.frames > 1:  # READY comes first
+            self._work()
+            self._ask_to_be_shown()
         if self._upgrade is not None and self._summary.frames > 1:  # READY comes first
             self._upgrade.look(now_s)
             self._is_better = self._ready_upgrade() is not None
@@ -82,11 +89,11 @@ class ModelChanges:
         if upgrade := self._ready_upgrade():
             self._take(upgrade)
             return True
-        if self._upgrade is not None:
-            self._upgrade.close()  # the memory does not hold two models
         if self._taught_changed:
             self.know_taught()
         elif memory_wants:
+            if self._upgrade is not None:
+                self._upgrade.close()  # the memory does not hold two models
             self._step(down=self._memory.wanted == "down")
         return False
 
@@ -122,6 +129,19 @@ class ModelChanges:
             before, selector.running, Cause.BETTER, "it is more accurate, and was just fetched"
         )
         self._notices.once("model", BETTER)
+
+    def _work(self) -> None:
+        """Let the model learn things again, for a short time: the loop goes on, and no second model needs memory."""
+        begun_s = time.monotonic()
+        while self._equipment.selector.work() and time.monotonic() - begun_s < _WORK_S:
+            pass
+
+    def _ask_to_be_shown(self) -> None:
+        """Ask for the things that the model has to be shown again; each time others are missing."""
+        if (names := self._equipment.selector.untaught) != self._untaught:
+            self._untaught = list(names)
+            if sentence := show_again(names):
+                self._notices.once("lessons", sentence)
 
     def _step(self, *, down: bool) -> None:
         selector = self._equipment.selector

@@ -200,7 +200,14 @@ class Teaching:
             self._end(session, teaching.UNTEACHABLE, "model", detail=problem)
             return True
         network = selector.begin_lesson()
-        session.lesson = Lesson(network, model, session.request.name, self._store, pictures=VIEWS)
+        session.lesson = Lesson(
+            network,
+            model,
+            session.request.name,
+            self._store,
+            pictures=VIEWS,
+            keep_pictures=self._equipment.settings.teach.keep_pictures,
+        )
         self._equipment.classifier = session.idle = IdleClassifier(network)
         return True
 
@@ -319,6 +326,8 @@ class Teaching:
     def _say(self, session: _Session, sentence: str) -> str:
         other = session.learnt.confused if session.learnt else ""
         text = self._about(sentence, session.request.term, Term(other, id_of(other)) if other else None)
+        if sentence in (teaching.KNOWN, teaching.KNOWN_PARTLY) and session.learnt and session.learnt.pictures:
+            text = f"{text} {self._about(teaching.PICTURES_KEPT, session.request.term)}"
         self._answers.tell(text)
         session.said_s = self._now_s
         return text

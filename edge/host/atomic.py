@@ -31,7 +31,7 @@ def write_parts(
 ) -> None:
     """Do the same with bytes that come in parts. Raises OSError, and what `parts` raises.
 
-    A `private` file is only its owner's to read and write, whatever mode the earlier one had.
+    Only its owner can read and write a `private` file, even if the earlier one had another mode.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:

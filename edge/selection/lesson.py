@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines import Network
+from edge.models.taught.pictures import MOST_PICTURES, KeptPictures, thinned
 from edge.models.taught.recogniser import Recogniser
-from edge.models.taught.record import MOST_EMPTY, TaughtThing, id_of
+from edge.models.taught.record import MOST_EMPTY, Floats, TaughtThing, id_of
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
-from edge.selection.taught import copies_of, drawn_others, features_of, joined, variants
+from edge.selection.taught import copies_of, drawn_others, features_of, joined, small, variants
 from edge.stages import Pixels
 
 _HELD_BACK = 4
@@ -34,6 +35,8 @@ class Learnt:
     held_back: int
     confused: str
     """The name of the taught thing that others of them were taken for; empty: for none."""
+    pictures: KeptPictures | None = None
+    """Its pictures, if they are to be kept."""
 
     @property
     def is_known(self) -> bool:
@@ -44,10 +47,22 @@ class Learnt:
 class Lesson:
     """Learns one thing with one network: `add` its views, `work` until nothing is left, then take the `result`."""
 
-    def __init__(self, network: Network, model: str, name: str, store: TaughtStore, *, pictures: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        model: str,
+        name: str,
+        store: TaughtStore,
+        *,
+        pictures: int,
+        others: Floats | None = None,
+        keep_pictures: bool = False,
+    ) -> None:
         """Start with an open network that gives its features, and its fingerprint `model`.
 
-        `pictures` is how many views of the thing will come, about: with fewer, more altered copies are learnt.
+        `pictures` is how many views of the thing will come, about: with fewer, more altered copies are learnt. `others`
+        are the features of pictures without a thing, if they are known. With `keep_pictures`, `keep` keeps small
+        copies of the views.
         """
         self.name = name
         self._network, self._model, self._store = network, model, store
@@ -58,10 +73,13 @@ class Lesson:
         self._due: deque[tuple[list[_Row], Iterator[Pixels]]] = deque()
         """Pictures whose features are missing, and where these belong."""
         self._drawn: list[_Row] = []
-        self._others = store.others(model)
+        self.others = store.others(model) if others is None else others
         """Features of pictures without a thing; None: not complete yet."""
-        self._draws = self._others is None
+        self._draws = self.others is None
         self._drawings = drawn_others(network)
+        self._keeps_pictures = keep_pictures
+        self._kept: list[bytes] = []
+        self._kept_empty: list[bytes] = []
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -82,17 +100,21 @@ class Lesson:
     def add(self, picture: Pixels, features: NDArray[np.float32] | None = None) -> None:
         """Take a view of the thing, with its features if they are known. The picture must not change any more."""
         self._views.append(self._expect(variants(picture, len(self._views), self._pictures), features))
+        if self._keeps_pictures:
+            self._kept.append(small(picture))
 
     def add_empty(self, picture: Pixels, features: NDArray[np.float32] | None = None) -> None:
         """Take a view of the place without the thing; more than MOST_EMPTY are not needed."""
         if len(self._empty) < MOST_EMPTY:
             self._empty.append(self._expect(iter([picture]), features))
+            if self._keeps_pictures:
+                self._kept_empty.append(small(picture))
 
     def forget_views(self) -> None:
         """Forget the views of the thing: it will be shown again."""
         forgotten = set(map(id, self._views))
         self._due = deque((rows, pictures) for rows, pictures in self._due if id(rows) not in forgotten)
-        self._views = []
+        self._views, self._kept = [], []
 
     def work(self) -> bool:
         """Make one forward, if one is due; return False if there was none."""
@@ -102,33 +124,47 @@ class Lesson:
                 rows.append(features_of(self._network, picture))
                 return True
             self._due.popleft()
-        if self._others is not None:
+        if self.others is not None:
             return False
         for row in self._drawings:
             self._drawn.append(row)
             return True
-        self._others = np.stack(self._drawn)
-        self._store.keep_others(self._model, self._network.name, self._others)
+        self.others = np.stack(self._drawn)
+        self._store.keep_others(self._model, self._network.name, self.others)
         return False
 
     def result(self, *, more: bool = False) -> Learnt:
         """Return what was learnt; call it when no work is left. With `more`, earlier views count too."""
-        assert self._others is not None
-        things = [thing for thing in self._store.read() if thing.model == self._model]
+        assert self.others is not None
+        things = [thing for thing in self._store.read(self._model) if thing.model == self._model]
         others = [thing for thing in things if thing.id != id_of(self.name)]
         most = [rows for number, rows in enumerate(self._views) if number % _HELD_BACK]
-        trial = Recogniser([*others, self._thing(most)], self._others)
-        whole = self._thing(self._views)
+        trial = Recogniser([*others, self._thing(most)], self.others)
+        whole = self.thing()
         found = [trial.recognise(rows[0]) for rows in self._views[::_HELD_BACK]]
         right = sum(one is not None and one.id == whole.id for one in found)
         confused = next((one.name for one in found if one is not None and one.id != whole.id), "")
         before = [thing for thing in things if thing.id == whole.id]
-        thing = joined(before[0], whole) if more and before else whole
-        return Learnt(thing, right, len(found), confused)
+        joins = before[0] if more and before else None
+        thing = joined(joins, whole) if joins else whole
+        return Learnt(thing, right, len(found), confused, self._pictures_with(joins))
+
+    def thing(self) -> TaughtThing:
+        """Return what was learnt, without a test; call it when no work is left."""
+        return self._thing(self._views)
 
     def keep(self, learnt: Learnt) -> None:
         """Keep what was learnt. Raises ModelError, and what was known before stays, if that is impossible."""
-        self._store.add([learnt.thing])
+        self._store.add([learnt.thing], {learnt.thing.id: learnt.pictures} if learnt.pictures else {})
+
+    def _pictures_with(self, before: TaughtThing | None) -> KeptPictures | None:
+        """Return the pictures to keep: those of this lesson, and those of before; None: none."""
+        if not self._keeps_pictures:
+            return None
+        old = (self._store.pictures(before) if before else None) or KeptPictures((), ())
+        return KeptPictures(
+            thinned((*old.views, *self._kept), MOST_PICTURES), thinned((*old.empty, *self._kept_empty), MOST_EMPTY)
+        )
 
     def _expect(self, pictures: Iterator[Pixels], features: _Row | None) -> list[_Row]:
         """Return where the features of these pictures will be; `features` are those of the first."""

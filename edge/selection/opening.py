@@ -1,9 +1,9 @@
 """Opens a model, and checks it before use: its files are complete, it does not crash, its known answer is right."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from edge.engines import Network, open_classifier
+from edge.engines import open_classifier
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
 from edge.importer.last_layer import features_of
@@ -13,14 +13,10 @@ from edge.models.crash_marker import CrashMarker
 from edge.models.fingerprint import fingerprint
 from edge.models.manifest import Answer
 from edge.models.store import verify
-from edge.models.taught.record import TaughtThing
 from edge.models.taught.store import TaughtStore
 from edge.selection.option import Option
-from edge.selection.taught import TaughtClassifier, others_of
+from edge.selection.taught_classifier import TaughtClassifier
 from edge.stages import Classifier
-
-_TOLD = 5
-"""Names of things that are listed in a line."""
 
 
 class Opener:
@@ -34,14 +30,16 @@ class Opener:
         square: bool,
         knows_answers: bool,
         teaches: bool = False,
+        meanwhile: bool = False,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         """`top` is how many labels a classifier returns; if `square`, it looks at the largest square of a frame.
 
         Without `knows_answers` the known answers are not checked: they do not apply to another input or other labels.
-        If it `teaches`, models give their features, and name no taught thing. `tell` gets lines about taught things.
+        If it `teaches`, models give their features, and name no taught thing. `meanwhile` and `tell` are for
+        TaughtClassifier.
         """
-        self._teaches, self._tell = teaches, tell
+        self._teaches, self._meanwhile, self._tell = teaches, meanwhile, tell
         self._store = TaughtStore(tell=tell)
         self._version = self._store.version()
         self._crash_marker = crash_marker
@@ -49,16 +47,15 @@ class Opener:
         self._knows_answers = knows_answers
 
     def open(self, option: Option, *, teaches: bool = False) -> Classifier:
-        """Return the open and checked model; if it `teaches`, an engines.Network with features.
+        """Return the open and checked model; if something is taught or it `teaches`, as a TaughtClassifier.
 
         Raises ModelError, and leaves nothing open, if a check fails.
         """
         if option.installed is not None and (faults := verify(option.installed)):
             raise ModelError(f"model {option.name}: {faults[0]}")
-        teaches = teaches or self._teaches
-        things = [] if teaches else self._things_for(option)
+        knows = teaches or (not self._teaches and self._knows_things(option))
         # asked for only then: without taught things nothing costs more
-        more = {"features": True} if things or teaches else {}
+        more = {"features": True} if knows or self._teaches else {}
         with self._crash_marker.loading(option.checkpoint):
             network = open_classifier(
                 option.checkpoint, option.driver(option.engine), self._top, square=self._square, **more
@@ -70,39 +67,23 @@ class Opener:
             except ModelError:
                 network.close()
                 raise
-        return self._naming(network, things)
-
-    def renewed(self, option: Option, network: Network) -> Classifier:
-        """Return an open network that gives its features, as a classifier that knows what is taught now."""
-        return self._naming(network, self._things_for(option))
-
-    def _naming(self, network: Network, things: Sequence[TaughtThing]) -> Classifier:
-        if not things:
+        if not knows:
             return network
-        return TaughtClassifier(network, things, others_of(network, things[0].model, self._store))
+        return TaughtClassifier(network, model_of(option), self._store, meanwhile=self._meanwhile, tell=self._tell)
 
     def taught_changed(self) -> bool:
         """Return True if something was taught or forgotten since a model was opened."""
         return self._store.version() != self._version
 
-    def _things_for(self, option: Option) -> list[TaughtThing]:
-        """Return the taught things that a model knows; report those that it does not know."""
+    def _knows_things(self, option: Option) -> bool:
+        """Return True if something is taught and a model can know it; report if it cannot."""
         self._version = self._store.version()
         if not self._version:
-            return []
-        things = self._store.read()
-        model = model_of(option)
-        known = [thing for thing in things if thing.model == model]
-        if unknown := [thing for thing in things if thing.model != model]:
-            names = ", ".join(thing.name for thing in unknown[:_TOLD]) + (", ..." if len(unknown) > _TOLD else "")
-            models = " or ".join(sorted({thing.model_name for thing in unknown}))
-            self._tell(
-                f"Model {option.name} does not know {names}: taught with {models}. Teach again, or run that model."
-            )
-        if known and (problem := features_problem(option.checkpoint.symbol)):
+            return False
+        if problem := features_problem(option.checkpoint.symbol):
             self._tell(f"{problem}.")
-            return []
-        return known
+            return False
+        return True
 
 
 def model_of(option: Option) -> str:

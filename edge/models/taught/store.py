@@ -2,8 +2,8 @@
 
     ID.thing             a thing as it was taught
     ID-DIGEST.pictures   the pictures that it was taught with, if they are kept; readable for the owner only
-    ID-MODEL.again       the thing as another model has learnt it from these pictures; made anew if it is missing
-    MODEL.others         pictures without a thing, as a model sees them; made anew if it is missing
+    ID-MODEL.again       the thing as another model has learnt it from these pictures; made again if it is missing
+    MODEL.others         pictures without a thing, as a model sees them; made again if it is missing
 
 A file is replaced as a whole or not at all. One that cannot be read is renamed to NAME.damaged, and reported.
 """
@@ -77,7 +77,7 @@ class TaughtStore:
         return False
 
     def make_room(self, names: Iterable[str]) -> None:
-        """Raise ModelError if there is no room for things of these names, some of which may be known."""
+        """Raise ModelError if there is no room for things of these names, even if some of them are known."""
         here = {path.name for path in self._files()}
         if len(here | set(map(file_name_of, names))) > MOST_THINGS:
             raise ModelError(
