@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from edge_filters import source_digest
@@ -20,6 +21,10 @@ from rigs.booted import Booted, booted, why_not
 from rigs.network import cabled
 from rigs.service import events, heard, lay_card, until, wait_for_announcement
 from rigs.stores import write_scenes
+from rigs.taught import pictures, thing
+
+from edge.models.taught.archive import export_things
+from edge.models.taught.store import TaughtStore
 
 pytestmark = [
     pytest.mark.integration,
@@ -709,16 +714,45 @@ def scraped(machine: Booted) -> str:
     return machine.run("python3", "-c", SCRAPE, check=False).stdout
 
 
+def lay_taught(scratch: Path, file: Path) -> None:
+    """An export of two things; the pictures of one are kept."""
+    store = TaughtStore(scratch / "lessons")
+    keys = thing("my keys")
+    store.add([keys, thing("the red cup")], {keys.id: pictures()})
+    export_things(store, file)
+    file.chmod(0o644)  # the user pi deploys
+
+
+def taught_files(machine: Booted) -> dict[str, str]:
+    """Mode, owner and checksum of each file of the service's taught things, but for what a model made of drawings."""
+    about = "echo $one $(stat -c '%a %U:%G' $one) $(sha256sum < $one)"
+    script = f"cd /var/lib/edge/taught && for one in *.thing *.pictures; do [ -e $one ] && {about}; done; true"
+    lines = machine.run("sh", "-c", script).stdout.splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
 @pytest.mark.long
-def test_the_link_comes_goes_back_and_forth_and_leaves_nothing(pi: Booted, laid: tuple[Path, str]) -> None:
+def test_the_link_and_taught_things_come_go_back_and_forth_and_leave_nothing(
+    pi: Booted, laid: tuple[Path, str], tmp_path: Path
+) -> None:
     folder = laid[1]
-    link = {"edge_link": {"metrics": {"listen": "127.0.0.1:9500"}}}
+    link: dict[str, Any] = {"edge_link": {"metrics": {"listen": "127.0.0.1:9500"}}, "edge_taught": "things.edge"}
+    lay_taught(tmp_path, pi.root / f"{folder}/project/deploy/things.edge".lstrip("/"))
     pi.write(f"{folder}/{VARIABLES}", json.dumps({**DEMO, **link}))
     deploy(pi, folder)
     until(pi, lambda: "\nedge_model_info{" in scraped(pi))
     shown = pi.show("ActiveState", "UnitFileState", "User", unit="edge-link")
     assert shown == {"ActiveState": "active", "UnitFileState": "enabled", "User": "edge-link"}
     assert pi.run("stat", "--format", "%a %U:%G", "/etc/edge/link.toml").stdout == "640 root:edge-link\n"
+    kept = taught_files(pi)
+    assert len(kept) == 3
+    assert next(about for path, about in kept.items() if path.endswith(".pictures")).startswith("600 edge:edge ")
+    assert "the red cup" in pi.run("/usr/local/bin/edge", "taught").stdout
+    assert not (pi.root / "run/edge-taught").exists()
+    # what people forget afterwards stays forgotten
+    pi.run("/usr/local/bin/edge", "forget", "my keys")
+    kept = taught_files(pi)
+    assert len(kept) == 1
     # a second time there is nothing to do; a change of the link leaves edge alone
     assert recap(deploy(pi, folder))["changed"] == 0
     before = pi.show("MainPID")
@@ -731,14 +765,16 @@ def test_the_link_comes_goes_back_and_forth_and_leaves_nothing(pi: Booted, laid:
     deploy(pi, f"{folder}/project/deploy", script="rollback")
     assert pi.show("LoadState", unit="edge-link")["LoadState"] == "not-found"
     words(pi)
+    assert taught_files(pi) == kept
     deploy(pi, f"{folder}/project/deploy", script="rollback")
     until(pi, lambda: "\nedge_model_info{" in scraped(pi))
+    assert taught_files(pi) == kept
     # nobody wants it any more
     pi.write(f"{folder}/{VARIABLES}", json.dumps({**DEMO, "edge_link": {}}))
     deploy(pi, folder)
     assert pi.show("ActiveState", unit="edge-link")["ActiveState"] == "inactive"
     assert pi.run("cat", "/etc/edge/link.toml", check=False).returncode
     deploy(pi, f"{folder}/project/deploy", "--purge", script="uninstall")
-    traces = ("edge-link", "/etc/edge", "/opt/edge")
+    traces = ("edge-link", "/etc/edge", "/opt/edge", "taught")
     assert not [path for path in pi.files() if not path.startswith("/home/") and any(one in path for one in traces)]
     assert pi.run("getent", "group", "edge-link", "edge-control", "edge", check=False).stdout == ""
