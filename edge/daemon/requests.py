@@ -193,6 +193,7 @@ class RequestHandler:
             "precision": selector.precision,
             "calibrated": stages.classifier.calibrated,
             "taught": sorted(selector.taught.values()),
+            "untaught": sorted(selector.untaught),
             "camera": stages.camera.description,
             "camera_up": self._camera_up,
             "sight": sentence_of(summary.sight_fault) or None,

@@ -46,7 +46,7 @@ def examine(settings: Settings, running: Mapping[str, Any] | None, *, speak: boo
     yield from _bounded("camera", check_camera(settings.camera, running))
     yield from _bounded("keys", check_keys(settings.input, running))
     yield from _bounded("wake word", check_wake_word(settings.input, settings.speech, running))
-    yield from _bounded("model", check_model(settings, stores, running))
+    yield from _bounded("model", check_model(settings, stores, running, taught=True))
     yield check_silence(settings, running)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.doctor.finding import Finding, fault, good, warning
+from edge.doctor.taught import check_taught, taught_in_use
 from edge.errors import ModelError, one_line
 from edge.host.installation import edge_command
 from edge.models.catalogue import load_catalogue
@@ -12,11 +13,17 @@ from edge.models.checkpoint import DEMO
 from edge.models.packages import is_here
 from edge.models.store import installed, verify
 from edge.selection.selector import ModelSelector
+from edge.selection.taught_classifier import TaughtClassifier
 from edge.settings import Settings
 
 
-def check_model(settings: Settings, stores: list[Path], running: Mapping[str, Any] | None) -> Iterator[Finding]:
-    """Check the installed models, and load the one that would run, unless an edge is `running`."""
+def check_model(
+    settings: Settings, stores: list[Path], running: Mapping[str, Any] | None, *, taught: bool = False
+) -> Iterator[Finding]:
+    """Check the installed models, and load the one that would run, unless an edge is `running`.
+
+    With `taught`, check also which taught things it knows.
+    """
     damaged = False
     stored = installed(stores)
     for one in stored:
@@ -27,6 +34,8 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
         yield good("models", f"installed and intact: {', '.join(one.name for one in stored)}")
     if running is not None:
         yield model_in_use(running)
+        if taught:
+            yield from taught_in_use(running)
         return
     told: list[str] = []
     try:
@@ -36,8 +45,10 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
         yield fault("model", one_line(error))
         return
     try:
+        of_taught = classifier.told if isinstance(classifier, TaughtClassifier) else []
         for line in told:
-            yield warning("model", line)
+            if line not in of_taught:
+                yield warning("model", line)
         text = f"{selector.description}{'' if classifier.calibrated else ', uncalibrated'}: "
         answer = selector.option.installed.manifest if selector.option.installed else None
         text += "it passes its self-test" if answer and answer.answer else "it loads and runs"
@@ -50,6 +61,9 @@ def check_model(settings: Settings, stores: list[Path], running: Mapping[str, An
             yield warning("model", text, advice)
         else:
             yield good("model", text)
+        if taught:
+            learnable = classifier.learnable if isinstance(classifier, TaughtClassifier) else ()
+            yield from check_taught(selector.name, selector.taught.values(), selector.untaught, learnable)
     finally:
         selector.close()
 

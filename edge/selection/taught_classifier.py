@@ -48,13 +48,16 @@ class TaughtClassifier:
         """Names of the things that it recognises, by id."""
         self.unknown: list[str] = []
         """Names of the things that it has to be shown again."""
+        self.learnable: list[str] = []
+        """Names of the things that it has to learn again, and can."""
         self._news = False
         self._work: Iterator[bool] = iter(())
         self._recogniser: Recogniser | None = None
         self._others: Floats | None = None
         self._learnt: dict[tuple[str, str], TaughtThing] = {}
         """Things that were learnt again, by id and pictures: the disk may be too full for them."""
-        self._told: list[str] = []
+        self.told: list[str] = []
+        """The last lines about things that it does not know."""
         self.update()
 
     def classify(self, frame: Frame) -> list[Prediction]:
@@ -96,6 +99,7 @@ class TaughtClassifier:
         again = [thing for thing in strange if thing.pictures]
         unknown = [thing for thing in strange if not thing.pictures]
         self.unknown = [thing.name for thing in unknown]
+        self.learnable = [thing.name for thing in again]
         if things and self._others is None:
             found = self._store.others(self._model)
             if found is None and known and not self._meanwhile:
@@ -161,9 +165,9 @@ class TaughtClassifier:
                 f"Model {self.name} does not know {_listed(again)} yet; a running edge learns that again by itself."
             )
         for line in lines:
-            if line not in self._told:
+            if line not in self.told:
                 self._tell(line)
-        self._told = lines
+        self.told = lines
 
 
 def _listed(things: Sequence[TaughtThing]) -> str:
