@@ -9,6 +9,9 @@ from typing import NamedTuple
 ARTICLES = ("a", "an")
 
 
+_FORMS = {ord("_"): " ", 0x200C: None, 0x200D: None}
+
+
 class Entry(NamedTuple):
     """A line of the list."""
 
@@ -38,8 +41,11 @@ def said_by_name() -> Mapping[str, str]:
 
 
 def plain(text: str) -> str:
-    """Return words in a form for comparison: 'Web_site' and 'web site' are equal, however an accent is written."""
-    return " ".join(unicodedata.normalize("NFC", text).replace("_", " ").casefold().split())
+    """Return words in a form for comparison: 'Web_site' and 'web site' are equal.
+
+    The way accents are written and the invisible joiners of some scripts do not matter either.
+    """
+    return " ".join(unicodedata.normalize("NFC", text).translate(_FORMS).casefold().split())
 
 
 def bare(said: str, articles: tuple[str, ...] = ARTICLES) -> str:

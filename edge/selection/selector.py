@@ -140,8 +140,9 @@ class ModelSelector:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that it can announce, by id, and the names of the taught things that it knows."""
-        return {**self.option.labels, **self.taught}
+        """The labels that it can announce, by id, and the names of all taught things: it may soon know them."""
+        stored = self._classifier.stored if isinstance(self._classifier, TaughtClassifier) else {}
+        return {**self.option.labels, **stored}
 
     @property
     def description(self) -> str:

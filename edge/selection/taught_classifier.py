@@ -46,6 +46,8 @@ class TaughtClassifier:
         self.calibrated, self.independent = network.calibrated, network.independent
         self.taught: dict[str, str] = {}
         """Names of the things that it recognises, by id."""
+        self.stored: dict[str, str] = {}
+        """Names of all things in the store, by id."""
         self.unknown: list[str] = []
         """Names of the things that it has to be shown again."""
         self.learnable: list[str] = []
@@ -94,6 +96,7 @@ class TaughtClassifier:
             self._tell(f"{error}.")
             return
         things = [self._learnt.get((thing.id, thing.pictures), thing) for thing in stored]
+        self.stored = {thing.id: thing.name for thing in things}
         known = [thing for thing in things if self._is_mine(thing)]
         strange = [thing for thing in things if not self._is_mine(thing)]
         again = [thing for thing in strange if thing.pictures]

@@ -54,6 +54,33 @@ def test_it_is_renamed_and_muted_like_a_label() -> None:
     assert muted.claims.judge(something=True)[0] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("caf\u00e9 cup", "Cafe\u0301  CUP"),
+        ("\u06a9\u0644\u06cc\u062f\u200c\u0647\u0627", "\u06a9\u0644\u06cc\u062f\u0647\u0627"),
+        ("blue_cup", "blue cup"),
+        ("\u9375", "\u9375"),
+    ],
+)
+def test_a_name_in_any_letters_is_muted_and_renamed_however_it_is_written(name: str, written: str) -> None:
+    prediction = Prediction(f"taught:{name}", name, 0.98)
+    assert view([prediction]).claims.judge(something=True)[0]
+    assert not view([prediction], settings=AnnounceSettings(muted=(written,))).claims.judge(something=True)[0]
+    words = Words(AnnounceSettings(rename={written: "the other"}))
+    assert words.sure(Term(name, f"taught:{name}")) == "I see the other"
+
+
+def test_a_rename_gives_the_forms_of_a_language() -> None:
+    words = Words(
+        AnnounceSettings(rename={"Mein Hund": "mein Hund | meinen Hund"}), SpeechSettings(language="de"), pytest.fail
+    )
+    term = Term("mein Hund", "taught:mein hund")
+    assert words.sure(term) == "Ich sehe meinen Hund"
+    assert words.maybe(term) == "vielleicht mein Hund"
+    assert words.notice("Please show me this again: mein Hund, Rex.") == "Bitte zeig mir noch einmal: mein Hund, Rex."
+
+
 def view(*frames: list[Prediction], settings: AnnounceSettings = SETTINGS, calibrated: bool = True) -> Announcer:
     """An announcer that has seen these frames, 0.1 s apart, each five times."""
     subject = Announcer(settings, PlainWords(), Schedule(settings), knowledge=Knowledge(calibrated=calibrated))

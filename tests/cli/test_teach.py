@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -210,3 +211,33 @@ def test_another_model_learns_it_again_from_kept_pictures(tmp_path: Path, monkey
         )
     assert edge("forget", "my keys") == "Forgotten: my keys.\n"
     assert not list(file.parent.glob(file.name[:20] + "*"))
+
+
+def test_names_are_said_renamed_and_muted_in_another_language(tmp_path: Path) -> None:
+    keys, dog = folder_of(tmp_path / "keys", 1), folder_of(tmp_path / "dog", 2)
+    edge("teach", "--images", keys, "meine Schl\u00fcssel", *DEMO)
+    edge("teach", "--images", dog, "Rex", *DEMO)
+    for number in range(8):
+        shutil.copy(dog / f"{number:02}.png", keys / f"9{number}.png")
+    events = tmp_path / "events"
+    arguments = ["--camera", str(keys), "--loop", "--speech", "log", *DEMO, "--events", str(events)]
+    environment = {
+        "XDG_STATE_HOME": str(tmp_path / "xdg-state"),
+        "EDGE_SPEECH_LANGUAGE": "de",
+        "EDGE_ANNOUNCE_RENAME": '{"rex": "der Hund | den Hund"}',
+        "EDGE_CAMERA_IMAGE_S": "0.5",
+    }
+    with daemon(tmp_path, *arguments, **environment):
+
+        def texts(identity: str) -> list[str]:
+            return [one["text"] for one in named(read_events(events), "announced") if one["id"] == identity]
+
+        wait_until(lambda: texts("taught:meine schl\u00fcssel") and texts("taught:rex"))
+        assert texts("taught:meine schl\u00fcssel")[0] == "Ich sehe meine Schl\u00fcssel"
+        assert texts("taught:rex")[0] == "Ich sehe den Hund"
+        # as another system writes the umlaut, in capitals; and by the other name
+        muted = say(tmp_path, "mute", "MEINE SCHLU\u0308SSEL")
+        assert muted.stdout.startswith("Muted: meine Schl\u00fcssel."), muted
+        assert say(tmp_path, "mute", "rEX").stdout.startswith("Muted: Rex.")
+        assert json.loads(say(tmp_path, "status", "--json").stdout)["mutes"] == ["Rex", "meine Schl\u00fcssel"]
+        wait_until(lambda: "muted" in say(tmp_path, "why").stdout)

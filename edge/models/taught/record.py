@@ -30,6 +30,8 @@ MOST_BYTES = 4096 + 2 * MOST_FEATURES * (MOST_VIEWS + MOST_EMPTY)
 """Largest file of a thing: 0.8 MB; with 1280 features, 40 views and no empty ones it has 100 kB."""
 _KIND, _VERSION = "edge taught thing", 1
 _MOST_LINE = 2048
+_JOINERS = dict.fromkeys((0x200C, 0x200D))
+"""Invisible characters that the writing of some languages needs (Persian, Hindi), and some emoji."""
 _NO_KIND = "it is not a file of taught things"
 
 
@@ -56,9 +58,12 @@ class TaughtThing:
 
 
 def id_of(name: str) -> str:
-    """Return the id of a thing of that name; upper case, spaces and the way accents are written do not matter."""
+    """Return the id of a thing of that name.
+
+    Upper case, spaces, the way accents are written and invisible joiners do not matter.
+    """
     # once more, because a changed case may fall apart into letter and accent
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", _visible(name)).casefold())
     return TAUGHT + " ".join(folded.split())
 
 
@@ -79,9 +84,13 @@ def checked_name(name: str) -> str:
         raise ValueError("a name needs a letter or a digit")
     if len(words) > MOST_NAME:
         raise ValueError(f"the name has {len(words)} characters; at most {MOST_NAME} can be said well")
-    if not words.isprintable():
+    if not _visible(words).isprintable():
         raise ValueError("the name has characters that cannot be printed")
     return words
+
+
+def _visible(text: str) -> str:
+    return text.translate(_JOINERS)
 
 
 def to_bytes(thing: TaughtThing) -> bytes:
@@ -161,6 +170,6 @@ def _whole(line: Mapping[str, Any], key: str) -> int:
 
 def _text(line: Mapping[str, Any], key: str, most: int) -> str:
     value = line.get(key)
-    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+    if not isinstance(value, str) or len(value) > most or not _visible(value).isprintable():
         raise ValueError(f"{key} must be a short text")
     return value

@@ -21,7 +21,16 @@ from types import MappingProxyType
 from edge.errors import ModelError, os_reason
 from edge.host.atomic import to_disk, write_bytes, write_parts
 from edge.models.taught.pictures import KeptPictures, digest_of, pictures_from_file
-from edge.models.taught.record import MOST_VIEWS, Floats, TaughtThing, file_name_of, from_file, stem_of, to_bytes
+from edge.models.taught.record import (
+    MOST_NAME,
+    MOST_VIEWS,
+    Floats,
+    TaughtThing,
+    file_name_of,
+    from_file,
+    stem_of,
+    to_bytes,
+)
 
 SERVICE_FOLDER = Path("/var/lib/edge/taught")
 """The folder of the systemd service (StateDirectory=edge)."""
@@ -136,7 +145,7 @@ class TaughtStore:
         stem = stem_of(name)
         path = self.folder / file_name_of(name)
         if not self._belonging(stem):
-            raise ModelError(f"edge was never taught {name!r}; edge taught lists what it knows")
+            raise ModelError(f"edge was never taught {name[:MOST_NAME]!r}; edge taught lists what it knows")
         try:
             with self._locked():
                 thing = self._read(path) if path.exists() else None
