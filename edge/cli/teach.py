@@ -146,7 +146,12 @@ def taught(options: argparse.Namespace) -> int:
         return _export(options.export_file, store, pictures=not options.no_pictures)
     things = store.read()
     if options.json:
-        print_json([{"name": one.name, "model": one.model_name, "views": len(one.views)} for one in things])
+        print_json(
+            [
+                {"name": one.name, "model": one.model_name, "views": len(one.views), "pictures": bool(one.pictures)}
+                for one in things
+            ]
+        )
     elif things:
         rows = [[one.name, one.model_name, f"{len(one.views)}"] for one in things]
         print(table(["NAME", "MODEL", "VIEWS"], rows, numbers=(2,)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import resource
 import shutil
@@ -15,8 +16,11 @@ import numpy as np
 import pytest
 from rigs.daemon import daemon, named, read_events, say
 from rigs.processes import wait_until
+from rigs.taught import thing
 
+from edge.cli import main
 from edge.engines import engine_problem
+from edge.models.taught.archive import export_things
 from edge.models.taught.store import TaughtStore
 
 pytestmark = pytest.mark.integration
@@ -66,7 +70,7 @@ def test_from_the_first_thing_to_the_last(tmp_path: Path) -> None:
     assert edge("teach", "--images", keys, "--more", "my keys", *DEMO).startswith("I know my keys now")
     edge("teach", "--images", rex, "Rex", *DEMO)
     assert edge("taught").splitlines() == ["NAME     MODEL  VIEWS", "my keys  demo      40", "Rex      demo      32"]
-    assert json.loads(edge("taught", "--json"))[1] == {"name": "Rex", "model": "demo", "views": 32}
+    assert json.loads(edge("taught", "--json"))[1] == {"name": "Rex", "model": "demo", "views": 32, "pictures": False}
     found = json.loads(edge("classify", rex / "00.png", "--json", *DEMO))
     assert found[0]["predictions"][0]["id"] == "taught:rex"
 
@@ -111,6 +115,34 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], said: str) 
     code = 69 if "none" in given else 78
     assert edge("teach", *given, *DEMO, code=code) == said.format(few=few) + "\n"
     assert not (tmp_path / "xdg-state" / "edge" / "taught").exists()
+
+
+def test_what_is_no_archive_is_one_line_and_an_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = TaughtStore(tmp_path / "xdg-state" / "edge" / "taught")
+    store.add(thing(f"thing {number}", views=1, empty=0) for number in range(150))
+    before = store.version()
+    other = TaughtStore(tmp_path / "other")
+    other.add(thing(f"mine {number}", views=1, empty=0) for number in range(60))
+    export_things(other, tmp_path / "many.edge")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    (tmp_path / "text").write_text("hello\n")
+    for name, why in [
+        ("pipe", "this is not a file; edge taught --export FILE makes one"),
+        ("link", "this is not a file; edge taught --export FILE makes one"),
+        ("text", "it is not a file of taught things; nothing was changed"),
+        ("none", "No such file or directory"),
+    ]:
+        assert main(["taught", "--import", str(tmp_path / name), "--replace"]) == 78
+        assert capsys.readouterr() == ("", f"edge: {tmp_path / name}: {why}\n")
+    assert main(["taught", "--import", str(tmp_path / "many.edge")]) == 78
+    said = capsys.readouterr().err
+    assert said == "edge: edge can know 200 things, and knows 150; forget 10 of them first: edge forget NAME\n"
+    assert store.version() == before
+    assert main(["taught", "--export", str(tmp_path / "none" / "x")]) == 78
+    assert capsys.readouterr().err.endswith("No such file or directory; nothing was written\n")
+    assert main(["forget", "x" * 10_000]) == 78
+    assert len(capsys.readouterr().err) < 200
 
 
 def test_dark_and_broken_pictures_are_left_out(tmp_path: Path) -> None:
@@ -178,9 +210,9 @@ def test_a_running_edge_learns_and_forgets(tmp_path: Path) -> None:
 def as_another_model(tmp_path: Path) -> None:
     """Make the taught things those of another model than the one that is here."""
     store = TaughtStore(tmp_path / "xdg-state" / "edge" / "taught")
-    for thing in store.read():
-        kept = store.pictures(thing)
-        store.add([dataclasses.replace(thing, model="0" * 16)], {thing.id: kept} if kept else {})
+    for one in store.read():
+        kept = store.pictures(one)
+        store.add([dataclasses.replace(one, model="0" * 16)], {one.id: kept} if kept else {})
 
 
 def test_another_model_learns_it_again_from_kept_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,9 +88,10 @@ class TaughtStore:
     def make_room(self, names: Iterable[str]) -> None:
         """Raise ModelError if there is no room for things of these names, even if some of them are known."""
         here = {path.name for path in self._files()}
-        if len(here | set(map(file_name_of, names))) > MOST_THINGS:
+        if (more := len(here | set(map(file_name_of, names))) - MOST_THINGS) > 0:
+            first = "one" if more == 1 else f"{more} of them"
             raise ModelError(
-                f"edge can know {MOST_THINGS} things, and knows {len(here)}; forget one first: edge forget NAME"
+                f"edge can know {MOST_THINGS} things, and knows {len(here)}; forget {first} first: edge forget NAME"
             )
 
     def has(self, thing: TaughtThing) -> bool:
