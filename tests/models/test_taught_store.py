@@ -205,7 +205,11 @@ def test_the_folder_is_the_service_s_or_the_user_s(tmp_path: Path, monkeypatch: 
 
 def test_pictures_are_kept_for_their_owner_and_go_with_their_thing(store: TaughtStore) -> None:
     mine = thing()
+    store.folder.mkdir(parents=True)
+    owner = 54321 if os.geteuid() == 0 else os.geteuid()
+    os.chown(store.folder, owner, -1)  # root teaches the service, which has a user of its own
     store.add([mine, thing("Rex")], {mine.id: pictures()})
+    assert {path.stat().st_uid for path in store.folder.iterdir()} == {owner}
     rex, kept = sorted(store.read(), key=lambda one: one.name)
     assert same(kept, mine)
     assert store.pictures(kept) == pictures()

@@ -59,8 +59,7 @@ def test_an_archive_gives_the_same_answers_in_every_engine_and_precision(tmp_pat
         best = [classifier.classify(Frame(frame, 0, 0.0))[0] for frame in frames]
         classifier.close()
         answers[backend] = [(one.id, one.probability) if one.id.startswith("taught:") else ("", 0.0) for one in best]
-    exact = answers[str(backends[0])]
-    print(answers)
+    exact = answers[backends[0]]
     assert {identity for identity, _ in exact} == {"", "taught:my keys", "taught:the blue cup", "taught:rex"}
     for backend in backends[1:]:
         found = answers[backend]
