@@ -26,7 +26,7 @@ from edge.models.taught.store import MOST_THINGS, TaughtStore, taught_folder
 from edge.selection.opening import model_of
 from edge.selection.selector import ModelSelector
 from edge.selection.taught import learn, others_of
-from edge.settings import AnnounceSettings, SpeechSettings
+from edge.settings import AnnounceSettings, Settings, SpeechSettings, TeachSettings
 from edge.stages import Frame, Pixels
 
 pytestmark = pytest.mark.integration
@@ -75,7 +75,9 @@ class Room:
     def __init__(self, selector: ModelSelector, folder: Path, language: str = "") -> None:
         self.selector = selector
         self.camera = SimpleNamespace(lost=False)
-        self.equipment = SimpleNamespace(selector=selector, classifier=selector.open(), camera=self.camera)
+        self.equipment = SimpleNamespace(
+            selector=selector, classifier=selector.open(), camera=self.camera, settings=Settings()
+        )
         self.answers, self.reporter = FakeAnswers(), FakeReporter()
         self.state = ControlState(folder / "mutes.json")
         words = Words(AnnounceSettings(), SpeechSettings(language=language))
@@ -424,3 +426,19 @@ def test_what_cannot_be_taught_now_is_refused_at_once(room: Room) -> None:
     assert ControlCommands(ControlState(None)).answer({"command": "teach", "name": "x"}) == {
         "error": "edge is starting"
     }
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_pictures_are_kept_only_if_the_settings_say_so_and_that_is_told(
+    make_room: Callable[..., Room], keeps: bool
+) -> None:
+    room = make_room()
+    room.equipment.settings = Settings(teach=TeachSettings(keep_pictures=keeps))
+    end = room.teach("my keys", showing(KEYS))
+    (keys,) = TaughtStore().read()
+    kept = TaughtStore().pictures(keys)
+    assert end["text"].endswith("I keep small pictures.") == keeps
+    assert bool(kept) == bool(keys.pictures) == keeps
+    if kept:
+        assert len(kept.views) == 10
+        assert 1 <= len(kept.empty) <= 10
