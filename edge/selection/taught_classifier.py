@@ -57,7 +57,7 @@ class TaughtClassifier:
         self._recogniser: Recogniser | None = None
         self._others: Floats | None = None
         self._learnt: dict[tuple[str, str], TaughtThing] = {}
-        """Things that were learnt again, by id and pictures: the disk may be too full for them."""
+        """Things that were learnt again and could not be kept, by id and pictures: the disk may be full."""
         self.told: list[str] = []
         """The last lines about things that it does not know."""
         self.update()
@@ -148,8 +148,8 @@ class TaughtClassifier:
             while lesson.work():
                 yield True
             learnt = dataclasses.replace(lesson.thing(), pictures=thing.pictures)
-            self._learnt[thing.id, thing.pictures] = learnt
-            self._store.keep_again(learnt)
+            if not self._store.keep_again(learnt):
+                self._learnt[thing.id, thing.pictures] = learnt
         self._news = self._news or bool(things)
 
     def _explain(self, unknown: Sequence[TaughtThing], again: Sequence[TaughtThing]) -> None:

@@ -166,7 +166,7 @@ def test_a_store_that_cannot_be_written_is_learnt_from_all_the_same(
     for path in store.folder.glob("*.others"):
         path.unlink()
     monkeypatch.setattr(TaughtStore, "keep_others", lambda *_: None)
-    monkeypatch.setattr(TaughtStore, "keep_again", lambda *_: None)
+    monkeypatch.setattr(TaughtStore, "keep_again", lambda *_: False)
     selector, classifier = opened(tmp_path, [])
     steps = 0
     while selector.work():

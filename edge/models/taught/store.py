@@ -177,20 +177,22 @@ class TaughtStore:
             self._tell(f"{path}: {error}; the pictures of {thing.name} cannot be used.")
         return None
 
-    def keep_again(self, thing: TaughtThing) -> None:
+    def keep_again(self, thing: TaughtThing) -> bool:
         """Keep a thing that was learnt again, from its pictures, for another model than it was taught with.
 
-        Without room or right to write, or if it was changed meanwhile, nothing is kept: it is learnt again later.
+        Return False if that is impossible (no room, no right to write), or if the thing was changed meanwhile.
         """
         stem = stem_of(thing.name)
         with contextlib.suppress(OSError, ValueError), self._locked():
             if _only_thing(self.folder / file_name_of(thing.name)).pictures != thing.pictures:
-                return
+                return False
             write_bytes(self._again_file(stem, thing.model), to_bytes(thing), like=self.folder)
             self._again_file(stem, thing.model).chmod(0o644)
             others = self.folder.glob(f"{stem}-*.again")
             for old in sorted(others, key=lambda one: one.stat().st_mtime_ns)[:-_MOST_AGAIN]:
                 old.unlink(missing_ok=True)
+            return True
+        return False
 
     def _again(self, thing: TaughtThing, model: str) -> TaughtThing | None:
         """Return a thing as it was learnt again for a model; None if it was not, or from other pictures."""
