@@ -415,7 +415,7 @@ def test_a_check_that_goes_wrong_is_no_end_of_the_others(monkeypatch: pytest.Mon
         yield
 
     monkeypatch.setattr("edge.doctor.check_camera", broken)
-    monkeypatch.setattr("edge.doctor.check_model", lambda *_arguments: iter([]))
+    monkeypatch.setattr("edge.doctor.check_model", lambda *_arguments, **_named: iter([]))
     settings = Settings(speech=SpeechSettings(driver="log"), announce=AnnounceSettings())
     found = by_check(examine(settings, None, speak=False))
     assert "a bug" in found["camera"].text
