@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from edge.vision.images import read_image
 from edge.engines.backend import Backend
-from edge.engines import GRAPH_ENGINES, open_classifier
+from edge.engines import INT8_ENGINES, open_classifier
 from edge.engines.preprocess import to_input, whole_square
 from edge.engines.selftest import answer_of
 from edge.errors import ModelError
@@ -186,7 +186,7 @@ def quantize(name: str, checkpoint: Checkpoint, photos: Photos, folder: Path) ->
         count = views_each(judging)
         _write(checkpoint, method, used, tools.means)
         figures = {}
-        for engine in GRAPH_ENGINES:
+        for engine in INT8_ENGINES:
             both = []
             for precision in (FLOAT32, INT8):
                 both.append(_run(checkpoint, engine, precision, views_of(judging, count, 2)))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.backend import ENGINES, GRAPH_ENGINES, Backend
+from edge.engines.backend import ENGINES, GRAPH_ENGINES, INT8_ENGINES, Backend
 from edge.errors import ModelError
 from edge.host.installation import FEATURES, how_to_get
 from edge.host.libraries import installed_version, is_installed
@@ -20,6 +20,7 @@ __all__ = [
     "DEFAULT_BACKEND",
     "ENGINES",
     "GRAPH_ENGINES",
+    "INT8_ENGINES",
     "UNFUSED",
     "Network",
     "check_finite",
@@ -39,18 +40,20 @@ _DRIVERS = {
     "mxnet": "edge.engines.mxnet:MxnetClassifier",
     "onnx": "edge.engines.onnx:OnnxClassifier",
     "openvino": "edge.engines.openvino:OpenvinoClassifier",
+    "ncnn": "edge.engines.ncnn:NcnnClassifier",
     "unfused": "edge.engines.unfused:UnfusedClassifier",
     "module": "edge.engines.module:ModuleClassifier",
 }
 """Module and class of each driver. `unfused` is not a setting: it replaces mxnet where the fusion computes wrong
 numbers (agreement.py). `module` is only for comparison."""
 UNFUSED = "unfused"
-_PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino"}
+_PACKAGES = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn"}
 _PACKAGES |= dict.fromkeys(("unfused", "module"), "mxnet")
 
 _IMPORTS = {
     "onnx": "edge.engines.onnx:import_onnxruntime",
     "openvino": "edge.engines.openvino:import_openvino",
+    "ncnn": "edge.engines.ncnn:import_ncnn",
     **dict.fromkeys(("mxnet", "unfused", "module"), "edge.engines.mxnet_compat:import_mxnet"),
 }
 
@@ -108,9 +111,9 @@ def open_classifier(
 
 def precision_problem(backend: Backend) -> str:
     """Return why the engine does not support this precision, in one line; empty if it does."""
-    if backend.precision == FLOAT32 or backend.engine in GRAPH_ENGINES:
+    if backend.precision == FLOAT32 or backend.engine in INT8_ENGINES:
         return ""
-    return f"{backend.engine} cannot compute in {backend.precision}; {' and '.join(GRAPH_ENGINES)} can ([model] engine)"
+    return f"{backend.engine} cannot compute in {backend.precision}; {' and '.join(INT8_ENGINES)} can ([model] engine)"
 
 
 def check_finite(checkpoint: Checkpoint) -> None:

@@ -5,10 +5,12 @@ from typing import Self
 
 from edge.importer.quantised import FLOAT32
 
-ENGINES = ("mxnet", "onnx", "openvino")
+ENGINES = ("mxnet", "onnx", "openvino", "ncnn")
 """The engines that the daemon may run; the first is the default."""
 GRAPH_ENGINES = ENGINES[1:]
-"""The engines that run the importer's graph; they support int8 too."""
+"""The engines that run the importer's graph."""
+INT8_ENGINES = ("onnx", "openvino")
+"""The engines that run int8 versions."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.engines.classifier import EngineClassifier
 from edge.importer.cache import graph_of
-from edge.importer.graph import PROBABILITIES, SCORES, Graph
+from edge.importer.graph import FEATURES, ONNX, PROBABILITIES, SCORES, Graph
 from edge.importer.last_layer import features_in, features_of
 from edge.importer.quantised import FLOAT32, quantised_graph
 from edge.importer.symbol import read_symbol
@@ -19,6 +19,8 @@ from edge.models.checkpoint import Checkpoint
 class GraphClassifier(EngineClassifier):
     """A checkpoint's graph run by an engine. Subclasses implement `_open`, `_run` and `close`."""
 
+    form = ONNX
+    """The form of graph that this engine reads."""
     _features_name = ""
     """Name of the graph's value that is `features`; empty without features."""
 
@@ -41,7 +43,7 @@ class GraphClassifier(EngineClassifier):
         if self._gives_features:
             features_of(read_symbol(checkpoint.symbol))  # raises the reason, if there is one, for all engines alike
         if self.precision == FLOAT32:
-            with graph_of(checkpoint) as graph:
+            with graph_of(checkpoint, form=self.form) as graph:
                 self._take(graph)
                 yield graph
         else:
@@ -52,7 +54,7 @@ class GraphClassifier(EngineClassifier):
     def _take(self, graph: Graph) -> None:
         self.input, self.parameters, self.independent = graph.input, graph.parameters, graph.independent
         if self._gives_features:
-            self._features_name = features_in(graph)
+            self._features_name = features_in(graph) if self.form is ONNX else FEATURES
 
     @abstractmethod
     def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:

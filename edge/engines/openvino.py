@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.backend import GRAPH_ENGINES
+from edge.engines.backend import INT8_ENGINES
 from edge.engines.classifier import first_line, lacks_memory
 from edge.engines.graph import GraphClassifier
 from edge.engines.memory import (
@@ -21,7 +21,6 @@ from edge.engines.memory import (
 )
 from edge.errors import ModelError
 from edge.host.installation import how_to_get
-from edge.importer.graph import WEIGHTS
 from edge.importer.quantised import FLOAT32
 from edge.models.checkpoint import Checkpoint
 
@@ -70,7 +69,7 @@ class OpenvinoClassifier(GraphClassifier):
         with (
             self._graph(checkpoint) as graph,
             self._translated_errors(),
-            repeatedly(partial(give_back_file, graph.folder / WEIGHTS), _GIVE_BACK_EVERY_S),
+            repeatedly(partial(give_back_file, graph.weights), _GIVE_BACK_EVERY_S),
         ):
             # the weights stay mapped as long as this object exists
             read = ov.Core().read_model(str(graph.file))
@@ -92,7 +91,7 @@ class OpenvinoClassifier(GraphClassifier):
             # as on ARM's A53 and A72 (emulated), which have no int8 dot product
             raise ModelError(
                 f"model {self.name}: OpenVINO cannot run its {self.precision} version on this processor "
-                f"({first_line(error)}); {GRAPH_ENGINES[0]} can ([model] engine)"
+                f"({first_line(error)}); {INT8_ENGINES[0]} can ([model] engine)"
             ) from error
 
     def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -50,6 +50,8 @@ class Builder:
         """Nodes that are folded into another one."""
         self.layers: list[onnx.Layer] = []
         self.initializers: dict[str, bytes] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        """The shape of each layer's output, by its name."""
         self.data = Value(DATA, (1, self.spec.planes, self.spec.size, self.spec.size))
         self._picture = description.picture
         self.values: dict[int, Value | tuple[Value, ...]] = {}
@@ -167,6 +169,7 @@ class Builder:
                 "check the input size"
             )
         value = Value(f"v{len(self.layers)}", shape)
+        self.shapes[value.name] = shape
         # the number tells two layers with the same name apart
         name = f"{node.name[:80]}#{len(self.layers)}"
         self.layers.append(onnx.Layer(op, name, tuple(one.name for one in inputs), value.name, attributes))

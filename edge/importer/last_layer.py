@@ -4,7 +4,7 @@
 The graph's file stays as it is: an engine loads it with one more output (`with_output`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from edge.errors import ModelError
@@ -51,13 +51,21 @@ def features_of(symbol: Symbol) -> Features:
 def features_in(graph: Graph) -> str:
     """Return the name of the value in a graph's file. Raises ModelError if its last layer is not clear."""
     try:
-        makers = {layer.output: layer for layer in onnx.read_layers(graph.file.read_bytes())}
+        found = features_among(onnx.read_layers(graph.file.read_bytes()))
     except (OSError, ValueError) as error:
         raise ModelError(f"{graph.file}: cannot be read: {error}") from error
+    if not found:
+        raise ModelError(f"{graph.file}: its last layer with weights is not clear")
+    return found
+
+
+def features_among(layers: Iterable[onnx.Layer]) -> str:
+    """Return the name of the value that goes into the last layer with weights; empty if that layer is not clear."""
+    makers = {layer.output: layer for layer in layers}
     for layer in _back_from(SCORES, makers):
         if layer.op in _GRAPH_WITH_WEIGHTS:
             return layer.inputs[0]
-    raise ModelError(f"{graph.file}: its last layer with weights is not clear")
+    return ""
 
 
 def _back_from(name: str, makers: dict[str, onnx.Layer]) -> Iterator[onnx.Layer]:

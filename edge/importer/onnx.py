@@ -8,6 +8,7 @@ Large weights lie in a separate file (ONNX calls that external data), so that an
 them.
 """
 
+import mmap
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,12 @@ class Place:
             file.seek(self.offset)
             content = file.read(prod(self.shape) * self.dtype.itemsize)
         return np.frombuffer(content, self.dtype).reshape(self.shape)
+
+    def mapped(self, data: mmap.mmap) -> NDArray[Any]:
+        """Return the array as a part of the mapped file, so that nothing is copied."""
+        if self.content:
+            return np.frombuffer(self.content, self.dtype).reshape(self.shape)
+        return np.frombuffer(data, self.dtype, prod(self.shape), self.offset).reshape(self.shape)
 
 
 class Weights:

@@ -36,8 +36,8 @@ class Layers:
     """The TensorProto of each constant, by its name."""
     places: Mapping[str, onnx.Place]
     """Where to read each constant."""
-    data: tuple[int, ...]
-    """The shape of the input."""
+    shapes: Mapping[str, tuple[int, ...]]
+    """The shape of each value, by its name."""
     labels: int
     """Number of outputs."""
     input: InputSpec
@@ -78,7 +78,7 @@ def translate(checkpoint: Checkpoint, file: IO[bytes]) -> Layers:
         tuple(builder.layers),
         builder.initializers,
         weights.places,
-        builder.data.shape,
+        {DATA: builder.data.shape, SCORES: (1, prod(scores.shape)), **builder.shapes},
         prod(scores.shape),
         input=builder.left,
         parameters=_parameters(symbol, description, {name: one.size for name, one in params.arrays.items()}),
@@ -90,7 +90,7 @@ def write_graph(folder: Path, layers: Layers) -> Graph:
     """Write layers to the disk; their parameters are in the folder already. Raises OSError."""
     row = (1, layers.labels)
     outputs = {PROBABILITIES: row, SCORES: row}
-    data = onnx.model("edge", layers.layers, layers.initializers.values(), {DATA: layers.data}, outputs)
+    data = onnx.model("edge", layers.layers, layers.initializers.values(), {DATA: layers.shapes[DATA]}, outputs)
     (folder / GRAPH).write_bytes(data)
     to_disk(folder / GRAPH)
     return Graph(folder, layers.input, layers.parameters, layers.independent)

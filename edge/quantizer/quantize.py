@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines import GRAPH_ENGINES, Network, import_problem, open_classifier
+from edge.engines import INT8_ENGINES, Network, import_problem, open_classifier
 from edge.engines.backend import Backend
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import answer_of
@@ -83,7 +83,7 @@ def quantize(
     """
     search = _Search(checkpoint, scratch, tell)
     best = search.best(parts)
-    engines = [engine for engine in GRAPH_ENGINES if not import_problem(engine)]
+    engines = [engine for engine in INT8_ENGINES if not import_problem(engine)]
     count = views_each(parts.held_out)
     views = len(parts.held_out) * count
     search.write(best)

@@ -15,15 +15,14 @@ from rigs import zoo
 
 from edge.engines import engine_problem, open_classifier
 from edge.engines.backend import Backend
-from edge.engines.onnx import OnnxClassifier
-from edge.engines.openvino import OpenvinoClassifier
+from edge.engines.graph import GraphClassifier
 from edge.engines.preprocess import to_input
 from edge.models.checkpoint import Checkpoint
 from edge.vision.images import read_image
 
 pytestmark = pytest.mark.integration
 Floats = NDArray[np.float32]
-OTHERS = ("onnx", "openvino")
+OTHERS = ("onnx", "openvino", "ncnn")
 INPUTS, FEW = 50, 12
 """With --long, and without."""
 TOLERANCE = 1e-3
@@ -32,11 +31,11 @@ SMALL = ("mobilenet0_25", "squeezenet1_1")
 """What is compared each time; all of the zoo with --long."""
 
 
-def other(checkpoint: Checkpoint, engine: str) -> OnnxClassifier | OpenvinoClassifier:
+def other(checkpoint: Checkpoint, engine: str) -> GraphClassifier:
     if problem := engine_problem(engine):
         pytest.skip(problem)
     network = open_classifier(checkpoint, backend=Backend(engine))
-    assert isinstance(network, OnnxClassifier | OpenvinoClassifier)
+    assert isinstance(network, GraphClassifier)
     return network
 
 

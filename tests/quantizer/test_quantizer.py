@@ -20,7 +20,7 @@ import pytest
 from rigs.stores import DEMO, unexamined, write_scenes
 
 from edge.cli import main
-from edge.engines import ENGINES, GRAPH_ENGINES, engine_problem, engine_version, engines_for, open_classifier
+from edge.engines import ENGINES, INT8_ENGINES, engine_problem, engine_version, engines_for, open_classifier
 from edge.engines.backend import Backend
 from edge.engines.onnx import import_onnxruntime
 from edge.engines.openvino import import_openvino
@@ -163,7 +163,7 @@ def test_it_says_the_same_in_a_third_of_the_size(mine: Checkpoint) -> None:
     about = about_quantised(mine)
     assert about is not None
     assert passes(about.figures.values())
-    assert set(about.figures) == {engine for engine in GRAPH_ENGINES if not engine_problem(engine)}
+    assert set(about.figures) == {engine for engine in INT8_ENGINES if not engine_problem(engine)}
     assert all(one.views >= 200 for one in about.figures.values())
     with graph_of(mine) as graph:
         ratio = (quantised_folder(mine) / WEIGHTS).stat().st_size / (graph.folder / WEIGHTS).stat().st_size
@@ -285,12 +285,12 @@ def test_the_loader_runs_it_and_measures_it_apart(mine: Checkpoint, capsys: pyte
     chosen.close()
     assert identity_of(mine, INT8) != identity_of(mine, FLOAT32)
     assert engine_version(Backend("onnx", INT8)) == f"{engine_version(Backend('onnx'))} int8"
-    assert engines_for("auto", INT8)[0] == [engine for engine in GRAPH_ENGINES if not engine_problem(engine)]
+    assert engines_for("auto", INT8)[0] == [engine for engine in INT8_ENGINES if not engine_problem(engine)]
 
     assert main(["models", "measure", NAME, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     here = [engine for engine in ENGINES if not engine_problem(engine)]
-    assert [row["engine"] for row in rows] == [*here, *(f"{one} int8" for one in here if one in GRAPH_ENGINES)]
+    assert [row["engine"] for row in rows] == [*here, *(f"{one} int8" for one in here if one in INT8_ENGINES)]
     known = selector(name=NAME, engine="auto")
     assert set(known.options.eligible[0].measured) == set(engines_for("auto", INT8)[0])
 

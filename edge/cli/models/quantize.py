@@ -33,7 +33,7 @@ _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def quantize(options: argparse.Namespace) -> int:
     """edge models quantize: find ranges and layers, judge on held-out images, install the result if it passes."""
-    from edge.engines import GRAPH_ENGINES
+    from edge.engines import INT8_ENGINES
     from edge.engines.agreement import driver_of
     from edge.engines.backend import Backend
     from edge.host.machine import Machine
@@ -60,7 +60,7 @@ def quantize(options: argparse.Namespace) -> int:
         raise ModelError(f"{folder}: not writable; run it as the owner of the folder (sudo), or with --dry-run")
     with Progress() as progress:
         # an int8 version is judged against the results of the same engine in float
-        driver_of(checkpoint, Backend(GRAPH_ENGINES[0]), Machine().key, progress.line)
+        driver_of(checkpoint, Backend(INT8_ENGINES[0]), Machine().key, progress.line)
         if options.from_camera:
             short_side = checkpoint.input.scaled_short_side
             frames = camera_pictures(settings.camera, options.frames, short_side, progress)
