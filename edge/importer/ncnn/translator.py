@@ -23,6 +23,10 @@ Floats = NDArray[np.float32]
 Translation = Callable[["Translator", onnx.Layer], Blob]
 """Takes (translator, a layer of the importer's graph), adds ncnn's layers, and returns their output."""
 _FUSING = ("Conv", "ConvTranspose", "Gemm")
+_COPYING = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool")
+"""Layers that may read the picture itself. Others may write their output into their input, and ncnn crashes if they do
+so with memory that is not its own, such as numpy's: what pnnx makes of ResNet-152, which begins with a BatchNorm, dies
+of it."""
 
 
 class Translator:
@@ -43,7 +47,10 @@ class Translator:
         """Translate all layers; return network.param. `translations` are by the operator's name."""
         channels, height, width = bare(self._layers.shapes[DATA])
         parameters: Parameters = {0: width, 1: height, 2: channels}
-        self._values[DATA] = self.network.add("Input", [], (channels, height, width), parameters, name=DATA)
+        picture = self.network.add("Input", [], (channels, height, width), parameters, name=DATA)
+        if any(DATA in layer.inputs and layer.op not in _COPYING for layer in self._layers.layers):
+            picture = self.network.add("DeepCopy", [picture], picture.shape, {})
+        self._values[DATA] = picture
         for layer in self._layers.layers:
             if layer.output in self._fused:
                 continue
