@@ -59,12 +59,12 @@ def load(
                 f"{' and '.join(origins)}: [announce] hold = {announce.hold} is above {high} = "
                 f"{getattr(announce, high)}: a label would be dropped as soon as it is announced; set hold lower"
             )
-    if settings.model.precision != "float32" and settings.model.engine == "mxnet":
+    if settings.model.precision != "float32" and settings.model.engine in ("mxnet", "ncnn"):
         if engine_origin:
             both = dict.fromkeys((precision_origin, engine_origin))
             faults.append(
                 f"{' and '.join(both)}: [model] precision = {settings.model.precision!r} does not work with "
-                "mxnet; set engine to onnx, openvino or auto, or leave it out"
+                f"{settings.model.engine}; set engine to onnx, openvino or auto, or leave it out"
             )
         settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, engine="auto"))
     if announce.sure < announce.maybe and "maybe" not in values["announce"]:

@@ -101,9 +101,9 @@ class ModelSettings:
     """Which model runs: auto (the most accurate installed model that fits the memory budget; `edge models choose`
     explains the choice; the demo if no model is installed), the name of an installed model, or a checkpoint: "DIR/NAME"
     for epoch 0, "DIR/NAME-0126.params" for another epoch."""
-    engine: str = setting("mxnet", choices=("mxnet", "onnx", "openvino", "auto"))
+    engine: str = setting("mxnet", choices=("mxnet", "onnx", "openvino", "ncnn", "auto"))
     """The inference engine: mxnet (if it cannot be imported, another installed engine), onnx (ONNX Runtime), openvino,
-    or auto (the fastest engine measured on this machine, of those that are installed and fit the budget)."""
+    ncnn, or auto (the fastest engine measured on this machine, of those that are installed and fit the budget)."""
     precision: str = setting("float32", choices=("float32", "int8"))
     """The precision of the inference: float32 as trained, or int8. `edge models quantize NAME` makes the int8 version
     of a model. The engines onnx and openvino can run it; if no engine is set, int8 makes the engine auto."""

@@ -81,6 +81,7 @@ BREAKS = [
     ("onnx", "edge.importer.onnx", "onnx"),
     ("onnxruntime", "edge.quantizer.tools", "onnxruntime"),
     ("openvino", "edge.engines.graph", "openvino"),
+    ("ncnn", "edge.engines.graph", "ncnn"),
     ("picamera2", "edge.cameras.sources", "picamera2"),
     ("picamera2", "edge.doctor.devices", "libcamera"),
     ("prometheus_client", "edge.link.program", "prometheus_client"),
@@ -208,7 +209,9 @@ def test_what_edge_starts_by_name_is_seen() -> None:
         "edge.cameras": {"edge.cameras.sources"},
         "edge.speech": {"edge.speech.espeak", "edge.speech.pyttsx3"},
         "edge.engines.measure": {"edge.engines.trial"},
-        "edge.engines": {f"edge.engines.{name}" for name in ("mxnet", "mxnet_compat", "onnx", "openvino", "unfused")},
+        "edge.engines": {
+            f"edge.engines.{name}" for name in ("mxnet", "mxnet_compat", "ncnn", "onnx", "openvino", "unfused")
+        },
         "edge.installer.install": {"edge.engines.gluon"},
         "edge.daemon.upgrade": {"edge.installer.install"},
     }
@@ -326,6 +329,7 @@ def test_the_doors_are_known() -> None:
         "onnx": {"edge.quantizer.tools"},
         "onnxruntime": {"edge.engines.onnx"},
         "openvino": {"edge.engines.openvino"},
+        "ncnn": {"edge.engines.ncnn"},
         "paho": {"edge.link.mqtt.connection"},
         "picamera2": {"edge.cameras.picamera2"},
         "libcamera": {"edge.cameras.picamera2"},

@@ -62,7 +62,8 @@ def features(
             table = tomllib.loads(text)
             engines.add(table.get("model", {}).get("engine"))
             words.add(table.get("input", {}).get("word"))
-    needed = {"openvino"} if "openvino" in engines or ("auto" in engines and list(paths)) else set()
+    needed = engines & {"ncnn", "openvino"}
+    needed |= {"openvino"} if "auto" in engines and list(paths) else set()
     needed |= {"wake-word"} if any(words) else set()
     return sorted({*wanted, *installed, *needed})
 

@@ -219,7 +219,7 @@ def _parser() -> _Parser:
         "--model", dest="model.name", metavar="NAME|PREFIX", help="an installed model, or a checkpoint: DIR/NAME"
     )
     model.add_argument(
-        "--engine", dest="model.engine", metavar="ENGINE", help="inference engine: mxnet, onnx, openvino or auto"
+        "--engine", dest="model.engine", metavar="ENGINE", help="inference engine: mxnet, onnx, openvino, ncnn or auto"
     )
     model.add_argument(
         "--precision",

@@ -20,6 +20,7 @@ _ENGINES = {
     "mxnet": "from edge.engines.mxnet_compat import import_mxnet; import_mxnet()",
     "onnxruntime": "from edge.engines.onnx import import_onnxruntime; import_onnxruntime()",
     "openvino": "from edge.engines.openvino import import_openvino; import_openvino()",
+    "ncnn": "from edge.engines.ncnn import import_ncnn; import_ncnn()",
 }
 """The code that loads each inference engine; one of them is enough."""
 _LOAD = {

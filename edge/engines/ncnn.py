@@ -90,8 +90,14 @@ class NcnnClassifier(GraphClassifier):
 
     def _run(self, output: str, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         with self._translated_errors():
+            planes, side = self.input.planes, self.input.size
+            if network_input.shape != (1, planes, side, side):
+                # ncnn does not look, and reads beyond the end
+                raise ValueError(f"Error: an input of {network_input.shape}, and not {(1, planes, side, side)}")
+            # ncnn reads the array where it is, as rows of float32 without gaps
+            picture = np.ascontiguousarray(network_input[0], np.float32)
             extractor = self._network.create_extractor()
-            self._demand(extractor.input(DATA, self._ncnn.Mat(network_input[0])))
+            self._demand(extractor.input(DATA, self._ncnn.Mat(picture)))
             row = self._extract(extractor, output)
             if self._features_name:
                 self._keep_features(self._extract(extractor, FEATURES)[np.newaxis])

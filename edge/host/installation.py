@@ -16,6 +16,7 @@ DEBIANS = "/usr/lib/python3/dist-packages"
 """Folder in which apt installs Python packages."""
 FEATURES = {
     "openvino": "openvino",
+    "ncnn": "ncnn",
     "onnx": "quantize",
     "paho": "link",
     "prometheus_client": "link",

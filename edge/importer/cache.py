@@ -178,7 +178,7 @@ def _make(folder: Path, key: str, checkpoint: Checkpoint, form: Form) -> Graph:
             graph = _translated(checkpoint, new, form)
             about = {"params": str(checkpoint.params.absolute()), **describe(graph)}
             write_text(new / ABOUT, json.dumps(about, indent=1))
-            _clear(folder, checkpoint.params, form)
+            _clear(folder, checkpoint)
             shutil.rmtree(folder / key, ignore_errors=True)  # if damaged
             new.rename(folder / key)
             to_disk(folder)
@@ -199,14 +199,14 @@ def _translated(checkpoint: Checkpoint, folder: Path, form: Form) -> Graph:
     return make_graph(checkpoint, folder)
 
 
-def _clear(folder: Path, params: Path, form: Form) -> None:
-    """Remove the graphs of a checkpoint that is translated again in this form, and of checkpoints that are gone."""
+def _clear(folder: Path, checkpoint: Checkpoint) -> None:
+    """Remove the graphs of what a checkpoint was before it changed, and of checkpoints that no longer exist."""
+    current = {key_of(checkpoint, form=form) for form in FORMS}
     for about in folder.glob(f"[!.]*/{ABOUT}"):
         try:
-            table = json.loads(about.read_text(encoding="utf-8"))
-            noted = Path(table["params"])
-            again = noted == params.absolute() and sorted(table["files"]) == sorted(form.files)
-            stale = again or not os.access(noted, os.F_OK)
+            noted = Path(json.loads(about.read_text(encoding="utf-8"))["params"])
+            changed = noted == checkpoint.params.absolute() and about.parent.name not in current
+            stale = changed or not os.access(noted, os.F_OK)
         except (OSError, ValueError, LookupError, TypeError):
             stale = True
         if stale:

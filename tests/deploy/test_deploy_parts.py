@@ -128,6 +128,7 @@ AUTO = '[model]\nengine = "auto"\n'
         (["quantize"], [], [""], ["/opt/edge/current/lib/python3.11/site-packages/openvino"], ["quantize"]),
         ([], ["quantize"], [""], [], ["quantize"]),
         ([], [], [OPENVINO, ""], [], ["openvino"]),
+        ([], [], ['[model]\nengine = "ncnn"\n'], [], ["ncnn"]),
         ([], [], ["", OPENVINO], [], ["openvino"]),
         ([], [], ["Environment=EDGE_SPEECH_DRIVER=log EDGE_MODEL_ENGINE=openvino"], [], ["openvino"]),
         # auto is content without it, but not worse than before
@@ -178,6 +179,7 @@ def test_the_lock_has_what_setup_cfg_asks_for() -> None:
         "requirements.txt": "\n".join(
             (setup["options"]["install_requires"], extras["mxnet"], extras["onnx"], extras["lite"])
         ),
+        "requirements-ncnn.txt": extras["ncnn"],
         "requirements-openvino.txt": extras["openvino"],
         "requirements-quantize.txt": extras["quantize"],
         "requirements-wake-word.txt": extras["wake-word"],
@@ -192,7 +194,9 @@ def test_the_lock_has_what_setup_cfg_asks_for() -> None:
             assert versions, line
             assert all(wanted.specifier.contains(version) for version in versions) or wanted.marker, (name, line)
     assert {name for name, _ in LOCKED["requirements.txt"]} >= {"mxnet", "onnxruntime", "opencv-python", "pyttsx3"}
-    assert not {"numpy", "systemd-python", "openvino", "onnx"} & {name for name, _ in LOCKED["requirements.txt"]}
+    assert not {"numpy", "systemd-python", "ncnn", "openvino", "onnx"} & {
+        name for name, _ in LOCKED["requirements.txt"]
+    }
 
 
 def test_sizes_are_known_for_each_file_of_the_lock() -> None:

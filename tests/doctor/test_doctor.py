@@ -209,7 +209,7 @@ def test_tones_and_what_was_changed_by_request_are_told(tmp_path: Path, monkeypa
 @pytest.mark.integration
 def test_libraries_are_loaded_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     found = by_check(check_packages(on_a_pi=False))
-    for package in ("mxnet 1.9.1", "onnxruntime 1.", "openvino 20"):
+    for package in ("mxnet 1.9.1", "onnxruntime 1.", "openvino 20", "ncnn 1."):
         assert package in found["packages"].text
     broken = {
         "absent": "import nobody_s_module",

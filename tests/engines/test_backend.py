@@ -27,7 +27,7 @@ def test_its_text_is_read_back(backend: Backend, text: str) -> None:
 def test_an_engine_that_cannot_compute_so_says_which_can() -> None:
     assert precision_problem(Backend("mxnet", "int8")).startswith("mxnet cannot compute in int8; onnx and openvino can")
     assert precision_problem(Backend("onnx", "int8")) == ""
-    assert [precision_problem(Backend(engine)) for engine in ENGINES] == ["", "", ""]
+    assert [precision_problem(Backend(engine)) for engine in ENGINES] == [""] * len(ENGINES)
 
 
 def test_what_a_release_before_has_measured_is_found(tmp_path: Path) -> None:

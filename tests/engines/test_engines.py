@@ -18,8 +18,8 @@ from edge.engines.classifier import EngineClassifier
 from edge.engines.preprocess import to_input
 from edge.engines.selftest import check_answer, known_picture
 from edge.errors import ModelError
-from edge.importer.cache import FOLDER, graph_of
-from edge.importer.graph import GRAPH, WEIGHTS
+from edge.importer.cache import FOLDER, forget_graph, graph_of
+from edge.importer.graph import FORMS, GRAPH, NCNN, ONNX, WEIGHTS, Form
 from edge.models.checkpoint import Checkpoint, find_checkpoint, store_folders
 from edge.models.manifest import read_manifest
 
@@ -43,19 +43,20 @@ def copy_of_the_demo(folder: Path) -> Checkpoint:
     [
         "from edge.engines.onnx import import_onnxruntime as load",
         "from edge.engines.openvino import import_openvino as load",
+        "from edge.engines.ncnn import import_ncnn as load",
     ],
 )
 def test_no_engine_reports_its_use_to_its_vendor(load: str, tmp_path: Path) -> None:
     """Those that do also leave a number for this device or user in the home, and what could not be sent."""
-    if problem := engine_problem("onnx" if "onnx" in load else "openvino"):
+    if problem := engine_problem(load.split(".")[2].split(maxsplit=1)[0]):
         pytest.skip(problem)
     environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", f"{load}; load()"], env=environment, check=True, timeout=60)
     assert list(tmp_path.rglob("*")) == []
 
 
-def kept() -> list[Path]:
-    return sorted(path.parent for path in (store_folders()[0] / FOLDER).glob(f"*/{GRAPH}"))
+def kept(form: Form = ONNX) -> list[Path]:
+    return sorted(path.parent for path in (store_folders()[0] / FOLDER).glob(f"*/{form.files[0]}"))
 
 
 @pytest.fixture(params=ENGINES)
@@ -100,7 +101,7 @@ def test_what_the_engine_refuses_is_told_once(graph_engine: str, monkeypatch: py
     """A first run that fails, as for lack of memory."""
     wrong = np.ones((1, 3, 9, 8), np.float32)
     monkeypatch.setattr(EngineClassifier, "_run_first", lambda network: network.probabilities(wrong))
-    with pytest.raises(ModelError, match=r"^model demo: (ONNX Runtime|OpenVINO) cannot run it: ") as refused:
+    with pytest.raises(ModelError, match=r"^model demo: (ONNX Runtime|OpenVINO|ncnn) cannot run it: ") as refused:
         opened(graph_engine, find_checkpoint("demo"))
     assert str(refused.value).count("model demo") == 1
 
@@ -133,12 +134,28 @@ def test_weights_that_make_no_numbers_are_refused(graph_engine: str, tmp_path: P
 def test_a_graph_is_made_once(graph_engine: str) -> None:
     demo = find_checkpoint("demo")
     opened(graph_engine, demo).close()
-    (folder,) = kept()
-    made = (folder / GRAPH).stat().st_mtime_ns
+    form = NCNN if graph_engine == "ncnn" else ONNX
+    (folder,) = kept(form)
+    made = (folder / form.files[0]).stat().st_mtime_ns
     opened(graph_engine, demo).close()
-    assert kept() == [folder]
-    assert (folder / GRAPH).stat().st_mtime_ns == made
-    assert {path.name for path in folder.iterdir()} == {GRAPH, WEIGHTS, "about.json"}
+    assert kept(form) == [folder]
+    assert (folder / form.files[0]).stat().st_mtime_ns == made
+    assert {path.name for path in folder.iterdir()} == {*form.files, "about.json"}
+
+
+def test_a_graph_of_one_form_leaves_that_of_the_other(tmp_path: Path) -> None:
+    checkpoint = copy_of_the_demo(tmp_path / "demo")
+    for form in FORMS:
+        with graph_of(checkpoint, form=form):
+            pass
+    assert [len(kept(form)) for form in FORMS] == [1, 1]
+    data = bytearray(checkpoint.params.read_bytes())
+    data[200] ^= 1
+    checkpoint.params.write_bytes(data)
+    with graph_of(checkpoint, form=NCNN) as changed:
+        assert (kept(ONNX), kept(NCNN)) == ([], [changed.folder])
+    forget_graph(checkpoint)
+    assert kept(NCNN) == []
 
 
 def test_a_changed_checkpoint_gets_another_graph_and_the_old_one_goes(tmp_path: Path) -> None:

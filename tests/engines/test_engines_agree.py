@@ -50,9 +50,7 @@ def of(answers: Mapping[str, Said | Failed]) -> Agreement:
 
 
 def test_who_says_the_same_is_used() -> None:
-    found = judge(
-        "net", {UNFUSED: says(RIGHT), "mxnet": says(NEAR), "onnx": says(NEAR), "openvino": says(RIGHT)}, THINGS
-    )
+    found = judge("net", {UNFUSED: says(RIGHT), **dict.fromkeys(ENGINES, says(NEAR))}, THINGS)
     assert found == Agreement(asked=ENGINES, answer=ANSWER)
     assert [found.driver(engine) for engine in ENGINES] == list(ENGINES)
 
@@ -83,7 +81,7 @@ def test_another_engine_that_says_something_else_is_not_used() -> None:
 
 
 def test_where_there_is_no_mxnet_the_others_must_agree() -> None:
-    assert of({"onnx": says(RIGHT), "openvino": says(NEAR)}).asked == ENGINES[1:]
+    assert of({"onnx": says(RIGHT), "openvino": says(NEAR)}).asked == ("onnx", "openvino")
     with pytest.raises(ModelError, match="it is unknown which is right") as caught:
         of({"onnx": says(RIGHT), "openvino": says(OTHER)})
     for figure in ("openvino gives 50.0% for output 0 instead of 70.0%", "which onnx gives"):

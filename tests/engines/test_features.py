@@ -9,7 +9,7 @@ import pytest
 from engines.test_mxnet import PICTURE, TRAINED, make_net
 from numpy.typing import NDArray
 
-from edge.engines import engine_problem, installed_engines, open_classifier
+from edge.engines import INT8_ENGINES, engine_problem, installed_engines, open_classifier
 from edge.engines.backend import Backend
 from edge.engines.mxnet_compat import import_mxnet
 from edge.engines.preprocess import to_input
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 LITE0 = "efficientnet-lite0"
 
 
-@pytest.fixture(params=["mxnet", "unfused", "onnx", "openvino"])
+@pytest.fixture(params=["mxnet", "unfused", "onnx", "openvino", "ncnn"])
 def engine(request: pytest.FixtureRequest) -> str:
     if problem := engine_problem(request.param):
         pytest.skip(problem)
@@ -139,7 +139,7 @@ def test_int8_gives_nearly_the_same(tmp_path: Path) -> None:
     exact = open_classifier(checkpoint, Backend("onnx"), features=True)
     exact.classify(known_picture())
     assert exact.features is not None
-    for engine in (one for one in installed_engines() if one != "mxnet"):
+    for engine in (one for one in installed_engines() if one in INT8_ENGINES):
         plain, asked = (open_classifier(checkpoint, Backend(engine, INT8), features=wanted) for wanted in (False, True))
         assert plain.classify(known_picture()) == asked.classify(known_picture())
         assert asked.features is not None

@@ -435,7 +435,7 @@ def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
     checkpoint = make_net(tmp_path)
     caffe = Backend("caffe")
     for refused in (lambda: open_classifier(checkpoint, caffe), lambda: engine_version(caffe)):
-        with pytest.raises(ModelError, match="there is no engine caffe; known: mxnet, onnx, openvino"):
+        with pytest.raises(ModelError, match="there is no engine caffe; known: mxnet, onnx, openvino, ncnn"):
             refused()
     assert "there is no engine caffe" in engine_problem("caffe")
 

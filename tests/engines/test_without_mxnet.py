@@ -16,7 +16,7 @@ from rigs.sources import catalogue_toml, digest, published
 from rigs.stores import DEMO, write_scenes
 from rigs.weights import reference
 
-from edge.engines import GRAPH_ENGINES
+from edge.engines import INT8_ENGINES
 from edge.models.catalogue import CONVERTED, load_catalogue
 
 KNOWN = DEMO.parent / "known.png"
@@ -161,7 +161,7 @@ class Machine:
 @pytest.mark.root
 @pytest.mark.system
 @pytest.mark.parametrize("name", _MACHINES)
-@pytest.mark.parametrize("engine", GRAPH_ENGINES)
+@pytest.mark.parametrize("engine", INT8_ENGINES)
 def test_a_python_that_never_had_it(name: str, engine: str, tmp_path: Path, long: bool) -> None:
     """All that there is to do with networks, in float and then in int8."""
     if not long:

@@ -286,7 +286,7 @@ def test_the_engine_of_the_settings_runs_it(engine: str, machine: Machine) -> No
 
 def test_auto_takes_the_fastest_that_fits(tmp_path: Path, machine: Machine) -> None:
     store_of(data(tmp_path), machine, one=300)
-    note(tmp_path, machine, "one", mxnet=(240, 55), onnx=(190, 39), openvino=(330, 27))
+    note(tmp_path, machine, "one", mxnet=(240, 55), onnx=(190, 39), openvino=(330, 27), ncnn=(240, 60))
     for budget_mib, engine in ((1000, "openvino"), (300, "onnx")):
         house = House(machine, engine="auto", memory_budget_mib=budget_mib)
         house.open()
@@ -302,8 +302,8 @@ def test_auto_takes_the_fastest_that_fits(tmp_path: Path, machine: Machine) -> N
 
 def test_a_network_that_fits_with_another_engine_only_is_chosen_with_auto(tmp_path: Path, machine: Machine) -> None:
     store_of(data(tmp_path), machine, large=700, small=100)
-    note(tmp_path, machine, "large", onnx=(300, 20), openvino=(900, 10))
-    note(tmp_path, machine, "small", onnx=(90, 2), openvino=(130, 1))
+    note(tmp_path, machine, "large", onnx=(300, 20), openvino=(900, 10), ncnn=(800, 15))
+    note(tmp_path, machine, "small", onnx=(90, 2), openvino=(130, 1), ncnn=(95, 2))
     assert House(machine, memory_budget_mib=400).open() == "small"
     house = House(machine, memory_budget_mib=400, engine="auto")
     assert house.open() == "large"
@@ -357,8 +357,8 @@ def test_another_serves_where_mxnet_is_not_installed(machine: Machine, monkeypat
     ]
     absent(monkeypatch, "mxnet", "onnxruntime")
     assert engines_for("mxnet")[0] == ["openvino"]
-    assert engines_for("auto") == (["openvino"], "")
-    absent(monkeypatch, "mxnet", "onnxruntime", "openvino")
+    assert engines_for("auto") == (["openvino", "ncnn"], "")
+    absent(monkeypatch, "mxnet", "onnxruntime", "openvino", "ncnn")
     assert engines_for("mxnet") == engines_for("auto") == (["mxnet"], "")
     assert engine_problem("mxnet") == "mxnet is not installed; run ./scripts/run, which installs it"
     assert engine_problem("openvino") == f"openvino is not installed; {how_to_get('openvino')}"
