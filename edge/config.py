@@ -21,6 +21,8 @@ from edge.settings import Settings
 DEFAULT_PATH = Path("/etc/edge/edge.toml")
 ENVIRONMENT_PREFIX = "EDGE_"
 TABLES: dict[str, Any] = {f.name: typing.get_type_hints(Settings)[f.name] for f in dataclasses.fields(Settings)}
+_ABLE = {"float16": ("ncnn",), "int8": ("onnx", "openvino")}
+"""The engines that can compute in each precision that not all can."""
 
 
 def load(
@@ -59,12 +61,13 @@ def load(
                 f"{' and '.join(origins)}: [announce] hold = {announce.hold} is above {high} = "
                 f"{getattr(announce, high)}: a label would be dropped as soon as it is announced; set hold lower"
             )
-    if settings.model.precision != "float32" and settings.model.engine in ("mxnet", "ncnn"):
+    able = _ABLE.get(settings.model.precision)
+    if able and settings.model.engine not in (*able, "auto"):
         if engine_origin:
             both = dict.fromkeys((precision_origin, engine_origin))
             faults.append(
                 f"{' and '.join(both)}: [model] precision = {settings.model.precision!r} does not work with "
-                f"{settings.model.engine}; set engine to onnx, openvino or auto, or leave it out"
+                f"{settings.model.engine}; set engine to {', '.join(able)} or auto, or leave it out"
             )
         settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, engine="auto"))
     if announce.sure < announce.maybe and "maybe" not in values["announce"]:

@@ -225,7 +225,8 @@ def _parser() -> _Parser:
         "--precision",
         dest="model.precision",
         metavar="PRECISION",
-        help="float32, or int8 for a model that has an int8 version; int8 sets --engine auto if no engine is given",
+        help="float32, float16, or int8 for a model that has an int8 version; the last two set --engine auto if no "
+        "engine is given",
     )
     model.add_argument(
         "--budget-mib",
@@ -298,13 +299,13 @@ def _parser() -> _Parser:
     sub.add_argument(
         "--engine", dest="model.engine", metavar="ENGINE", help="inference engine (default: [model] engine)"
     )
-    sub.add_argument("--precision", metavar="A,B", help="float32, int8 or both (default: [model] precision)")
+    sub.add_argument("--precision", metavar="A,B", help="float32, float16, int8 (default: [model] precision)")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of text")
 
     sub = command(bench, "measure the time and memory of models, side by side")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all installed models)")
     sub.add_argument("--engines", metavar="A,B,...", help="default: [model] engine; auto: all installed engines")
-    sub.add_argument("--precision", metavar="A,B", help="float32, int8 or both (default: [model] precision)")
+    sub.add_argument("--precision", metavar="A,B", help="float32, float16, int8 (default: [model] precision)")
     sub.add_argument("--against", choices=("module",), help="also measure mx.mod.Module, which MXNet's tutorials use")
     sub.add_argument(
         "--frames", type=_positive_whole, default=60, metavar="N", help="number of timed frames (default: 60)"

@@ -105,11 +105,11 @@ def _able_engine(engine: str, precision: str) -> str:
 
 def _precisions(names: str) -> list[str]:
     """Return the precisions of a list with commas. Raises ModelError for an unknown one."""
-    from edge.importer.quantised import FLOAT32, INT8
+    from edge.importer.quantised import FLOAT16, FLOAT32, INT8
 
     found = [name.strip() for name in names.split(",")]
-    if unknown := set(found) - {FLOAT32, INT8}:
-        raise ModelError(f"there is no precision {min(unknown)!r}; known: {FLOAT32}, {INT8}")
+    if unknown := set(found) - {FLOAT32, FLOAT16, INT8}:
+        raise ModelError(f"there is no precision {min(unknown)!r}; known: {FLOAT32}, {FLOAT16}, {INT8}")
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.backend import ENGINES, GRAPH_ENGINES, INT8_ENGINES, Backend
+from edge.engines.backend import ABLE, ENGINES, GRAPH_ENGINES, INT8_ENGINES, Backend
 from edge.errors import ModelError
 from edge.host.installation import FEATURES, how_to_get
 from edge.host.libraries import installed_version, is_installed
@@ -98,8 +98,9 @@ def open_classifier(
 
     `top` is how many labels `classify` returns. If `square`, it looks at the largest square of a frame instead of the
     crop that the checkpoint states. With `features`, each run also gives the network's features. Only the engines onnx
-    and openvino support int8. Raises ModelError if the files are broken or inconsistent, the memory is too small, the
-    engine is unknown or not installed, the checkpoint has no int8 version, or it has no clear last layer for features.
+    and openvino support int8, and only ncnn float16. Raises ModelError if the files are broken or inconsistent, the
+    memory is too small, the engine is unknown or not installed, the checkpoint has no int8 version, or it has no clear
+    last layer for features.
     """
     if backend.engine not in _DRIVERS or precision_problem(backend):
         raise ModelError(engine_problem(backend.engine) or precision_problem(backend))
@@ -111,9 +112,11 @@ def open_classifier(
 
 def precision_problem(backend: Backend) -> str:
     """Return why the engine does not support this precision, in one line; empty if it does."""
-    if backend.precision == FLOAT32 or backend.engine in INT8_ENGINES:
+    able = ABLE.get(backend.precision, ())
+    # the drivers without a setting are mxnet's, in float32
+    if backend.engine in able or backend.precision == FLOAT32:
         return ""
-    return f"{backend.engine} cannot compute in {backend.precision}; {' and '.join(INT8_ENGINES)} can ([model] engine)"
+    return f"{backend.engine} cannot compute in {backend.precision}; {' and '.join(able)} can ([model] engine)"
 
 
 def check_finite(checkpoint: Checkpoint) -> None:

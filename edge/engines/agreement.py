@@ -29,7 +29,7 @@ from edge.errors import ModelError
 from edge.importer.cache import forget_graph, graph_is_kept
 from edge.importer.description import describe
 from edge.importer.params import open_params
-from edge.importer.quantised import FLOAT32
+from edge.importer.quantised import INT8
 from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
 from edge.models.entries import keep_entry, read_entries
@@ -160,10 +160,10 @@ def driver_of(
 
     Raises ModelError if the engine is not used for the model. In int8 each engine was judged separately.
     """
-    if backend.precision != FLOAT32 or backend.engine not in ENGINES:
+    if backend.precision == INT8 or backend.engine not in ENGINES:
         return backend
     kept = Agreements(store_folders(), machine_key)
-    return Backend(agreement_of(checkpoint, kept, [backend.engine], tell).driver(backend.engine))
+    return Backend(agreement_of(checkpoint, kept, [backend.engine], tell).driver(backend.engine), backend.precision)
 
 
 def is_bundled(checkpoint: Checkpoint, digests: Mapping[str, str] | None = None) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from edge.importer.quantised import FLOAT32
+from edge.importer.quantised import FLOAT16, FLOAT32, INT8
 
 ENGINES = ("mxnet", "onnx", "openvino", "ncnn")
 """The engines that the daemon may run; the first is the default."""
@@ -11,6 +11,8 @@ GRAPH_ENGINES = ENGINES[1:]
 """The engines that run the importer's graph."""
 INT8_ENGINES = ("onnx", "openvino")
 """The engines that run int8 versions."""
+ABLE = {FLOAT32: ENGINES, FLOAT16: ("ncnn",), INT8: INT8_ENGINES}
+"""The engines that can compute in each precision."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from edge.engines.classifier import EngineClassifier
 from edge.importer.cache import graph_of
 from edge.importer.graph import FEATURES, ONNX, PROBABILITIES, SCORES, Graph
 from edge.importer.last_layer import features_in, features_of
-from edge.importer.quantised import FLOAT32, quantised_graph
+from edge.importer.quantised import INT8, quantised_graph
 from edge.importer.symbol import read_symbol
 from edge.models.checkpoint import Checkpoint
 
@@ -42,7 +42,7 @@ class GraphClassifier(EngineClassifier):
         """Yield the checkpoint's graph in the requested precision; it exists until the context ends."""
         if self._gives_features:
             features_of(read_symbol(checkpoint.symbol))  # raises the reason, if there is one, for all engines alike
-        if self.precision == FLOAT32:
+        if self.precision != INT8:
             with graph_of(checkpoint, form=self.form) as graph:
                 self._take(graph)
                 yield graph

@@ -17,6 +17,7 @@ from edge.host.installation import how_to_get
 from edge.host.noise import quiet
 from edge.importer.description import DATA
 from edge.importer.graph import FEATURES, NCNN
+from edge.importer.quantised import FLOAT16
 from edge.models.checkpoint import Checkpoint
 
 _SPINS = "GOMP_SPINCOUNT"
@@ -51,7 +52,10 @@ def _sleeping_threads() -> Iterator[None]:
 
 
 class NcnnClassifier(GraphClassifier):
-    """A checkpoint's graph in a network of ncnn, computed in float32 throughout.
+    """A checkpoint's graph in a network of ncnn, in float32 throughout or in float16.
+
+    float16 is what the processor has of it: on ARM's A76 (Pi 5) all values and sums but those of the last layer, on A72
+    (Pi 4) and x86 the weights of matrices alone.
 
     ncnn reads the weights layer by layer and arranges each layer's for the processor before it reads the next, so
     nothing is mapped, and no more than one layer is in memory twice.
@@ -75,7 +79,8 @@ class NcnnClassifier(GraphClassifier):
             self._network = self._ncnn.Net()
             options = self._network.opt
             options.use_vulkan_compute = False
-            options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
+            half = self.precision == FLOAT16
+            options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = half
             options.use_bf16_packed = options.use_bf16_storage = False
             options.num_threads = len(os.sched_getaffinity(0))
             with quiet():

@@ -13,13 +13,13 @@ import numpy as np
 
 from edge.engines import Network
 from edge.errors import ModelError
-from edge.importer.quantised import FLOAT32, INT8
+from edge.importer.quantised import FLOAT16, FLOAT32, INT8
 from edge.models.checkpoint import InputSpec
 from edge.models.manifest import Answer
 from edge.stages import Frame, Pixels
 from edge.vision.images import read_image
 
-TOLERANCES = {FLOAT32: 0.02, INT8: 0.1}
+TOLERANCES = {FLOAT32: 0.02, FLOAT16: 0.02, INT8: 0.1}
 """Largest allowed error of the probability, by precision. Float kernels of different machines differ by 1e-6, a wrong
 mean or BLAS by far more. Engines and CPUs round int8 at different places, by 1/256 in each layer; some saturate."""
 

@@ -25,7 +25,8 @@ from edge.models.checkpoint import DEMO, Checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.manifest import Answer
 
-FLOAT32, INT8 = "float32", "int8"
+FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
+"""The precisions. Only int8 is a version of its own: float16 is made of the weights when they are loaded."""
 OURS = "comes with edge: "
 """Prefix of the method of an int8 version that comes with edge, in the package of its model."""
 _NEW = ".quantised-"
@@ -105,7 +106,7 @@ def about_quantised(
 
 def quantised_problem(checkpoint: Checkpoint, precision: str, digests: Mapping[str, str] | None = None) -> str:
     """Return why that version cannot be used, for people; empty if it can, or is float32."""
-    if precision == FLOAT32:
+    if precision != INT8:
         return ""
     try:
         about = about_quantised(checkpoint, precision, digests)
@@ -130,15 +131,15 @@ def quantised_graph(checkpoint: Checkpoint, precision: str = INT8) -> Graph:
 
 
 def identity_of(checkpoint: Checkpoint, precision: str, digests: Mapping[str, str] | None = None) -> str:
-    """Return the fingerprint that measurements are kept under: the checkpoint's, plus its quantised version's mark."""
+    """Return the fingerprint that measurements are kept under: the checkpoint's, plus its int8 version's mark."""
     found = fingerprint(checkpoint, digests)
-    about = None if precision == FLOAT32 else about_quantised(checkpoint, precision, digests)
+    about = about_quantised(checkpoint, precision, digests) if precision == INT8 else None
     return f"{found} {about.mark}" if about else found
 
 
 def weights_mib(checkpoint: Checkpoint, precision: str) -> float:
     """Return the size of the weights that an engine loads, in MiB. Raises OSError."""
-    path = checkpoint.params if precision == FLOAT32 else quantised_folder(checkpoint, precision) / WEIGHTS
+    path = checkpoint.params if precision != INT8 else quantised_folder(checkpoint, precision) / WEIGHTS
     return path.stat().st_size / 2**20
 
 

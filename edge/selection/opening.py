@@ -7,7 +7,7 @@ from edge.engines import open_classifier
 from edge.engines.selftest import TOLERANCES, check_answer
 from edge.errors import ModelError
 from edge.importer.last_layer import features_of
-from edge.importer.quantised import FLOAT32, about_quantised
+from edge.importer.quantised import INT8, about_quantised
 from edge.importer.symbol import read_symbol
 from edge.models.crash_marker import CrashMarker
 from edge.models.fingerprint import fingerprint
@@ -102,7 +102,7 @@ def features_problem(symbol: Path) -> str:
 
 def _known_answer(option: Option) -> Answer | None:
     """Return the model's answer to the known picture when it was installed or quantised; None if not recorded."""
-    if option.precision != FLOAT32:
+    if option.precision == INT8:
         info = about_quantised(option.checkpoint, option.precision)
         return info.answer if info else None
     if option.agreement is not None and option.agreement.unfused and option.agreement.answer is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from edge.engines.agreement import UNKNOWN, Agreement
 from edge.engines.backend import Backend
-from edge.importer.quantised import FLOAT32
+from edge.importer.quantised import FLOAT32, INT8
 from edge.models.checkpoint import Checkpoint
 from edge.models.labels import read_labels
 from edge.models.measurements import Measurement
@@ -79,9 +79,9 @@ class Option:
 
     def driver(self, engine: str) -> Backend:
         """Return the backend to open for an engine. Raises ModelError if the engine is not used."""
-        if self.precision != FLOAT32:
+        if self.precision == INT8:
             return Backend(engine, self.precision)
-        return Backend((self.agreement or UNKNOWN).driver(engine))
+        return Backend((self.agreement or UNKNOWN).driver(engine), self.precision)
 
     def with_best_engine(self, limits: Limits) -> "Option":
         """Return it with the fastest measured engine that fits, or unchanged if only an unmeasured engine may fit."""

@@ -7,7 +7,7 @@ from edge.engines import engine_version
 from edge.engines.agreement import Agreement, is_bundled
 from edge.engines.backend import Backend
 from edge.errors import ModelError
-from edge.importer.quantised import FLOAT32, about_quantised, identity_of, quantised_problem, weights_mib
+from edge.importer.quantised import FLOAT32, INT8, about_quantised, identity_of, quantised_problem, weights_mib
 from edge.models.catalogue import Entry
 from edge.models.checkpoint import DEMO, Checkpoint
 from edge.models.fingerprint import fingerprint
@@ -44,7 +44,7 @@ class OptionBuilder:
     def build(self, checkpoint: Checkpoint, one: Installed | None) -> Option:
         """Return the option for a checkpoint; `one` is its folder in a store, or None. Raises ModelError."""
         # the demo comes with edge, and is small enough without int8
-        precision = FLOAT32 if checkpoint.name == DEMO else self.precision
+        precision = FLOAT32 if checkpoint.name == DEMO and self.precision == INT8 else self.precision
         problem = quantised_problem(checkpoint, precision, one.digests if one else None)
         agreement = self._known_agreement(checkpoint, precision, one)
         engines, measured = self.engines, {}
@@ -76,7 +76,7 @@ class OptionBuilder:
         """Return the result of comparing all engines, if that is known at no cost."""
         digests = one.digests if one is not None else None
         # edge's tests have compared the models that come with it, bundled or in a package
-        if precision != FLOAT32 or _is_packaged(one) or is_bundled(checkpoint, digests):
+        if precision == INT8 or _is_packaged(one) or is_bundled(checkpoint, digests):
             return Agreement()
         if one is None or digests is None:
             return None
@@ -87,7 +87,7 @@ class OptionBuilder:
     ) -> tuple[str, ...]:
         """Return the engines that may run it: those that judged its int8 version, and that were not refused."""
         engines = self.engines
-        if precision != FLOAT32 and len(engines) > 1:
+        if precision == INT8 and len(engines) > 1:
             # other engines may be unable to run it here
             info = about_quantised(checkpoint, precision, one.digests if one else None)
             engines = tuple(engine for engine in engines if info and engine in info.figures) or engines

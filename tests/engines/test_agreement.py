@@ -17,6 +17,7 @@ from edge.engines import engine_problem, open_classifier
 from edge.engines.backend import Backend
 from edge.engines.graph import GraphClassifier
 from edge.engines.preprocess import to_input
+from edge.importer.quantised import FLOAT16, FLOAT32
 from edge.models.checkpoint import Checkpoint
 from edge.vision.images import read_image
 
@@ -146,3 +147,21 @@ def test_networks_at_random_say_what_plain_mxnet_says(long: bool) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=7200)
         print(done.stdout)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", zoo.REAL)
+def test_float16_says_nearly_the_same_of_photos(name: str, shared: Path, long: bool) -> None:
+    folder = shared / "checkpoints"
+    files = (folder / name / f"{name}-symbol.json", folder / name / f"{name}-0000.params")
+    checkpoint = Checkpoint(name, *files, folder / "synset.txt", zoo.REAL[name])
+    if problem := engine_problem("ncnn"):
+        pytest.skip(problem)
+    exact, half = (open_classifier(checkpoint, Backend("ncnn", precision)) for precision in (FLOAT32, FLOAT16))
+    paths = sorted((shared / "photos").glob("*.jpg"))
+    assert len(paths) > 200
+    for path in paths if long else paths[::16]:
+        picture = to_input(read_image(path), exact.input)
+        right, found = exact.probabilities(picture), half.probabilities(picture)
+        assert np.abs(found - right).max() <= 0.01, path
+        second, first = np.sort(right)[-2:]
+        assert found.argmax() == right.argmax() or first - second <= 0.02, path

@@ -22,6 +22,8 @@ from edge.importer import onnx
 _MAGIC = 7767517
 _FLOAT32 = bytes(4)
 """Stands before the weights of a convolution or a matrix: they are float32, as they are."""
+_EXACT = {31: 3}
+"""Tells a layer to compute in float32, whatever the network is loaded in."""
 _SHAPE = 30
 """The parameter that tells a layer the shape of its output beforehand, so that it can choose its kernel."""
 MOST_DIMENSIONS = 4
@@ -68,12 +70,15 @@ class Network:
         self._file, self._pause = bin_file, pause
         self._lines: list[_Line] = []
         self._count = 0
+        self.exact = False
+        """Whether the layers added now are computed in float32 in any case."""
 
     def add(
         self, kind: str, inputs: Sequence[Blob], shape: tuple[int, ...], parameters: Parameters, **how: Any
     ) -> Blob:
         """Add a layer whose output has that shape (`_blob` has the rest); return the output."""
         output = self._blob(shape, **how)
+        parameters = {**parameters, **(_EXACT if self.exact else {})}
         self._lines.append(_Line(kind, [one.name for one in inputs], [output.name], parameters))
         return output
 

@@ -51,7 +51,10 @@ class Translator:
         if any(DATA in layer.inputs and layer.op not in _COPYING for layer in self._layers.layers):
             picture = self.network.add("DeepCopy", [picture], picture.shape, {})
         self._values[DATA] = picture
-        for layer in self._layers.layers:
+        last = max((number for number, one in enumerate(self._layers.layers) if one.op in _FUSING), default=0)
+        for number, layer in enumerate(self._layers.layers):
+            # a score of 20 has steps of 0.016 in float16
+            self.network.exact = number >= last
             if layer.output in self._fused:
                 continue
             if layer.op not in translations:
