@@ -4,6 +4,10 @@
     scripts/benchmark.py [--networks A,B,...] [--engines A,B,...] [--rounds N] [--frames N] [--out DIR]
     scripts/benchmark.py --quick            # two minutes, to check the set-up; writes nothing
 
+On another board, one line makes a page to send in, board/benchmark.md; it names the processor and no host:
+
+    ./scripts/install run --with ncnn,openvino,quantize && scripts/benchmark.py --out board
+
 Each engine runs in its own process. All classify the same images, a few at a time, one engine after the other, so that
 other programs on the machine slow them alike. A row has medians. Then each classifies one image per second, for its
 idle CPU time. Finally `edge run` as a whole is compared with the bare forward. It takes ten minutes on two cores and 8
@@ -59,7 +63,7 @@ HERE = Path(__file__).resolve().parent
 NETWORKS = "inception-v3,resnet-152,vgg16,mobilenet_v2_1.0,squeezenet_v1.0"
 NETWORKS += ",efficientnet-lite0,efficientnet-lite1,efficientnet-lite2"
 DAEMON_NETWORK, DAEMON_ENGINE = "inception-v3", "onnx"
-ENGINES = "module,mxnet,onnx,openvino,onnx int8,openvino int8,opencv,ncnn,litert"
+ENGINES = "module,mxnet,onnx,openvino,ncnn,ncnn float16,onnx int8,openvino int8,opencv,pnnx,pnnx float16,litert"
 ROUNDS, FRAMES, IDLE_S = 6, 60, 6
 PICTURES, HEIGHT, WIDTH = 8, 480, 640
 STEP_S = 600.0
@@ -67,7 +71,9 @@ SETTLE_S = 0.15
 """Threads of the engine before may go on waiting for work for so long."""
 IDLE_BUSY_S = 0.6
 """Engines that look at one picture a second together, in turn, may be at work for so long of it."""
-PACKAGES = {"opencv": "onnx", "ncnn": "ncnn", "litert": "ai_edge_litert"}
+PACKAGES = {"opencv": "onnx", "pnnx": "ncnn", "litert": "ai_edge_litert"}
+EACH_MIB, WEIGHTS_TIMES = 100.0, 17.0
+"""What all engines take that hold a network at the same time: so much each, and together so many times its weights."""
 BLOCK = 20
 """Frames in a row of the daemon, and then of the bare forward."""
 EXPLAIN_FRAMES = 5
@@ -163,6 +169,11 @@ class Benchmark:
         return self._folder / "peers" / checkpoint.name
 
     def _measure(self, name: str, checkpoint: Checkpoint) -> None:
+        needs_mib = EACH_MIB * len(self._variants) + WEIGHTS_TIMES * weights_mib(checkpoint, FLOAT)
+        has_mib = Machine().memory_reading().available_mib
+        if has_mib is not None and has_mib < needs_mib:
+            self.absent[name] = f"all engines beside each other would take {needs_mib:.0f} MiB; {has_mib:.0f} are free"
+            return
         problems = {variant: why_absent(variant, self._options.onnx2tf) for variant in self._variants}
         problems |= self._convert(checkpoint, [variant for variant in self._variants if not problems[variant]])
         children: list[Child] = []
@@ -198,7 +209,7 @@ class Benchmark:
     def _convert(self, checkpoint: Checkpoint, variants: Sequence[str]) -> dict[str, str]:
         """Make what the engines read. Return the problems of those for which that fails."""
         self._progress.show(f"{checkpoint.name}: made into an ONNX graph, and what the peers read")
-        wanted = {variant: INT8 if variant.endswith(INT8) else variant for variant in variants}
+        wanted = {variant: INT8 if variant.endswith(INT8) else variant.partition(" ")[0] for variant in variants}
         child = self._child("the conversion", checkpoint)
         try:
             problems = child.ask("graph", **{"for": sorted(set(wanted.values()) & {*PEERS, INT8})})["problems"]
@@ -422,7 +433,7 @@ def why_absent(variant: str, onnx2tf: str) -> str:
         return engine_problem(engine)
     if not is_installed(PACKAGES[engine]):
         return f"{PACKAGES[engine]} is not installed: pip install -e '.[benchmark]'"
-    if engine == "ncnn" and not is_installed("pnnx"):
+    if engine == "pnnx" and not is_installed("pnnx"):
         return "pnnx is not installed: pip install --no-deps pnnx"
     if engine == "litert" and not onnx2tf:
         return "no converter: pip install onnx2tf in a separate environment, then --onnx2tf ITS/bin/onnx2tf"

@@ -13,14 +13,17 @@ from pathlib import Path
 from edge.cli.table import table as aligned
 
 REFERENCE = "module"
-NAMES = {"module": "mx.mod.Module", "opencv": "OpenCV DNN", "litert": "LiteRT"}
-PEERS = ("opencv", "ncnn", "litert")
+NAMES = {"module": "mx.mod.Module", "opencv": "OpenCV DNN", "litert": "LiteRT", "pnnx": "ncnn by pnnx"}
+NAMES["pnnx float16"] = "ncnn by pnnx, float16"
+PEERS = ("opencv", "pnnx", "litert")
 PACKAGES = ("mxnet", "onnxruntime", "openvino", "opencv-python", "ncnn", "ai-edge-litert", "numpy")
-FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm", "bf16")
-"""Of a processor's, those that decide how fast int8 and float are."""
+FLAGS = (
+    *("sse4_2", "f16c", "fma", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"),
+    *("asimd", "fphp", "asimdhp", "asimddp", "i8mm", "bf16", "sve"),
+)
+"""Of a processor's instruction sets, those that decide how fast float32, float16 and int8 are."""
 WHY_NOT = {
-    "ncnn": "is no engine of edge because it does not read ONNX, and pnnx, which converts, must not meet untrusted "
-    "files inside the daemon",
+    "pnnx": "is the library that the engine ncnn runs too: the difference is in what edge and pnnx write for it",
     "litert": "is no engine of edge because its converter needs TensorFlow, which no Pi of a fleet should have to "
     "install; why it is faster was not measured (its XNNPACK keeps the channels of a picture last)",
     "opencv": "reads the same graph, but keeps the weights more than once",
@@ -95,6 +98,7 @@ class Goal:
     most_mib: float | None = None
 
 
+OURS = ("mxnet", "onnx", "openvino", "ncnn")
 INT8 = ("onnx int8", "openvino int8")
 GOALS = (
     Goal("inception-v3", ("openvino",), time=0.60),
@@ -105,6 +109,9 @@ GOALS = (
     Goal("resnet-152", INT8, time=0.20, most_mib=400),
 )
 MOST_OVERHEAD = 1.05
+MOST_OF_PEERS = 1.03
+"""Of the best peer's time, and of the memory of ncnn by pnnx: what the best of edge's engines may take in float."""
+FLOATS = {"float32": (OURS, PEERS), "float16": (("ncnn float16", *OURS), ("pnnx float16",))}
 
 
 def name_of(variant: str) -> str:
@@ -150,7 +157,7 @@ def machine() -> list[str]:
         except metadata.PackageNotFoundError:
             continue
     return [
-        f"{model[1] if model else 'unknown processor'}, {platform.machine()}, {cores} cores, with "
+        f"{model[1] if model else 'unknown processor'}, {platform.machine()}, {cores} cores, with the instruction sets "
         f"{', '.join(has) or 'none of ' + ', '.join(FLAGS)}",
         f"Python {platform.python_version()}, {', '.join(versions)}",
     ]
@@ -179,11 +186,38 @@ def goals(result: Result) -> list[str]:
         _, row, checks = (held or found)[0]
         words = ", ".join(f"{_number(value)} {what} (at most {_number(limit)})" for what, value, limit in checks)
         lines.append(f"{'holds' if held else 'DOES NOT HOLD'}: {goal.network}, {name_of(row.variant)}: {words}")
+    lines += [
+        line for network in dict.fromkeys(row.network for row in result.rows) for line in _beside(network, result)
+    ]
     if (one := result.overhead) and (one.network, one.engine) == ("inception-v3", "onnx"):
         held_word = "holds" if one.ratio <= MOST_OVERHEAD else "DOES NOT HOLD"
         lines.append(
             f"{held_word}: edge run as a whole, {one.network}, {one.engine}: {one.ratio:.3f} of the bare forward "
             f"(at most {MOST_OVERHEAD})"
+        )
+    return lines
+
+
+def _beside(network: str, result: Result) -> list[str]:
+    """Return how the best of edge's engines stands beside the best peer: a line for each precision."""
+    lines = []
+    rows = {row.variant: row for row in result.rows if row.network == network}
+    for precision, (ours, peers) in FLOATS.items():
+        mine, theirs = ([rows[variant] for variant in some if variant in rows] for some in (ours, peers))
+        if not mine or not theirs:
+            continue
+        parts = []
+        best, peer = (min(some, key=lambda row: row.median_ms) for some in (mine, theirs))
+        parts.append(("time", best, peer, best.median_ms / peer.median_ms))
+        if pnnx := [row for row in theirs if row.variant.startswith("pnnx")]:
+            least = min(mine, key=lambda row: row.peak_mib)
+            parts.append(("memory", least, pnnx[0], least.peak_mib / pnnx[0].peak_mib))
+        holds = all(share <= MOST_OF_PEERS for *_, share in parts)
+        words = ", ".join(
+            f"{one.variant} {share:.2f} of the {what} of {name_of(other.variant)}" for what, one, other, share in parts
+        )
+        lines.append(
+            f"{'holds' if holds else 'DOES NOT HOLD'}: {network}, {precision}: {words} (at most {MOST_OF_PEERS})"
         )
     return lines
 
@@ -207,7 +241,7 @@ def faster_peers(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     """(a peer, our fastest in float) for each network where a peer is faster."""
     found = []
     for network in dict.fromkeys(row.network for row in rows):
-        ours = [row for row in rows if row.network == network and row.variant in ("mxnet", "onnx", "openvino")]
+        ours = [row for row in rows if row.network == network and row.variant in OURS]
         peers = [row for row in rows if row.network == network and row.variant in PEERS]
         if ours:
             best = min(ours, key=lambda row: row.median_ms)
@@ -264,10 +298,10 @@ def markdown(result: Result) -> str:
             f"The engines take turns on the same weights and images (640 x 480, {result.frames} for each, a few at a "
             "time). *ms* is the median time per image, from its pixels to the probabilities copied out. *MiB* is the "
             "peak memory of the process. *ratio* compares both with mx.mod.Module, which MXNet's tutorials use. "
-            "*load* is the time from nothing, not even the engine, to the first result (the graph for onnx and "
-            "openvino existed already). *idle* is the CPU time per second while it classifies one image per second. "
-            "Peers read the same graph, in float32. Other processors, such as ARM, were not measured: run the command"
-            " there."
+            "*load* is the time from nothing, not even the engine, to the first result (the graph for onnx and the "
+            "others existed already). *idle* is the CPU time per second while it classifies one image per second. "
+            "Peers read the same graph, in float32 if nothing else is said. Other processors, such as ARM, were not "
+            "measured: run the command there."
         ),
         "",
     ]
@@ -351,7 +385,7 @@ def svg(result: Result) -> str:
     legend = (
         ("module", "MXNet as the tutorials use it"),
         ("ours", "edge"),
-        ("int8", "edge, int8"),
+        ("int8", "edge, int8 or float16"),
         ("peer", "peers"),
     )
     x = LEFT
@@ -381,5 +415,6 @@ def _text(x: float, y: float, words: str, kind: str = "") -> str:
 
 
 def _colour(variant: str) -> str:
-    kind = variant if variant in COLOURS else "peer" if variant in PEERS else "int8" if " " in variant else "ours"
-    return COLOURS[kind]
+    if variant in COLOURS:
+        return COLOURS[variant]
+    return COLOURS["peer" if variant.partition(" ")[0] in PEERS else "int8" if " " in variant else "ours"]

@@ -38,11 +38,11 @@ from edge.importer.cache import graph_of
 from edge.importer.graph import PROBABILITIES
 from edge.models.checkpoint import Checkpoint, InputSpec, from_json
 
-FLOAT, INT8 = "float32", "int8"
+FLOAT, FLOAT16, INT8 = "float32", "float16", "int8"
 DIRECT = "direct"
 """Float32, of a peer without Winograd's convolution (fewer multiplications in 3 x 3 layers)."""
-OURS = ("module", "mxnet", "onnx", "openvino")
-GRAPH, NCNN, LITERT = "network.onnx", "network.ncnn", "network.tflite"
+OURS = ("module", "mxnet", "onnx", "openvino", "ncnn")
+GRAPH, PNNX, LITERT = "network.onnx", "network.ncnn", "network.tflite"
 _SAMPLES = "calibration_image_sample_data_20x128x128x3_float32.npy"
 LARGEST_LITERT_MIB = 32
 CONVERT_S = 120.0
@@ -85,22 +85,26 @@ class OpencvPeer(Runner):
         return found
 
 
-class NcnnPeer(Runner):
-    """ncnn, with what pnnx makes of the graph, in float32."""
+class PnnxPeer(Runner):
+    """ncnn with what pnnx makes of the graph, in float32, or in float16 as ncnn does by itself."""
 
     def __init__(self, folder: Path, spec: InputSpec, precision: str) -> None:
         import ncnn
 
         self.input = spec
         self._ncnn, self._network = ncnn, ncnn.Net()
-        self._network.opt.use_winograd_convolution = precision != DIRECT
-        self._network.load_param(str(folder / f"{NCNN}.param"))
-        self._network.load_model(str(folder / f"{NCNN}.bin"))
+        options = self._network.opt
+        options.use_winograd_convolution = precision != DIRECT
+        if precision != FLOAT16:
+            options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
+        self._network.load_param(str(folder / f"{PNNX}.param"))
+        self._network.load_model(str(folder / f"{PNNX}.bin"))
         self._names = self._network.input_names()[0], self._network.output_names()[0]
 
     def run(self, network_input: Floats) -> Floats:
         extractor = self._network.create_extractor()
-        extractor.input(self._names[0], self._ncnn.Mat(network_input[0]))
+        # a copy: where the first layer writes into its input, ncnn crashes on memory of numpy's
+        extractor.input(self._names[0], self._ncnn.Mat(network_input[0]).clone())
         found: Floats = np.array(extractor.extract(self._names[1])[1], np.float32).ravel()
         return found
 
@@ -128,10 +132,10 @@ class LitertPeer(Runner):
 
 PEERS: dict[str, Callable[[Path, InputSpec, str], Runner]] = {
     "opencv": OpencvPeer,
-    "ncnn": NcnnPeer,
+    "pnnx": PnnxPeer,
     "litert": LitertPeer,
 }
-WINOGRAD = ("opencv", "ncnn")
+WINOGRAD = ("opencv", "pnnx")
 """The peers that have this option."""
 
 
@@ -203,7 +207,7 @@ class Host:
         with graph_of(self._checkpoint) as graph:
             if set(request["for"]) & set(PEERS) and not (self._folder / GRAPH).exists():
                 self._write_in_one_file(graph.file)
-        steps = {"ncnn": self._convert_for_ncnn, "litert": self._convert_for_litert, INT8: self._quantise}
+        steps = {"pnnx": self._convert_with_pnnx, "litert": self._convert_for_litert, INT8: self._quantise}
         for what, convert in steps.items():
             if what in request["for"]:
                 try:
@@ -224,8 +228,8 @@ class Host:
             node.name = f"n{number}"  # TensorFlow knows fewer characters
         onnx.save(model, str(self._folder / GRAPH))
 
-    def _convert_for_ncnn(self) -> None:
-        if (self._folder / f"{NCNN}.bin").exists():
+    def _convert_with_pnnx(self) -> None:
+        if (self._folder / f"{PNNX}.bin").exists():
             return
         # the package's own module imports torch, which the program beside it does without
         program = next(
@@ -234,7 +238,7 @@ class Host:
         with contextlib.suppress(OSError):
             program.chmod(0o755)
         size = self._checkpoint.input.size
-        self._call("pnnx", program, GRAPH, f"inputshape=[1,3,{size},{size}]", "fp16=0", made=f"{NCNN}.bin")
+        self._call("pnnx", program, GRAPH, f"inputshape=[1,3,{size},{size}]", "fp16=0", made=f"{PNNX}.bin")
 
     def _convert_for_litert(self) -> None:
         if (self._folder / LITERT).exists():
