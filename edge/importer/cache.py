@@ -200,7 +200,7 @@ def _translated(checkpoint: Checkpoint, folder: Path, form: Form) -> Graph:
 
 
 def _clear(folder: Path, checkpoint: Checkpoint) -> None:
-    """Remove the graphs of what a checkpoint was before it changed, and of checkpoints that no longer exist."""
+    """Remove the graphs of a checkpoint as it was before a change, and of checkpoints that no longer exist."""
     current = {key_of(checkpoint, form=form) for form in FORMS}
     for about in folder.glob(f"[!.]*/{ABOUT}"):
         try:

@@ -14,7 +14,7 @@ from edge.models.checkpoint import InputSpec
 GRAPH, WEIGHTS = "network.onnx", "weights.bin"
 PROBABILITIES, SCORES = "probabilities", "scores"
 FEATURES = "features"
-"""The third output of a graph for ncnn; others have it under a name of their own (last_layer.py)."""
+"""The third output of a graph for ncnn; in others last_layer.py finds it."""
 VERSION = 1
 """Goes up when the importer makes another graph from the same checkpoint."""
 

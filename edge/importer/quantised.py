@@ -26,7 +26,7 @@ from edge.models.fingerprint import fingerprint
 from edge.models.manifest import Answer
 
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
-"""The precisions. Only int8 is a version of its own: float16 is made of the weights when they are loaded."""
+"""The precisions. Only int8 is a separate version: float16 is made from the weights when they are loaded."""
 OURS = "comes with edge: "
 """Prefix of the method of an int8 version that comes with edge, in the package of its model."""
 _NEW = ".quantised-"

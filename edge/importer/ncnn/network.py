@@ -23,7 +23,7 @@ _MAGIC = 7767517
 _FLOAT32 = bytes(4)
 """Stands before the weights of a convolution or a matrix: they are float32, as they are."""
 _EXACT = {31: 3}
-"""Tells a layer to compute in float32, whatever the network is loaded in."""
+"""Tells a layer to compute in float32, also if the network is loaded in float16."""
 _SHAPE = 30
 """The parameter that tells a layer the shape of its output beforehand, so that it can choose its kernel."""
 MOST_DIMENSIONS = 4
