@@ -105,8 +105,8 @@ class ModelSettings:
     """The inference engine: mxnet (if it cannot be imported, another installed engine), onnx (ONNX Runtime), openvino,
     ncnn, or auto (the fastest engine measured on this machine, of those that are installed and fit the budget)."""
     precision: str = setting("float32", choices=("float32", "float16", "int8"))
-    """The precision of the inference: float32 as trained, float16 (the engine ncnn; faster on a Pi 5), or int8 (the
-    engines onnx and openvino). `edge models quantize NAME` makes the int8 version of a model. If no engine is set,
+    """The precision of the inference: float32 as trained, float16 (the engine ncnn; for VGG-16 and the like), or int8
+    (the engines onnx and openvino). `edge models quantize NAME` makes the int8 version of a model. If no engine is set,
     float16 and int8 make the engine auto."""
     memory_budget_mib: int = setting(0, low=0, high=1_000_000)
     """The memory limit in MiB for the daemon and all its processes together. 0: 640 for a model that edge chooses, and

@@ -23,7 +23,8 @@ FLAGS = (
 )
 """Of a processor's instruction sets, those that decide how fast float32, float16 and int8 are."""
 WHY_NOT = {
-    "pnnx": "is the library that the engine ncnn runs too: the files that edge and pnnx write for it make the difference",
+    "pnnx": "is the library that the engine ncnn runs too: the files that edge and pnnx write for it make the "
+    "difference",
     "litert": "is no engine of edge because its converter needs TensorFlow, which no Pi of a fleet should have to "
     "install; why it is faster was not measured (its XNNPACK keeps the channels of a picture last)",
     "opencv": "reads the same graph, but keeps the weights more than once",

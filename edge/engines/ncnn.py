@@ -52,10 +52,9 @@ def _sleeping_threads() -> Iterator[None]:
 
 
 class NcnnClassifier(GraphClassifier):
-    """A checkpoint's graph in a network of ncnn, in float32 throughout or in float16.
+    """A checkpoint's graph in a network of ncnn, in float32 throughout, or with the weights of matrices in float16.
 
-    float16 is what the processor has of it: on ARM's A76 (Pi 5) all values and sums but those of the last layer, on A72
-    (Pi 4) and x86 the weights of matrices alone.
+    Sums are in float32 in both: where a processor can add in float16 (ARM's A76), too much is lost.
 
     ncnn reads the weights layer by layer and arranges each layer's for the processor before it reads the next, so
     nothing is mapped, and no more than one layer is in memory twice.
@@ -80,7 +79,8 @@ class NcnnClassifier(GraphClassifier):
             options = self._network.opt
             options.use_vulkan_compute = False
             half = self.precision == FLOAT16
-            options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = half
+            options.use_fp16_packed = options.use_fp16_storage = half
+            options.use_fp16_arithmetic = False
             options.use_bf16_packed = options.use_bf16_storage = False
             options.num_threads = len(os.sched_getaffinity(0))
             with quiet():

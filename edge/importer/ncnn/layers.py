@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from edge.importer import onnx
 from edge.importer.graph import PROBABILITIES
-from edge.importer.ncnn.network import Blob, Parameters
+from edge.importer.ncnn.network import MATRIX, Blob, Parameters
 from edge.importer.ncnn.translator import Translation, Translator
 
 _MOST_ROWS = 2**25
@@ -98,7 +98,7 @@ def _matrix(translator: Translator, layer: onnx.Layer, weights: NDArray[np.float
     for start in range(0, outputs, rows):
         part = weights[start : start + rows]
         parameters = {0: len(part), 1: int(bias is not None), 2: part.size, **translator.activation(layer)}
-        parts.append(translator.network.add("InnerProduct", [x], (len(part),), parameters))
+        parts.append(translator.network.add(MATRIX, [x], (len(part),), parameters))
         translator.network.weights(part, flagged=True)
         if bias is not None:
             translator.network.weights(bias[start : start + rows])
