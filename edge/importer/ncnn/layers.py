@@ -178,7 +178,7 @@ def softmax(translator: Translator, layer: onnx.Layer) -> Blob:
 
 
 def log_softmax(translator: Translator, layer: onnx.Layer) -> Blob:
-    """Add x - max - log(sum(exp(x - max))): the logarithm of a softmax would be minus infinity for an unlikely label."""
+    """Add x - max - log(sum(exp(x - max))): the logarithm of a softmax is minus infinity for an unlikely label."""
     x = translator.full(layer.inputs[0])
     axes = (_axis_of(translator, layer),)
     add = translator.network.add
