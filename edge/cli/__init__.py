@@ -53,12 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = command(options)
         # a full disk is reported here; the services print line by line, and tolerate it
-        if command not in (run, link):
+        if command not in (run, _link):
             sys.stdout.flush()
     except EdgeError as error:
         if options.debug:
             traceback.print_exc()
-        _tell_failure(lines_of(error), error.exit_code, is_service=command in (run, link))
+        _tell_failure(lines_of(error), error.exit_code, is_service=command in (run, _link))
         return error.exit_code
     except BrokenPipeError:
         # the reader of the output is gone: nothing can be printed any more, not even by the flush at exit
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         what = f"{type(error).__name__}: {one_line(error)}"
         what = f"a bug: {what}; run it again with --debug and report it"
-        _tell_failure([what], EX_SOFTWARE, is_service=command in (run, link))
+        _tell_failure([what], EX_SOFTWARE, is_service=command in (run, _link))
         return EX_SOFTWARE
     return code
 
@@ -199,10 +199,11 @@ def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     return command
 
 
-compare, bench = _later("edge.cli.compare", "compare"), _later("edge.cli.compare", "bench")
-keys = _later("edge.cli.keys", "keys")
-link = _later("edge.cli.link", "link")
-say, voices = _later("edge.cli.speech", "say"), _later("edge.cli.speech", "voices")
+# a module of this package that is imported later takes its own name here: so these begin with an underscore
+_compare, _bench = _later("edge.cli.compare", "compare"), _later("edge.cli.compare", "bench")
+_keys = _later("edge.cli.keys", "keys")
+_link = _later("edge.cli.link", "link")
+_say, _voices = _later("edge.cli.speech", "say"), _later("edge.cli.speech", "voices")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -293,7 +294,7 @@ def _parser() -> _Parser:
     sub.add_argument("--top", type=_positive_whole, default=5, metavar="N", help="number of labels (default: 5)")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of text")
 
-    sub = command(compare, "print the most likely labels of several models for the same images, side by side")
+    sub = command(_compare, "print the most likely labels of several models for the same images, side by side")
     sub.add_argument("images", nargs="+", metavar="IMAGE|FOLDER", help="an image file, or a folder of images")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all installed models)")
     sub.add_argument(
@@ -302,7 +303,7 @@ def _parser() -> _Parser:
     sub.add_argument("--precision", metavar="A,B", help="float32, float16, int8 (default: [model] precision)")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of text")
 
-    sub = command(bench, "measure the time and memory of models, side by side")
+    sub = command(_bench, "measure the time and memory of models, side by side")
     sub.add_argument("--models", metavar="A,B,...", help="names or prefixes (default: all installed models)")
     sub.add_argument("--engines", metavar="A,B,...", help="default: [model] engine; auto: all installed engines")
     sub.add_argument("--precision", metavar="A,B", help="float32, float16, int8 (default: [model] precision)")
@@ -314,7 +315,7 @@ def _parser() -> _Parser:
 
     _add_models(commands, common)
 
-    sub = command(say, "have the running edge say a text; or speak it with that voice if none runs")
+    sub = command(_say, "have the running edge say a text; or speak it with that voice if none runs")
     sub.add_argument("text", nargs="*", metavar="TEXT", help="text to speak")
     sub.add_argument(
         "--urgent",
@@ -333,7 +334,7 @@ def _parser() -> _Parser:
     _add_language(sub)
     sub.add_argument("--list-devices", action="store_true", help="list the sound cards, and whether each works")
 
-    sub = command(voices, "list the installed voices, or check a translation file")
+    sub = command(_voices, "list the installed voices, or check a translation file")
     sub.add_argument(
         "language", nargs="?", default="", metavar="LANGUAGE", help="list only the voices of this language, such as de"
     )
@@ -349,7 +350,7 @@ def _parser() -> _Parser:
     # its settings are another file
     base = _common("the settings file of the link (default: /etc/edge/link.toml)")
     what = "tell the running edge's state to MQTT, Home Assistant, Prometheus and browsers, and take their commands"
-    sub = command(link, what, base=base)
+    sub = command(_link, what, base=base)
     control.add_socket(sub)
     sub.add_argument("--check", action="store_true", help="only try each part, and say what is wrong")
     sub.add_argument("--json", action="store_true", help="with --check: print a JSON list instead of lines")
@@ -376,7 +377,7 @@ def _parser() -> _Parser:
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of lines")
     control.add_socket(sub)
 
-    sub = command(keys, "show which keys are pressed, and what they ask edge for")
+    sub = command(_keys, "show which keys are pressed, and what they ask edge for")
     sub.add_argument(
         "--device",
         action="append",
