@@ -80,7 +80,7 @@ def teach(options: argparse.Namespace) -> int:
     print(printable(f"I know {name} now: {found}. {_IN_USE}"))
     if learnt.pictures:
         print("Small pictures of it are kept, for other models; edge forget removes them.")
-    if not len(learnt.thing.empty):
+    if not empty:
         print("It would be recognised more often with pictures of the same place without it: --empty DIR.")
     return EX_OK
 

@@ -15,7 +15,8 @@ from edge.models.taught.pictures import MOST_PICTURES, KeptPictures, thinned
 from edge.models.taught.recogniser import Recogniser
 from edge.models.taught.record import MOST_EMPTY, Floats, TaughtThing, id_of
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
-from edge.selection.taught import copies_of, drawn_others, features_of, joined, small, variants
+from edge.selection.copies import beside, place_copy
+from edge.selection.taught import BESIDE, copies_of, drawn_others, features_of, joined, small, unlike, variants
 from edge.stages import Pixels
 
 _HELD_BACK = 4
@@ -70,6 +71,10 @@ class Lesson:
         self._views: list[list[_Row]] = []
         """Features of each view, and then of its altered copies."""
         self._empty: list[list[_Row]] = []
+        self._place: list[Pixels] = []
+        """Small pictures of the empty place: the thing is cut out by what differs from them."""
+        self._beside: list[Pixels] = []
+        """What stands for the empty place if no picture of it comes."""
         self._due: deque[tuple[list[_Row], Iterator[Pixels]]] = deque()
         """Pictures whose features are missing, and where these belong."""
         self._drawn: list[_Row] = []
@@ -85,7 +90,7 @@ class Lesson:
     def steps(self) -> tuple[int, int]:
         """Return the number of forwards that were made, and of those that are needed so far."""
         done = len(self._drawn) + sum(map(len, (*self._views, *self._empty)))
-        views = len(self._views) * (1 + copies_of(self._pictures)) + len(self._empty)
+        views = len(self._views) * (1 + copies_of(self._pictures)) + (len(self._empty) or len(self._beside))
         return done, views + (MOST_OTHERS if self._draws else 0)
 
     @property
@@ -99,7 +104,9 @@ class Lesson:
 
     def add(self, picture: Pixels, features: NDArray[np.float32] | None = None) -> None:
         """Take a view of the thing, with its features if they are known. The picture must not change any more."""
-        self._views.append(self._expect(variants(picture, len(self._views), self._pictures), features))
+        self._views.append(self._expect(variants(picture, len(self._views), self._pictures, self._place), features))
+        if len(self._beside) < BESIDE:
+            self._beside.append(beside(picture))
         if self._keeps_pictures:
             self._kept.append(small(picture))
 
@@ -107,6 +114,7 @@ class Lesson:
         """Take a view of the place without the thing; more than MOST_EMPTY are not needed."""
         if len(self._empty) < MOST_EMPTY:
             self._empty.append(self._expect(iter([picture]), features))
+            self._place.append(place_copy(picture))
             if self._keeps_pictures:
                 self._kept_empty.append(small(picture))
 
@@ -114,11 +122,11 @@ class Lesson:
         """Forget the views of the thing: it will be shown again."""
         forgotten = set(map(id, self._views))
         self._due = deque((rows, pictures) for rows, pictures in self._due if id(rows) not in forgotten)
-        self._views, self._kept = [], []
+        self._views, self._kept, self._beside = [], [], []
 
     def work(self) -> bool:
         """Make one forward, if one is due; return False if there was none."""
-        while self._due:
+        while self._due or self._expect_stand_in():
             rows, pictures = self._due[0]
             for picture in pictures:
                 rows.append(features_of(self._network, picture))
@@ -166,6 +174,13 @@ class Lesson:
             thinned((*old.views, *self._kept), MOST_PICTURES), thinned((*old.empty, *self._kept_empty), MOST_EMPTY)
         )
 
+    def _expect_stand_in(self) -> bool:
+        """Expect pictures that stand for the empty place if there is none of it; return False otherwise."""
+        if self._empty or not self._beside:
+            return False
+        self._empty = [self._expect(iter([picture]), None) for picture in self._beside]
+        return True
+
     def _expect(self, pictures: Iterator[Pixels], features: _Row | None) -> list[_Row]:
         """Return where the features of these pictures will be; `features` are those of the first."""
         rows = list[_Row]()
@@ -177,7 +192,7 @@ class Lesson:
 
     def _thing(self, views: Sequence[Sequence[_Row]]) -> TaughtThing:
         features = np.stack([row for rows in views for row in rows])
-        empty = [row for rows in self._empty for row in rows]
-        return TaughtThing(
-            self.name, self._model, self._network.name, features, np.stack(empty) if empty else features[:0]
-        )
+        empty = np.stack([rows[0] for rows in self._empty])
+        if not self._place:
+            empty = unlike(empty, np.stack([rows[0] for rows in views]))
+        return TaughtThing(self.name, self._model, self._network.name, features, empty)

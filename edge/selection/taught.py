@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 from edge.engines import Network
 from edge.models.taught.pictures import MOST_JPEG, MOST_SIDE
+from edge.models.taught.recogniser import unit
 from edge.models.taught.record import MOST_EMPTY, MOST_VIEWS, Floats, TaughtThing
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
+from edge.selection.copies import beside, cut_out, elsewhere, nearer
 from edge.stages import Condition, Frame, Pixels
 from edge.vision.images import decode_frame, fitted, jpeg
 from edge.vision.thumbnail import make_thumbnail
 from edge.vision.visibility import fault
 
-_ALTERED = 3
-"""Altered copies of each picture that a thing is learnt from."""
-_CROPS = (0.65, 0.95)
-"""Sides of an altered copy, as a share of the picture's."""
-_BRIGHTNESS, _TINT = 0.25, 0.06
-"""Standard deviations of the logarithms of an altered copy's brightness, and of each colour's."""
+_MOST_COPIES = 6
+"""Altered copies of a picture, if there are few pictures: two of three show the thing elsewhere."""
+BESIDE = 4
+"""So many pictures stand for the empty place, if there is none of it."""
 
 _USELESS = {
     Condition.DARK: "it is too dark",
@@ -59,29 +59,41 @@ def drawn_others(network: Network) -> Iterator[NDArray[np.float32]]:
 def learn(network: Network, model: str, name: str, pictures: Sequence[Pixels], empty: Sequence[Pixels]) -> TaughtThing:
     """Return a thing as the network sees it in `pictures`, and its place without it in `empty`. Nothing is tested."""
     rows = [
-        features_of(network, one)
+        [features_of(network, one) for one in variants(picture, number, len(pictures), empty)]
         for number, picture in enumerate(pictures)
-        for one in variants(picture, number, len(pictures))
     ]
-    nothing = [features_of(network, picture) for picture in empty[:MOST_EMPTY]]
-    views = np.stack(rows)
-    return TaughtThing(name, model, network.name, views, np.stack(nothing) if nothing else views[:0])
+    stands_in = [beside(picture) for picture in pictures[:BESIDE]]
+    nothing = np.stack([features_of(network, picture) for picture in empty[:MOST_EMPTY] or stands_in])
+    place = nothing if empty else unlike(nothing, np.stack([some[0] for some in rows]))
+    return TaughtThing(name, model, network.name, np.concatenate(rows), place)
 
 
-def variants(picture: Pixels, number: int, pictures: int) -> Iterator[Pixels]:
+def unlike(rows: Floats, views: Floats) -> Floats:
+    """Return those of the rows that are less like the mean of the views than all views are.
+
+    What is beside a thing stands for its place only if it is not the thing: that may fill the picture.
+    """
+    views, mean = unit(views), unit(unit(views).mean(axis=0))
+    found: Floats = rows[unit(rows) @ mean < (views @ mean).min()]
+    return found
+
+
+def variants(picture: Pixels, number: int, pictures: int, empty: Sequence[Pixels]) -> Iterator[Pixels]:
     """Yield picture `number` of `pictures`, and the altered copies that are learnt too.
 
-    These are nearer, lighter or darker, mirrored; for the same picture and number always the same.
+    `empty` are pictures of the place without the thing, in any size. The copies are always the same for the same
+    pictures and number.
     """
     rng = np.random.default_rng((29, number))
     yield picture
-    for _ in range(copies_of(pictures)):
-        yield _altered(rng, picture)
+    mask = cut_out(picture, empty)
+    for copy in range(copies_of(pictures)):
+        yield nearer(rng, picture) if copy % 3 == 2 else elsewhere(rng, picture, mask)
 
 
 def copies_of(pictures: int) -> int:
     """Return how many altered copies of each of so many pictures are learnt."""
-    return min(_ALTERED, max(MOST_VIEWS // pictures - 1, 0))
+    return min(_MOST_COPIES, max(MOST_VIEWS // pictures - 1, 0))
 
 
 def small(picture: Pixels) -> bytes:
@@ -119,16 +131,3 @@ def features_of(network: Network, picture: Pixels) -> NDArray[np.float32]:
     network.classify(Frame(picture, 0, 0.0))
     assert network.features is not None
     return network.features
-
-
-def _altered(rng: np.random.Generator, picture: Pixels) -> Pixels:
-    height, width = picture.shape[:2]
-    share = rng.uniform(*_CROPS)
-    rows, columns = max(1, int(height * share)), max(1, int(width * share))
-    top = int((height - rows) * rng.uniform(0.2, 0.8))
-    left = int((width - columns) * rng.uniform(0.2, 0.8))
-    crop = picture[top : top + rows, left : left + columns]
-    light = np.exp(rng.normal(0, _BRIGHTNESS) + rng.normal(0, _TINT, 3)).astype(np.float32)
-    if rng.random() < 0.5:
-        crop = crop[:, ::-1]
-    return np.ascontiguousarray(np.clip(crop * light, 0, 255).astype(np.uint8))

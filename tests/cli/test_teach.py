@@ -69,8 +69,8 @@ def test_from_the_first_thing_to_the_last(tmp_path: Path) -> None:
     )
     assert edge("teach", "--images", keys, "--more", "my keys", *DEMO).startswith("I know my keys now")
     edge("teach", "--images", rex, "Rex", *DEMO)
-    assert edge("taught").splitlines() == ["NAME     MODEL  VIEWS", "my keys  demo      40", "Rex      demo      32"]
-    assert json.loads(edge("taught", "--json"))[1] == {"name": "Rex", "model": "demo", "views": 32, "pictures": False}
+    assert edge("taught").splitlines() == ["NAME     MODEL  VIEWS", "my keys  demo      40", "Rex      demo      40"]
+    assert json.loads(edge("taught", "--json"))[1] == {"name": "Rex", "model": "demo", "views": 40, "pictures": False}
     found = json.loads(edge("classify", rex / "00.png", "--json", *DEMO))
     assert found[0]["predictions"][0]["id"] == "taught:rex"
 
@@ -165,7 +165,7 @@ def test_what_cannot_be_told_apart_is_not_learnt(tmp_path: Path) -> None:
         r"changed; show it closer, from all sides, in even light\n",
         said,
     )
-    assert edge("taught").splitlines()[1:] == ["my keys  demo      32"]
+    assert edge("taught").splitlines()[1:] == ["my keys  demo      40"]
 
 
 def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:

@@ -76,16 +76,16 @@ def test_the_probability_is_sure_from_the_threshold_on() -> None:
     assert [probability_of(one) for one in values] == sorted(probability_of(one) for one in values)
 
 
-def test_without_its_place_a_thing_must_be_clearer() -> None:
+def test_a_thing_that_looks_like_nothing_is_never_named() -> None:
     sphere = Sphere(64)
-    placed, others = sphere.thing(0, empty=4), sphere.others(60)
-    both = [Recogniser([one], others) for one in (placed, sphere.thing(0))]
-    middle = np.mean(others, axis=0)
-    own = placed.views.mean(axis=0) * np.linalg.norm(middle) / np.linalg.norm(placed.views.mean(axis=0))
-    # from nothing to the thing in steps: which of them are named
-    steps = [middle + share * (own - middle) for share in np.linspace(0, 1, 101)]
-    first = [next(n for n, row in enumerate(steps) if known.recognise(row.astype(np.float32))) for known in both]
-    assert first[0] < first[1] - 5
+    others = np.repeat(sphere.others(1), 60, axis=0)
+    blank = TaughtThing("blank", "m", "n", others[:10], others[:0])
+    known = Recogniser([blank, sphere.thing(0)], others)
+    assert np.isfinite(known.values(others[0])).all()
+    assert known.recognise(others[0]) is None
+    found = known.recognise(sphere.around(0, 1)[0])
+    assert found is not None
+    assert found.name == "thing 0"
 
 
 def test_few_and_many_features_are_computed_alike() -> None:

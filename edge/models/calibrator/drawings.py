@@ -25,6 +25,11 @@ def other_pictures(count: int, seed: int = 0) -> Iterator[Pixels]:
         yield _KINDS[number % len(_KINDS)](rng)
 
 
+def other_picture(rng: Rng) -> Pixels:
+    """Return a drawing of any kind (uint8 HEIGHT x WIDTH x 3)."""
+    return _KINDS[int(rng.integers(len(_KINDS)))](rng)
+
+
 def _canvas(color: tuple[int, ...]) -> Pixels:
     return np.full((HEIGHT, WIDTH, 3), color, np.uint8)
 

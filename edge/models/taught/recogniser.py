@@ -18,11 +18,8 @@ from edge.models.taught.record import Floats, TaughtThing
 
 SHRINKAGE = 0.3
 """Share of the identity in the covariance. From 0.1 to 0.5 the result is nearly the same."""
-THRESHOLD = 0.47
-"""Least value for a thing to be named: then 1 % of the views of none of them are (scripts/benchmark_teach.py)."""
-THRESHOLD_WITHOUT_PLACE = 0.62
-"""The same for a thing that was taught without views of its empty place: its own views then stand for the place too.
-With 0.47, one of 20 such things is named in 22 % of the views of none of them."""
+THRESHOLD = 0.62
+"""Least value for a thing to be named: then at most 1 % of the views of none of them are (decision 38)."""
 _AT_THRESHOLD, _AT_ONE = 0.97, 0.999
 """The probability at the threshold, and at the mean of a thing's own views."""
 
@@ -42,8 +39,6 @@ class Recogniser:
     def __init__(self, things: Sequence[TaughtThing], others: Floats) -> None:
         """Fit to the things' views and to pictures without a thing (`others`, N x M). There must be one thing."""
         self._things = [(thing.id, thing.name) for thing in things]
-        thresholds = [THRESHOLD if len(thing.empty) else THRESHOLD_WITHOUT_PLACE for thing in things]
-        self._thresholds = np.array(thresholds, np.float32)
         views = [unit(thing.views) for thing in things]
         nothing = np.concatenate([unit(others), *(unit(thing.empty) for thing in things if len(thing.empty))])
         middle = nothing.mean(axis=0)
@@ -51,18 +46,25 @@ class Recogniser:
         within = np.concatenate([nothing - middle, *(rows - mean for rows, mean in zip(views, means, strict=True))])
         differences = np.asarray(means - middle, np.float32)
         directions = _divided(differences, within)
-        lengths = np.einsum("ij,ij->i", directions, differences)
+        # at least so much, for a thing that looks like nothing
+        lengths = np.maximum(np.einsum("ij,ij->i", directions, differences), 1e-6)
         self._weights = (directions / lengths[:, np.newaxis]).astype(np.float32)
         self._bias = (self._weights @ middle).astype(np.float32)
+        self._lengths = lengths.astype(np.float32)
 
     def recognise(self, features: NDArray[np.float32]) -> Recognised | None:
         """Return the thing that a frame with these features (M) shows; None if it is none of them for sure."""
         values = self.values(features)
-        above = values - self._thresholds
-        best = int(np.argmax(above))
-        if not above[best] >= 0:
+        # the likeliest of the things, as Fisher's discriminant has it: a direction that tells much counts more
+        best = int(np.argmax(self._lengths * (values - 0.5)))
+        if not values[best] >= THRESHOLD:
             return None
-        return Recognised(*self._things[best], probability_of(float(values[best]), float(self._thresholds[best])))
+        return Recognised(*self._things[best], probability_of(float(values[best])))
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the things, in the order of `values`."""
+        return [name for _id, name in self._things]
 
     def values(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return for each thing where the features lie between pictures without a thing (0) and its views (1)."""
@@ -77,10 +79,10 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def probability_of(value: float, threshold: float = THRESHOLD) -> float:
+def probability_of(value: float) -> float:
     """Return the probability that a thing is there, by its value: a logistic function through two points."""
     low, high = (math.log(share / (1 - share)) for share in (_AT_THRESHOLD, _AT_ONE))
-    exponent = low + (high - low) * (value - threshold) / (1 - threshold)
+    exponent = low + (high - low) * (value - THRESHOLD) / (1 - THRESHOLD)
     return 1 / (1 + math.exp(-max(min(exponent, 30.0), -30.0)))
 
 
