@@ -1,59 +1,51 @@
 #!/usr/bin/env python3
 """Measure how well edge recognises things that it was taught from a few views.
 
-    scripts/benchmark_teach.py FOLDER [--half judge] [--model NAME] [--backends onnx,onnx:int8] [--seed N] ...
+    scripts/benchmark_teach.py FOLDER [--things 20,2] [--shots 10] [--engines onnx,onnx:int8] [--half judge] ...
 
-FOLDER has photos and a labels.csv, as for scripts/score_truth.py. All views are synthetic: textured bodies that are
-drawn from any side, photos cut out and held before other photos, and emoji on drawn phones. A thing is learnt in one
-place and light, and recognised in others. Strangers are photos, empty places and drawings; look-alikes are things of
-the same three families that it was not taught, which is harder than most of life.
+FOLDER has photos and a labels.csv, as for scripts/score_truth.py. All views are synthetic: textured bodies and bodies
+with a photo printed on them that are drawn from any side, photos cut out and held before other photos, and emoji on
+drawn phones. A thing is learnt in one place and light, and recognised in others. Strangers are photos, empty places and
+drawings; look-alikes are things of the same four families that it was not taught, which is harder than most of life.
 
-First come edge's own answers, with its fixed threshold. Then ways to classify from a few views, side by side, each with
-the threshold that lets 1 % of the strangers pass: class means with a shrunken covariance (edge's), nearest neighbours,
-and a ridge regression. All of them see the same features.
+Each row is edge's own answers, with its fixed threshold; for fewer things than all, the mean over as many groups as
+there are. With --ways, other ways to classify follow, each with the threshold that lets 1 % of the strangers pass.
+All of them see the same features.
+
+The features of the views are kept in a folder (--cache), so a run that was ended goes on where it was, and the next is
+quick. Learning is always measured again.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from teach.views import Place, Rng, Thing, World, empty, view
+from teach.seen import Cache, Seen, arranged, look, pieces
+from teach.views import MOST_THINGS, World, empty, view
 
 from edge.cli.progress import Progress, bar
 from edge.engines import Network, open_classifier
 from edge.engines.backend import Backend
 from edge.errors import EdgeError
 from edge.models.checkpoint import find_checkpoint
+from edge.models.fingerprint import fingerprint
 from edge.models.taught.recogniser import Recogniser, unit
-from edge.models.taught.record import TaughtThing
-from edge.models.taught.store import MOST_OTHERS
-from edge.selection.taught import features_of, learn
-from edge.models.calibrator.drawings import other_pictures
+from edge.models.taught.record import Floats, TaughtThing
+from edge.selection.taught import drawn_others, learn
+from edge.stages import Pixels
 
-Floats = NDArray[np.float32]
 Way = Callable[[Floats], Floats]
 """Returns a value for each row and thing."""
-_RIDGE = 0.1
-
-
-@dataclass
-class Seen:
-    """All features of one network."""
-
-    others: list[Floats] = field(default_factory=list)
-    things: list[TaughtThing] = field(default_factory=list)
-    views: list[Floats] = field(default_factory=list)
-    """Of each thing, its new views."""
-    strangers: list[Floats] = field(default_factory=list)
-    lookalikes: list[Floats] = field(default_factory=list)
-    learning_s: float = 0.0
+_RIDGE = 0.03
+_PLACES = 4
+"""Views of the empty place."""
+_HEADS = {"right": 8, "other name": 12, "strangers": 11, "photos": 9, "places": 9, "drawings": 10, "look-alikes": 13}
 
 
 def main() -> int:
@@ -63,129 +55,115 @@ def main() -> int:
         checkpoint = find_checkpoint(options.model)
         networks = {
             name: open_classifier(checkpoint, Backend.parse(name.replace(":", " ")), features=True, square=True)
-            for name in options.backends.split(",")
+            for name in options.engines.split(",")
         }
+        sizes = [options.views, options.strangers, options.lookalikes]
+        caches = {name: Cache(options.cache, world, f"{fingerprint(checkpoint)} {name}") for name in networks}
         with Progress() as progress:
-            found = look(world, networks, options, progress)
+            found = look(
+                list(pieces(world, max(options.things), *sizes)),
+                networks,
+                caches,
+                world,
+                lambda done, total: progress.show(bar("Looking", done, total, f"{done} of {total} groups of views")),
+            )
+            print(
+                f"{options.model}; half: {options.half}; seed {options.seed}; {options.views} new views each; "
+                f"{options.strangers} strangers, {options.lookalikes} look-alikes\n"
+            )
+            for name, network in networks.items():
+                progress.line(f"{name:38}" + "".join(f"{head:>{width}}" for head, width in _HEADS.items()))
+                measure(network, arranged(found[name], max(options.things), *sizes), world, options, progress)
     except (OSError, ValueError, EdgeError) as error:
         sys.exit(f"benchmark_teach.py: {error}")
-    print(
-        f"{options.model}; half: {options.half}; seed {options.seed}; {options.things} things, {options.shots} views "
-        f"to learn, {options.views} new views each; {options.strangers} strangers, {options.lookalikes} look-alikes\n"
-    )
-    families = [thing.family for thing in world.things(options.things)]
-    for name, seen in found.items():
-        print(f"{name}: {1000 * seen.learning_s / options.things:.0f} ms to learn a thing")
-        report(seen, families)
     return 0
 
 
 def parse() -> argparse.Namespace:
+    def numbers(text: str) -> list[int]:
+        found = sorted({int(one) for one in text.split(",")}, reverse=True)
+        if found[-1] < 1:
+            raise ValueError
+        return found
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="photos and a labels.csv")
     parser.add_argument("--half", choices=("fit", "judge"), default="judge", help="photos 0 to 7, or 8 to f")
     parser.add_argument("--model", default="efficientnet-lite0", metavar="NAME")
-    parser.add_argument("--backends", default="onnx,onnx:int8", metavar="A,B")
+    parser.add_argument("--engines", default="onnx,onnx:int8", metavar="A,B", help="with their precision")
+    parser.add_argument("--things", type=numbers, default=[20, 2], metavar="N,...", help="at most 20 (default: 20,2)")
+    parser.add_argument("--shots", type=numbers, default=[10], metavar="N,...", help="views to learn (default: 10)")
+    parser.add_argument("--ways", action="store_true", help="compare other ways to classify")
+    parser.add_argument("--without-place", action="store_true", help="learn without views of the empty place")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-benchmark"
+    parser.add_argument("--cache", type=Path, default=cache, metavar="DIR", help=f"(default: {cache})")
     for flag, default, what in (
-        ("--things", 20, "things"),
-        ("--shots", 10, "views to learn each"),
         ("--views", 50, "new views each"),
         ("--strangers", 1000, "views of none of them"),
         ("--lookalikes", 300, "views of other things of the same families"),
         ("--seed", 1, "seed of everything drawn"),
     ):
         parser.add_argument(flag, type=int, default=default, metavar="N", help=f"{what} (default: {default})")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if max(options.things) > MOST_THINGS or min(options.views, options.strangers, options.lookalikes) < 1:
+        parser.error(f"--things takes 1 to {MOST_THINGS}, and the numbers of views at least 1")
+    return options
 
 
-def look(
-    world: World, networks: Mapping[str, Network], options: argparse.Namespace, progress: Progress
-) -> dict[str, Seen]:
-    """Show everything to all networks; each view is drawn once."""
-    found = {name: Seen() for name in networks}
-    rng = np.random.default_rng((7, options.seed))
-    total = options.things * options.views + options.strangers + options.lookalikes
-    done = 0
-
-    def show(pixels: NDArray[np.uint8], where: Callable[[Seen], list[Floats]]) -> None:
-        nonlocal done
-        done += 1
-        progress.show(bar("Measuring", min(done, total), total, f"{min(done, total)} of {total} views"))
-        for name, network in networks.items():
-            where(found[name]).append(features_of(network, pixels))
-
-    for picture in other_pictures(MOST_OTHERS):
-        for name, network in networks.items():
-            found[name].others.append(features_of(network, picture))
-    for number, thing in enumerate(world.things(options.things)):
-        taught = list(lesson(rng, thing, world.place(rng), options.shots))
-        for name, network in networks.items():
-            start_s = time.process_time()
-            found[name].things.append(learn(network, "", f"thing {number}", taught[:-4], taught[-4:]))
-            found[name].learning_s += time.process_time() - start_s
-            found[name].views.append(np.empty(0, np.float32))
-        rows: dict[str, list[Floats]] = {name: [] for name in networks}
-        for _ in range(options.views):
-            done += 1
-            progress.show(bar("Measuring", done, total, f"{done} of {total} views"))
-            pixels = view(rng, thing, world.place(rng))
-            for name, network in networks.items():
-                rows[name].append(features_of(network, pixels))
-        for name in networks:
-            found[name].views[number] = np.stack(rows[name])
-    for number in range(options.strangers):
-        show(world.stranger(rng, number), lambda seen: seen.strangers)
-    for number in range(options.lookalikes):
-        show(world.lookalike(rng, number, options.things), lambda seen: seen.lookalikes)
-    return found
+def measure(network: Network, seen: Seen, world: World, options: argparse.Namespace, progress: Progress) -> None:
+    """Teach the things and print a row for each number of shots and things."""
+    most = max(options.things)
+    others = np.stack(list(drawn_others(network)))
+    for shots in options.shots:
+        things, seconds, cpu_s, lessons = [], 0.0, 0.0, Lessons(world, shots)
+        for number in range(most):
+            progress.show(bar("Learning", number, most, f"{number} of {most} things"))
+            pictures, place = lessons.of(number)
+            start_s, start_cpu_s = time.perf_counter(), time.process_time()
+            things.append(learn(network, "", f"thing {number}", pictures, [] if options.without_place else place))
+            seconds += time.perf_counter() - start_s
+            cpu_s += time.process_time() - start_cpu_s
+        forwards = len(things[0].views) + len(things[0].empty)
+        progress.line(
+            f"  {shots} views, learnt in {1000 * seconds / most:.0f} ms ({1000 * cpu_s / most:.0f} ms of a core, "
+            f"{forwards} forwards) each"
+        )
+        for size in options.things:
+            groups = [slice(start, start + size) for start in range(0, most - size + 1, size)]
+            rows = [edge_row(Recogniser(things[chosen], others), seen, chosen) for chosen in groups]
+            progress.line(line(f"    {size} things ({len(rows)} x)", np.mean(rows, axis=0)))
+        for family, right in by_family(Recogniser(things, others), seen, world).items():
+            progress.line(f"      {family:32}{100 * right:7.1f}%")
+        if options.ways:
+            compare(things, others, seen, progress)
+    progress.line("")
 
 
-def lesson(rng: Rng, thing: Thing, place: Place, shots: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield the views that a thing is learnt from, then four of its place without it."""
-    for _ in range(shots):
-        yield view(rng, thing, place)
-    for _ in range(4):
-        yield empty(rng, place)
+class Lessons:
+    """The views that things are learnt from, and those of their places without them."""
+
+    def __init__(self, world: World, shots: int) -> None:
+        """With more shots, the first are the same."""
+        self._world, self._shots = world, shots
+
+    def of(self, number: int) -> tuple[list[Pixels], list[Pixels]]:
+        """Return the lesson of a thing."""
+        rng = np.random.default_rng((8, self._world.seed, number))
+        thing, place = self._world.things(number + 1)[number], self._world.place(rng)
+        nothing = [empty(rng, place) for _ in range(_PLACES)]
+        return [view(rng, thing, place) for _ in range(self._shots)], nothing
 
 
-def report(seen: Seen, families: Sequence[str]) -> None:
-    heads = {"right": 8, "other name": 12, "strangers": 11, "photos": 9, "places": 9, "drawings": 10, "look-alikes": 13}
-    print(" " * 34 + "".join(f"{head:>{width}}" for head, width in heads.items()))
-    count = len(seen.things)
-    for size in (count, *((2,) if count > 2 else ())):
-        rows = []
-        for start in range(0, count - size + 1, size):
-            chosen = slice(start, start + size)
-            known = Recogniser(seen.things[chosen], np.stack(seen.others))
-            rows.append(edge_row(known, seen, chosen))
-        mean = np.mean(rows, axis=0)
-        print(line(f"edge, {size} things" + (f", {len(rows)} times" if len(rows) > 1 else ""), mean))
-    known = Recogniser(seen.things, np.stack(seen.others))
-    for family in dict.fromkeys(families):
-        numbers = [number for number, one in enumerate(families) if one == family]
-        hits = [named(known, row) == number for number in numbers for row in seen.views[number]]
-        print(f"  {family:32}{100 * float(np.mean(hits)):7.1f}%")
-    for name, way in ways(seen).items():
-        strangers = way(np.stack(seen.strangers)).max(axis=1)
-        threshold = np.quantile(strangers, 0.99)
-        right: list[float] = []
-        other: list[float] = []
-        for number, views in enumerate(seen.views):
-            values = way(views)
-            sure = values.max(axis=1) > threshold
-            hit = values.argmax(axis=1) == number
-            right.append(float(np.mean(sure & hit)))
-            other.append(float(np.mean(sure & ~hit)))
-        kinds = [np.mean(strangers[kind::3] > threshold) for kind in range(3)]
-        alike = np.mean(way(np.stack(seen.lookalikes)).max(axis=1) > threshold)
-        figures = np.array([np.mean(right), np.mean(other), np.mean(strangers > threshold), *kinds, alike])
-        print(line(f"{name} at 1 %", figures))
-    print()
+def by_family(known: Recogniser, seen: Seen, world: World) -> dict[str, float]:
+    """Return the share of the views named right, of each family."""
+    hits: dict[str, list[bool]] = {}
+    for number, thing in enumerate(world.things(len(seen.things))):
+        hits.setdefault(thing.family, []).extend(named(known, row) == number for row in seen.things[number])
+    return {family: float(np.mean(some)) for family, some in hits.items()}
 
 
 def edge_row(known: Recogniser, seen: Seen, chosen: slice) -> Floats:
-    views = seen.views[chosen]
-    found = [[named(known, row) for row in rows] for rows in views]
+    found = [[named(known, row) for row in rows] for rows in seen.things[chosen]]
     right = np.mean([one == number for number, row in enumerate(found) for one in row])
     other = np.mean([one not in (number, None) for number, row in enumerate(found) for one in row])
     strangers = np.array([named(known, row) is not None for row in seen.strangers])
@@ -195,26 +173,43 @@ def edge_row(known: Recogniser, seen: Seen, chosen: slice) -> Floats:
 
 
 def named(known: Recogniser, features: Floats) -> int | None:
-    """Return the number of the thing among those known that is named; None if none is."""
+    """Return the place of the thing among those known that is named; None if none is."""
     found = known.recognise(features)
-    return int(np.argmax(known.values(features))) if found else None  # all were taught with their places
+    return known.names.index(found.name) if found else None
 
 
 def line(name: str, figures: Floats) -> str:
-    right, other, strangers, photos, places, drawings, alike = (f"{100 * one:.1f}%" for one in figures)
-    return f"{name:34}{right:>8}{other:>12}{strangers:>11}{photos:>9}{places:>9}{drawings:>10}{alike:>13}"
+    return f"{name:38}" + "".join(
+        f"{f'{100 * one:.1f}%':>{width}}" for one, width in zip(figures, _HEADS.values(), strict=True)
+    )
 
 
-def ways(seen: Seen) -> dict[str, Way]:
+def compare(things: Sequence[TaughtThing], others: Floats, seen: Seen, progress: Progress) -> None:
+    """Print what other ways to classify make of the same features."""
+    for name, way in ways(things, others).items():
+        strangers = way(seen.strangers).max(axis=1)
+        threshold = np.quantile(strangers, 0.99)
+        values = [way(views) for views in seen.things]
+        sure = [one.max(axis=1) > threshold for one in values]
+        hits = [one.argmax(axis=1) == number for number, one in enumerate(values)]
+        right = np.mean([np.mean(one & hit) for one, hit in zip(sure, hits, strict=True)])
+        other = np.mean([np.mean(one & ~hit) for one, hit in zip(sure, hits, strict=True)])
+        kinds = [np.mean(strangers[kind::3] > threshold) for kind in range(3)]
+        alike = np.mean(way(seen.lookalikes).max(axis=1) > threshold)
+        figures = np.array([right, other, np.mean(strangers > threshold), *kinds, alike], np.float32)
+        progress.line(line(f"    {name}, at 1 %", figures))
+
+
+def ways(things: Sequence[TaughtThing], others: Floats) -> dict[str, Way]:
     """Return other ways to classify, and edge's, by name."""
-    views = [unit(thing.views) for thing in seen.things]
-    nothing = np.concatenate([unit(np.stack(seen.others)), *(unit(thing.empty) for thing in seen.things)])
-    known = Recogniser(seen.things, np.stack(seen.others))
+    views = [unit(thing.views) for thing in things]
+    nothing = np.concatenate([unit(others), *(unit(thing.empty) for thing in things)])
+    known = Recogniser(things, others)
     return {
         "means, shrunken covariance": lambda rows: np.stack([known.values(row) for row in rows]),
+        "ridge regression": ridge(views, nothing),
         "nearest neighbours": lambda rows: np.stack([(unit(rows) @ one.T).max(axis=1) for one in views], axis=1),
         "class means, cosine": lambda rows: unit(rows) @ unit(np.stack([one.mean(axis=0) for one in views])).T,
-        "ridge regression": ridge(views, nothing),
     }
 
 

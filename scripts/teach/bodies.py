@@ -16,8 +16,8 @@ _HALF = 1.0
 class Body:
     """A thing with a shape and a solid texture: the colour is a function of the place in the body."""
 
-    def __init__(self, seed: int) -> None:
-        """Make body number `seed`; the same number gives the same body."""
+    def __init__(self, seed: int, picture: Pixels | None = None) -> None:
+        """Make body number `seed`; the same number gives the same body. `picture` is printed on its front and back."""
         rng = np.random.default_rng((71, seed))
         self._parts = []
         for number in range(int(rng.integers(1, 4))):
@@ -33,6 +33,7 @@ class Body:
         self._axis /= np.linalg.norm(self._axis)
         self._waves = rng.normal(0, 1, (8, 3)) * self._scale * 0.6
         self._phases = rng.uniform(0, 2 * np.pi, 8)
+        self._picture = picture
         self._gloss = float(rng.uniform(0, 0.6))
 
     def draw(self, rotation: NDArray[np.float64], light: NDArray[np.float64]) -> Pixels:
@@ -62,6 +63,10 @@ class Body:
 
     def _texture(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
         value: NDArray[np.floating[Any]]
+        if self._picture is not None:
+            down, across = self._picture.shape[:2]
+            at = np.clip((place[:, [1, 0]] + 0.75) / 1.5, 0, 0.999) * (down, across)
+            return np.asarray(self._picture[at[:, 0].astype(int), at[:, 1].astype(int)], np.float64)
         match self._kind:
             case "stripes":
                 value = np.sin(place @ self._axis * self._scale) * 0.5 + 0.5

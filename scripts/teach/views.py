@@ -1,7 +1,8 @@
 """Views of things before backgrounds, and views of none of them, as a camera takes them.
 
-Nothing here is a photo of an object that a person turned: bodies are drawn, photos are cut out as flat pictures, and
-emoji are on drawn phones. What a view shows is chosen by the random generator that is passed in.
+Nothing here is a photo of an object that a person turned: bodies are drawn, some with a photo printed on them, photos
+are cut out as flat pictures, and emoji are on drawn phones. What a view shows is chosen by the random generator that is
+passed in.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from teach.bodies import Body
 
 Pixels = NDArray[np.uint8]
 WIDTH, HEIGHT = 640, 480
+MOST_THINGS = 20
+"""Things that can be taught; all others are look-alikes."""
 Rng = np.random.Generator
 Pose = Callable[[Rng], Pixels]
 """Draws a thing in another pose: H x W x 4, colours multiplied by alpha."""
@@ -59,13 +62,18 @@ class World:
         shuffled = [photos[number] for number in order]
         third = len(shuffled) // 3
         self._cut, self._behind, self._strange = shuffled[:third], shuffled[third : 2 * third], shuffled[2 * third :]
+        self.seed, self.name = (
+            seed,
+            f"{half} {seed} " + " ".join(sorted(photo.file for photo in read_photos(folder, half))),
+        )
+        """The name is another one if anything else is drawn."""
+        self._lookalikes: list[Thing] = []
         self._emoji = [EMOJI[number] for number in self._rng.permutation(len(EMOJI))]
-        self._seed = seed
 
     def things(self, count: int) -> list[Thing]:
-        """Return things of the three families in turn."""
-        makers = (self._body, self._cutout, self._phone)
-        return [makers[number % 3](number // 3) for number in range(count)]
+        """Return things of the four families in turn; at most 100, so that none comes twice."""
+        makers = (self._body, self._cutout, self._phone, self._printed)
+        return [makers[number % 4](number // 4) for number in range(count)]
 
     def place(self, rng: Rng, kind: int | None = None) -> Place:
         """Return a background (a photo, or a drawn room or wall) in a light."""
@@ -83,10 +91,11 @@ class World:
         scene = (self.photo(rng), place.background, self.drawing(number))[number % 3]
         return seen(rng, scene, place)
 
-    def lookalike(self, rng: Rng, number: int, known: int) -> Pixels:
-        """Return a view of a thing of the same families that is none of the first `known`."""
-        others = self.things(known + 120)[known:]
-        return view(rng, others[number % len(others)], self.place(rng))
+    def lookalike(self, rng: Rng, number: int) -> Pixels:
+        """Return a view of a thing of the same families that is none of the first MOST_THINGS."""
+        if not self._lookalikes:
+            self._lookalikes = self.things(100)[MOST_THINGS:]
+        return view(rng, self._lookalikes[number % len(self._lookalikes)], self.place(rng))
 
     def photo(self, rng: Rng) -> Pixels:
         """Return a view of a photo that is neither a thing nor a background."""
@@ -97,16 +106,21 @@ class World:
 
     def drawing(self, number: int) -> Pixels:
         """Return a drawing that shows no label's thing."""
-        return np.asarray(cv2.resize(unknown_picture(number, self._seed)[1], (WIDTH, HEIGHT)), np.uint8)
+        return np.asarray(cv2.resize(unknown_picture(number, self.seed)[1], (WIDTH, HEIGHT)), np.uint8)
 
     def _body(self, number: int) -> Thing:
-        body = Body(1000 * self._seed + number)
+        return self._turned("body", Body(1000 * self.seed + number))
 
+    def _printed(self, number: int) -> Thing:
+        # the last photos: the first are cut out
+        return self._turned("printed", Body(1000 * self.seed + 500 + number, self._cut[-1 - number]))
+
+    def _turned(self, family: str, body: Body) -> Thing:
         def pose(rng: Rng) -> Pixels:
             light = np.array((rng.normal(0, 0.5), rng.normal(-0.6, 0.4), 1.0))
             return body.draw(_rotation(rng), light / np.linalg.norm(light))
 
-        return Thing("body", pose)
+        return Thing(family, pose)
 
     def _cutout(self, number: int) -> Thing:
         photo = self._cut[number % len(self._cut)]
@@ -118,7 +132,7 @@ class World:
         return Thing("cut-out", lambda _rng: sprite)
 
     def _phone(self, number: int) -> Thing:
-        phone, _ = on_a_phone(np.random.default_rng((self._seed, number)), load_sprite(self._emoji[number], FONT))
+        phone, _ = on_a_phone(np.random.default_rng((self.seed, number)), load_sprite(self._emoji[number], FONT))
         return Thing("phone", lambda _rng: phone)
 
 
@@ -127,7 +141,7 @@ def view(rng: Rng, thing: Thing, place: Place) -> Pixels:
     scene = _shifted(rng, place.background)
     sprite = thing.pose(rng)
     # a body does not reach the borders of its drawing
-    reach = 1.45 if thing.family == "body" else 1.0
+    reach = 1.45 if thing.family in ("body", "printed") else 1.0
     size = HEIGHT * rng.uniform(0.55, 1.0) * reach * max(sprite.shape[:2]) / sprite.shape[0]
     centre = (WIDTH / 2 + rng.normal(0, 0.06) * WIDTH, HEIGHT / 2 + rng.normal(0, 0.06) * HEIGHT)
     paste(scene, sprite, tilt(rng, corners(sprite, centre, size, rng.normal(0, 15)), rng.uniform(0, 0.15)))
