@@ -57,9 +57,9 @@ def taught_by_camera(tmp_path: Path, *arguments: str) -> Iterator[tuple[subproce
             yield process, events, stage
 
 
-def teach(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edge", "teach", *arguments, "--socket", str(socket_of(tmp_path))]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def teach(tmp_path: Path, *arguments: str, command: str = "teach") -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "edge", command, *arguments, "--socket", str(socket_of(tmp_path))]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_the_command_follows_the_dialogue(tmp_path: Path) -> None:
@@ -107,6 +107,17 @@ def test_the_command_ends_when_it_is_cancelled(tmp_path: Path, by: str) -> None:
         assert named(read_events(events), "teaching_ended")[0]["reason"] == "cancelled"
         assert say(tmp_path, "teach", "--cancel").stdout == "edge is learning nothing now.\n"
     assert TaughtStore().read() == []
+
+
+def test_ctrl_c_ends_aiming_too(tmp_path: Path) -> None:
+    with taught_by_camera(tmp_path):
+        command = teach(tmp_path, command="aim")
+        assert command.stdout is not None
+        assert "of the best" in command.stdout.readline()
+        command.send_signal(signal.SIGINT)
+        assert command.communicate(timeout=60)[0].endswith("Aiming has ended.\n")
+        assert command.returncode == 0
+        assert ask([socket_of(tmp_path)], {"command": "aim"}) == {"aiming": False}
 
 
 def test_a_daemon_that_stops_says_that_nothing_is_learnt(tmp_path: Path) -> None:
