@@ -27,6 +27,7 @@ from teach.views import HEIGHT, WIDTH, World, seen
 
 from edge.errors import ControlError, NotRunning
 from edge.host.control_client import Subscription, ask
+from edge.host.processes import stat_fields
 
 Pixels = NDArray[np.uint8]
 _LIGHT = np.array((0.27, -0.44, 0.86))
@@ -114,18 +115,26 @@ class Lesson:
     """What was measured."""
 
     seconds: float = 0.0
+    cpu_s: float = 0.0
+    """Processor time of the daemon, without its camera's process."""
     phases: dict[str, float] = field(default_factory=dict)
     """When each phase began, in seconds since the request."""
     said: list[str] = field(default_factory=list)
     result: str = ""
 
 
-def teach(socket: Path, stage: Stage, events: Subscription) -> Lesson:
+def cpu_s(process: int) -> float:
+    """Return the processor time that a process has used, in seconds."""
+    user, kernel = stat_fields(process)[11:13]
+    return (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")
+
+
+def teach(socket: Path, stage: Stage, events: Subscription, process: int) -> Lesson:
     """Teach the body."""
     for event in events:
         if event["event"] == "ready" or (event["event"] == "status" and event.get("looks")):
             break
-    lesson, begun_s = Lesson(), time.monotonic()
+    lesson, begun_s, before_s = Lesson(), time.monotonic(), cpu_s(process)
     ask([socket], {"command": "teach", "name": "my keys"})
     for event in events:
         lesson.seconds = time.monotonic() - begun_s
@@ -134,6 +143,7 @@ def teach(socket: Path, stage: Stage, events: Subscription) -> Lesson:
             stage.empty = event["phase"] == "empty"
             lesson.said += [event["text"]] if event["text"] else []
         elif event["event"] == "teaching_ended":
+            lesson.cpu_s = cpu_s(process) - before_s
             lesson.result = f"{event['recognised']} of {event['held_back']}" if event["learnt"] else event["reason"]
             break
     return lesson
@@ -160,11 +170,12 @@ def main() -> int:
             try:
                 socket = folder / "edge" / "control.sock"
                 with subscribed(socket, edge) as events:
-                    lesson = teach(socket, stage, events)
+                    lesson = teach(socket, stage, events, edge.pid)
                 speech_s = sum(spoken_s(text, folder) for text in lesson.said[:2])
                 phases = ", ".join(f"{phase} at {at_s:.1f} s" for phase, at_s in lesson.phases.items())
                 print(
-                    f"body {number}: {lesson.seconds:.1f} s, with the questions {lesson.seconds + speech_s:.1f} s; "
+                    f"body {number}: {lesson.seconds:.1f} s, with the questions {lesson.seconds + speech_s:.1f} s, "
+                    f"{lesson.cpu_s:.1f} s of processor time; "
                     f"{phases}; {lesson.result}; then said: {lesson.said[2:]}",
                     flush=True,
                 )
