@@ -31,6 +31,8 @@ LARGEST = 2**28
 """Largest frame, in bytes; a camera of 64 million pixels gives 192 MiB."""
 WARM_UP_S, WARM_UP_FRAMES = 0.5, 10
 """Frames before the exposure has settled are dropped: for this time or this many frames, whichever ends first."""
+STARTED_FRAMES = 10
+"""After so many frames the start is over, and memory that only the start needed is given back."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -105,7 +107,6 @@ class Host:
             if isinstance(self._camera, Placing) and not (self._settings.rotation or self._settings.mirror):
                 self._camera.place = self._place
             self._warm_up(self._camera)
-            give_back_start()
             return {"description": self._camera.description, "took_s": time.monotonic() - begun_s}
         assert self._camera, "open it first"
         try:
@@ -137,6 +138,8 @@ class Host:
         else:
             shape = self._slots[slot].write(pixels, self._settings.rotation, mirror=self._settings.mirror)
         self._written += 1
+        if self._written == STARTED_FRAMES:
+            give_back_start()
         return {
             "slot": slot,
             "shape": shape,

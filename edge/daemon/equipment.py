@@ -95,7 +95,6 @@ class Equipment:
         self._use_network(classifier)
         if self._is_demo_by_default():
             self._exchange_speaker(paused)
-        give_back_start()
 
     def change(self, settings: Settings, *, paused: bool) -> str:
         """Reopen what the new settings change; return why they cannot be used, or ''. `paused` as for `open`.
@@ -127,6 +126,10 @@ class Equipment:
         if before == DEMO:
             # after the demo, the results are worth speaking
             self._exchange_speaker(False)
+
+    def give_back(self) -> None:
+        """Give back the memory that only the start needed."""
+        give_back_start()
 
     def set_paused(self, paused: bool) -> None:
         """Close what a paused edge must not have open besides the camera, or open it again. From any thread."""

@@ -33,6 +33,8 @@ from edge.vision.motion import MotionDetector
 from edge.vision.visibility import Visibility
 
 _log = logging.getLogger(__name__)
+_STARTED_FRAMES = 10
+"""After so many frames the start is over; before, it would delay the first word."""
 _FALLBACK_SENTENCES = {Fallback.ANOTHER: ANOTHER, Fallback.SMALLER: SMALLER}
 
 
@@ -86,6 +88,7 @@ class Wiring:
         )
         parts.control_state.teaching = self._teaching
         self._visibility = Visibility(live=equipment.camera.live)
+        self._gave_back = False
         self._greeted = False
         """True as soon as "I'm ready." is due: with a live camera's first frame, or before a film."""
         self._join()
@@ -141,6 +144,9 @@ class Wiring:
             self._greeted = True
             self._notices.once("ready", READY)
             self._announce_fallback()
+        if not self._gave_back and self._parts.summary.frames >= _STARTED_FRAMES:
+            self._gave_back = True
+            self._equipment.give_back()
         progress = frame is not None or camera.waits
         self.watchdog.look(now_s, progress=progress, interval_s=self.interval_s())
         self._reporter.turn(camera.description, paused=camera.paused, now_s=now_s)
