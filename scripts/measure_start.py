@@ -4,9 +4,9 @@
     scripts/measure_start.py [--before PATH] [--runs 5] [--cold] [--camera SOURCE] -- --model efficientnet-lite0 ...
 
 The first word is that of "I'm ready.", as the recording card of the tests receives it. The camera is a network camera
-on this machine, unless another one is named. The clones take turns. The table accounts for the quickest of as many more
-runs with a thread that looks what the main thread does; `voice and camera` run beside it. The CPU time is that of
-`edge run --camera demo --frames 5 --speech log`, with all processes. With --cold, the system forgets all files of edge,
+on this machine, unless another one is named. The clones take turns. The second table accounts for the quickest of as
+many more runs, with a thread that looks what the main thread does; the processes of voice and camera run beside that.
+The CPU time is that of a few frames of the demo, with all processes. With --cold, the system forgets all files of edge,
 of its Python packages and of its models before each run; Python itself and the system's libraries stay in memory.
 Arguments after -- go to `edge run`.
 """
@@ -33,7 +33,7 @@ PROBE = Path(__file__).with_name("start_probe.py")
 LONGEST_S = 60.0
 LEAST_S = 0.005
 """Shorter steps are summed up."""
-CPU_OF = ("--camera", "demo", "--frames", "5", "--speech", "log")
+CPU_OF = ("--camera", "demo", "--model", "demo", "--frames", "5", "--speech", "log")
 
 
 def main() -> int:
@@ -141,8 +141,9 @@ def heard_s(side: Side, process: "subprocess.Popen[bytes]") -> float:
     """Wait for the first recording with sound; return the time of its first sample, by time.monotonic()."""
     until_s = time.monotonic() + LONGEST_S
     while time.monotonic() < until_s:
-        if firsts := [int(file.read_text() or 0) for file in side.card.folder.glob("*.first")]:
-            return min(firsts) / 1e9
+        texts = [file.read_text() for file in side.card.folder.glob("*.first")]
+        if texts and all(texts):  # a file is made before its text is written
+            return min(map(int, texts)) / 1e9
         if process.poll() is not None:
             break
         time.sleep(0.05)

@@ -5,7 +5,7 @@
 
 Three sources show the same image: a folder; a film of ten frames a second (MPEG-4); and a network camera with as many
 frames, to which the camera's process belongs. CPU time is in percent of one core, over all processes, after the first
-15 s. A wake-up is a voluntary context switch of any thread (proc(5)). The clones run at the same time, so that other
+20 s. A wake-up is a voluntary context switch of any thread (proc(5)). The clones run at the same time, so that other
 programs disturb both alike. Arguments after -- go to `edge run`.
 """
 
@@ -28,7 +28,7 @@ from edge.host.processes import stat_fields
 from edge.vision.images import read_image
 from sides import Side, machine, parser, sides, split, table, web_camera
 
-SETTLED_S = 15.0
+SETTLED_S = 20.0
 RATE_HZ = 10
 FILM_S = 150
 SIZE = (640, 480)
@@ -70,7 +70,9 @@ def main() -> int:
 def measure(measured: list[Side], flags: list[str], seconds: float) -> list[tuple[float, float]]:
     """Return the percent of a core and the wake-ups a second of each clone, run at the same time."""
     with ExitStack() as running:
-        processes = [running.enter_context(side.run(*flags)) for side in measured]
+        processes = [running.enter_context(side.run(*flags, "--events", str(side.events))) for side in measured]
+        for side, process in zip(measured, processes, strict=True):
+            side.settle(process, "notice", 1)  # "I'm ready."
         time.sleep(SETTLED_S)
         before = [used_by(process.pid) for process in processes]
         time.sleep(seconds)

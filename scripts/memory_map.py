@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Print where the memory of `edge run` goes, by process and library, with a live stream and a voice.
 
-    scripts/memory_map.py [--before PATH] [--seconds 15] -- --model efficientnet-lite0 --engine onnx --precision int8
+    scripts/memory_map.py [--before PATH] [--seconds 5] -- --model efficientnet-lite0 --engine onnx --precision int8
 
-It is the PSS of each mapping in MiB (edge/host/memory.py), some seconds after the start, and their largest sum.
-A library's part is what of its file is in memory, and what was written to its data. The clones are measured one after
-the other, or they would share libraries. Arguments after -- go to `edge run`.
+It is the PSS of each mapping in MiB (edge/host/memory.py), some seconds after the first 40 frames, and their largest
+sum until then. A library's part is what of its file is in memory, and what was written to its data. The clones are
+measured one after the other, or they would share libraries. Another edge of the same environment that runs meanwhile
+shares them too. Arguments after -- go to `edge run`.
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -21,6 +22,8 @@ from edge.host.memory import mappings, tree
 from process_memory import PeakSampler
 from sides import Side, machine, parser, sides, split, table, web_camera
 
+FRAMES = 40
+"""After so many frames the start is over, and memory has been given back."""
 LEAST_MIB = 0.5
 """Smaller parts are summed up."""
 REST = "the rest"
@@ -30,12 +33,14 @@ def main() -> int:
     """Print the tables; return an exit code."""
     own, flags = split(sys.argv[1:])
     arguments = parser(__doc__)
-    arguments.add_argument("--seconds", type=float, default=15.0, metavar="N", help="when it is read (default: 15)")
+    arguments.add_argument(
+        "--seconds", type=float, default=5.0, metavar="N", help="seconds after these frames (default: 5)"
+    )
     options = arguments.parse_args(own)
     with tempfile.TemporaryDirectory(prefix="edge-") as folder, web_camera() as url:
         measured = sides(options.before, Path(folder))
         for side in measured:  # once for the compiled modules, and the graph of a model
-            measure(side, url, 5.0, flags)
+            measure(side, url, 0.0, flags)
         found = {side.name: measure(side, url, options.seconds, flags) for side in measured}
     print(machine())
     print(table(["MiB", *found], rows(found)))
@@ -44,10 +49,10 @@ def main() -> int:
 
 def measure(side: Side, url: str, seconds: float, flags: list[str]) -> dict[tuple[str, str], float]:
     """Return the MiB of each (process, library) of a running edge, with the sums under ''."""
-    with side.run("--camera", url, "--speech", "pyttsx3", *flags) as process, PeakSampler(process.pid) as sampler:
+    flags = ["--camera", url, "--speech", "pyttsx3", *flags, "--events", str(side.events), "--events-frames"]
+    with side.run(*flags) as process, PeakSampler(process.pid) as sampler:
+        side.settle(process, "frame", FRAMES)
         time.sleep(seconds)
-        if process.poll() is not None:
-            sys.exit(f"{side.name}: edge run has ended with {process.returncode}")
         found: Counter[tuple[str, str]] = Counter()
         for pid in tree(process.pid):
             name = role(pid)

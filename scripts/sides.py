@@ -23,7 +23,7 @@ from rigs.audio.card import RecordingCard  # noqa: E402 - the tests' folder is n
 from rigs.http import running  # noqa: E402
 from rigs.web_camera import WebCamera  # noqa: E402
 
-END_S = 10.0
+END_S, LONGEST_S = 10.0, 180.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,19 @@ class Side:
         own = {"PYTHONPATH": str(self.root), "PYTHONPYCACHEPREFIX": str(self.folder / "compiled")}
         return kept | own | self.card.environment
 
+    @property
+    def events(self) -> Path:
+        """A file for its events."""
+        return self.folder / "events"
+
+    def settle(self, process: "subprocess.Popen[bytes]", event: str, count: int) -> None:
+        """Wait until it has written so many events of that name; exit if it has ended. It must write to `events`."""
+        until_s = time.monotonic() + LONGEST_S
+        while not self.events.is_file() or self.events.read_text(encoding="utf-8").count(f'"{event}"') < count:
+            if process.poll() is not None or time.monotonic() > until_s:
+                sys.exit(f"{self.name}: edge run has ended, or writes no events {event}")
+            time.sleep(0.2)
+
     def command(self, *arguments: str) -> list[str]:
         """The command for `edge run` with arguments."""
         return [sys.executable, "-P", "-m", "edge", "run", *arguments]
@@ -56,6 +69,7 @@ class Side:
     @contextmanager
     def run(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run it, and end it with the context."""
+        self.events.unlink(missing_ok=True)
         process = subprocess.Popen(self.command(*arguments), env=self.environment, stdout=subprocess.DEVNULL)
         try:
             yield process

@@ -128,7 +128,7 @@ class Equipment:
             self._exchange_speaker(False)
 
     def give_back(self) -> None:
-        """Give back the memory that only the start needed."""
+        """Release the memory that only the start needed."""
         give_back_start()
 
     def set_paused(self, paused: bool) -> None:
