@@ -18,7 +18,6 @@ from edge.cameras.sources import find_source, is_live, open_camera
 from edge.errors import CameraError
 from edge.host.libraries import preload
 from edge.settings import CameraSettings
-from edge.stages import Camera
 
 __all__ = [
     "DEMO_CLIP",
@@ -61,9 +60,8 @@ def open_lasting(
     """
     settings = find_settings(settings)
     if settings.source == "auto" or is_live(settings.source):
-        finds = settings.source == "auto"
-        driver = "edge.cameras.sources:open_found" if finds else "edge.cameras.sources:open_camera"
-        camera: Camera = ProcessCamera(settings, lost, back, driver, paused=paused, wait=wait)
+        finds = {"driver": "edge.cameras.sources:open_found"} if settings.source == "auto" else {}
+        camera = ProcessCamera(settings, lost, back, **finds, paused=paused, wait=wait)
         _preload_opencv()
         return PausableCamera(camera)
     _preload_opencv()
