@@ -206,6 +206,7 @@ def _make_parts(
     answers.tones = settings.input.tones
     answers.sayable = settings.link.say
     control_state.allow_pictures(settings.link.picture)
+    control_state.teachable = settings.link.teach
     control_state.attach(answers, equipment.input_status, equipment.set_paused)
     return Parts(
         reporter=reporter,
@@ -231,7 +232,13 @@ def _open_control(
     if path is None:
         return
     try:
-        server = ControlServer(path, ControlCommands(control_state).answer, events, control_state.viewers)
+        server = ControlServer(
+            path,
+            ControlCommands(control_state).answer,
+            events,
+            control_state.viewers,
+            teachable=lambda: control_state.teachable,
+        )
     except ControlError as error:
         _log.info(f"There is no control socket: {error}.")
     else:

@@ -296,6 +296,9 @@ class LinkSettings:
     picture: bool = setting(True)
     """Let programs show what the camera sees, while somebody looks: the page of `edge link` does. `edge status` and the
     log tell when one does. `edge snapshot`, for root and the group edge, does not depend on it."""
+    teach: bool = setting(True)
+    """Let programs teach edge a thing before its camera, and forget one: the page, Home Assistant and MQTT do (`edge
+    link`). It concerns the group edge-control; root and the group edge may always."""
 
 
 @dataclass(frozen=True)

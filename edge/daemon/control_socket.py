@@ -69,8 +69,12 @@ class ControlServer:
         answer: Callable[[Mapping[str, Any]], Mapping[str, Any]],
         events: Events | None = None,
         viewers: Viewers | None = None,
+        *,
+        teachable: Callable[[], bool] = lambda: True,
     ) -> None:
         """Create the socket. `answer` must be quick. Clients can subscribe to the `events`, or be `viewers`.
+
+        `teachable` returns whether members of the group edge-control may teach and forget things.
 
         Raises ControlError if the socket cannot be created, or another edge has it.
         """
@@ -80,6 +84,7 @@ class ControlServer:
         self._events = events or Events()
         self._subscribers = self._events.subscribers
         self._viewers = Viewers() if viewers is None else viewers
+        self._teachable = teachable
         self._server = listen(path)
         self._access = Access(path)
         self._inode = path.stat().st_ino
@@ -255,9 +260,16 @@ class ControlServer:
         client.to_send += line_of(answer)
 
     def _refusal(self, client: _Client, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return why this client may not ask this: only an owner gets a picture without anybody being told of it."""
-        if request.get("command") == "snapshot" and not client.peer.owner:
+        """Return why this client may not ask this: only an owner gets a picture without anybody being told of it.
+
+        What an owner was taught is not another program's to forget, if the settings say so.
+        """
+        if client.peer.owner:
+            return {}
+        if request.get("command") == "snapshot":
             return {"error": f"the group {CONTROL_GROUP} gets no snapshot: join the socket's group"}
+        if request.get("command") in ("teach", "forget") and not self._teachable():
+            return {"error": "the settings do not allow this: [link] teach = false"}
         return {}
 
     def _subscribe(self, client: _Client, *, frames: bool) -> None:

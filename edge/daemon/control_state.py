@@ -87,6 +87,8 @@ class ControlState:
         """What examines the running edge on request; None while it starts."""
         self.teaching: Teaching | None = None
         """What teaches edge a thing on request; None while it starts."""
+        self.teachable = True
+        """True if programs may teach and forget things; see [link] teach."""
         self.viewers = Viewers()
         """The clients that look at the picture."""
         self.viewers.close(PAUSED, self.paused)
@@ -261,6 +263,7 @@ class ControlState:
             "paused": self.paused,
             "picture": self.viewers.allowed,
             "watched": len(self.viewers),
+            "teachable": self.teachable,
             "teaching": self.teaching.state if self.teaching else None,
             "mutes": self.mutes.labels,
             "volume": self._adjustments.volume,

@@ -215,6 +215,7 @@ class Wiring:
             self._parts.answers.tones = settings.input.tones
             self._parts.answers.sayable = settings.link.say
             self._parts.control_state.allow_pictures(settings.link.picture)
+            self._parts.control_state.teachable = settings.link.teach
             self._parts.schedule.configure(settings.announce)
             self._notices.configure(settings.aloud)
             reporter.reloaded(restart_needed=settings.service != old.service)

@@ -398,8 +398,8 @@ from edge.errors import ControlError
 from edge.host.control_client import ask
 os.setgroups(list(map(int, sys.argv[2:]))); os.setgid(65534); os.setuid(65534)
 try:
-    for command in ("mutes", "snapshot"):
-        print(ask([Path(sys.argv[1])], {"command": command}))
+    for command in ("mutes", "snapshot", "teach", "forget"):
+        print(ask([Path(sys.argv[1])], {"command": command, "name": "Rex"}))
 except ControlError as error:
     print(error)
 """
@@ -415,7 +415,7 @@ def test_a_group_may_use_the_socket_and_gets_no_picture(
     path.parent.mkdir(parents=True)
     for folder in (path.parent, *path.parent.parents[:3]):
         folder.chmod(0o711)
-    server = ControlServer(path, ControlCommands(control_state).answer)
+    server = ControlServer(path, ControlCommands(control_state).answer, teachable=lambda: control_state.teachable)
 
     def ask_with(*groups: int) -> str:
         command = [sys.executable, "-c", ASK, str(path), *map(str, groups)]
@@ -424,11 +424,16 @@ def test_a_group_may_use_the_socket_and_gets_no_picture(
     try:
         assert path.stat().st_mode & 0o777 == 0o660
         for groups in ((control.gr_gid,), (12345, control.gr_gid)):
-            mutes, snapshot = ask_with(*groups).splitlines()
+            mutes, snapshot, *teaching = ask_with(*groups).splitlines()
             assert mutes == "{'mutes': []}"
             assert "gets no snapshot" in snapshot
+            assert teaching == ["{'error': 'edge is starting'}"] * 2
+        control_state.teachable = False
+        for refused in ask_with(control.gr_gid).splitlines()[2:]:
+            assert "the settings do not allow this: [link] teach = false" in refused
         own = path.stat().st_gid
-        assert ask_with(own, control.gr_gid) == ask_with(own) == "{'mutes': []}\n{'jpeg': None}\n"
+        allowed = "{'mutes': []}\n{'jpeg': None}\n" + "{'error': 'edge is starting'}\n" * 2
+        assert ask_with(own, control.gr_gid) == ask_with(own) == allowed
         assert "you may not use it" in ask_with(12345)
         assert "you may not use it" in ask_with()
     finally:
