@@ -40,6 +40,10 @@ class LinkState:
     memory_budget_mib: float | None = None
     temperature_c: float | None = None
     throttled: bool | None = None
+    teaching: str | None = None
+    """Name of the thing that is being taught; None if none is."""
+    taught: tuple[str, ...] = ()
+    """Names of the taught things that the model knows."""
 
     @property
     def ready(self) -> bool:
@@ -48,13 +52,18 @@ class LinkState:
 
 
 DOWN = LinkState()
-_OF_STATUS = {one.name for one in dataclasses.fields(LinkState)} - {"up"}
+_OF_STATUS = {one.name for one in dataclasses.fields(LinkState)} - {"up", "teaching", "taught"}
 
 
 def after(state: LinkState, event: Mapping[str, Any]) -> LinkState:
     """Return the state after an event of the daemon; `status` is an event with the whole status."""
     if event.get("event") == "status":
-        return LinkState(up=True, **{key: value for key, value in event.items() if key in _OF_STATUS})
+        return LinkState(
+            up=True,
+            teaching=(event.get("teaching") or {}).get("name"),
+            taught=tuple(event.get("taught") or ()),
+            **{key: value for key, value in event.items() if key in _OF_STATUS},
+        )
     change = _CHANGES.get(str(event.get("event")))
     return dataclasses.replace(state, up=True, **(change(event) if change else {}))
 
@@ -90,4 +99,7 @@ _CHANGES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "resumed": lambda _event: {"paused": False},
     "snoozed": lambda event: {"snoozed_until": event.get("until")},
     "awake": lambda _event: {"snoozed_until": None},
+    "teaching": lambda event: {"teaching": event.get("name")},
+    "teaching_ended": lambda _event: {"teaching": None},
+    "taught": lambda event: {"taught": tuple(sorted(event.get("things") or ()))},
 }

@@ -20,7 +20,7 @@ MIB = 1 << 20
 LONGEST_LOG = 100_000
 """What the link may log, in bytes, whatever it is told."""
 GROWTH_KIB = 6 * 1024
-STEADY = ("paused", "snoozed_until", "volume", "rate_wpm")
+STEADY = ("paused", "snoozed_until", "volume", "rate_wpm", "teaching", "taught", "untaught")
 """Of the status: what commands change."""
 
 
@@ -155,13 +155,14 @@ def test_clients_that_only_hold_their_connections(edge: Path) -> None:
 
 # ---- MQTT
 
-COMMANDS = ["look", "wake", "pause", "snooze", "say"]
-
 
 def message(pick: random.Random) -> tuple[str, bytes]:
     """(topic, payload) of what is no command, though it may look like one."""
     prefix = f"edge/{NODE}/cmd/"
-    match pick.randrange(8):
+    match pick.randrange(9):
+        case 8:
+            name = pick.choice([b"", b" ", b"!?", b"\xff", b"a\x07b", b"a" * 81, b"a" * 1100, b"../" * 300])
+            return prefix + pick.choice(["teach", "forget"]), name
         case 0:
             return prefix + pick.choice(
                 ["lookk", "LOOK", "look/now", "", "shutdown", "reload", "\N{SNOWMAN}" * 9]
@@ -219,7 +220,13 @@ def test_mqtt(edge: Path, tmp_path: Path, long: bool) -> None:
 def test_retained_commands_are_not_followed(edge: Path, tmp_path: Path) -> None:
     """Else each new connection would follow them once more."""
     with mosquitto(tmp_path / "broker") as broker, judging(broker) as judge:
-        for name, payload in (("look", b""), ("pause", b"ON"), ("snooze", b"60"), ("say", b"boo"), ("wake", b"")):
+        for name, payload in (
+            ("look", b""),
+            ("pause", b"ON"),
+            ("snooze", b"60"),
+            ("say", b"boo"),
+            ("teach", b"my keys"),
+        ):
             judge.publish(f"edge/{NODE}/cmd/{name}", payload, retain=True)
         with link(edge, settings(edge, broker)), nothing_done(edge):
             wait_until(lambda: judge.last.get(f"edge/{NODE}/availability") == b"online")

@@ -56,6 +56,9 @@ UNITS = {
     "switch.edge_door_looking": None,
     "switch.edge_door_quiet": None,
     "notify.edge_door_say": None,
+    "text.edge_door_teach": None,
+    "button.edge_door_cancel_teaching": None,
+    "sensor.edge_door_taught": None,
 }
 CLASSES = {
     "sensor.edge_door_inference_time": "duration",

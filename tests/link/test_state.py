@@ -14,6 +14,8 @@ STATUS: dict[str, Any] = {
     "probability": 0.9,
     "camera_up": True,
     "paused": False,
+    "teaching": {"name": "Rex", "phase": "thing", "done": 3, "wanted": 10},
+    "taught": ["my keys"],
     "something new": 1,
 }
 
@@ -29,6 +31,8 @@ def test_a_status_replaces_everything() -> None:
         in_view_text="I see a cup",
         probability=0.9,
         camera_up=True,
+        teaching="Rex",
+        taught=("my keys",),
     )
     assert state.ready
 
@@ -56,6 +60,9 @@ def test_events_change_what_they_tell_and_no_more() -> None:
         ({"event": "snoozed", "until": "2026-11-27T12:00:00+00:00"}, {"snoozed_until": "2026-11-27T12:00:00+00:00"}),
         ({"event": "awake"}, {"snoozed_until": None}),
         ({"event": "spoken", "text": "I see a dog", "heard": True}, {}),
+        ({"event": "teaching_ended", "name": "Rex", "learnt": True}, {"teaching": None}),
+        ({"event": "taught", "things": ["my keys", "Rex"]}, {"taught": ("Rex", "my keys")}),
+        ({"event": "teaching", "name": "the cup", "phase": "empty"}, {"teaching": "the cup"}),
         ({"event": "of a later release", "model": "x"}, {}),
         ({}, {}),
     ]

@@ -1,6 +1,7 @@
 """Commands from the broker: what each topic means for the daemon's control socket. Pure."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 LONGEST_COMMAND = 1200
@@ -33,6 +34,12 @@ def _say(text: str) -> dict[str, Any]:
     return {"command": "say", "text": text}
 
 
+def _of_thing(command: str, name: str) -> dict[str, Any]:
+    if not name:
+        raise Refused(f"{command}: the payload must be the name of the thing")
+    return {"command": command, "name": name}
+
+
 def _pause(text: str) -> dict[str, Any]:
     return {"command": "pause" if _is_on("pause", text) else "resume"}
 
@@ -61,5 +68,8 @@ COMMANDS: dict[str, Callable[[str], dict[str, Any]]] = {
     "pause": _pause,
     "snooze": _snooze,
     "say": _say,
+    "teach": partial(_of_thing, "teach"),
+    "cancel_teaching": lambda _text: {"command": "teach", "cancel": True},
+    "forget": partial(_of_thing, "forget"),
 }
 """What makes the request of each command out of its text."""

@@ -8,6 +8,8 @@ from typing import Any
 from edge import __version__
 from edge.link.mqtt.names import OFFLINE, ONLINE, Names
 
+MOST_NAME = 80
+"""Characters of a thing's name, as in edge/models/taught/record.py."""
 _OBJECT_IDS = str.maketrans("-", "_")
 
 
@@ -141,4 +143,17 @@ def _entities(names: Names) -> dict[str, dict[str, Any]]:
             "command_topic": names.command("snooze"),
         },
         "say": command("notify", "Say", "say", icon="mdi:message-text"),
+        # its text is the name while the thing is being taught, and empty at other times
+        "teach": {
+            **of_state("text", "Teach", "{{ value_json.teaching or '' }}", icon="mdi:school", max=MOST_NAME),
+            "command_topic": names.command("teach"),
+        },
+        "cancel_teaching": command("button", "Cancel teaching", "cancel_teaching", icon="mdi:cancel"),
+        "taught": of_state(
+            "sensor",
+            "Taught things",
+            "{{ value_json.taught or 'nothing' }}",
+            entity_category="diagnostic",
+            icon="mdi:shape-plus",
+        ),
     }

@@ -32,6 +32,8 @@ def state_of(state: LinkState, names: Names) -> dict[str, Any]:
         "camera": state.camera_up,
         "looking": not state.paused,
         "quiet": state.snoozed_until is not None,
+        "teaching": state.teaching,
+        "taught": _short(", ".join(state.taught)),
         "model": state.model,
         "engine": state.engine,
         "inference_ms": _rounded(state.inference_ms),

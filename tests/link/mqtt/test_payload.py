@@ -14,6 +14,7 @@ from edge.link.mqtt.discovery import discovery_of
 from edge.link.mqtt.names import Names
 from edge.link.mqtt.payload import LONGEST_TEXT, encoded, settled, state_of
 from edge.link.state import LinkState
+from edge.models.taught.record import MOST_NAME
 
 NAMES = Names("front-door", "0123456789ab", "Front door", "homeassistant")
 STATE = LinkState(
@@ -30,6 +31,7 @@ STATE = LinkState(
     inference_ms=41.26,
     temperature_c=51.2,
     memory_mib=312.7,
+    taught=("Rex", "my keys"),
 )
 
 
@@ -64,8 +66,9 @@ def test_a_slow_drift_is_published_in_the_end() -> None:
 
 
 def test_no_text_is_longer_than_home_assistant_takes() -> None:
-    published = state_of(dataclasses.replace(STATE, last_words="a" * 1000, in_view="\ud800"), NAMES)
-    assert len(published["last_said"]) == LONGEST_TEXT
+    many = tuple(f"{number:080}" for number in range(200))
+    published = state_of(dataclasses.replace(STATE, last_words="a" * 1000, in_view="\ud800", taught=many), NAMES)
+    assert len(published["last_said"]) == len(published["taught"]) == LONGEST_TEXT
     encoded(published).decode()
 
 
@@ -106,6 +109,10 @@ def shown(template: str, state: LinkState) -> str:
         ("looking", {"paused": True}, "OFF"),
         ("quiet", {}, "OFF"),
         ("quiet", {"snoozed_until": "2026-11-27T12:00:00+00:00"}, "ON"),
+        ("teach", {}, ""),
+        ("teach", {"teaching": "my keys"}, "my keys"),
+        ("taught", {}, "Rex, my keys"),
+        ("taught", {"taught": ()}, "nothing"),
     ],
 )
 def test_the_templates_show_the_state(entity: str, change: dict[str, Any], expected: str) -> None:
@@ -122,11 +129,15 @@ def test_every_template_of_attributes_gives_json() -> None:
 def test_every_entity_has_its_own_id_and_only_topics_of_this_edge() -> None:
     found = entities()
     ids = [one["unique_id"] for one in found.values()]
-    assert len(set(ids)) == len(ids) == 16
+    assert len(set(ids)) == len(ids) == 19
     for one in found.values():
         for key in ("state_topic", "command_topic"):
             assert one.get(key, "edge/front-door/").startswith("edge/front-door/")
         assert one["default_entity_id"].startswith(f"{one['platform']}.edge_front_door_")
+
+
+def test_the_text_for_a_name_takes_names_of_every_length() -> None:
+    assert entities()["teach"]["max"] == MOST_NAME <= LONGEST_TEXT
 
 
 def test_every_command_of_an_entity_is_one_that_the_daemon_knows() -> None:
@@ -148,6 +159,10 @@ def test_every_command_of_an_entity_is_one_that_the_daemon_knows() -> None:
         ("quiet", "OFF"): "wake",
         ("say", "ON"): "say",
         ("say", "OFF"): "say",
+        ("teach", "ON"): "teach",
+        ("teach", "OFF"): "teach",
+        ("cancel_teaching", "ON"): "teach",
+        ("cancel_teaching", "OFF"): "teach",
     }
     assert (entities()["looking"]["payload_on"], entities()["looking"]["payload_off"]) == ("OFF", "ON")
 
@@ -161,6 +176,9 @@ def test_every_command_of_an_entity_is_one_that_the_daemon_knows() -> None:
         ("snooze", b"0", {"command": "wake"}),
         ("pause", b" OFF\n", {"command": "resume"}),
         ("say", "Guten Tag, Jürgen".encode(), {"command": "say", "text": "Guten Tag, Jürgen"}),
+        ("teach", " meine Schlüssel\n".encode(), {"command": "teach", "name": "meine Schlüssel"}),
+        ("cancel_teaching", b"", {"command": "teach", "cancel": True}),
+        ("forget", b"my keys", {"command": "forget", "name": "my keys"}),
     ],
 )
 def test_commands(name: str, payload: bytes, request_: dict[str, object]) -> None:
@@ -183,6 +201,9 @@ def test_commands(name: str, payload: bytes, request_: dict[str, object]) -> Non
         ("say", b"\xff\xfe"),
         ("say", b" "),
         ("say", b"a" * 5000),
+        ("teach", b""),
+        ("teach", b"\xff"),
+        ("forget", b" \n"),
         ("look", b"a" * 1_000_000),
     ],
 )
