@@ -13,35 +13,14 @@ from pathlib import Path
 import pytest
 from rigs.camera import MjpegServer, serving
 from rigs.daemon import ROOT, daemon, named, read_events, say, socket_of
-from rigs.lessons import empty_place, with_thing
+from rigs.lessons import REX, Stage
 from rigs.processes import wait_until
 
 from edge.host.control_client import ask
 from edge.models.taught.store import TaughtStore
-from edge.stages import Pixels
 
 pytestmark = pytest.mark.integration
 DEMO = ("--model", "demo", "--engine", "onnx", "--speech", "log")
-KEYS, REX = 5, 6
-"""Kinds that the demo model tells apart."""
-
-
-class Stage:
-    """What is before the camera: the empty place until the thing is asked for, then the thing."""
-
-    def __init__(self, events: Path) -> None:
-        self._events = events
-        self.kind = KEYS
-        self.always = False
-        """True: the thing is there, whatever is asked for."""
-
-    def show(self, number: int) -> Pixels:
-        wanted = [one["phase"] for one in named(read_events(self._events), "teaching")]
-        done = len(named(read_events(self._events), "teaching_ended"))
-        empty = not self.always and (not wanted or wanted[-1] == "empty" or (done and wanted[-1] != "thing"))
-        if self.always:
-            number = 2  # held still
-        return empty_place(number) if empty else with_thing(self.kind, number)
 
 
 @contextmanager

@@ -287,6 +287,8 @@ def test_random_requests_do_nothing(page: Client, running: tuple[Path, int], req
         '{"command": "snooze", "seconds": 0}',
         '{"command": "mute", "label": "\\u0000"}',
         '{"command": "why", "last": -1}',
+        '{"command": "teach", "more": 1}',
+        '{"command": "forget", "name": [0]}',
     ]
     for _ in range(10_000 if request.config.getoption("--long") else 200):
         body = bytearray(chance.choice(bodies).encode())
@@ -303,7 +305,7 @@ def test_random_requests_do_nothing(page: Client, running: tuple[Path, int], req
             while client.recv(65536):
                 pass
     after = ask(folder, {"command": "status"})
-    kept = ("paused", "snoozed_until", "mutes", "volume", "rate_wpm")
+    kept = ("paused", "snoozed_until", "mutes", "volume", "rate_wpm", "teaching", "taught", "untaught")
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
     assert is_well(running)
     assert "Traceback" not in log_of(folder), log_of(folder)[-3000:]

@@ -18,9 +18,14 @@ import pytest
 from rigs.bases import ROOTS
 from rigs.broker import free_port
 from rigs.browser import Browser, Tab, browser
-from rigs.daemon import daemon, socket_of
+from rigs.camera import MjpegServer, serving
+from rigs.daemon import daemon, named, read_events, socket_of
+from rigs.lessons import Stage
 from rigs.link import ask, link, logs
 from rigs.processes import wait_until
+from rigs.taught import thing
+
+from edge.models.taught.store import TaughtStore
 
 pytestmark = pytest.mark.integration
 
@@ -36,12 +41,12 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @contextmanager
-def served(folder: Path, **environment: str) -> Iterator[Path]:
+def served(folder: Path, *arguments: str, **environment: str) -> Iterator[Path]:
     """A daemon with the page and this temp folder; yields the folder."""
     (folder / "port").write_text(str(port := free_port()))
     settings = f'[page]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{folder / "token"}"\n'
     (folder / "link.toml").write_text(settings)
-    with daemon(folder, "--speech", "log", XDG_STATE_HOME=str(folder / "state"), **environment):
+    with daemon(folder, "--speech", "log", *arguments, XDG_STATE_HOME=str(folder / "state"), **environment):
         wait_until(socket_of(folder).exists)
         with link(folder, folder / "link.toml"):
             logs(folder, "Page: http")
@@ -259,6 +264,128 @@ def test_nothing_is_wider_than_the_window(tab: Tab, width: int, dark: bool) -> N
         ".map(e => e.getBoundingClientRect()).filter(r => r.height < 20 || r.width < 20).length"
     )
     assert small == 0
+
+
+# ---- teaching
+
+
+def focus(tab: Tab) -> str:
+    return str(tab.run("document.activeElement.id || document.activeElement.getAttribute('aria-label')"))
+
+
+def is_open(tab: Tab) -> bool:
+    return bool(tab.run("document.getElementById('forget').open"))
+
+
+def test_the_keyboard_begins_a_dialogue_and_cancels_it(tab: Tab, folder: Path) -> None:
+    """The page says what edge asks for, and the focus stays where the person is."""
+    tab.click("#thing")
+    tab.type("my keys")
+    tab.key("Tab")
+    tab.key(" ")
+    wait_until(lambda: tab.text("teach-text"))
+    wait_until(lambda: tab.shown("teaching"))
+    assert not tab.shown("teach-form")
+    assert "my keys" in tab.text("teach-step") or "empty place" in tab.text("teach-step")
+    wait_until(lambda: focus(tab) == "cancel-teaching")
+    tab.key(" ")
+    wait_until(lambda: not status(folder)["teaching"])
+    wait_until(lambda: tab.shown("teach-form"))
+    # how it ended is told, and the name is not there any more
+    wait_until(lambda: "my keys" in tab.text("teach-text"))
+    assert focus(tab) == "taught-title"
+    assert tab.run("document.getElementById('thing').value") == ""
+    assert tab.run("document.getElementById('thing').disabled") is False
+
+
+def test_a_thing_is_forgotten_only_if_a_person_confirms_it(tab: Tab, folder: Path) -> None:
+    store = TaughtStore(folder / "state" / "edge" / "taught")
+    store.add([thing("Rex")])  # with another model
+    wait_until(lambda: "Rex" in tab.text("taught"))
+    tab.click("#thing")
+    tab.type(" REX")
+    tab.key("Enter")
+    wait_until(lambda: "edge was taught Rex already" in tab.text("toast"))
+    tab.run("document.getElementById('thing').value = ''")
+    for leave in ("Escape", "Enter"):  # the focus is on Keep
+        tab.run("document.querySelector('#taught .forgets').focus()")
+        assert focus(tab) == "Forget Rex"
+        tab.key("Enter")
+        wait_until(lambda: is_open(tab))
+        assert tab.text("forget-title") == "Forget Rex?"
+        assert focus(tab) == "keep"
+        tab.key(leave)
+        wait_until(lambda: not is_open(tab))
+        assert focus(tab) == "Forget Rex"
+    assert store.knows("Rex")
+    tab.key(" ")
+    wait_until(lambda: is_open(tab))
+    tab.key("Tab")
+    assert focus(tab) == "forget-now"
+    tab.key(" ")
+    wait_until(lambda: not store.knows("Rex"))
+    wait_until(lambda: tab.text("toast") == "Rex is forgotten.")
+    wait_until(lambda: tab.text("taught") == "" and tab.shown("taught-none"))
+    assert focus(tab) == "taught-title"
+
+
+def test_the_settings_can_switch_teaching_off(tmp_path: Path, chromium: Browser) -> None:
+    TaughtStore(tmp_path / "state" / "edge" / "taught").add([thing("Rex")])
+    with served(tmp_path, EDGE_LINK_TEACH="false"):
+        tab = chromium.page(f"{url(tmp_path)}#{token(tmp_path)}")
+        wait_until(lambda: "Rex" in tab.text("taught"))
+        assert "[link] teach" in tab.text("teach-hint")
+        assert tab.run("[...document.querySelectorAll('.teaches, .forgets')].every(e => e.disabled)")
+        assert tab.faults() == []
+        tab.close()
+
+
+@pytest.mark.long
+def test_a_thing_is_taught_from_the_page(tmp_path: Path, chromium: Browser) -> None:
+    """The whole dialogue before a camera; what edge asks for is read on the page."""
+    events = tmp_path / "events"
+    stage = Stage(events)
+    with serving(MjpegServer(8)) as camera:
+        camera.show = stage.show
+        told = ("--camera", camera.url, "--events", str(events), "--model", "demo", "--engine", "onnx")
+        with served(tmp_path, *told):
+            tab = chromium.page(f"{url(tmp_path)}#{token(tmp_path)}")
+            wait_until(lambda: tab.shown("page") and not tab.run("document.getElementById('thing').disabled"))
+            tab.click("#thing")
+            tab.type("my keys")
+            tab.key("Enter")
+            read: list[str] = []
+
+            def is_read() -> bool:
+                if (words := tab.text("teach-text")) and words not in read:
+                    read.append(words)
+                return bool(named(read_events(events), "teaching_ended")) and "my keys" in tab.text("taught")
+
+            wait_until(is_read)
+            (ended,) = named(read_events(events), "teaching_ended")
+            assert ended["learnt"]
+            wait_until(lambda: tab.text("teach-text") == ended["text"])
+            asked = [one["text"] for one in named(read_events(events), "teaching") if one["text"]]
+            assert [one for one in read if one in asked] == [one for one in asked if one in read]
+            assert len(read) >= 2
+            script = axe()
+            tab.click("#taught .teaches")
+            wait_until(lambda: tab.shown("teaching"))
+            assert violations(tab, script) == []
+            tab.click("#cancel-teaching")
+            wait_until(lambda: not tab.shown("teaching"))
+            tab.click("#taught .forgets")
+            wait_until(lambda: is_open(tab))
+            for width, dark in ((1280, False), (360, True)):
+                tab.resize(width, 800, dark=dark)
+                assert violations(tab, script) == [], (width, dark)
+            tab.click("#forget-now")
+            wait_until(lambda: ask(tmp_path, {"command": "status"})["taught"] == [])
+            assert tab.faults() == []
+            tab.close()
+
+
+# ---- a judge of pages
 
 
 def axe() -> str:

@@ -124,8 +124,8 @@ class Tab:
         self.call("Input.insertText", text=words)
 
     def key(self, name: str, *, shift: bool = False) -> None:
-        """Press a key: 'Tab', 'Enter', ' ', 'ArrowRight'."""
-        codes = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}
+        """Press a key: 'Tab', 'Enter', 'Escape', ' ', 'ArrowRight'."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}
         text = {"Enter": "\r", " ": " "}.get(name, "")
         for kind in ("keyDown", "keyUp"):
             more = {"text": text} if text and kind == "keyDown" else {}

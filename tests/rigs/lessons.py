@@ -1,10 +1,15 @@
 """What a person shows who teaches edge a thing: an empty place, and drawn things before it that turn."""
 
+from pathlib import Path
+
 import numpy as np
+from rigs.daemon import named, read_events
 
 from edge.stages import Pixels
 
 HEIGHT, WIDTH = 120, 160
+KEYS, REX = 5, 6
+"""Kinds that the demo model tells apart."""
 
 
 def empty_place(number: int = 0, seed: int = 0) -> Pixels:
@@ -40,3 +45,21 @@ def with_thing(kind: int, number: int, share: float = 0.0, at: float = 0.5) -> P
     light = (1.0, 0.6, 0.8)[number % 3]  # of the side that is turned to the lamp
     picture[top : top + side, left : left + side] = (light * colors[bands]).astype(np.uint8)
     return picture
+
+
+class Stage:
+    """What is before the camera: the empty place until the thing is asked for, then the thing."""
+
+    def __init__(self, events: Path) -> None:
+        self._events = events
+        self.kind = KEYS
+        self.always = False
+        """True: the thing is there, whatever is asked for."""
+
+    def show(self, number: int) -> Pixels:
+        wanted = [one["phase"] for one in named(read_events(self._events), "teaching")]
+        done = len(named(read_events(self._events), "teaching_ended"))
+        empty = not self.always and (not wanted or wanted[-1] == "empty" or (done and wanted[-1] != "thing"))
+        if self.always:
+            number = 2  # held still
+        return empty_place(number) if empty else with_thing(self.kind, number)

@@ -18,6 +18,8 @@ let connection = null; // the AbortController of the stream
 let state = { up: false };
 let toastTimer = 0;
 let adjusting = false; // while a person moves the volume
+let sentence = {}; // what edge said last while it was taught a thing
+let leaving = ""; // the thing that the dialogue asks about
 
 // ---- showing
 
@@ -101,6 +103,7 @@ function showState(next) {
     if (!["leave", "wake", "show-picture"].includes(one.id)) one.disabled = !state.up;
   });
   $("show-picture").disabled = state.picture === false;
+  showTaught();
 }
 
 function showChip() {
@@ -149,6 +152,51 @@ function showMutes() {
   const mutes = state.mutes || [];
   fill("mutes", mutes, String, (label) => [element("span", label, "grow"), button("Unmute", `Unmute ${label}`, () => act({ command: "unmute", label }, `${label} is said again.`))]);
   $("mutes-none").hidden = mutes.length > 0;
+}
+
+const STEPS = { empty: () => "Looking at the empty place", thing: (name) => `Looking at ${name}`, learning: (name) => `Learning ${name}` };
+
+function showTaught() {
+  const now = state.teaching;
+  const allowed = state.teachable !== false;
+  const focused = document.activeElement; // before it is hidden or disabled
+  const rows = [...(state.taught || []).map((name) => [name, true]), ...(state.untaught || []).map((name) => [name, false])];
+  fill("taught", rows, ([name, known]) => `${known} ${name}`, ([name, known]) => {
+    const again = known ? button("Show more", `Show more of ${name}`, () => teach({ name, more: true })) : button("Teach again", `Teach again: ${name}`, () => teach({ name, replace: true }));
+    const forget = button("Forget", `Forget ${name}`, () => askToForget(name));
+    again.classList.add("teaches");
+    forget.classList.add("forgets");
+    return [element("span", known ? name : `${name} (this model does not know it)`, "grow"), again, forget];
+  });
+  $("taught-none").hidden = rows.length > 0;
+  text("teach-hint", allowed ? "Write the name that you want to hear, such as: my keys. edge then says what to hold before its camera." : "The settings of edge do not allow programs to teach ([link] teach).");
+  document.querySelectorAll(".teaches").forEach((one) => (one.disabled = !state.up || !allowed || Boolean(now)));
+  document.querySelectorAll(".forgets").forEach((one) => (one.disabled = !state.up || !allowed));
+  showTeaching(now, allowed, focused);
+}
+
+// The form and the progress take turns in one place; the focus goes along.
+function showTeaching(now, allowed, focused) {
+  const began = now && $("teaching").hidden && focused.classList.contains("teaches");
+  const ended = !now && $("teaching").contains(focused);
+  $("teaching").hidden = !now;
+  $("teach-form").hidden = Boolean(now);
+  $("cancel-teaching").disabled = !allowed;
+  if (now) {
+    text("teach-step", (STEPS[now.phase] || STEPS.learning)(now.name));
+    text("teach-count", `${now.done} of ${now.wanted}`);
+    $("teach-progress").max = now.wanted || 1;
+    $("teach-progress").value = now.done;
+  }
+  const fits = now ? sentence.name === now.name && sentence.event === "teaching" : sentence.event === "teaching_ended";
+  text("teach-text", state.up && fits ? sentence.text : "");
+  if (began) $("cancel-teaching").focus();
+  if (ended) $("taught-title").focus();
+}
+
+function showSentence(message) {
+  sentence = message;
+  showTaught();
 }
 
 function showFacts() {
@@ -228,6 +276,21 @@ async function act(request, done = "Done.") {
   return answer;
 }
 
+async function teach(request) {
+  sentence = {};
+  const answer = await ask({ command: "teach", ...request });
+  if (answer.error) toast(answer.error, true);
+  return !answer.error;
+}
+
+function askToForget(name) {
+  leaving = name;
+  text("forget-title", `Forget ${name}?`);
+  $("forget").showModal();
+}
+
+const plain = (name) => name.normalize("NFC").toLowerCase().trim().replace(/\s+/g, " ");
+
 async function examine() {
   $("doctor").disabled = true;
   text("doctor-text", "Checking.");
@@ -252,7 +315,7 @@ async function examine() {
 
 // ---- the stream
 
-const SHOW = { state: showState, said: showSaid, picture: showPicture };
+const SHOW = { state: showState, said: showSaid, picture: showPicture, teaching: showSentence };
 
 /** What the link answers, in words for people; other errors are the browser's. */
 class Refused extends Error {}
@@ -408,6 +471,18 @@ function begin() {
   onSubmit("mute-form", async () => {
     const label = $("mute").value.trim();
     if (label && !(await act({ command: "mute", label }, `${label} is muted.`)).error) $("mute").value = "";
+  });
+  onSubmit("teach-form", async () => {
+    const name = $("thing").value.trim();
+    const known = [...(state.taught || []), ...(state.untaught || [])].find((one) => plain(one) === plain(name));
+    if (known) return toast(`edge was taught ${known} already. Use the buttons beside its name.`, true);
+    if (name && (await teach({ name }))) $("thing").value = "";
+  });
+  $("cancel-teaching").addEventListener("click", () => teach({ cancel: true }));
+  $("keep").addEventListener("click", () => $("forget").close());
+  $("forget-now").addEventListener("click", async () => {
+    $("forget").close();
+    if (!(await act({ command: "forget", name: leaving }, `${leaving} is forgotten.`)).error) $("taught-title").focus();
   });
   document.addEventListener("visibilitychange", () => (document.hidden ? unfollow() : follow()));
   window.addEventListener("hashchange", start);

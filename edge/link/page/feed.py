@@ -25,6 +25,7 @@ _TURN_S = 0.5
 _LEFT_OUT = ("pid", "frames", "looks", "frame_age_s", "event", "elapsed_s", "time")
 """Fields of the status that change each second, and that the page does not show."""
 _QUIET_EVENTS = ("frame", "status")
+_TEACHING = ("teaching", "teaching_ended")
 _SAYING = ("announced", "spoken", "notice", "answered", "missed", "asked")
 
 
@@ -99,6 +100,8 @@ class Feed:
         with self._changed:
             self._ask_now = True
             self._lists_now = self._lists_now or name in _SAYING
+            if name in _TEACHING and self._pages and event.get("text"):
+                self._put("teaching", {key: event.get(key) for key in ("event", "name", "text")})
             self._changed.notify_all()
 
     # ---- a page's thread
@@ -133,6 +136,8 @@ class Feed:
             with self._changed:
                 self._pages -= 1
                 self._lookers -= pictures
+                if not self._pages:
+                    self._messages.pop("teaching", None)  # a page that opens later has not asked
                 if not self._lookers:
                     self._messages.pop("picture", None)  # the last picture is not kept
                 self._changed.notify_all()

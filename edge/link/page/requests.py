@@ -23,6 +23,8 @@ REQUESTS: dict[str, dict[str, tuple[type, ...]]] = {
     "volume": {"percent": _NUMBER},
     "say": {"text": _WORDS, "urgent": (bool,)},
     "aim": {"on": (bool,)},
+    "teach": {"name": _WORDS, "more": (bool,), "replace": (bool,), "cancel": (bool,)},
+    "forget": {"name": _WORDS},
     "labels": {},
     "doctor": {},
 }
