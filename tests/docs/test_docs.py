@@ -345,7 +345,7 @@ def test_words_that_look_like_keys_are_settings(page: Path) -> None:
     """In pages about one table the keys stand alone: `frame_rate`, `persistence_s`. Variables of the deploy: above."""
     others = {"acl_file", "no_proxy", "cgroup_enable", "hard_sigmoid", "log_softmax", "giant_panda"}
     words = {"okay_nabu", "hey_mycroft", "hey_jarvis"}
-    known = set().union(*KEYS.values()) | others | words | METRICS | state_of(DOWN, NAMES).keys()
+    known = set().union(*KEYS.values()) | others | words | METRICS | state_of(DOWN, NAMES).keys() | COMMANDS.keys()
     for code in inline(page.read_text()):
         for word in re.findall(r"(?<![\w./-])(?!edge_)([a-z]+(?:_[a-z0-9]+)+)(?![\w./(-])", code):
             assert word in known, f"{name(page)}: {word}"

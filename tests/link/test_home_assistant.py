@@ -190,6 +190,16 @@ def test_looking_pauses_and_resumes(home: Home) -> None:
     home.becomes("switch.edge_door_looking", "on")
 
 
+def test_a_name_begins_to_teach_and_the_button_cancels(home: Home) -> None:
+    home.becomes("sensor.edge_door_taught", "nothing")
+    home.assistant.call("text", "set_value", entity_id="text.edge_door_teach", value="my keys")
+    home.becomes("text.edge_door_teach", "my keys")
+    home.hears(wait_until(lambda: [one["text"] for one in named(home.events, "teaching") if one["text"]])[0])
+    home.assistant.call("button", "press", entity_id="button.edge_door_cancel_teaching")
+    home.becomes("text.edge_door_teach", "")
+    wait_until(lambda: [one["reason"] for one in named(home.events, "teaching_ended")] == ["cancelled"])
+
+
 def test_the_automation_of_the_page_works_as_it_stands(home: Home, tmp_path: Path) -> None:
     """What the edge at the door announces is heard in the kitchen, from an edge that says nothing by itself."""
     (automation,) = (one for one in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL) if "alias:" in one)

@@ -210,6 +210,27 @@ def test_what_is_asked_is_done(page: Client, running: tuple[Path, int]) -> None:
     assert page.request("POST", "/ask", {"command": "snapshot"})[0] == 400
 
 
+def test_the_stream_tells_what_edge_asks_for(page: Client, running: tuple[Path, int]) -> None:
+    folder, _ = running
+
+    def next_of(events: Iterator[tuple[str, dict[str, Any]]], kind: str) -> dict[str, Any]:
+        return next(message for name, message in events if name == kind)
+
+    with page.events("?picture=off") as events:
+        assert page.ask("teach", name="my keys") == {"teaching": "my keys"}
+        asked = next_of(events, "teaching")
+        assert (asked["event"], asked["name"]) == ("teaching", "my keys")
+        assert asked["text"]
+        assert "already" in page.ask("teach", name="Rex")["error"]
+        assert page.ask("teach", cancel=True) == {"cancelled": "my keys"}
+        while asked["event"] != "teaching_ended":
+            asked = next_of(events, "teaching")
+        assert asked["text"]
+        wait_until(lambda: ask(folder, {"command": "status"})["teaching"] is None)
+    assert "error" in page.ask("forget", name="my keys")
+    assert page.request("POST", "/ask", {"command": "teach", "name": 5})[0] == 400
+
+
 # ---- what others try
 
 

@@ -482,6 +482,7 @@ function begin() {
   $("keep").addEventListener("click", () => $("forget").close());
   $("forget-now").addEventListener("click", async () => {
     $("forget").close();
+    sentence = {};
     if (!(await act({ command: "forget", name: leaving }, `${leaving} is forgotten.`)).error) $("taught-title").focus();
   });
   document.addEventListener("visibilitychange", () => (document.hidden ? unfollow() : follow()));
