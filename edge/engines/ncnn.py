@@ -54,7 +54,8 @@ def _sleeping_threads() -> Iterator[None]:
 class NcnnClassifier(GraphClassifier):
     """A checkpoint's graph in a network of ncnn, in float32 throughout, or with the weights of matrices in float16.
 
-    Sums are in float32 in both: where a processor can add in float16 (ARM's A76), too much is lost.
+    Where a processor has float16 for all layers (ARM's A76, of a Pi 5), float16 is refused: a probability of MobileNet
+    0.5 is off by 0.13, and layers that are masked to stay in float32 give nan or crash (ncnn 1.0.20261020, emulated).
 
     ncnn reads the weights layer by layer and arranges each layer's for the processor before it reads the next, so
     nothing is mapped, and no more than one layer is in memory twice.
@@ -73,12 +74,17 @@ class NcnnClassifier(GraphClassifier):
 
     def _open(self, checkpoint: Checkpoint) -> NDArray[np.float32]:
         self._ncnn = import_ncnn()
+        half = self.precision == FLOAT16
+        if half and self._ncnn.cpu_support_arm_asimdhp():
+            raise ModelError(
+                f"model {self.name}: ncnn's float16 is wrong on this processor, which has float16 for all layers; "
+                'use [model] precision = "float32"'
+            )
         give_back_large_blocks()
         with self._graph(checkpoint) as graph, self._translated_errors():
             self._network = self._ncnn.Net()
             options = self._network.opt
             options.use_vulkan_compute = False
-            half = self.precision == FLOAT16
             options.use_fp16_packed = options.use_fp16_storage = half
             options.use_fp16_arithmetic = False
             options.use_bf16_packed = options.use_bf16_storage = False
