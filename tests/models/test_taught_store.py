@@ -115,10 +115,32 @@ def test_a_damaged_file_is_put_aside_and_the_others_stay(tmp_path: Path) -> None
     path.write_bytes(bytes(data))
     assert [one.name for one in store.read()] == ["the cup"]
     (line,) = told
-    assert line == f"{path}: it is damaged: a checksum differs; it is now {path.stem}.damaged. Teach the thing again."
+    what = "it is damaged: its numbers do not match their checksum"
+    assert line == f"{path}: {what}; it is now {path.stem}.damaged. Teach the thing again."
     assert path.with_suffix(".damaged").read_bytes() == bytes(data)
     assert [one.name for one in store.read()] == ["the cup"]
     assert len(told) == 1
+
+
+def test_what_a_newer_edge_wrote_stays_for_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    store = TaughtStore(tmp_path, told.append)
+    store.add([thing(), thing("the cup")], {thing().id: pictures()})
+    path = tmp_path / file_name_of("my keys")
+    (kept,) = tmp_path.glob("*.pictures")
+    files = {one: one.read_bytes().replace(b'"version": 1', b'"version": 2') for one in (path, kept)}
+    for one, data in files.items():
+        one.write_bytes(data)
+    assert [one.name for one in store.read()] == ["the cup"]
+    assert told == [f"{path}: a newer edge wrote it; it is not used."]
+    store.add([thing("Rex")])
+    store.forget("the cup")
+    assert files.items() <= {one: one.read_bytes() for one in tmp_path.iterdir()}.items()
+    assert store.damaged() == []
+    # that of another thing of the same name takes its place
+    store.add([thing()])
+    assert [one.name for one in store.read()] == ["my keys", "Rex"]
+    assert not kept.exists()
 
 
 def test_there_are_at_most_two_hundred(store: TaughtStore) -> None:

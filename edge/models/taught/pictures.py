@@ -58,9 +58,9 @@ def pictures_from_file(file: BinaryIO, digest: str) -> KeptPictures:
         raise ValueError("it lacks pictures")
     found = KeptPictures(*(tuple(read_whole(file, size) for size in sizes) for sizes in (views, empty)))
     if digest_of(found.to_bytes()) != digest:
-        raise ValueError("it is damaged: its pictures differ")
+        raise ValueError("it is damaged: its pictures do not match their checksum")
     if not all(map(_is_small, (*found.views, *found.empty))):
-        raise ValueError(f"it has a picture that is no JPEG of at most {MOST_SIDE} pixels")
+        raise ValueError(f"it has a picture that is not a JPEG, or is larger than {MOST_SIDE} pixels")
     return found
 
 
@@ -73,8 +73,10 @@ def thinned(pictures: Iterable[bytes], most: int) -> tuple[bytes, ...]:
 def _sizes(given: object, most: int) -> list[int]:
     if not isinstance(given, list) or len(given) > most:
         raise ValueError(f"it must have at most {most} pictures of one kind")
-    if not all(type(one) is int and 0 < one <= MOST_JPEG for one in given):
-        raise ValueError(f"a picture can have {MOST_JPEG} bytes")
+    if not all(type(one) is int and one > 0 for one in given):
+        raise ValueError("it is damaged: the size of a picture is not a positive number")
+    if max(given, default=0) > MOST_JPEG:
+        raise ValueError(f"it has a picture of more than {MOST_JPEG} bytes")
     return given
 
 

@@ -35,6 +35,10 @@ _JOINERS = dict.fromkeys((0x200C, 0x200D))
 _NO_KIND = "it is not a file of taught things"
 
 
+class NewerFileError(ValueError):
+    """A later release of edge wrote the file: it is not damaged, only unknown here."""
+
+
 @dataclass(frozen=True, eq=False)
 class TaughtThing:
     """What edge knows about a thing: no pictures, only what one network computed of them."""
@@ -83,7 +87,7 @@ def checked_name(name: str) -> str:
     if not words or not any(one.isalnum() for one in words):
         raise ValueError("a name needs a letter or a digit")
     if len(words) > MOST_NAME:
-        raise ValueError(f"the name has {len(words)} characters; at most {MOST_NAME} can be said well")
+        raise ValueError(f"the name has {len(words)} characters; at most {MOST_NAME} are allowed")
     if not _visible(words).isprintable():
         raise ValueError("the name has characters that cannot be printed")
     return words
@@ -121,14 +125,14 @@ def from_file(file: BinaryIO, most_views: int = MOST_VIEWS) -> TaughtThing | Non
         raise ValueError(f"a thing has {views} and {empty} views of {features} numbers, which is not possible")
     numbers = read_whole(file, 2 * features * (views + empty))
     if zlib.crc32(numbers) != line.get("crc"):
-        raise ValueError("it is damaged: a checksum differs")
+        raise ValueError("it is damaged: its numbers do not match their checksum")
     rows = np.frombuffer(numbers, "<f2").astype(np.float32).reshape(views + empty, features)
     if not np.isfinite(rows).all():
         raise ValueError("it is damaged: not all of its numbers are finite")
     name = checked_name(_text(line, "name", 4 * MOST_NAME))
     pictures = _text(line, "pictures", 64) if "pictures" in line else ""
     if pictures and not re.fullmatch("[0-9a-f]{16}", pictures):  # it becomes a part of a file's name
-        raise ValueError("pictures must be a digest")
+        raise ValueError("it is damaged: its pictures have no checksum")
     return TaughtThing(
         name, _text(line, "model", 64), _text(line, "model_name", 200), rows[:views], rows[views:], pictures
     )
@@ -149,7 +153,7 @@ def read_line(file: BinaryIO, kind: str) -> dict[str, Any] | None:
     if not isinstance(line, dict) or line.get("kind") != kind:
         raise ValueError(_NO_KIND)
     if line.get("version") != _VERSION:
-        raise ValueError("a later release of edge has written it")
+        raise NewerFileError("a newer edge wrote it")
     return line
 
 

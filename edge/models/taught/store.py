@@ -5,7 +5,8 @@
     ID-MODEL.again       the thing as another model has learnt it from these pictures; made again if it is missing
     MODEL.others         pictures without a thing, as a model sees them; made again if it is missing
 
-A file is replaced as a whole or not at all. One that cannot be read is renamed to NAME.damaged, and reported.
+A file is replaced as a whole or not at all. One that is damaged is renamed to NAME.damaged, and reported. One that a
+newer edge wrote stays, for that edge.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from edge.models.taught.record import (
     MOST_NAME,
     MOST_VIEWS,
     Floats,
+    NewerFileError,
     TaughtThing,
     file_name_of,
     from_file,
@@ -66,12 +68,15 @@ class TaughtStore:
 
         With a `model`'s fingerprint, those that were learnt again for it are as it knows them.
         """
-        found = []
+        found = [(self._again(thing, model) or thing) if model else thing for thing in self.each()]
+        return sorted(found, key=lambda thing: thing.id)
+
+    def each(self) -> Iterator[TaughtThing]:
+        """Yield the things as they were taught, in any order. Raises ModelError if the folder cannot be read."""
         for path in self._files():
             with contextlib.suppress(FileNotFoundError):  # just forgotten
                 if thing := self._read(path):
-                    found.append((self._again(thing, model) or thing) if model else thing)
-        return sorted(found, key=lambda thing: thing.id)
+                    yield thing
 
     def version(self) -> tuple[tuple[str, int], ...]:
         """Return something that changes when a thing is added, changed or removed."""
@@ -132,14 +137,17 @@ class TaughtStore:
             write_bytes(path, to_bytes(dataclasses.replace(thing, pictures=kept)), like=self.folder)
             path.chmod(0o644)  # the service reads it, even if another user taught it
         except OSError:
-            kept = ""
+            # what was there before stays, with its pictures
             with contextlib.suppress(OSError, ValueError):
-                kept = _only_thing(path).pictures  # those of the thing as it was before
+                self._leave(stem, path, _only_thing(path).pictures if path.exists() else "")
             raise
-        finally:
-            for old in self._belonging(stem):
-                if old not in (path, self._pictures_file(stem, kept)):
-                    old.unlink(missing_ok=True)
+        self._leave(stem, path, kept)
+
+    def _leave(self, stem: str, path: Path, pictures: str) -> None:
+        """Remove a thing's files except its own and those pictures. Raises OSError."""
+        for old in self._belonging(stem):
+            if old not in (path, self._pictures_file(stem, pictures)):
+                old.unlink(missing_ok=True)
 
     def forget(self, name: str) -> str:
         """Remove a thing with its pictures and return its name. Raises ModelError if there is none of that name."""
@@ -172,8 +180,9 @@ class TaughtStore:
         except OSError as error:
             self._tell(f"{path}: {os_reason(error)}; the pictures of {thing.name} cannot be used.")
         except ValueError as error:
-            with contextlib.suppress(OSError):
-                path.rename(path.with_suffix(".damaged"))
+            if not isinstance(error, NewerFileError):
+                with contextlib.suppress(OSError):
+                    path.rename(path.with_suffix(".damaged"))
             self._tell(f"{path}: {error}; the pictures of {thing.name} cannot be used.")
         return None
 
@@ -242,6 +251,8 @@ class TaughtStore:
             raise
         except OSError as error:
             self._tell(f"{path}: {os_reason(error)}; this thing is not known for now.")
+        except NewerFileError as error:
+            self._tell(f"{path}: {error}; it is not used.")
         except ValueError as error:
             aside = path.with_suffix(".damaged")
             with contextlib.suppress(OSError):
