@@ -18,7 +18,7 @@ FAILED = "That did not work."
 AIMING, AIMED = "I'll help you aim.", "Aiming has ended."
 SHARPER, LESS_SHARP, BEST = "sharper", "less sharp", "best"
 TOO_DARK, TOO_BRIGHT, LIGHT_GOOD = "too dark", "too bright", "the light is good"
-HOLD_STILL = "hold it still"
+HOLD_STILL = "hold still"
 SENTENCES = (
     STARTING,
     LOADING,

@@ -69,10 +69,20 @@ def as_taught(name: str) -> str:
 
     A name with its own article, a proper noun (upper case) and a name in another script stay as they are.
     """
+    return name if _is_whole(name) else with_article(name)
+
+
+def as_certain(name: str) -> str:
+    """Return such a name for this one thing: 'my keys', 'Rex', 'the blue cup'."""
+    return name if _is_whole(name) else f"the {name}"
+
+
+def _is_whole(name: str) -> bool:
+    """Return True if a name takes no article."""
     first = name.split(maxsplit=1)[0]
-    if first.casefold() in _OWN or first.endswith(("'s", "\u2019s")) or not name[0].isascii() or not name[0].islower():
-        return name
-    return with_article(name)
+    return (
+        first.casefold() in _OWN or first.endswith(("'s", "\u2019s")) or not name[0].isascii() or not name[0].islower()
+    )
 
 
 def _article(noun: str) -> str:

@@ -29,8 +29,10 @@ SMALLER = "Using a smaller model."
 ANOTHER = "Using another model."
 BETTER = "Using a better model."
 WATCHED = "Somebody is looking."
-SHOW_AGAIN = "Please show me this again:"
+TEACH_AGAIN = "Please teach me again:"
 """Comes before the names of taught things that another model does not know."""
+AND_OTHERS = "and others"
+"""Comes after them if there are more than MOST_NAMES."""
 SENTENCES = (
     READY,
     DARK,
@@ -49,7 +51,8 @@ SENTENCES = (
     ANOTHER,
     BETTER,
     WATCHED,
-    SHOW_AGAIN,
+    TEACH_AGAIN,
+    AND_OTHERS,
 )
 _OF_CONDITIONS = {
     Condition.DARK: DARK,
@@ -84,10 +87,10 @@ def sentence_of(condition: Condition | None) -> str:
     return _OF_CONDITIONS[condition] if condition else ""
 
 
-def show_again(names: Sequence[str]) -> str:
-    """Return the sentence that these taught things must be shown again; '' for none of them."""
-    more = ", ..." if len(names) > MOST_NAMES else ""
-    return f"{SHOW_AGAIN} {', '.join(names[:MOST_NAMES])}{more}." if names else ""
+def teach_again(names: Sequence[str]) -> str:
+    """Return the request to teach these things again; '' for none of them."""
+    others = f" {AND_OTHERS}" if len(names) > MOST_NAMES else ""
+    return f"{TEACH_AGAIN} {', '.join(names[:MOST_NAMES])}{others}." if names else ""
 
 
 def code_of(condition: Condition | None) -> str | None:

@@ -4,24 +4,24 @@
 sentence calls it "it".
 """
 
-SHOW_EMPTY = "Show me the empty place."
+SHOW_EMPTY = "First show me the place without {label}."
 SHOW = "Now show me {label}, slowly, from all sides."
 ONLY_EMPTY = "I only see the empty place."
-CLOSER, TURN = "closer", "turn slowly"
+CLOSER, TURN = "closer", "show me another side"
 TWO_THINGS = "I see two things: show me only one."
 LEARNING = "One moment."
 KNOWN = "I know {label} now."
 KNOWN_PARTLY = "I know {label} now, but not from all sides."
-PICTURES_KEPT = "I keep small pictures."
+PICTURES_KEPT = "I've kept small pictures of this."
 CONFUSED = "I can't tell {label} from {other}: show me again, closer."
 UNSURE = "I don't recognise {label} yet: show me again, closer."
-NOT_TOLD_APART = "I can't tell {label} from {other}, so I haven't learnt that."
-NOT_LEARNT = "I haven't learnt {label}."
-STOPPED = "I've stopped learning {label}."
-BLIND = "I can't see any more, so I haven't learnt {label}."
-OTHER_MODEL = "The model has changed, so I haven't learnt {label}."
+NOT_TOLD_APART = "I can't tell {label} from {other}, so I've learnt nothing new."
+NOT_LEARNT = "I've learnt nothing new about {label}."
+STOPPED = "I've stopped. I've learnt nothing new about {label}."
+BLIND = "I can't see any more, so I've learnt nothing new about {label}."
+OTHER_MODEL = "I'm using another model now, so I've learnt nothing new about {label}."
 NOT_KEPT = "I couldn't save what I learnt about {label}."
-UNTEACHABLE = "This model can't learn {label}."
+UNTEACHABLE = "I can't learn new things with this model."
 SENTENCES = (
     SHOW_EMPTY,
     SHOW,

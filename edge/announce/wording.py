@@ -8,8 +8,9 @@ import string
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from edge.announce.articles import as_taught, with_article
+from edge.announce.articles import as_certain, as_taught, with_article
 from edge.announce.english import Entry, bare, load_english, plain, said_by_name
+from edge.announce.notices import AND_OTHERS
 from edge.announce.translation import ONE_FORM, Forms, forms_of, our_translation, read_translation
 from edge.errors import ConfigError
 from edge.settings import AnnounceSettings, SpeechSettings
@@ -75,12 +76,17 @@ class Words:
         """
         intro, colon, names = text.partition(": ")
         if colon and any(intro + ":" in layer.sentences for layer in self._layers):
+            first, others, end = names.rpartition(f" {AND_OTHERS}.")
+            names = f"{first} {self._translated(AND_OTHERS, spoken) or AND_OTHERS}." if others else end
             return f"{self._translated(intro + ':', spoken)} {names}"
         return self._translated(text, spoken) or text
 
     def about(self, sentence: str, term: Term, other: Term | None = None) -> str:
-        """Return one of edge's own sentences that names a thing, or two ({label}, {other})."""
-        return self._filled(sentence, sentence, True, {"label": term, "other": other or term})
+        """Return one of edge's own sentences about a thing that it is taught, or two ({label}, {other}).
+
+        In English the thing is a certain one: "the blue cup", where "I see a blue cup" may mean any.
+        """
+        return self._filled(sentence, sentence, True, {"label": term, "other": other or term}, certain=True)
 
     def sayable(self, terms: Iterable[Term], *, spoken: bool = True) -> Term | None:
         """Return the first term that the language has words for: a label, then its groups. None if there is none."""
@@ -118,13 +124,17 @@ class Words:
 
     def _forms(self, term: Term) -> Forms | None:
         """Return the words for a thing in the spoken language; None if there are none."""
-        own = next((self._rename[name] for name in self._ways(term) if name in self._rename), None)
+        own = self._own_name(term)
         if own is not None:
             return self._renamed(own)
         if is_taught(term.id):
             # in the user's own words in every language; only English has articles that edge can add
             return _one(term.label if self._layers else self.english(term))
         return self._translation(term) if self._layers else _one(self.english(term))
+
+    def _own_name(self, term: Term) -> str | None:
+        """Return what the settings rename it to; None if they do not."""
+        return next((self._rename[name] for name in self._ways(term) if name in self._rename), None)
 
     def _ways(self, term: Term) -> Iterable[str]:
         """Return the plain names by which the settings may rename it, its own first; none if nothing is renamed."""
@@ -181,8 +191,10 @@ class Words:
     def _sentence(self, key: str, spoken: bool, **terms: Term) -> str:
         return self._filled(getattr(self._announce, key), getattr(AnnounceSettings(), key), spoken, terms)
 
-    def _filled(self, mine: str, default: str, spoken: bool, terms: Mapping[str, Term]) -> str:
-        """Return the translation of the sentence `mine` with its fields filled in."""
+    def _filled(
+        self, mine: str, default: str, spoken: bool, terms: Mapping[str, Term], *, certain: bool = False
+    ) -> str:
+        """Return the translation of the sentence `mine` with its fields filled in. `certain`: with "the", not "a"."""
         translated = self._translated(mine, spoken)
         in_english = translated is None and mine == default
         said = last = ""
@@ -192,6 +204,9 @@ class Words:
             last = ""
             if place is not None:
                 forms = None if self._layers and in_english else self._forms(terms[place])
+                if certain and (forms is None or not self._layers):
+                    own = None if self._layers else self._own_name(terms[place])
+                    forms = _one(as_certain(own or terms[place].label))
                 forms = forms or _one(self.english(terms[place]))
                 last = format(forms, form or self._usual_form(default, place))
             said += text + last

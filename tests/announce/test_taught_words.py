@@ -6,6 +6,7 @@ from doubles import PlainWords, at
 from edge.announce.announcer import Announcer
 from edge.announce.articles import as_taught
 from edge.announce.claims import Kind, Knowledge
+from edge.announce.notices import teach_again
 from edge.announce.schedule import Schedule
 from edge.announce.wording import Words
 from edge.settings import AnnounceSettings, SpeechSettings
@@ -78,7 +79,32 @@ def test_a_rename_gives_the_forms_of_a_language() -> None:
     term = Term("mein Hund", "taught:mein hund")
     assert words.sure(term) == "Ich sehe meinen Hund"
     assert words.maybe(term) == "vielleicht mein Hund"
-    assert words.notice("Please show me this again: mein Hund, Rex.") == "Bitte zeig mir noch einmal: mein Hund, Rex."
+    assert words.notice("Please teach me again: mein Hund, Rex.") == "Bitte noch einmal beibringen: mein Hund, Rex."
+
+
+def test_many_names_end_with_others_in_each_language() -> None:
+    six, five = teach_again([*"abcdef"]), teach_again([*"abcde"])
+    assert six == "Please teach me again: a, b, c, d, e and others."
+    words = Words(AnnounceSettings(), SpeechSettings(language="de"), pytest.fail)
+    assert words.notice(six) == "Bitte noch einmal beibringen: a, b, c, d, e und andere."
+    assert words.notice(five) == "Bitte noch einmal beibringen: a, b, c, d, e."
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("blue cup", "the blue cup"),
+        ("keys", "the keys"),
+        ("my keys", "my keys"),
+        ("Rex", "Rex"),
+        ("Ann's cup", "Ann's cup"),
+    ],
+)
+def test_a_lesson_is_about_this_one_thing(name: str, said: str) -> None:
+    term = Term(name, f"taught:{name.casefold()}")
+    assert Words(AnnounceSettings()).about("I know {label} now.", term) == f"I know {said} now."
+    renamed = Words(AnnounceSettings(rename={name: "dog"}))
+    assert renamed.about("I know {label} now.", term) == "I know the dog now."
 
 
 def view(*frames: list[Prediction], settings: AnnounceSettings = SETTINGS, calibrated: bool = True) -> Announcer:
