@@ -235,8 +235,8 @@ class AloudSettings:
     hot: bool = setting(True)
     """Say that the board is too hot and edge slows down."""
     smaller_model: bool = setting(True)
-    """Say that another model runs: a smaller one because memory is tight, or a better one. And which taught things it
-    has to be shown again."""
+    """Say that another model runs: a smaller one because memory is short, another one because the best is damaged, or a
+    better one; and which taught things it does not know."""
     watched: bool = setting(True)
     """Say that somebody is looking at the picture, when that begins (see [link] picture)."""
     repeat_s: float = setting(60.0, low=1, high=86400)
@@ -282,7 +282,8 @@ class TeachSettings:
 
     keep_pictures: bool = setting(False)
     """Keep small pictures of taught things (at most 300 pixels wide and high, 30 a thing), so that another model can
-    learn them again by itself. They stay on this machine, only edge can read them, and `edge forget` removes them."""
+    learn them again by itself. Only edge can read them, they leave this machine only with `edge taught --export`, and
+    `edge forget` removes them."""
 
 
 @dataclass(frozen=True)

@@ -410,18 +410,20 @@ def _add_teaching(command: Callable[..., _Parser], model: _Parser) -> None:
         "name", metavar="NAME", nargs="?", default="", help='how edge is to call it: "my keys", "Rex", "blue cup"'
     )
     sub.add_argument("--images", type=Path, metavar="DIR", help="folder with pictures of it: at least 4, better 10")
-    sub.add_argument("--empty", type=Path, metavar="DIR", help="folder with pictures of the same place without it")
+    sub.add_argument("--empty", type=Path, metavar="DIR", help="with --images: pictures of the place without it")
     sub.add_argument("--cancel", action="store_true", help="end the dialogue that goes on before the camera")
-    sub.add_argument("--more", action="store_true", help="a thing that edge knows: learn these pictures too")
-    sub.add_argument("--replace", action="store_true", help="a thing that edge knows: learn it from these alone")
+    sub.add_argument("--more", action="store_true", help="add views to a thing that edge knows")
+    sub.add_argument("--replace", action="store_true", help="learn a thing that edge knows from new views alone")
     sub = command(taught, "list the things that edge was taught, or bring them to another machine")
     sub.add_argument("--export", dest="export_file", type=Path, metavar="FILE", help="write them all to a file")
     sub.add_argument("--import", dest="import_file", type=Path, metavar="FILE", help="add those of such a file")
     sub.add_argument("--replace", action="store_true", help="with --import: replace things of the same names")
     sub.add_argument("--no-pictures", action="store_true", help="with --export: leave out pictures that edge has kept")
     sub.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    control.add_socket(sub)
     sub = command(forget, "forget a thing that edge was taught")
     sub.add_argument("name", metavar="NAME", help="its name, as edge taught lists it")
+    control.add_socket(sub)
 
 
 def _add_language(parser: _Parser) -> None:

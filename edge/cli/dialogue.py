@@ -36,7 +36,7 @@ def teach_by_camera(options: argparse.Namespace) -> int:
 def cancel(options: argparse.Namespace) -> int:
     """edge teach --cancel: end the dialogue that goes on."""
     name = ask_running(options, command="teach", cancel=True)["cancelled"]
-    print(printable(f"Stopped: {name} is not learnt." if name else "edge is learning nothing now."))
+    print(printable(f"Stopped learning: {name}. Nothing was changed." if name else "edge is learning nothing now."))
     return EX_OK
 
 
@@ -53,7 +53,6 @@ def _follow(events: Subscription, progress: Progress, timeout_s: float | None) -
                 said = (event["text"] or "edge has ended").rstrip(".")
                 detail = f" ({event['detail']})" if event["detail"] else ""
                 raise ModelError(f"{said}{detail}; nothing was changed")
-            found = f"{event['recognised']} of {event['held_back']} views that were held back are recognised"
-            print(printable(f"{event['text']} {found[0].upper()}{found[1:]}."))
+            print(printable(f"{event['text']} Test: {event['recognised']} of {event['held_back']} views recognised."))
             return EX_OK
     raise ControlError("edge does not answer; edge status shows what it does")

@@ -1,14 +1,16 @@
 """edge teach, taught, forget: the user's own things."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from edge.cli.common import overrides_of, print_json, settings_of
+from edge.cli.control import ask_running
 from edge.cli.progress import Progress, bar
 from edge.cli.table import table
-from edge.errors import EX_OK, CameraError, ModelError
+from edge.errors import EX_OK, CameraError, ModelError, NotRunning
 from edge.host.terminal import printable, tell
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 _LEAST, _MOST = 4, 20
 """Pictures of a thing. More than these are thinned out: they show little that is new, and each takes four forwards."""
 _MOST_EMPTY = 10
-_IN_USE = "A running edge knows it within seconds."
+_STATES = {"known": "yes", "learning_again": "soon, from kept pictures", "not_known": "no, teach it again"}
+"""How `edge taught` says what the running model knows."""
 
 
 def teach(options: argparse.Namespace) -> int:
@@ -30,11 +33,10 @@ def teach(options: argparse.Namespace) -> int:
 
         if not (options.name or options.cancel):
             raise ModelError('give the thing a name: edge teach "my keys"')
-        if options.empty:
-            raise ModelError("--empty DIR belongs to --images DIR; a running edge asks for the empty place")
+        if given := [flag for flag, value in _only_with_images(options).items() if value]:
+            raise ModelError(f"{given[0]} belongs to --images DIR: without pictures, the running edge learns as it is")
         return cancel(options) if options.cancel else teach_by_camera(options)
-    from edge.models.taught.record import checked_name, id_of
-    from edge.models.taught.store import TaughtStore
+    from edge.models.taught.record import checked_name
     from edge.selection.lesson import Lesson
     from edge.selection.opening import features_problem, model_of
     from edge.selection.selector import ModelSelector
@@ -43,12 +45,7 @@ def teach(options: argparse.Namespace) -> int:
         name = checked_name(options.name)
     except ValueError as error:
         raise ModelError(f"{options.name[:80]!r}: {error}") from error
-    store = TaughtStore(tell=tell)
-    before = next((thing for thing in store.read() if thing.id == id_of(name)), None)
-    if before and not (options.replace or options.more):
-        raise ModelError(
-            f"edge knows {before.name!r} already; --more adds these pictures, --replace learns it from them alone"
-        )
+    store, runs = _store(options, changes=True)
     with Progress() as progress:
         pictures = _pictures(options.images, _MOST, progress)
         if len(pictures) < _LEAST:
@@ -65,9 +62,12 @@ def teach(options: argparse.Namespace) -> int:
             network = cast("Network", selector.open())
             if problem := features_problem(selector.option.checkpoint.symbol):
                 raise ModelError(problem)
+            model = model_of(selector.option)
+            if why := _refusal(name, model, store, options):
+                raise ModelError(why)
             lesson = Lesson(
                 network,
-                model_of(selector.option),
+                model,
                 name,
                 store,
                 pictures=len(pictures),
@@ -76,13 +76,43 @@ def teach(options: argparse.Namespace) -> int:
             learnt = _learn(lesson, pictures, empty, more=options.more, progress=progress)
         finally:
             selector.end()
-    found = f"{learnt.right} of {learnt.held_back} pictures that were held back are recognised"
-    print(printable(f"I know {name} now: {found}. {_IN_USE}"))
+    print(printable(f"I know {name} now. {_tested(learnt)}."))
+    if runs:
+        print("The running edge knows it within seconds, if it runs the same model.")
     if learnt.pictures:
         print("Small pictures of it are kept, for other models; edge forget removes them.")
     if not empty:
         print("It would be recognised more often with pictures of the same place without it: --empty DIR.")
     return EX_OK
+
+
+def _only_with_images(options: argparse.Namespace) -> dict[str, object]:
+    """Return the values of the flags that mean nothing before the camera."""
+    flags = {
+        "--model": "model.name",
+        "--engine": "model.engine",
+        "--precision": "model.precision",
+        "--budget-mib": "model.memory_budget_mib",
+    }
+    inputs = {f"--{name.replace('_', '-')}": value for name, value in overrides_of(options).items()}
+    return {"--empty": options.empty, **{flag: getattr(options, name) for flag, name in flags.items()}, **inputs}
+
+
+def _refusal(name: str, model: str, store: "TaughtStore", options: argparse.Namespace) -> str:
+    """Return why a model cannot learn the thing like this; '' if it can."""
+    from edge.models.taught.listing import Knowledge, refusal
+    from edge.models.taught.record import id_of
+
+    before = next((thing for thing in store.read(model) if thing.id == id_of(name)), None)
+    if before is None:
+        return ""
+    again = Knowledge.LEARNING_AGAIN if before.pictures else Knowledge.NOT_KNOWN
+    knowledge = Knowledge.KNOWN if before.model == model else again
+    return refusal(before.name, knowledge, more=options.more, replace=options.replace)
+
+
+def _tested(learnt: "Learnt") -> str:
+    return f"Test: {learnt.right} of {learnt.held_back} pictures recognised"
 
 
 def _pictures(folder: Path, most: int, progress: Progress) -> "list[Pixels]":
@@ -126,38 +156,77 @@ def _learn(
         progress.show(bar("Learning", done, steps, f"{lesson.name} from {len(pictures)} pictures"))
     learnt = lesson.result(more=more)
     if not learnt.is_known:
-        what = f"I can't tell it from {learnt.confused}" if learnt.confused else "I don't recognise it"
+        other = learnt.confused
+        what = f"I can't tell {lesson.name} from {other}" if other else f"I don't recognise {lesson.name} yet"
         raise ModelError(
-            f"{what}: of {learnt.held_back} pictures that were held back, {learnt.right} are recognised, so nothing "
-            "was changed; show it closer, from all sides, in even light"
+            f"{what} ({_tested(learnt)}). Nothing was changed. Take pictures closer, from all sides, in even light."
         )
     lesson.keep(learnt)
     return learnt
 
 
 def taught(options: argparse.Namespace) -> int:
-    """edge taught: list the taught things, or bring them to another machine."""
-    from edge.models.taught.store import TaughtStore
+    """edge taught: list the things that the running edge was taught (or this user's), or bring them elsewhere."""
+    from edge.models.taught.listing import listing
 
-    store = TaughtStore(tell=tell)
     if options.import_file:
-        return _import(options.import_file, store, replace=options.replace)
+        return _import(options.import_file, _store(options, changes=True)[0], replace=options.replace)
     if options.export_file:
-        return _export(options.export_file, store, pictures=not options.no_pictures)
-    things = store.read()
+        return _export(options.export_file, _store(options)[0], pictures=not options.no_pictures)
+    answer = _ask(options, command="taught")
+    things = answer["things"] if answer else listing(_own_store())
     if options.json:
-        print_json(
-            [
-                {"name": one.name, "model": one.model_name, "views": len(one.views), "pictures": bool(one.pictures)}
-                for one in things
-            ]
-        )
+        print_json(things)
     elif things:
-        rows = [[one.name, one.model_name, f"{len(one.views)}"] for one in things]
-        print(table(["NAME", "MODEL", "VIEWS"], rows, numbers=(2,)))
+        rows = [
+            [one["name"], one["model"], f"{one['views']}", *([_STATES.get(one["state"], "")] if answer else [])]
+            for one in things
+        ]
+        titles = ["NAME", "MODEL", "VIEWS", *(["KNOWN NOW"] if answer else [])]
+        print(table(titles, rows, numbers=(2,)))
     else:
         print('edge was taught nothing yet: edge teach "my keys"')
     return EX_OK
+
+
+def _ask(options: argparse.Namespace, **request: object) -> dict[str, Any] | None:
+    """Return the running edge's answer; None if none runs, or STATE_DIRECTORY names the folder to use.
+
+    Raises ControlError if it refuses.
+    """
+    if "STATE_DIRECTORY" in os.environ:
+        return None
+    try:
+        return ask_running(options, **request)
+    except NotRunning:
+        if options.socket is not None:
+            raise
+        return None
+
+
+def _own_store() -> "TaughtStore":
+    from edge.models.taught.store import TaughtStore
+
+    return TaughtStore(tell=tell)
+
+
+def _store(options: argparse.Namespace, *, changes: bool = False) -> tuple["TaughtStore", bool]:
+    """Return the running edge's taught things and True, or this user's and False if no edge runs.
+
+    Raises ModelError if this user may not read them; with `changes`, if he may not change them.
+    """
+    from edge.models.taught.store import SERVICE_FOLDER, TaughtStore
+
+    store = _own_store()
+    answer = _ask(options, command="taught")
+    if answer is None or (folder := Path(answer["folder"])) == store.folder:
+        return store, answer is not None
+    # only the service's folder is trusted: root changes what is in the folder
+    may = os.access(folder, os.R_OK | os.X_OK | (os.W_OK if changes else 0))
+    if folder != SERVICE_FOLDER or not may:
+        how = "use sudo" if folder == SERVICE_FOLDER else "run this as the user of that edge"
+        raise ModelError(f"the running edge keeps what it was taught in {folder}, which you may not use: {how}")
+    return TaughtStore(folder, tell), True
 
 
 def _import(path: Path, store: "TaughtStore", *, replace: bool) -> int:
@@ -167,13 +236,11 @@ def _import(path: Path, store: "TaughtStore", *, replace: bool) -> int:
     if not replace:
         known = {thing.id for thing in store.read() if thing.id in archive.names}
         if same := [name for identity, name in archive.names.items() if identity in known]:
-            raise ModelError(
-                f"edge knows {', '.join(same[:5])} already, so nothing was changed; --replace replaces them"
-            )
+            raise ModelError(f"edge knows {', '.join(same[:5])} already. Nothing was changed; --replace replaces them")
     if changed := import_things(archive, store):
         print(printable(f"Imported {_counted(len(changed))}: {', '.join(changed)}."))
     else:
-        print(f"edge knows {_counted(len(archive.names))} of this file already, just so: nothing was changed.")
+        print("edge already knows everything in this file. Nothing was changed.")
     return EX_OK
 
 
@@ -187,10 +254,10 @@ def _export(path: Path, store: "TaughtStore", *, pictures: bool) -> int:
 
 
 def forget(options: argparse.Namespace) -> int:
-    """edge forget: forget a taught thing."""
-    from edge.models.taught.store import TaughtStore
-
-    print(printable(f"Forgotten: {TaughtStore(tell=tell).forget(options.name)}."))
+    """edge forget: forget a taught thing, of the running edge or, if none runs, of this user."""
+    answer = _ask(options, command="forget", name=options.name)
+    name = answer["forgotten"] if answer else _own_store().forget(options.name)
+    print(printable(f"Forgotten: {name}."))
     return EX_OK
 
 

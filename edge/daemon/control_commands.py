@@ -4,6 +4,7 @@ It answers in the socket's thread, at once, even while the loop is busy.
 """
 
 import base64
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,8 +12,13 @@ from edge.announce.adjustments import VOLUMES
 from edge.announce.english import plain
 from edge.daemon.control_state import Answering, ControlState, Teaching
 from edge.daemon.mute_list import Refused
+from edge.errors import ModelError
 from edge.host.terminal import one_line
 from edge.input.actions import Action
+from edge.models.taught.listing import knowledge_of, listing
+from edge.models.taught.store import TaughtStore
+
+_log = logging.getLogger(__name__)
 
 LONGEST_SNOOZE_S = 7 * 86400.0
 FEW_DECISIONS = 10
@@ -141,7 +147,20 @@ class ControlCommands:
         return self._teaching().begin(_name(request), **flags)
 
     def _forget(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        return self._teaching().forget(_name(request))
+        try:
+            return {"forgotten": TaughtStore(tell=_log.info).forget(_name(request))}
+        except ModelError as error:
+            raise Refused(str(error)) from error
+
+    def _list_taught(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        store, status = TaughtStore(tell=_log.info), self._state.status()
+        try:
+            things = listing(store)
+        except ModelError as error:
+            raise Refused(str(error)) from error
+        for thing in things:
+            thing["state"] = knowledge_of(thing["name"], status) if "taught" in status else None
+        return {"things": things, "folder": str(store.folder)}
 
     def _teaching(self) -> Teaching:
         if self._state.teaching is None:
@@ -215,6 +234,7 @@ _COMMANDS: dict[str, Callable[[ControlCommands, Mapping[str, Any]], dict[str, An
     "aim": ControlCommands._aim,
     "press": ControlCommands._press,
     "teach": ControlCommands._teach,
+    "taught": ControlCommands._list_taught,
     "forget": ControlCommands._forget,
     "say": ControlCommands._say,
     "volume": ControlCommands._set_volume,

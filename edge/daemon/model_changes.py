@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edge import pipeline
-from edge.announce.notices import BETTER, SMALLER, Notices, show_again
+from edge.announce.notices import BETTER, SMALLER, Notices, teach_again
 from edge.daemon.equipment import Equipment
 from edge.daemon.monitors import MemoryMonitor
 from edge.daemon.reporter import Cause, Reporter
@@ -37,7 +37,7 @@ class ModelChanges:
         self._summary = summary
         self._fetch = fetch
         self._upgrade: Upgrade | None = None
-        self._untaught: list[str] = []
+        self._not_known: list[str] = []
         self.renew()
 
     def renew(self) -> None:
@@ -70,7 +70,7 @@ class ModelChanges:
             self._taught_changed = self._equipment.selector.taught_changed()
         elif self._summary.frames > 1:  # READY comes first
             self._work()
-            self._ask_to_be_shown()
+            self._ask_to_be_taught()
         if self._upgrade is not None and self._summary.frames > 1:  # READY comes first
             self._upgrade.look(now_s)
             self._is_better = self._ready_upgrade() is not None
@@ -136,11 +136,11 @@ class ModelChanges:
         while self._equipment.selector.work() and time.monotonic() - begun_s < _WORK_S:
             pass
 
-    def _ask_to_be_shown(self) -> None:
-        """Ask for the things that the model has to be shown again; each time others are missing."""
-        if (names := self._equipment.selector.untaught) != self._untaught:
-            self._untaught = list(names)
-            if sentence := show_again(names):
+    def _ask_to_be_taught(self) -> None:
+        """Ask for the things that must be taught again; each time others are missing."""
+        if (names := self._equipment.selector.not_known) != self._not_known:
+            self._not_known = list(names)
+            if sentence := teach_again(names):
                 self._notices.once("lessons", sentence)
 
     def _step(self, *, down: bool) -> None:

@@ -307,11 +307,11 @@ class Reporter:
     def taught_one(self, name: str, text: str, *, reason: str, detail: str, tested: tuple[int, int]) -> None:
         """Report the end of the dialogue. `reason` says in one word why nothing was learnt; empty: it was.
 
-        `detail` is more about that for people. `tested` is how many of the views that were held back are recognised,
-        and how many these are.
+        `detail` is more about that for people. `tested` is how many of the test views are recognised, and how
+        many these are.
         """
         right, held_back = tested
-        found = f"{right} of {held_back} views that were held back are recognised"
+        found = f"{right} of {held_back} test views recognised"
         if reason:
             line = f"{name!r} was not learnt ({reason}): {detail or (found if held_back else 'nothing was changed')}."
         else:

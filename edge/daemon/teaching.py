@@ -20,6 +20,7 @@ from edge.daemon.equipment import Equipment
 from edge.daemon.mute_list import Refused
 from edge.daemon.reporter import Reporter
 from edge.errors import ModelError
+from edge.models.taught.listing import Knowledge, knowledge_of, refusal
 from edge.models.taught.record import checked_name, id_of
 from edge.models.taught.store import MOST_THINGS, TaughtStore
 from edge.selection.lesson import Learnt, Lesson
@@ -133,10 +134,13 @@ class Teaching:
         if self._control_state.paused:
             raise Refused("edge is paused: edge resume opens the camera again")
         if self._store.knows(name):
-            if not (more or replace):
-                raise Refused(
-                    f"edge knows {name!r} already; --more adds what you show now, --replace learns it from that alone"
-                )
+            selector = self._equipment.selector
+            knowledge = knowledge_of(
+                name,
+                {Knowledge.NOT_KNOWN: selector.not_known, Knowledge.LEARNING_AGAIN: selector.learning_again},
+            )
+            if why := refusal(name, knowledge, more=more, replace=replace):
+                raise Refused(why)
         elif len(self._store.version()) >= MOST_THINGS:
             raise Refused(f"edge knows {MOST_THINGS} things already; forget one first: edge forget NAME")
         with self._lock:
@@ -153,13 +157,6 @@ class Teaching:
             name = self._request.name if self._request else None
             self._cancelled = True
         return {"cancelled": name}
-
-    def forget(self, name: str) -> dict[str, Any]:
-        """Forget a thing. Raises Refused if that is impossible."""
-        try:
-            return {"forgotten": self._store.forget(name)}
-        except ModelError as error:
-            raise Refused(str(error)) from error
 
     # ---- the loop
 

@@ -62,8 +62,8 @@ def check_model(
         else:
             yield good("model", text)
         if taught:
-            learnable = classifier.learnable if isinstance(classifier, TaughtClassifier) else ()
-            yield from check_taught(selector.name, selector.taught.values(), selector.untaught, learnable)
+            known, later = selector.taught.values(), selector.learning_again
+            yield from check_taught(selector.name, known, selector.not_known, later, runs=False)
     finally:
         selector.close()
 

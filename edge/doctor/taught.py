@@ -12,24 +12,30 @@ _NAMED = 5
 
 
 def check_taught(
-    model: str, known: Collection[str], unknown: Collection[str], learnable: Collection[str] = ()
+    model: str,
+    known: Collection[str],
+    not_known: Collection[str],
+    learning_again: Collection[str],
+    *,
+    runs: bool,
 ) -> Iterator[Finding]:
     """Yield the findings about taught things; none if there are none.
 
-    `known` has the names of those that the model with the name `model` recognises, `unknown` of those that it has to be
-    shown again, `learnable` of those that it can learn from kept pictures.
+    `known` has the names of those that the model with the name `model` recognises, `not_known` of those that must be
+    taught again, `learning_again` of those that it learns from kept pictures while edge `runs`.
     """
-    if learnable:
-        yield good("taught", f"model {model} will learn {_listed(learnable)} from kept pictures as soon as edge runs")
-    if unknown:
+    if learning_again:
+        learns = f"model {model} learns from kept pictures: {_listed(learning_again)}"
+        yield good("taught", learns if runs else f"as soon as edge runs, {learns}")
+    if not_known:
         yield warning(
             "taught",
-            f"model {model} has to be shown again: {_listed(unknown)}",
-            f"`{edge_command()} taught` tells with which model they were taught; teach them again, or set [model] name "
-            "to that model; [teach] keep_pictures avoids this",
+            f"model {model} does not know {_counted(not_known)}: {_listed(not_known)}",
+            f"teach them again, or set [model] name to the model that they were taught with (`{edge_command()} taught` "
+            "tells it); with [teach] keep_pictures edge learns them again by itself next time",
         )
     if known:
-        yield good("taught", f"model {model} knows {_listed(sorted(known))}")
+        yield good("taught", f"model {model} knows {_counted(known)}: {_listed(sorted(known))}")
     store = TaughtStore()
     if damaged := store.damaged():
         yield warning(
@@ -41,10 +47,14 @@ def check_taught(
 
 def taught_in_use(running: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield the findings about the taught things of a running edge, by its status."""
-    yield from check_taught(str(running.get("model")), running.get("taught") or (), running.get("untaught") or ())
+    known, not_known, again = (running.get(key) or () for key in ("taught", "not_known", "learning_again"))
+    yield from check_taught(str(running.get("model")), known, not_known, again, runs=True)
 
 
 def _listed(names: Collection[str]) -> str:
-    few = ", ".join(list(names)[:_NAMED])
-    count = "1 thing" if len(names) == 1 else f"{len(names)} things"
-    return f"{count}: {few}{', ...' if len(names) > _NAMED else ''}"
+    more = len(names) - _NAMED
+    return ", ".join(list(names)[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(names: Collection[str]) -> str:
+    return "1 taught thing" if len(names) == 1 else f"{len(names)} taught things"

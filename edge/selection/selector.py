@@ -269,9 +269,14 @@ class ModelSelector:
         return self._classifier.taught if isinstance(self._classifier, TaughtClassifier) else {}
 
     @property
-    def untaught(self) -> list[str]:
-        """The names of the taught things that the running model has to be shown again."""
+    def not_known(self) -> list[str]:
+        """The names of the taught things that the running model does not know, and cannot learn by itself."""
         return self._classifier.unknown if isinstance(self._classifier, TaughtClassifier) else []
+
+    @property
+    def learning_again(self) -> list[str]:
+        """The names of those that it learns again by itself, from kept pictures, while edge runs."""
+        return self._classifier.learning_again if isinstance(self._classifier, TaughtClassifier) else []
 
     def begin_lesson(self) -> Network:
         """Return the running model's network, which gives its features. It is opened again if it gave none so far.

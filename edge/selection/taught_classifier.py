@@ -20,8 +20,9 @@ class TaughtClassifier:
     """The classifier of a network that gives its features, and a recogniser of the taught things in a store.
 
     A thing that another network was taught is learnt again if its pictures are kept: by `work`, one forward at a time,
-    with this network. So it needs no more memory, and a loop goes on meanwhile. Until all of them are learnt, none of
-    them is recognised: a part of them could be taken for the others.
+    with this network. So it needs no more memory, and a loop goes on meanwhile. These things are recognised when all of
+    them are learnt (after a restart, those that were ready before it): a part of them could be taken for the others.
+    Things that the network knows already are recognised meanwhile.
     """
 
     def __init__(
@@ -49,9 +50,9 @@ class TaughtClassifier:
         self.stored: dict[str, str] = {}
         """Names of all things in the store, by id."""
         self.unknown: list[str] = []
-        """Names of the things that it has to be shown again."""
-        self.learnable: list[str] = []
-        """Names of the things that it has to learn again, and can."""
+        """Names of the things that it does not know, and cannot learn by itself."""
+        self.learning_again: list[str] = []
+        """Names of the things that it learns again, or would with `meanwhile`."""
         self._news = False
         self._work: Iterator[bool] = iter(())
         self._recogniser: Recogniser | None = None
@@ -102,7 +103,7 @@ class TaughtClassifier:
         again = [thing for thing in strange if thing.pictures]
         unknown = [thing for thing in strange if not thing.pictures]
         self.unknown = [thing.name for thing in unknown]
-        self.learnable = [thing.name for thing in again]
+        self.learning_again = [thing.name for thing in again]
         if things and self._others is None:
             found = self._store.others(self._model)
             if found is None and known and not self._meanwhile:
@@ -157,15 +158,17 @@ class TaughtClassifier:
         lines = []
         if unknown:
             models = " or ".join(sorted({thing.model_name for thing in unknown}))
+            one = len(unknown) == 1
+            these, were = ("it", "it was") if one else ("them", "they were")
             lines.append(
-                f"Model {self.name} does not know {_listed(unknown)}: taught with {models}. Teach again, or run that "
-                "model."
+                f"Model {self.name} does not know: {_listed(unknown)}. Teach {these} again, or run the model that "
+                f"{were} taught with ({models})."
             )
         if again and self._meanwhile:
-            lines.append(f"Model {self.name} learns {_listed(again)} again, from the pictures that are kept.")
+            lines.append(f"Model {self.name} learns again, from kept pictures: {_listed(again)}.")
         elif again:
             lines.append(
-                f"Model {self.name} does not know {_listed(again)} yet; a running edge learns that again by itself."
+                f"Model {self.name} does not know yet: {_listed(again)}. A running edge learns that from kept pictures."
             )
         for line in lines:
             if line not in self.told:
@@ -174,4 +177,6 @@ class TaughtClassifier:
 
 
 def _listed(things: Sequence[TaughtThing]) -> str:
-    return ", ".join(thing.name for thing in things[:_TOLD]) + (", ..." if len(things) > _TOLD else "")
+    return ", ".join(thing.name for thing in things[:_TOLD]) + (
+        f" and {len(things) - _TOLD} more" if len(things) > _TOLD else ""
+    )

@@ -47,9 +47,9 @@ def test_the_command_follows_the_dialogue(tmp_path: Path) -> None:
         out, err = command.communicate(timeout=120)
         assert command.returncode == 0, err
         lines = [line for line in err.splitlines() if not line.startswith(("Views", "Learning", "Empty place", "turn"))]
-        assert lines[:2] == ["Show me the empty place.", "Now show me my keys, slowly, from all sides."]
+        assert lines[:2] == ["First show me the place without my keys.", "Now show me my keys, slowly, from all sides."]
         assert out.startswith("I know my keys now")
-        assert out.endswith(" of 3 views that were held back are recognised.\n")
+        assert out.endswith(" of 3 views recognised.\n")
         stage.always = True
         wait_until(lambda: [one for one in named(read_events(events), "announced") if one["taught"]])
         told = read_events(events)
@@ -66,7 +66,7 @@ def test_the_command_follows_the_dialogue(tmp_path: Path) -> None:
         assert json.loads(say(tmp_path, "status", "--json").stdout)["taught"] == ["my keys"]
         again = teach(tmp_path, "my keys")
         assert again.communicate(timeout=60)[1].endswith(
-            "edge knows 'my keys' already; --more adds what you show now, --replace learns it from that alone\n"
+            "edge knows 'my keys' already: use more to add views, or replace to learn it from new views alone\n"
         )
         assert again.returncode == 69
 
@@ -79,10 +79,10 @@ def test_the_command_ends_when_it_is_cancelled(tmp_path: Path, by: str) -> None:
         if by == "ctrl-c":
             command.send_signal(signal.SIGINT)
         else:
-            assert say(tmp_path, "teach", "--cancel").stdout == "Stopped: my keys is not learnt.\n"
+            assert say(tmp_path, "teach", "--cancel").stdout == "Stopped learning: my keys. Nothing was changed.\n"
         err = command.communicate(timeout=60)[1]
         assert command.returncode == 78
-        assert err.splitlines()[-1] == "edge: I've stopped learning my keys; nothing was changed"
+        assert err.splitlines()[-1] == "edge: I've stopped. I've learnt nothing new about my keys; nothing was changed"
         assert named(read_events(events), "teaching_ended")[0]["reason"] == "cancelled"
         assert say(tmp_path, "teach", "--cancel").stdout == "edge is learning nothing now.\n"
     assert TaughtStore().read() == []

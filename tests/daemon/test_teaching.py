@@ -1,5 +1,6 @@
 """Teaching before a camera: the demo model learns drawn things, and whatever ends a lesson leaves all as before."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,7 +197,7 @@ def room(make_room: Callable[..., Room]) -> Room:
 def test_from_the_question_to_the_thing_in_view(room: Room) -> None:
     assert not room.names(KEYS).startswith("taught:")
     end = room.teach("my keys", showing(KEYS))
-    assert room.answers.said == [sentences.SHOW_EMPTY, SHOWN, "I know my keys now."]
+    assert room.answers.said == ["First show me the place without my keys.", SHOWN, "I know my keys now."]
     assert (end["name"], end["reason"], end["tested"]) == ("my keys", "", (3, 3))
     assert [thing.name for thing in TaughtStore().read()] == ["my keys"]
     # it is known at once, without another start
@@ -228,7 +229,7 @@ def test_it_speaks_the_language_with_the_users_words(make_room: Callable[..., Ro
     room = make_room("de")
     room.teach("meine Schlüssel", showing(KEYS))
     assert room.answers.said == [
-        "Bitte den leeren Platz zeigen.",
+        "Bitte zuerst die Stelle ohne meine Schlüssel zeigen.",
         "Jetzt bitte meine Schlüssel zeigen, langsam und von allen Seiten.",
         "Jetzt kenne ich meine Schlüssel.",
     ]
@@ -257,7 +258,7 @@ def test_what_it_complains_about_is_said(room: Room) -> None:
 
 def test_it_gives_up_if_nothing_is_shown(room: Room) -> None:
     end = room.teach("my keys", lambda _phase, number: empty_place(number))
-    assert (end["reason"], end["text"]) == ("time", "I haven't learnt my keys.")
+    assert (end["reason"], end["text"]) == ("time", "I've learnt nothing new about my keys.")
     assert TaughtStore().read() == []
     assert not room.answers.held
 
@@ -268,7 +269,7 @@ def test_a_thing_like_another_is_asked_for_again_and_not_kept(room: Room) -> Non
     end = room.teach("Rex", showing(KEYS))
     assert [said for said in room.answers.said[2:] if said != sentences.TURN] == [
         "I can't tell Rex from my keys: show me again, closer.",
-        "I can't tell Rex from my keys, so I haven't learnt that.",
+        "I can't tell Rex from my keys, so I've learnt nothing new.",
     ]
     assert (end["reason"], end["tested"][1]) == ("confused", 3)
     assert [thing.name for thing in TaughtStore().read()] == ["my keys"]
@@ -299,11 +300,11 @@ PHASES = [
 @pytest.mark.parametrize(
     ("what", "said", "reason"),
     [
-        ("cancel", "I've stopped learning Rex.", "cancelled"),
-        ("pause", "I can't see any more, so I haven't learnt Rex.", "paused"),
-        ("lost", "I can't see any more, so I haven't learnt Rex.", "camera"),
-        ("camera", "I can't see any more, so I haven't learnt Rex.", "camera"),
-        ("model", "The model has changed, so I haven't learnt Rex.", "model"),
+        ("cancel", "I've stopped. I've learnt nothing new about Rex.", "cancelled"),
+        ("pause", "I can't see any more, so I've learnt nothing new about Rex.", "paused"),
+        ("lost", "I can't see any more, so I've learnt nothing new about Rex.", "camera"),
+        ("camera", "I can't see any more, so I've learnt nothing new about Rex.", "camera"),
+        ("model", "I'm using another model now, so I've learnt nothing new about Rex.", "model"),
         ("stop", "", "stopped"),
     ],
 )
@@ -370,20 +371,33 @@ def test_a_full_or_broken_disk_keeps_what_was_there(room: Room) -> None:
 def test_a_network_that_cannot_be_taught_says_so(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "features_problem", lambda _symbol: "its last layer is not clear")
     end = room.teach("my keys", showing(KEYS))
-    assert (end["text"], end["detail"]) == ("This model can't learn my keys.", "its last layer is not clear")
-    assert room.answers.said[-1] == "This model can't learn my keys."
+    assert (end["text"], end["detail"]) == ("I can't learn new things with this model.", "its last layer is not clear")
+    assert room.answers.said[-1] == "I can't learn new things with this model."
 
 
 def test_more_and_replace(room: Room) -> None:
     room.teach("my keys", showing(KEYS))
     assert room.ask(command="teach", name="My  Keys") == {
-        "error": "edge knows 'My Keys' already; --more adds what you show now, --replace learns it from that alone"
+        "error": "edge knows 'My Keys' already: use more to add views, or replace to learn it from new views alone"
     }
     room.teach("my keys", showing(REX), more=True)
     assert (room.names(KEYS), room.names(REX)) == ("taught:my keys", "taught:my keys")
     room.teach("my keys", showing(CUP), replace=True)
     assert room.names(CUP) == "taught:my keys"
     assert not room.names(KEYS).startswith("taught:")
+
+
+def test_what_only_another_model_knows_is_taught_without_a_flag(room: Room) -> None:
+    room.teach("my keys", showing(KEYS))
+    store = TaughtStore()
+    store.add([dataclasses.replace(store.read()[0], model="0" * 16)])
+    room.selector.know_taught()
+    assert room.selector.not_known == ["my keys"]
+    assert room.ask(command="teach", name="my keys", more=True) == {
+        "error": "this model does not know 'my keys', so there is nothing to add to: teach it without more"
+    }
+    room.teach("my keys", showing(REX))
+    assert room.names(REX) == "taught:my keys"
 
 
 def test_forget_by_request(room: Room) -> None:
@@ -400,7 +414,7 @@ def test_forget_by_request(room: Room) -> None:
         ({}, "a name is a text"),
         ({"name": "..."}, "'...': a name needs a letter or a digit"),
         ({"name": "a\u202eb"}, "'a\\u202eb': the name has characters that cannot be printed"),
-        ({"name": "x" * 81}, f"{'x' * 80!r}: the name has 81 characters; at most 80 can be said well"),
+        ({"name": "x" * 81}, f"{'x' * 80!r}: the name has 81 characters; at most 80 are allowed"),
         ({"name": "x", "more": 1}, "more: 1 is neither true nor false"),
         ({"cancel": "yes"}, "cancel: 'yes' is neither true nor false"),
     ],
@@ -437,7 +451,7 @@ def test_pictures_are_kept_only_if_the_settings_say_so_and_that_is_told(
     end = room.teach("my keys", showing(KEYS))
     (keys,) = TaughtStore().read()
     kept = TaughtStore().pictures(keys)
-    assert end["text"].endswith("I keep small pictures.") == keeps
+    assert end["text"].endswith("I've kept small pictures of this.") == keeps
     assert bool(kept) == bool(keys.pictures) == keeps
     if kept:
         assert len(kept.views) == 10

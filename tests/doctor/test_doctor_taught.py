@@ -31,12 +31,12 @@ def test_without_taught_things_it_says_nothing_about_them(settings: Settings) ->
 def test_what_the_model_does_not_know_is_a_warning_with_what_to_do(settings: Settings) -> None:
     keys = thing("my keys")
     TaughtStore().add([keys, thing("Rex")], {keys.id: pictures()})
-    unknown, learnable = sorted(found(settings), key=lambda one: one.text.startswith("model demo will"))
+    unknown, learnable = sorted(found(settings), key=lambda one: one.grade == Grade.GOOD)
     assert (unknown.check, unknown.grade) == ("taught", Grade.WARNING)
-    assert unknown.text == "model demo has to be shown again: 1 thing: Rex"
-    assert "teach them again, or set [model] name to that model" in unknown.advice
+    assert unknown.text == "model demo does not know 1 taught thing: Rex"
+    assert "teach them again, or set [model] name to the model that they were taught with" in unknown.advice
     assert learnable.grade == Grade.GOOD
-    assert learnable.text == "model demo will learn 1 thing: my keys from kept pictures as soon as edge runs"
+    assert learnable.text == "as soon as edge runs, model demo learns from kept pictures: my keys"
     # each is said once
     model = [one for one in check_model(settings, [], None) if one.check == "model"]
     assert [one.grade for one in model] == [Grade.GOOD]
@@ -44,11 +44,13 @@ def test_what_the_model_does_not_know_is_a_warning_with_what_to_do(settings: Set
 
 def test_a_running_edge_tells_what_it_knows(settings: Settings) -> None:
     many = [f"thing {number}" for number in range(7)]
-    (known,) = found(settings, {"model": "demo", "taught": many, "untaught": []})
+    (known,) = found(settings, {"model": "demo", "taught": many, "not_known": []})
     assert known.grade == Grade.GOOD
-    assert known.text == "model demo knows 7 things: thing 0, thing 1, thing 2, thing 3, thing 4, ..."
-    unknown, known = found(settings, {"model": "demo", "taught": ["Rex"], "untaught": ["my keys"]})
-    assert (unknown.grade, known.text) == (Grade.WARNING, "model demo knows 1 thing: Rex")
+    assert known.text == "model demo knows 7 taught things: thing 0, thing 1, thing 2, thing 3, thing 4 and 2 more"
+    unknown, known = found(settings, {"model": "demo", "taught": ["Rex"], "not_known": ["my keys"]})
+    assert (unknown.grade, known.text) == (Grade.WARNING, "model demo knows 1 taught thing: Rex")
+    (again,) = found(settings, {"model": "demo", "taught": [], "not_known": [], "learning_again": ["my keys"]})
+    assert (again.grade, again.text) == (Grade.GOOD, "model demo learns from kept pictures: my keys")
 
 
 def test_damaged_files_are_counted(settings: Settings) -> None:

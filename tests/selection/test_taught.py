@@ -125,7 +125,10 @@ def test_things_of_another_model_are_told_and_not_misnamed(machine: Machine) -> 
     assert isinstance(classifier, TaughtClassifier)
     assert (classifier.taught, classifier.unknown) == ({}, ["my keys"])
     classifier.close()
-    assert told == ["Model demo does not know my keys: taught with efficientnet-lite0. Teach again, or run that model."]
+    assert told == [
+        "Model demo does not know: my keys. Teach it again, or run the model that it was taught with "
+        "(efficientnet-lite0)."
+    ]
 
 
 def test_what_is_taught_or_forgotten_meanwhile_is_noticed(machine: Machine) -> None:

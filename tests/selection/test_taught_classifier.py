@@ -91,7 +91,7 @@ def test_it_learns_again_one_forward_at_a_time_and_names_nothing_before(store: T
     of_another_model(store)
     told: list[str] = []
     selector, classifier = opened(tmp_path, told)
-    assert told == ["Model demo learns my keys, Rex again, from the pictures that are kept."]
+    assert told == ["Model demo learns again, from kept pictures: my keys, Rex."]
     assert classifier.unknown == []
     steps = 0
     while selector.work():
@@ -123,8 +123,11 @@ def test_without_pictures_it_says_what_must_be_shown_again(store: TaughtStore, t
     of_another_model(store, pictures=False)
     told: list[str] = []
     selector, classifier = opened(tmp_path, told)
-    assert told == ["Model demo does not know my keys, Rex: taught with another. Teach again, or run that model."]
-    assert selector.untaught == ["my keys", "Rex"]
+    assert told == [
+        "Model demo does not know: my keys, Rex. Teach them again, or run the model that they were taught with "
+        "(another)."
+    ]
+    assert selector.not_known == ["my keys", "Rex"]
     assert not selector.work()
     assert not selector.taught_changed()
     assert named(classifier, 0) == ""
@@ -154,8 +157,8 @@ def test_damaged_pictures_are_as_none(
     told: list[str] = []
     selector, _ = opened(tmp_path, told)
     assert not selector.work()
-    assert selector.untaught == ["my keys", "Rex"]
-    assert sum("Teach again" in line for line in told) == 2
+    assert selector.not_known == ["my keys", "Rex"]
+    assert sum("Teach it again" in line for line in told) == 2
     selector.end()
 
 
@@ -202,7 +205,7 @@ def test_a_thing_that_lies_about_its_model_is_not_known(store: TaughtStore, tmp_
     told: list[str] = []
     selector, classifier = opened(tmp_path, told)
     assert list(selector.taught.values()) == ["my keys", "Rex"]
-    assert selector.untaught == ["a liar"]
+    assert selector.not_known == ["a liar"]
     assert named(classifier, 0) == "taught:my keys"
     selector.end()
 
