@@ -20,7 +20,7 @@ MIB = 1 << 20
 LONGEST_LOG = 100_000
 """What the link may log, in bytes, whatever it is told."""
 GROWTH_KIB = 6 * 1024
-STEADY = ("paused", "snoozed_until", "volume", "rate_wpm", "teaching", "taught", "untaught")
+STEADY = ("paused", "snoozed_until", "volume", "rate_wpm", "teaching", "taught", "not_known")
 """Of the status: what commands change."""
 
 

@@ -326,7 +326,7 @@ def test_random_requests_do_nothing(page: Client, running: tuple[Path, int], req
             while client.recv(65536):
                 pass
     after = ask(folder, {"command": "status"})
-    kept = ("paused", "snoozed_until", "mutes", "volume", "rate_wpm", "teaching", "taught", "untaught")
+    kept = ("paused", "snoozed_until", "mutes", "volume", "rate_wpm", "teaching", "taught", "not_known")
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
     assert is_well(running)
     assert "Traceback" not in log_of(folder), log_of(folder)[-3000:]

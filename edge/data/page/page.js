@@ -156,17 +156,19 @@ function showMutes() {
 
 const STEPS = { empty: () => "Looking at the empty place", thing: (name) => `Looking at ${name}`, learning: (name) => `Learning ${name}` };
 
+const TAUGHT = { taught: "", learning_again: " (this model is learning it again)", not_known: " (this model does not know it)" };
+
 function showTaught() {
   const now = state.teaching;
   const allowed = state.teachable !== false;
   const focused = document.activeElement; // before it is hidden or disabled
-  const rows = [...(state.taught || []).map((name) => [name, true]), ...(state.untaught || []).map((name) => [name, false])];
-  fill("taught", rows, ([name, known]) => `${known} ${name}`, ([name, known]) => {
-    const again = known ? button("Show more", `Show more of ${name}`, () => teach({ name, more: true })) : button("Teach again", `Teach again: ${name}`, () => teach({ name, replace: true }));
+  const rows = Object.keys(TAUGHT).flatMap((kind) => (state[kind] || []).map((name) => [name, kind]));
+  fill("taught", rows, ([name, kind]) => `${kind} ${name}`, ([name, kind]) => {
+    const again = kind === "taught" ? button("Show more", `Show more of ${name}`, () => teach({ name, more: true })) : button("Teach again", `Teach again: ${name}`, () => teach({ name, replace: true }));
     const forget = button("Forget", `Forget ${name}`, () => askToForget(name));
     again.classList.add("teaches");
     forget.classList.add("forgets");
-    return [element("span", known ? name : `${name} (this model does not know it)`, "grow"), again, forget];
+    return [element("span", name + TAUGHT[kind], "grow"), again, forget];
   });
   $("taught-none").hidden = rows.length > 0;
   text("teach-hint", allowed ? "Write the name that you want to hear, such as: my keys. edge then says what to hold before its camera." : "The settings of edge do not allow programs to teach ([link] teach).");
@@ -474,7 +476,7 @@ function begin() {
   });
   onSubmit("teach-form", async () => {
     const name = $("thing").value.trim();
-    const known = [...(state.taught || []), ...(state.untaught || [])].find((one) => plain(one) === plain(name));
+    const known = Object.keys(TAUGHT).flatMap((kind) => state[kind] || []).find((one) => plain(one) === plain(name));
     if (known) return toast(`edge was taught ${known} already. Use the buttons beside its name.`, true);
     if (name && (await teach({ name }))) $("thing").value = "";
   });
