@@ -25,7 +25,7 @@ from rigs.stores import DEMO, store_of
 from truth.scoring import ids_of, read_groups
 
 from edge.config import load
-from edge.engines import ENGINES, engine_problem, engine_version, open_classifier
+from edge.engines import ENGINES, INT8_ENGINES, engine_problem, engine_version, open_classifier
 from edge.engines.backend import Backend
 from edge.engines.onnx import OnnxClassifier
 from edge.engines.preprocess import to_input
@@ -171,7 +171,7 @@ def test_what_was_measured_is_of_what_is_installed(tmp_path: Path, name: str) ->
     assert in_force(checkpoint) is not None
     assert is_ours(checkpoint, one.manifest)
     for engine in ENGINES:
-        for precision in ("float32", INT8) if engine != "mxnet" else ("float32",):
+        for precision in ("float32", INT8) if engine in INT8_ENGINES else ("float32",):
             if engine_problem(engine):
                 continue
             network = open_classifier(checkpoint, backend=Backend(engine, precision))
@@ -190,7 +190,8 @@ def test_it_names_real_photos(tmp_path: Path, shared: Path, name: str, photos_ri
     checkpoint = find_checkpoint(str(install(entry, tmp_path).folder))
     right: dict[str, dict[str, int]] = {"images": {}, "photos": {}}
     first: dict[str, NDArray[np.float32]] = {}
-    for engine, precision in [*((engine, "float32") for engine in ENGINES), ("onnx", INT8), ("openvino", INT8)]:
+    backends = [*((engine, "float32") for engine in ENGINES), *((engine, INT8) for engine in INT8_ENGINES)]
+    for engine, precision in backends:
         if engine_problem(engine):
             continue
         network = open_classifier(checkpoint, backend=Backend(engine, precision))
