@@ -20,7 +20,7 @@ from edge.doctor import Finding, Grade, devices, examine
 from edge.doctor.answers import check_answers
 from edge.doctor.board import check_clock, check_disk, check_memory_group, check_power
 from edge.doctor.devices import check_camera, quiet_controls
-from edge.doctor.packages import check_packages
+from edge.doctor.packages import _ENGINES, check_packages
 from edge.doctor.service import check_service, confinement, judge_service
 from edge.doctor.silence import check_silence
 from edge.host.machine import Machine
@@ -228,13 +228,9 @@ def test_libraries_are_loaded_in_processes_of_their_own(monkeypatch: pytest.Monk
     assert "within 1 s" in found["slow"].text
 
 
-@pytest.mark.parametrize(
-    ("broken", "grade"), [(("mxnet",), Grade.WARNING), (("mxnet", "onnxruntime", "openvino"), Grade.FAULT), ((), None)]
-)
+@pytest.mark.parametrize(("broken", "grade"), [(("mxnet",), Grade.WARNING), (tuple(_ENGINES), Grade.FAULT), ((), None)])
 def test_one_engine_is_enough(broken: tuple[str, ...], grade: Grade | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    engines = {
-        name: "import nobody_s_module" if name in broken else "" for name in ("mxnet", "onnxruntime", "openvino")
-    }
+    engines = {name: "import nobody_s_module" if name in broken else "" for name in _ENGINES}
     monkeypatch.setattr("edge.doctor.packages._ENGINES", engines)
     monkeypatch.setattr("edge.doctor.packages._LOAD", {})
     found = by_check(check_packages(on_a_pi=False))

@@ -142,7 +142,7 @@ def test_no_engine_at_all_is_one_line() -> None:
 import sys
 class Gone:
     def find_spec(self, name, path=None, target=None):
-        if name in ("mxnet", "onnxruntime", "openvino"):
+        if name in ("mxnet", "onnxruntime", "openvino", "ncnn"):
             raise ModuleNotFoundError(f"No module named '{name}'")
 sys.meta_path.insert(0, Gone())
 from edge.cli import main
