@@ -19,6 +19,7 @@ quick. Learning is always measured again.
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -73,7 +74,8 @@ def main() -> int:
             )
             for name, network in networks.items():
                 progress.line(f"{name:38}" + "".join(f"{head:>{width}}" for head, width in _HEADS.items()))
-                measure(network, arranged(found[name], max(options.things), *sizes), world, options, progress)
+                seen = arranged(found[name], max(options.things), *sizes)
+                measure(network, seen, world, options, progress)
     except (OSError, ValueError, EdgeError) as error:
         sys.exit(f"benchmark_teach.py: {error}")
     return 0
@@ -112,6 +114,7 @@ def parse() -> argparse.Namespace:
 
 def measure(network: Network, seen: Seen, world: World, options: argparse.Namespace, progress: Progress) -> None:
     """Teach the things and print a row for each number of shots and things."""
+    model = fingerprint(find_checkpoint(options.model))
     most = max(options.things)
     others = np.stack(list(drawn_others(network)))
     for shots in options.shots:
@@ -120,7 +123,7 @@ def measure(network: Network, seen: Seen, world: World, options: argparse.Namesp
             progress.show(bar("Learning", number, most, f"{number} of {most} things"))
             pictures, place = lessons.of(number)
             start_s, start_cpu_s = time.perf_counter(), time.process_time()
-            things.append(learn(network, "", f"thing {number}", pictures, [] if options.without_place else place))
+            things.append(learn(network, model, f"thing {number}", pictures, [] if options.without_place else place))
             seconds += time.perf_counter() - start_s
             cpu_s += time.process_time() - start_cpu_s
         forwards = len(things[0].views) + len(things[0].empty)
@@ -205,8 +208,10 @@ def ways(things: Sequence[TaughtThing], others: Floats) -> dict[str, Way]:
     views = [unit(thing.views) for thing in things]
     nothing = np.concatenate([unit(others), *(unit(thing.empty) for thing in things)])
     known = Recogniser(things, others)
+    drawn = Recogniser([dataclasses.replace(thing, model="") for thing in things], others)
     return {
         "means, shrunken covariance": lambda rows: np.stack([known.values(row) for row in rows]),
+        "the same, without photos": lambda rows: np.stack([drawn.values(row) for row in rows]),
         "ridge regression": ridge(views, nothing),
         "nearest neighbours": lambda rows: np.stack([(unit(rows) @ one.T).max(axis=1) for one in views], axis=1),
         "class means, cosine": lambda rows: unit(rows) @ unit(np.stack([one.mean(axis=0) for one in views])).T,

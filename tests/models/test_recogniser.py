@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.models.taught.recogniser import THRESHOLD, Recogniser, probability_of, unit
+from edge.models.taught.recogniser import Recogniser, probability_of, unit
 from edge.models.taught.record import TaughtThing
+from edge.models.taught.scenes import scenes_of
 
 Floats = NDArray[np.float32]
+LITE0 = "a81791b57bf3a4b9"
+"""Fingerprint of EfficientNet-Lite0, for which edge has photos."""
 
 
 class Sphere:
@@ -70,10 +73,10 @@ def test_the_brightness_of_features_does_not_matter(sphere: Sphere) -> None:
 
 
 def test_the_probability_is_sure_from_the_threshold_on() -> None:
-    assert probability_of(THRESHOLD) == pytest.approx(0.97)
-    assert probability_of(1.0) == pytest.approx(0.999)
+    assert probability_of(0.6, 0.6) == pytest.approx(0.97)
+    assert probability_of(1.0, 0.6) == pytest.approx(0.999)
     values = np.linspace(-5, 5, 40)
-    assert [probability_of(one) for one in values] == sorted(probability_of(one) for one in values)
+    assert [probability_of(one, 0.6) for one in values] == sorted(probability_of(one, 0.6) for one in values)
 
 
 def test_a_thing_that_looks_like_nothing_is_never_named() -> None:
@@ -117,3 +120,36 @@ def test_one_view_and_equal_views_are_enough_to_compute() -> None:
         assert found is not None
         assert found.probability > 0.99
     np.testing.assert_allclose(np.linalg.norm(unit(row)), 1, rtol=1e-5)
+
+
+def test_a_photo_is_not_named_because_it_is_no_drawing() -> None:
+    photos, random = scenes_of(LITE0), np.random.default_rng(3)
+    assert photos is not None
+    drawings = np.abs(random.normal(0, 1, (96, photos.shape[1]))).astype(np.float32)
+
+    def named(model: str, count: int) -> tuple[int, int, float]:
+        """Of a thing's new views and of photos, how many are named, and the least value."""
+        things = [
+            TaughtThing(str(number), model, "n", around(number, 20), drawings[:0]) for number in range(1, count + 1)
+        ]
+        known = Recogniser(things, drawings)
+        found = [[known.recognise(row) for row in rows] for rows in (around(1, 20), photos)]
+        own, strange = (sum(one is not None for one in some) for some in found)
+        return own, strange, known.threshold
+
+    def around(number: int, count: int) -> Floats:
+        """Views of a thing that is much like any photo."""
+        own = np.random.default_rng(number).permutation(photos[number])
+        noise = random.normal(0, 0.5 * photos.std(), (count, len(own)))
+        return np.asarray(np.maximum(photos.mean(axis=0) + 0.1 * own + noise, 0), np.float32)
+
+    own, strange, least = named(LITE0, 1)
+    assert own >= 18
+    assert strange <= 2
+    assert named("another", 1)[1] >= 20
+    assert least < named(LITE0, 20)[2]
+
+
+@pytest.mark.parametrize("model", ["", "0" * 16, "../scenes/" + LITE0, "/" + LITE0])
+def test_other_networks_have_no_photos(model: str) -> None:
+    assert scenes_of(model) is None

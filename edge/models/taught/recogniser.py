@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.models.taught.record import Floats, TaughtThing
+from edge.models.taught.scenes import scenes_of
 
 SHRINKAGE = 0.3
 """Share of the identity in the covariance. From 0.1 to 0.5 the result is nearly the same."""
-THRESHOLD = 0.62
-"""Least value for a thing to be named: then at most 1 % of the views of none of them are (decision 38)."""
+_THRESHOLD = 0.62
+"""Least value for a thing to be named, if edge has no photos for the network (decision 38)."""
+_WITH_PHOTOS, _PER_THINGS = 0.46, 0.0434
+"""With photos: the least value for one thing, and what the logarithm of their number adds: each may be a false name."""
 _AT_THRESHOLD, _AT_ONE = 0.97, 0.999
 """The probability at the threshold, and at the mean of a thing's own views."""
 
@@ -37,11 +40,21 @@ class Recogniser:
     """Knows some things of one network. Takes 4 bytes a feature and thing: 5 kB a thing for 1280 features."""
 
     def __init__(self, things: Sequence[TaughtThing], others: Floats) -> None:
-        """Fit to the things' views and to pictures without a thing (`others`, N x M). There must be one thing."""
+        """Fit to the things' views and to pictures without a thing (`others`, N x M). There must be one thing.
+
+        The photos that edge has for their network (scenes.py) are further pictures without a thing.
+        """
         self._things = [(thing.id, thing.name) for thing in things]
         views = [unit(thing.views) for thing in things]
         nothing = np.concatenate([unit(others), *(unit(thing.empty) for thing in things if len(thing.empty))])
         middle = nothing.mean(axis=0)
+        self.threshold = _THRESHOLD
+        photos = scenes_of(things[0].model)
+        if photos is not None:
+            # drawings alone are unlike what a camera sees, so photos have half of the weight
+            middle = (middle + unit(photos).mean(axis=0)) / 2
+            nothing = np.concatenate([nothing, unit(photos)])
+            self.threshold = _WITH_PHOTOS + _PER_THINGS * math.log(len(things))
         means = np.stack([rows.mean(axis=0) for rows in views])
         within = np.concatenate([nothing - middle, *(rows - mean for rows, mean in zip(views, means, strict=True))])
         differences = np.asarray(means - middle, np.float32)
@@ -57,9 +70,9 @@ class Recogniser:
         values = self.values(features)
         # the likeliest of the things, as Fisher's discriminant has it: a direction that tells much counts more
         best = int(np.argmax(self._lengths * (values - 0.5)))
-        if not values[best] >= THRESHOLD:
+        if not values[best] >= self.threshold:
             return None
-        return Recognised(*self._things[best], probability_of(float(values[best])))
+        return Recognised(*self._things[best], probability_of(float(values[best]), self.threshold))
 
     @property
     def names(self) -> list[str]:
@@ -79,10 +92,10 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def probability_of(value: float) -> float:
-    """Return the probability that a thing is there, by its value: a logistic function through two points."""
+def probability_of(value: float, threshold: float) -> float:
+    """Return the probability that a thing is there, by its value and the least one: logistic, through two points."""
     low, high = (math.log(share / (1 - share)) for share in (_AT_THRESHOLD, _AT_ONE))
-    exponent = low + (high - low) * (value - THRESHOLD) / (1 - THRESHOLD)
+    exponent = low + (high - low) * (value - threshold) / (1 - threshold)
     return 1 / (1 + math.exp(-max(min(exponent, 30.0), -30.0)))
 
 
