@@ -340,7 +340,7 @@ def test_the_doors_are_known() -> None:
         "systemd": {"edge.host.systemd"},
         "cv2": cameras
         | {"edge.engines.preprocess", "edge.models.calibrator.camera", "edge.models.calibrator.drawings"}
-        | {"edge.vision.images"},
+        | {"edge.vision.images", "edge.selection.copies"},
     } == DOORS
 
 
