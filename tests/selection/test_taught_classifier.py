@@ -18,12 +18,15 @@ from edge.models.taught.record import TaughtThing
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
 from edge.selection.lesson import Lesson
 from edge.selection.selector import ModelSelector
-from edge.selection.taught import small
+from edge.selection.taught import copies_of, small
 from edge.selection.taught_classifier import TaughtClassifier
 from edge.stages import Frame, Pixels
 
 pytestmark = pytest.mark.integration
-PICTURES = 5
+PICTURES, EMPTY = 5, 4
+"""Pictures of a thing, and of its place without it."""
+STEPS = PICTURES * (1 + copies_of(PICTURES)) + EMPTY
+"""Forwards that a thing takes: its pictures and their copies, and its place."""
 
 
 def picture(kind: int, number: int) -> Pixels:
@@ -45,6 +48,8 @@ def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = fingerprint(checkpoint)
     for kind, name in enumerate(("my keys", "Rex")):
         lesson = Lesson(network, model, name, store, pictures=PICTURES, keep_pictures=True)
+        for number in range(EMPTY):
+            lesson.add_empty(picture(9, number))
         for number in range(PICTURES):
             lesson.add(picture(kind, number))
         while lesson.work():
@@ -100,7 +105,7 @@ def test_it_learns_again_one_forward_at_a_time_and_names_nothing_before(store: T
         assert classifier.taught == {}
         if steps % 5 == 0:  # between two forwards the loop looks at a frame
             assert named(classifier, 0) == named(classifier, 1) == ""
-    assert steps == 2 * 4 * PICTURES
+    assert steps == 2 * STEPS
     assert selector.taught_changed()
     assert selector.know_taught() is classifier
     assert not selector.taught_changed()
@@ -174,7 +179,7 @@ def test_a_store_that_cannot_be_written_is_learnt_from_all_the_same(
     steps = 0
     while selector.work():
         steps += 1
-    assert steps == MOST_OTHERS + 2 * 4 * PICTURES
+    assert steps == MOST_OTHERS + 2 * STEPS
     selector.know_taught()
     assert not selector.work()
     assert named(classifier, 1) == "taught:rex"
@@ -184,7 +189,7 @@ def test_a_store_that_cannot_be_written_is_learnt_from_all_the_same(
 def test_what_is_taught_or_forgotten_while_it_learns_is_heeded(store: TaughtStore, tmp_path: Path) -> None:
     of_another_model(store)
     selector, _ = opened(tmp_path, [])
-    for _ in range(4 * PICTURES + 2):
+    for _ in range(STEPS + 2):
         assert selector.work()
     store.forget("Rex")
     assert selector.taught_changed()
@@ -192,7 +197,7 @@ def test_what_is_taught_or_forgotten_while_it_learns_is_heeded(store: TaughtStor
     steps = 0
     while selector.work():
         steps += 1
-    assert steps <= 4 * PICTURES
+    assert steps <= STEPS
     selector.know_taught()
     assert selector.taught == {"taught:my keys": "my keys"}
     assert not [path for path in store.folder.iterdir() if "Rex" in path.read_text(errors="replace")]
