@@ -106,7 +106,7 @@ def test_the_log_says_a_problem_once_and_not_with_each_try(tmp_path: Path, long:
     with running(WebCamera()) as server:
         server.kind = "missing"
         arguments = ["--camera", server.url("changing"), "--speech", "log", "--events", str(path)]
-        with daemon(tmp_path, *arguments, **QUICK, EDGE_CAMERA_OPEN_TIMEOUT_S="3") as child:
+        with daemon(tmp_path, *arguments, **QUICK, EDGE_CAMERA_OPEN_TIMEOUT_S="6") as child:
             for kind in [*kinds, *(("standard", "missing") * 3), "standard"]:
                 server.kind = kind
                 if kind == "standard":
