@@ -6,11 +6,9 @@ draws itself (Dwibedi, Misra and Hebert, "Cut, Paste and Learn", 2017). docs/dec
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.models.calibrator.drawings import other_picture
 from edge.stages import Pixels
 from edge.vision.images import fitted
 
@@ -58,6 +56,11 @@ def elsewhere(rng: Rng, picture: Pixels, mask: Mask | None) -> Pixels:
 
     `mask` says where the thing is (`cut_out`); without one it is taken to be in the middle.
     """
+    import cv2
+
+    # imported here too: most daemons are taught nothing
+    from edge.models.calibrator.drawings import other_picture
+
     picture = fitted(picture, SIDE)
     height, width = picture.shape[:2]
     if mask is None:
@@ -83,6 +86,8 @@ def cut_out(picture: Pixels, empty: Sequence[Pixels]) -> Mask | None:
     `empty` are pictures of the place, in any size. None if that is nearly nothing or nearly all: the camera was moved,
     or there is no picture of the place.
     """
+    import cv2
+
     if not empty:
         return None
     seen = cv2.GaussianBlur(fitted(picture, _CELLS), (0, 0), 1.5).astype(np.float32)

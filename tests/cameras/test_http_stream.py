@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from rigs.camera import HEIGHT, is_red, number_in, write_clip
 from rigs.http import FileServer, running
-from rigs.processes import wait_until
+from rigs.processes import PATIENCE_S, wait_until
 from rigs.web_camera import PASSWORD, SHOWN, TOLD, USER, WebCamera, jpeg, part
 
 from edge.cameras import open_camera
@@ -44,7 +44,7 @@ def server() -> Iterator[WebCamera]:
         yield server
 
 
-def opened(url: str, open_timeout_s: float = 5.0) -> Camera:
+def opened(url: str, open_timeout_s: float = 20.0) -> Camera:
     return open_camera(CameraSettings(source=url, open_timeout_s=open_timeout_s, read_timeout_s=2, max_fps=20))
 
 
@@ -63,7 +63,7 @@ def test_a_camera_shows_its_pictures(kind: str, server: WebCamera) -> None:
     with closing(opened(server.url(kind))) as camera:
         seen: list[int] = []
         sizes = set()
-        until_s = time.monotonic() + 20
+        until_s = time.monotonic() + PATIENCE_S
         while len(seen) < 12 and time.monotonic() < until_s:
             frame = camera.read(1)
             if frame is None:
