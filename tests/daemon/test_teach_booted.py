@@ -84,7 +84,7 @@ def test_the_dialogue_is_heard_and_the_thing_is_named_in_the_next_film(machine: 
     play(machine, "lesson")
     told = edge(machine, "teach", "my keys")
     assert told.stdout.startswith("I know my keys now")
-    asked = ["Show me the empty place.", "Now show me my keys, slowly, from all sides."]
+    asked = ["First show me the place without my keys.", "Now show me my keys, slowly, from all sides."]
     assert [line for line in told.stderr.splitlines() if line in asked] == asked
     (end,) = events(machine, "teaching")
     assert end["MESSAGE"].startswith("'my keys' was learnt: ")
