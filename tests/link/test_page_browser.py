@@ -220,7 +220,7 @@ def test_with_the_picture_switched_off_the_rest_works(tmp_path: Path, chromium: 
     with served(tmp_path, EDGE_LINK_PICTURE="false"):
         tab = chromium.page(f"{url(tmp_path)}#{token(tmp_path)}")
         wait_until(lambda: tab.shown("page") and tab.text("said"))
-        assert tab.text("no-picture").startswith("The picture is switched off in the settings")
+        wait_until(lambda: tab.text("no-picture").startswith("The picture is switched off in the settings"))
         assert tab.run("document.getElementById('show-picture').disabled")
         tab.click("[data-command=look]")
         wait_until(lambda: tab.text("toast"))

@@ -246,7 +246,9 @@ function showPicture(message) {
     kind("still", message.still ? "still" : "moving", message.still ? "good" : "warn");
   } else {
     $("image").removeAttribute("src");
-    text("no-picture", !wanted ? "The picture is hidden." : NO_PICTURE[message.reason] || message.reason || "Waiting for the picture");
+    // the request for a picture may be refused before or after the state tells why
+    const reason = state.picture === false && !state.paused ? "off" : message.reason;
+    text("no-picture", !wanted ? "The picture is hidden." : NO_PICTURE[reason] || reason || "Waiting for the picture");
   }
   $("image").hidden = !jpeg;
   $("no-picture").hidden = Boolean(jpeg);
