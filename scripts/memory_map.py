@@ -15,7 +15,7 @@ import re
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 from edge.host.memory import mappings, tree
@@ -53,14 +53,14 @@ def measure(side: Side, url: str, seconds: float, flags: list[str]) -> dict[tupl
     with side.run(*flags) as process, PeakSampler(process.pid) as sampler:
         side.settle(process, "frame", FRAMES)
         time.sleep(seconds)
-        found: Counter[tuple[str, str]] = Counter()
+        found: defaultdict[tuple[str, str], float] = defaultdict(float)
         for pid in tree(process.pid):
             name = role(pid)
             for one in mappings(pid):
                 share = one.pss_kib / 1024
                 for key in ((name, library(one.file)), (name, ""), ("", "")):
-                    found[key] += share  # type: ignore[assignment]
-        found["largest sum", ""] = sampler.peak_mib  # type: ignore[assignment]
+                    found[key] += share
+        found["largest sum", ""] = sampler.peak_mib
     return dict(found)
 
 

@@ -174,6 +174,7 @@ class _BaseFinder:
             for function in ("_init_op_module", "_init_np_op_module"):
                 setattr(module, function, _registering_later(getattr(module, function)))
 
+        # of this one spec; mypy takes no assignment to a method
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from edge.importer import onnx
 from edge.importer.graph import PROBABILITIES
 from edge.importer.ncnn.network import MATRIX, Blob, Parameters
-from edge.importer.ncnn.translator import Translation, Translator
+from edge.importer.ncnn.translator import Translation, Translator, number
 
 _MOST_ROWS = 2**25
 """Bytes of a matrix that is one layer: ncnn holds a layer's weights twice while it prepares them, so a larger matrix
@@ -34,15 +34,32 @@ def _window(layer: onnx.Layer) -> tuple[tuple[int, ...], ...]:
 
 def _convolution_parameters(translator: Translator, layer: onnx.Layer, filters: int, weights: int) -> Parameters:
     kernel, stride, (top, left, bottom, right), dilation = _window(layer)
-    groups = layer.attributes.get("group", 1)
+    groups = _groups(layer)
     return {
         0: filters,
         **{1: kernel[1], 11: kernel[0], 2: dilation[1], 12: dilation[0], 3: stride[1], 13: stride[0]},
         **{4: left, 14: top, 15: right, 16: bottom},
         **{5: int(len(layer.inputs) > 2), 6: weights},
-        **({7: groups} if groups != 1 else {}),  # type: ignore[dict-item]
+        **({7: groups} if groups != 1 else {}),
         **translator.activation(layer),
     }
+
+
+def _groups(layer: onnx.Layer) -> int:
+    groups = layer.attributes.get("group", 1)
+    assert isinstance(groups, int)
+    return groups
+
+
+def _filtered(
+    translator: Translator, layer: onnx.Layer, kind: str, parameters: Parameters, weights: NDArray[np.float32]
+) -> Blob:
+    """Add a layer that moves filters over its input; `kind` is its name in ncnn if there is one group."""
+    kind = kind if _groups(layer) == 1 else f"{kind}DepthWise"
+    found = translator.network.add_shaped(kind, [translator.full(layer.inputs[0])], translator.shape(layer), parameters)
+    translator.network.weights(weights, flagged=True)
+    _bias(translator, layer)
+    return found
 
 
 def _bias(translator: Translator, layer: onnx.Layer) -> None:
@@ -54,22 +71,16 @@ def convolution(translator: Translator, layer: onnx.Layer) -> Blob:
     x = translator.blob(layer.inputs[0])
     weights = translator.constant(layer.inputs[1])
     kernel, stride, pads, _ = _window(layer)
-    groups = layer.attributes.get("group", 1)
-    if x.shape[1:] == (1, 1) and kernel == stride == (1, 1) and not any(pads) and groups == 1:
+    if x.shape[1:] == (1, 1) and kernel == stride == (1, 1) and not any(pads) and _groups(layer) == 1:
         # a matrix, as in squeeze and excitation
         return _matrix(translator, layer, weights.reshape(len(weights), -1), flat=True)
     parameters = _convolution_parameters(translator, layer, len(weights), weights.size)
-    kind = "Convolution" if groups == 1 else "ConvolutionDepthWise"
-    found = translator.network.add_shaped(kind, [translator.full(layer.inputs[0])], translator.shape(layer), parameters)
-    translator.network.weights(weights, flagged=True)
-    _bias(translator, layer)
-    return found
+    return _filtered(translator, layer, "Convolution", parameters, weights)
 
 
 def transposed_convolution(translator: Translator, layer: onnx.Layer) -> Blob:
     weights = translator.constant(layer.inputs[1])
-    groups = layer.attributes.get("group", 1)
-    assert isinstance(groups, int)
+    groups = _groups(layer)
     inputs, each, *kernel = weights.shape
     # of each group, the outputs go before the inputs in ncnn
     turned = weights.reshape(groups, inputs // groups, each, *kernel).swapaxes(1, 2)
@@ -78,11 +89,7 @@ def transposed_convolution(translator: Translator, layer: onnx.Layer) -> Blob:
         **_convolution_parameters(translator, layer, groups * each, weights.size),
         **{18: adjust[1], 19: adjust[0]},
     }
-    kind = "Deconvolution" if groups == 1 else "DeconvolutionDepthWise"
-    found = translator.network.add_shaped(kind, [translator.full(layer.inputs[0])], translator.shape(layer), parameters)
-    translator.network.weights(turned, flagged=True)
-    _bias(translator, layer)
-    return found
+    return _filtered(translator, layer, "Deconvolution", parameters, turned)
 
 
 def matrix(translator: Translator, layer: onnx.Layer) -> Blob:
@@ -195,9 +202,10 @@ def _axis_of(translator: Translator, layer: onnx.Layer) -> int:
 
 def local_response_norm(translator: Translator, layer: onnx.Layer) -> Blob:
     x = translator.full(layer.inputs[0])
-    alpha, beta, bias, size = (layer.attributes[key] for key in ("alpha", "beta", "bias", "size"))
-    numbers = {2: float(alpha), 3: float(beta), 4: float(bias)}  # type: ignore[arg-type]
-    return translator.network.add("LRN", [x], x.shape, {0: 0, 1: size, **numbers})  # type: ignore[dict-item]
+    numbers = {place: number(layer, key) for place, key in ((2, "alpha"), (3, "beta"), (4, "bias"))}
+    size = layer.attributes["size"]
+    assert isinstance(size, int)
+    return translator.network.add("LRN", [x], x.shape, {0: 0, 1: size, **numbers})
 
 
 def parametric_relu(translator: Translator, layer: onnx.Layer) -> Blob:

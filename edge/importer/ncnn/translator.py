@@ -29,6 +29,13 @@ so with memory that is not its own, such as numpy's: what pnnx makes of ResNet-1
 of it."""
 
 
+def number(layer: onnx.Layer, key: str) -> float:
+    """Return an attribute that the importer has written as a number."""
+    value = layer.attributes[key]
+    assert isinstance(value, int | float)
+    return float(value)
+
+
 class Translator:
     """ncnn's network while it is made from the importer's layers."""
 
@@ -131,7 +138,7 @@ class Translator:
             case "Relu":
                 return {9: 1}
             case "LeakyRelu":
-                return {9: 2, 10: (float(layer.attributes["alpha"]),)}  # type: ignore[arg-type]
+                return {9: 2, 10: (number(layer, "alpha"),)}
             case "Clip":
                 return {9: 3, 10: tuple(float(self.constant(name)) for name in layer.inputs[1:])}
             case "Sigmoid":
