@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edge.cli import _parser
+from edge.cli.parser import parser as edge_parser
 from edge.config import to_toml
 from edge.link.settings import LinkSettings
 from edge.settings import Settings
@@ -47,7 +47,7 @@ def leaves(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, ar
 
 def commands() -> str:
     """Return the page about the commands."""
-    every = dict(leaves(_parser(), "edge"))
+    every = dict(leaves(edge_parser(), "edge"))
     # (flag, help): the --config of `edge link` names another file
     common = {_key(action) for action in every["edge config"]._actions if "--check" not in action.option_strings}
     lines = [

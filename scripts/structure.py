@@ -232,7 +232,7 @@ def diagram_of_processes(graph: grimp.ImportGraph) -> str:
         "flowchart LR",
         '  deploy["deploy/: Ansible, from another machine"] -- "installs a release and its units" --> systemd',
         '  systemd["systemd"] -- "starts, watches, reloads" --> daemon',
-        '  clients["edge status, pause, mute, ...<br>edge/cli/control.py"] -- "control socket: JSON lines" --> daemon',
+        '  clients["edge status, pause, mute, ...<br>edge/cli/asking.py"] -- "control socket: JSON lines" --> daemon',
         '  daemon -- "lines and fields" --> journal["journal"]',
         '  subgraph service["edge.service"]',
         '    daemon["edge run: the daemon"]',

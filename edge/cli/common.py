@@ -6,11 +6,13 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from edge.config import load
 from edge.errors import EX_OK, CameraError
+from edge.host.clock import local_time
 from edge.host.terminal import expect_json, tell
 from edge.settings import Settings
 
@@ -64,3 +66,10 @@ def print_json(value: object) -> None:
     """Print a value as JSON in UTF-8, in any locale."""
     expect_json(sys.stdout)
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def clock(iso: str, *, day: bool = False) -> str:
+    """Return when that is, for a person: 14:05, or Monday 14:05; with `day` 14:05:09 for a time of today."""
+    when = local_time(datetime.fromisoformat(iso))
+    today = when.date() == local_time().date()
+    return when.strftime("%H:%M:%S" if day and today else "%H:%M" if today else "%A %H:%M")

@@ -2,8 +2,8 @@
 
 import argparse
 
+from edge.cli.asking import ask_running, socket_paths
 from edge.cli.common import interruptible
-from edge.cli.control import ask_running, socket_paths
 from edge.cli.progress import Progress, bar
 from edge.errors import EX_OK, ControlError, ModelError, NotRunning
 from edge.host.control_client import Subscription, ask

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from edge import doctor as doctors
+from edge.cli.asking import socket_paths
 from edge.cli.common import print_json, settings_of
-from edge.cli.control import socket_paths
 from edge.cli.table import WIDTH
 from edge.doctor import Finding, Grade
 from edge.errors import EX_FAULT, EX_OK, ConfigError, ControlError

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from edge.cli.asking import ask_running
 from edge.cli.common import overrides_of, print_json, settings_of
-from edge.cli.control import ask_running
 from edge.cli.progress import Progress, bar
 from edge.cli.table import table
 from edge.errors import EX_OK, CameraError, ModelError, NotRunning

@@ -20,7 +20,7 @@ from doubles import RecordingAnswers
 from rigs.processes import PATIENCE_S, grown, wait_until
 
 from edge.announce.announcer import Missed
-from edge.cli.control import seconds
+from edge.cli.flags import seconds
 from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_socket import LONGEST_LINE, MOST_CLIENTS, ControlServer
 from edge.daemon.control_state import ControlState

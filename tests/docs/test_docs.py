@@ -22,7 +22,8 @@ import yaml
 
 from edge import errors
 from edge.announce.decisions import Reason
-from edge.cli import EX_BROKEN_PIPE, _parser
+from edge.cli import EX_BROKEN_PIPE
+from edge.cli.parser import parser as edge_parser
 from edge.config import load
 from edge.daemon.control_commands import ControlCommands
 from edge.daemon.control_state import ControlState
@@ -187,7 +188,7 @@ def documented_commands(page: Path) -> Iterator[tuple[str, bool]]:
 def can_be_parsed(words: list[str]) -> bool:
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         try:
-            _parser().parse_args(words)
+            edge_parser().parse_args(words)
         except SystemExit as leaving:
             return not leaving.code
     return True
@@ -201,7 +202,7 @@ def is_known(command: str, *, complete: bool) -> bool:
         return True
     if complete:
         return False
-    parser: argparse.ArgumentParser = _parser()
+    parser: argparse.ArgumentParser = edge_parser()
     names = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
     for word in names:
         below = reference.subcommands(parser)

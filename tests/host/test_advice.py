@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edge.cli import _parser
+from edge.cli.parser import parser as edge_parser
 from edge.host import installation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,7 @@ def dry_help(program: str, *words: str) -> None:
 
 
 def dry_edge(*words: str) -> None:
-    assert _parser().parse_args(list(words))
+    assert edge_parser().parse_args(list(words))
 
 
 @functools.cache
@@ -175,7 +175,7 @@ def test_what_the_doctor_advises_can_be_done(command: str) -> None:
 def test_commands_are_marked_as_such() -> None:
     """Or the test above would not see them."""
     assert len(ADVISED) > 8
-    (subcommands,) = (action.choices for action in _parser()._actions if isinstance(action.choices, dict))
+    (subcommands,) = (action.choices for action in edge_parser()._actions if isinstance(action.choices, dict))
     programs = f"{PROGRAMS}|edge ({'|'.join(subcommands)})"
     for file in FILES:
         for text in literals(file):
