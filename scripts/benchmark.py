@@ -41,8 +41,8 @@ from typing import Any
 import benchmark_daemon
 import benchmark_report
 import numpy as np
-from benchmark_report import Direct, Overhead, Result, Row
-from benchmark_runners import DIRECT, FLOAT, INT8, OURS, PEERS, WINOGRAD
+from benchmark_report import Overhead, Plain, Result, Row
+from benchmark_runners import FLOAT, INT8, MADE_FAST_BY, OURS, PEERS, PLAIN
 from make_random_checkpoint import ARCHITECTURES
 
 from edge.cli.progress import Progress
@@ -134,7 +134,7 @@ class Benchmark:
         self.absent: dict[str, str] = {}
         """Why a variant has no row, by itself or by 'network: variant'."""
         self.auto: list[str] = []
-        self.direct: list[Direct] = []
+        self.plain: list[Plain] = []
         self.overhead: Overhead | None = None
 
     def run(self) -> None:
@@ -260,11 +260,11 @@ class Benchmark:
         )
 
     def _explain(self, checkpoint: Checkpoint, rows: Sequence[Row], children: Mapping[str, Child]) -> None:
-        """How fast a peer that is faster than ours is without Winograd's convolution, beside itself with it."""
+        """How fast a peer that is faster than ours is without what makes it fast, beside itself with it."""
         for peer, _ours in benchmark_report.faster_peers(rows):
-            if peer.variant not in WINOGRAD:
+            if peer.variant not in MADE_FAST_BY:
                 continue
-            with_it, without = children[peer.variant], self._child(f"{peer.variant} {DIRECT}", checkpoint)
+            with_it, without = children[peer.variant], self._child(f"{peer.variant} {PLAIN}", checkpoint)
             try:
                 without.ask("load")
                 with_it.times_ms.clear()
@@ -273,7 +273,7 @@ class Benchmark:
                     for child in (with_it, without):
                         child.look(EXPLAIN_FRAMES)
                 medians = [statistics.median(child.times_ms) for child in (with_it, without)]
-                self.direct.append(Direct(checkpoint.name, peer.variant, *medians))
+                self.plain.append(Plain(checkpoint.name, peer.variant, MADE_FAST_BY[peer.variant], *medians))
             finally:
                 without.close()
 
@@ -527,7 +527,7 @@ def main() -> int:
             rows=benchmark.rows,
             absent=benchmark.absent,
             auto=benchmark.auto,
-            direct=benchmark.direct,
+            plain=benchmark.plain,
             overhead=benchmark.overhead,
             command=shown_command(options),
             seconds=time.monotonic() - begun_s,

@@ -39,8 +39,12 @@ from edge.importer.graph import PROBABILITIES
 from edge.models.checkpoint import Checkpoint, InputSpec, from_json
 
 FLOAT, FLOAT16, INT8 = "float32", "float16", "int8"
-DIRECT = "direct"
-"""Float32, of a peer without Winograd's convolution (fewer multiplications in 3 x 3 layers)."""
+PLAIN = "plain"
+"""Float32, of a peer without what makes it fast."""
+WINOGRAD = "Winograd's convolution"
+"""Fewer multiplications in 3 x 3 layers."""
+MADE_FAST_BY = {"opencv": WINOGRAD, "pnnx": WINOGRAD, "litert": "XNNPACK"}
+"""What a peer can be run without."""
 OURS = ("module", "mxnet", "onnx", "openvino", "ncnn")
 GRAPH, PNNX, LITERT = "network.onnx", "network.ncnn", "network.tflite"
 _SAMPLES = "calibration_image_sample_data_20x128x128x3_float32.npy"
@@ -77,7 +81,7 @@ class OpencvPeer(Runner):
     def __init__(self, folder: Path, spec: InputSpec, precision: str) -> None:
         self.input = spec
         self._network = cv2.dnn.readNetFromONNX(str(folder / GRAPH))
-        self._network.enableWinograd(precision != DIRECT)
+        self._network.enableWinograd(precision != PLAIN)
 
     def run(self, network_input: Floats) -> Floats:
         self._network.setInput(network_input)
@@ -94,7 +98,7 @@ class PnnxPeer(Runner):
         self.input = spec
         self._ncnn, self._network = ncnn, ncnn.Net()
         options = self._network.opt
-        options.use_winograd_convolution = precision != DIRECT
+        options.use_winograd_convolution = precision != PLAIN
         if precision != FLOAT16:
             options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         self._network.load_param(str(folder / f"{PNNX}.param"))
@@ -112,11 +116,14 @@ class PnnxPeer(Runner):
 class LitertPeer(Runner):
     """LiteRT (once TensorFlow Lite), with what onnx2tf makes of the graph, on as many threads as there are cores."""
 
-    def __init__(self, folder: Path, spec: InputSpec, _precision: str) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, folder: Path, spec: InputSpec, precision: str) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         self.input = spec
-        self._network = Interpreter(str(folder / LITERT), num_threads=os.cpu_count())
+        layers = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if precision == PLAIN else OpResolverType.AUTO
+        self._network = Interpreter(
+            str(folder / LITERT), num_threads=os.cpu_count(), experimental_op_resolver_type=layers
+        )
         self._network.allocate_tensors()
         self._in = self._network.get_input_details()[0]
         self._out = self._network.get_output_details()[0]["index"]
@@ -135,7 +142,6 @@ PEERS: dict[str, Callable[[Path, InputSpec, str], Runner]] = {
     "pnnx": PnnxPeer,
     "litert": LitertPeer,
 }
-WINOGRAD = ("opencv", "pnnx")
 """The peers that have this option."""
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import benchmark_report
 import pytest
-from benchmark_report import Direct, Overhead, Result, Row
+from benchmark_report import Overhead, Plain, Result, Row
 
 from edge.engines import installed_engines
 
@@ -78,9 +78,9 @@ def result() -> Result:
     ]
     parts = {"capture": 0.5, "preprocess": 1.0, "inference": 70.0}
     overhead = Overhead("inception-v3", "onnx", 73.0, 70.0, 1.043, parts)
-    direct = [Direct("vgg16", "pnnx", 69.0, 170.0)]
+    plain = [Plain("vgg16", "pnnx", "Winograd's convolution", 69.0, 170.0)]
     return Result(
-        rows, {"litert": "no converter"}, ["vgg16, 900 MiB: onnx (right)"], direct, overhead, "command", 60.0, 10
+        rows, {"litert": "no converter"}, ["vgg16, 900 MiB: onnx (right)"], plain, overhead, "command", 60.0, 10
     )
 
 
