@@ -1,6 +1,7 @@
 """The model that runs knows what was taught with it, and costs nothing more where nothing was."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from edge.vision.images import images_in, read_image
 
 pytestmark = pytest.mark.integration
 BOARD = Board("Raspberry Pi 4 Model B Rev 1.4", 1900, 1500)
+NAMES = ("my keys", "Rex")
 
 
 def pattern(seed: int) -> Pixels:
@@ -58,12 +60,14 @@ def selector(machine: Machine, told: list[str], *, teaches: bool = False) -> Mod
     return ModelSelector(settings, machine=machine, tell=told.append, teaches=teaches)
 
 
-def teach(store: TaughtStore, *names: str) -> None:
-    """Teach the demo stripes of different kinds under these names."""
+@pytest.fixture(scope="module")
+def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store in which the demo was taught stripes of two kinds."""
+    store = TaughtStore(tmp_path_factory.mktemp("lessons") / "taught")
     checkpoint = find_checkpoint("demo")
     network = open_classifier(checkpoint, features=True, square=True)
     model = fingerprint(checkpoint)
-    for number, name in enumerate(names):
+    for number, name in enumerate(NAMES):
         store.add(
             [
                 learn(
@@ -77,11 +81,19 @@ def teach(store: TaughtStore, *names: str) -> None:
         )
     others_of(network, model, store)
     network.close()
+    return store.folder
 
 
-def test_it_comes_first_and_the_labels_share_the_rest(machine: Machine) -> None:
+def teach(lessons: Path, store: TaughtStore, *names: str) -> None:
+    """Put those of the lessons with these names into a store."""
+    shutil.copytree(lessons, store.folder, dirs_exist_ok=True)
+    for name in set(NAMES) - set(names):
+        store.forget(name)
+
+
+def test_it_comes_first_and_the_labels_share_the_rest(lessons: Path, machine: Machine) -> None:
     store, told = TaughtStore(), list[str]()
-    teach(store, "my keys", "Rex")
+    teach(lessons, store, *NAMES)
     chosen = selector(machine, told)
     classifier = chosen.open()
     assert isinstance(classifier, TaughtClassifier)
@@ -97,7 +109,7 @@ def test_it_comes_first_and_the_labels_share_the_rest(machine: Machine) -> None:
     assert chosen.taught == {}
 
 
-def test_other_frames_are_classified_exactly_as_without(machine: Machine, tmp_path: Path) -> None:
+def test_other_frames_are_classified_exactly_as_without(lessons: Path, machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "scenes").mkdir()
     write_scenes(tmp_path / "scenes")
     frames = [Frame(read_image(path), 0, 0.0) for path in images_in(tmp_path / "scenes")]
@@ -105,7 +117,7 @@ def test_other_frames_are_classified_exactly_as_without(machine: Machine, tmp_pa
     assert not isinstance(plain, TaughtClassifier)
     before = [plain.classify(frame) for frame in frames]
     plain.close()
-    teach(TaughtStore(), "my keys")
+    teach(lessons, TaughtStore(), "my keys")
     after = selector(machine, []).open()
     assert isinstance(after, TaughtClassifier)
     found = [after.classify(frame) for frame in frames]
@@ -115,9 +127,9 @@ def test_other_frames_are_classified_exactly_as_without(machine: Machine, tmp_pa
     assert all(new == old for new, old in others)
 
 
-def test_things_of_another_model_are_told_and_not_misnamed(machine: Machine) -> None:
+def test_things_of_another_model_are_told_and_not_misnamed(lessons: Path, machine: Machine) -> None:
     store, told = TaughtStore(), list[str]()
-    teach(store, "my keys")
+    teach(lessons, store, "my keys")
     (mine,) = store.read()
     store.add([dataclasses.replace(mine, model="0" * 16, model_name="efficientnet-lite0")])
     chosen = selector(machine, told)
@@ -131,12 +143,12 @@ def test_things_of_another_model_are_told_and_not_misnamed(machine: Machine) -> 
     ]
 
 
-def test_what_is_taught_or_forgotten_meanwhile_is_noticed(machine: Machine) -> None:
+def test_what_is_taught_or_forgotten_meanwhile_is_noticed(lessons: Path, machine: Machine) -> None:
     store = TaughtStore()
     chosen = selector(machine, [])
     chosen.open()
     assert not chosen.taught_changed()
-    teach(store, "my keys")
+    teach(lessons, store, "my keys")
     assert chosen.taught_changed()
     classifier = chosen.know_taught()
     assert isinstance(classifier, TaughtClassifier)
@@ -166,9 +178,9 @@ def test_the_drawings_are_shown_to_a_model_once(tmp_path: Path) -> None:
     network.close()
 
 
-def test_more_views_are_thinned_out(tmp_path: Path) -> None:
+def test_more_views_are_thinned_out(lessons: Path, tmp_path: Path) -> None:
     store = TaughtStore(tmp_path)
-    teach(store, "my keys")
+    teach(lessons, store, "my keys")
     (mine,) = store.read()
     other = dataclasses.replace(mine, views=mine.views + 1)
     both = joined(mine, other)
