@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from make_random_checkpoint import make
 
 from edge.engines.mxnet import MxnetClassifier
 from edge.engines.preprocess import to_input
@@ -36,6 +37,11 @@ PARAMETERS = {
 SMALL = ("squeezenet1.1", "mobilenet0.5", "mobilenet_v2_1.0")
 
 
+def write(folder: Path, seed: int = 1, synset: Path | None = None) -> None:
+    """As the command does for its flags, without a process that imports MXNet again."""
+    make("squeezenet1.1", folder, seed, synset)
+
+
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -46,9 +52,7 @@ def test_it_is_the_true_architecture(name: str, tmp_path: Path, long: bool) -> N
     """As many parameters as published; loaded by the daemon's engine, different pictures give different results."""
     if name not in SMALL and not long:
         pytest.skip("large: with --long")
-    done = run(name, "--out", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "RANDOM" in done.stdout
+    make(name, tmp_path)
     checkpoint = find_checkpoint(str(tmp_path / name))
     assert checkpoint.about.random_weights
     assert checkpoint.about.top1 is not None
@@ -72,7 +76,7 @@ def test_it_is_the_true_architecture(name: str, tmp_path: Path, long: bool) -> N
 
 def test_a_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert run("squeezenet1.1", "--out", tmp_path / folder, "--seed", seed).returncode == 0
+        write(tmp_path / folder, seed)
     files = [file.format("squeezenet1.1") for file in FILES]
     assert {path.name for path in (tmp_path / "a").iterdir()} == set(files)
     assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", files, shallow=False) == (files, [], [])
@@ -81,13 +85,24 @@ def test_a_seed_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_labels_are_invented_or_copied(tmp_path: Path) -> None:
-    assert run("squeezenet1.1", "--out", tmp_path / "a").returncode == 0
+    write(tmp_path / "a")
     labels = read_labels(tmp_path / "a" / "synset.txt")
     assert (len(labels), labels[0].id, labels[0].name) == (1000, "n00000001", "label 1")
     own = tmp_path / "own.txt"
     own.write_text("".join(f"x{number} thing {number}\n" for number in range(1000)))
-    assert run("squeezenet1.1", "--out", tmp_path / "a", "--synset", own).returncode == 0
+    write(tmp_path / "a", synset=own)
     assert (tmp_path / "a" / "synset.txt").read_text() == own.read_text()
+
+
+def test_the_command_takes_its_flags_and_says_that_the_weights_are_random(tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("".join(f"x{number} thing {number}\n" for number in range(1000)))
+    done = run("squeezenet1.1", "--out", tmp_path / "a", "--seed", 2, "--synset", own)
+    assert done.returncode == 0, done.stderr
+    assert "RANDOM" in done.stdout
+    write(tmp_path / "b", 2, own)
+    files = [file.format("squeezenet1.1") for file in FILES]
+    assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", files, shallow=False) == (files, [], [])
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
