@@ -3,9 +3,11 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -276,15 +278,23 @@ def test_it_ends_at_once_when_it_is_interrupted(tmp_path: Path) -> None:
     assert list((tmp_path / "films").glob("*")) == []
 
 
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the same film is kept for two tests."""
+    folder = tmp_path_factory.mktemp("films")
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("model", "fps", "seed"),
     [("mobilenet_v2_1.0", 10, 1), ("mobilenet_v2_1.0", 0.5, 1), ("mobilenet0.5", 10, 2), ("mobilenet_v2_1.0", 10, 3)],
 )
-def test_a_stream_of_photos(shared: Path, model: str, fps: float, seed: int, *, long: bool) -> None:
+def test_a_stream_of_photos(shared: Path, films: Path, model: str, fps: float, seed: int, *, long: bool) -> None:
     if fps > 1 and not long:  # it takes most of a minute
         pytest.skip("as many frames as a camera gives, other orders and networks: with --long")
-    found = json.loads(run(*stream(shared, model, fps, seed)))
+    found = json.loads(run(*stream(shared, films, model, fps, seed)))
     assert found["recall"]["count"] >= 12
     right = found["precision"]["all"]
     assert right["count"] >= right["of"] - 1
@@ -297,8 +307,8 @@ def test_a_stream_of_photos(shared: Path, model: str, fps: float, seed: int, *, 
 
 
 @pytest.mark.integration
-def test_a_stream_of_photos_in_german_has_no_english_word(shared: Path) -> None:
-    found = json.loads(run(*stream(shared, "mobilenet_v2_1.0", 0.5, 1), EDGE_SPEECH_LANGUAGE="de"))
+def test_a_stream_of_photos_in_german_has_no_english_word(shared: Path, films: Path) -> None:
+    found = json.loads(run(*stream(shared, films, "mobilenet_v2_1.0", 0.5, 1), EDGE_SPEECH_LANGUAGE="de"))
     path = our_translation("de")
     assert path is not None
     words = read_translation(path).words.values()
@@ -307,13 +317,13 @@ def test_a_stream_of_photos_in_german_has_no_english_word(shared: Path) -> None:
     assert set(texts) <= {f"Ich sehe {forms['accusative']}" for forms in words}
 
 
-def stream(shared: Path, model: str, fps: float, seed: int) -> list[object]:
+def stream(shared: Path, films: Path, model: str, fps: float, seed: int) -> list[object]:
     """The arguments for a film of all the photos of images/, with the fewest gaps."""
     checkpoints = shared / "checkpoints"
     return [
         shared / "images", "--fps", fps, "--seed", seed, "--gaps", 0, "--pans", 2, "--pairs", 0, "--unknown", 0,
-        "--json", "-", "--", "--model", checkpoints / model / model, "--synset", checkpoints / "synset.txt",
-        *FLAGS[model],
+        "--json", "-", "--keep", films, "--", "--model", checkpoints / model / model,
+        "--synset", checkpoints / "synset.txt", *FLAGS[model],
     ]  # fmt: skip
 
 

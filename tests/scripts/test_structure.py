@@ -1,5 +1,6 @@
 """scripts/structure.py: what docs/structure.md says of the code is what the code is."""
 
+import grimp
 import pytest
 import structure
 from structure import ROOT, document, import_graph, needed, purpose, wings
@@ -7,8 +8,13 @@ from structure import ROOT, document, import_graph, needed, purpose, wings
 FOLDERS = sorted(path.parent for path in (ROOT / "edge").rglob("__init__.py"))
 
 
-def test_the_document_is_up_to_date() -> None:
-    assert structure.DOCUMENT.read_text(encoding="utf-8") == structure.renewed(import_graph()), (
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return import_graph()
+
+
+def test_the_document_is_up_to_date(graph: grimp.ImportGraph) -> None:
+    assert structure.DOCUMENT.read_text(encoding="utf-8") == structure.renewed(graph), (
         "renew it: scripts/structure.py --write"
     )
 
@@ -21,10 +27,12 @@ def test_a_folder_says_in_one_sentence_what_it_is_for(folder: object) -> None:
     assert ". " not in text
 
 
-def test_what_is_printed_has_each_wing_and_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_printed_has_each_wing_and_its_numbers(
+    graph: grimp.ImportGraph, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert structure.main([]) == 0
     text = capsys.readouterr().out
-    for name, wing in wings(import_graph()).items():
+    for name, wing in wings(graph).items():
         assert wing.files > 0 < wing.lines
         assert f"{name}{'/' if wing.is_folder else '.py'}" in text
         assert wing.purpose in text
@@ -32,8 +40,8 @@ def test_what_is_printed_has_each_wing_and_its_numbers(capsys: pytest.CaptureFix
     assert "No module imports another that imports it." in text
 
 
-def test_the_children_are_those_that_the_daemon_starts() -> None:
-    children = structure.children(import_graph())
+def test_the_children_are_those_that_the_daemon_starts(graph: grimp.ImportGraph) -> None:
+    children = structure.children(graph)
     assert children["edge.cameras.child"] == ["edge.cameras.process"]
     assert children["edge.engines.trial"] == ["edge.engines.measure"]
     assert children["edge.installer.install"] == ["edge.daemon.upgrade"]
