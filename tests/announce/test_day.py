@@ -53,7 +53,7 @@ def television(rng: np.random.Generator) -> Scene:
 
 
 @pytest.mark.parametrize(("scene", "most"), [(resting, 20), (busy, 60), (television, 120)])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_eight_hours(scene: Callable[[np.random.Generator], Scene], most: int, seed: int) -> None:
     settings = AnnounceSettings()
     subject = Announcer(settings, PlainWords(), Schedule(settings), knowledge=Knowledge(calibrated=True))

@@ -140,7 +140,7 @@ def test_what_differs_is_noticed() -> None:
 
 def test_networks_at_random_say_what_plain_mxnet_says(long: bool) -> None:
     """In a process of its own; half of them always the same, half always new ones, whose seed is printed."""
-    runs = 1000 if long else 20
+    runs = 1000 if long else 8
     script = Path(__file__).resolve().parents[2] / "scripts" / "check_engines.py"
     for seed in (1, int(time.time())):
         command = [sys.executable, str(script), "--runs", str(runs // 2), "--seed", str(seed)]

@@ -175,8 +175,14 @@ WRONG = {
 }
 
 
+# of each kind of network one; with --long all
+_FEW = ("with a sum", "a depthwise convolution over all")
+
+
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in _FEW else pytest.param(kind, marks=pytest.mark.long) for kind in WRONG]
+)
 def test_what_the_fusion_does_wrong_is_right_with_every_engine(kind: str, tmp_path: Path) -> None:
     import random
 

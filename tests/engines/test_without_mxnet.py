@@ -42,13 +42,18 @@ CPU revision\t: 3
 _PROCESSORS = {"onnx": "cortex-a72", "openvino": "cortex-a76"}
 
 
+def broken(place: Path, name: str, error: str) -> None:
+    """Put a package of this name there that cannot be imported."""
+    (place / name).mkdir(parents=True)
+    (place / name / "__init__.py").write_text(f"raise {error}\n")
+
+
 @pytest.fixture
-def no_mxnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_mxnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What is installed under this name cannot be imported, as on a Pi whose wheel was not mended."""
-    folder = tmp_path / "path" / "mxnet"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text("raise OSError('libarmpl_lp64_mp.so: cannot open shared object file')\n")
-    monkeypatch.setenv("PYTHONPATH", str(folder.parent))
+    broken(tmp_path / "path", "mxnet", "OSError('libarmpl_lp64_mp.so: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
+    return tmp_path / "path"
 
 
 @pytest.mark.integration
@@ -66,12 +71,13 @@ def test_the_daemon_says_so_in_one_line_and_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.usefixtures("no_mxnet")
 @pytest.mark.parametrize(
     "kind", [CONVERTED[0], *(pytest.param(kind, marks=pytest.mark.long) for kind in CONVERTED[1:])]
 )
-def test_inception_v3_is_fetched_and_converted(kind: str, tmp_path: Path) -> None:
-    """Neither MXNet nor PyTorch is needed for what imgclsmob and timm publish."""
+def test_inception_v3_is_fetched_and_converted(kind: str, no_mxnet: Path, tmp_path: Path, *, long: bool) -> None:
+    """Neither MXNet nor PyTorch is needed for what imgclsmob and timm publish; with --long all other engines say so."""
+    for engine in () if long else ("openvino", "ncnn"):
+        broken(no_mxnet, engine, "ImportError('it was not asked for')")
     store = tmp_path / "store"
     store.mkdir()
     (source,) = (one for one in load_catalogue()["inception-v3"].sources if one.kind == kind)
