@@ -569,17 +569,30 @@ def test_the_demo_knows_how_sure_it_may_be(some: Renderings, long: bool) -> None
     np.testing.assert_allclose(of_daemon, np.max(tempered(raw[:50], noted.temperature), axis=1), rtol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def part(some: Renderings) -> Renderings:
+    """As many as give a fit; the command looks at each in many frames."""
+    return Renderings(some.pictures[:150], some.truth[:150])
+
+
+@pytest.fixture
+def few_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drawings for the open-set score, where that score is not looked at."""
+    monkeypatch.setattr("edge.models.calibrator.answers.OTHERS", 60)
+
+
 @pytest.fixture
 def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
     return Terminal(capsys)
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("few_others")
 def test_a_network_in_the_store_is_calibrated_and_back(
-    terminal: Terminal, net: Path, some: Renderings, tmp_path: Path
+    terminal: Terminal, net: Path, part: Renderings, tmp_path: Path
 ) -> None:
     assert terminal.run("models", "add", net, "--name", "mine") == 0
-    labels = some.save(tmp_path / "pictures")
+    labels = part.save(tmp_path / "pictures")
     command = ("models", "calibrate", "mine", "--images", labels.parent, "--labels", labels)
     known = DEMO.parent / "known.png"
     toml = tmp_path / "xdg-data" / "edge" / "models" / "mine" / "model.toml"
@@ -597,7 +610,7 @@ def test_a_network_in_the_store_is_calibrated_and_back(
     assert toml.read_bytes() == before
     assert terminal.run(*command) == 0
     assert all(len(line) <= WIDTH for line in terminal.out.splitlines()[:-1])
-    count = len(some.pictures) - len(some.empty)
+    count = len(part.pictures) - len(part.empty)
     assert f"{count} images, each in frames as a camera sees it, " in terminal.out
     assert f"{count} images give a rough fit" in terminal.out
     assert terminal.out.splitlines()[-1] == f"Written to {toml.with_name('calibration.json')}."
@@ -652,14 +665,15 @@ def few(folder: Path, count: int = 200) -> Path:
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("few_others")
 def test_a_few_pictures_may_be_missing_and_no_more(
-    terminal: Terminal, net: Path, some: Renderings, tmp_path: Path
+    terminal: Terminal, net: Path, part: Renderings, tmp_path: Path
 ) -> None:
-    labels = some.save(tmp_path / "pictures")
+    labels = part.save(tmp_path / "pictures")
     command = ("models", "calibrate", net, "--images", labels.parent, "--labels", labels)
     (labels.parent / "7.bmp").unlink()
     (labels.parent / "9.bmp").write_text("no picture")
-    gone = sorted({7, 9, *some.empty})
+    gone = sorted({7, 9, *part.empty})
     assert terminal.json(*command)["left_out"] == len(gone)
     # line 1 is of picture 0
     told = [line.split(": ")[1] for line in terminal.err.splitlines() if line.endswith("; skipped")]
