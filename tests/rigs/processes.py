@@ -16,11 +16,16 @@ PATIENCE_S = 60.0
 
 
 def wait_until(condition: Callable[[], T]) -> T:
-    """Return what the condition returns as soon as that counts as true; fail when it never does."""
+    """Return what the condition returns as soon as that counts as true; fail when it never does.
+
+    It is asked less and less often, up to 20 times a second: many conditions read files that grow, or all of /proc.
+    """
     deadline_s = time.monotonic() + PATIENCE_S
+    pause_s = 0.005
     while not (result := condition()):
         assert time.monotonic() < deadline_s, "did not happen in time"
-        time.sleep(0.005)
+        time.sleep(pause_s)
+        pause_s = min(1.2 * pause_s, 0.05)
     return result
 
 
