@@ -196,15 +196,15 @@ def run(*command: str, environment: dict[str, str] | None = None) -> str:
 
 
 def copy_project(folder: Path) -> None:
-    """Copy the parts of this project that a deploy needs, and build edge's wheel."""
+    """Copy the parts of this project that a deploy needs, and make what a release is made of."""
     unwanted = shutil.ignore_patterns("__pycache__", ".venv", ".cache", "inventory.yml", "host_vars", "*.egg-info")
     for name in ("deploy", "docs", "edge", "scripts", "systemd"):
         shutil.copytree(PROJECT / name, folder / name, ignore=unwanted, symlinks=True)
     for name in (*PAGES, "LICENSE", "NOTICE", "pyproject.toml", "setup.cfg"):
         shutil.copy(PROJECT / name, folder)
-    # the playbook looks here before it builds a wheel
-    wheels = folder / "deploy/.cache" / source_digest(str(PROJECT))[:16]
-    run(str(DEPLOY / "roles/edge/files/build-wheel"), str(folder), str(wheels), sys.executable)
+    # the playbook looks here before it makes them
+    parts = folder / "deploy/.cache" / source_digest(str(PROJECT))[:16]
+    run(str(DEPLOY / "roles/edge/files/make-parts"), str(folder), str(parts), sys.executable)
 
 
 def download_wheels(requirements: Path, folder: Path, release: str, architecture: str) -> None:

@@ -164,9 +164,8 @@ def other_version(machine: Booted, folder: str, tmp_path: Path, name: str, edits
         assert count, f"{file} has no {pattern}"
         (project / file).write_text(after)
     # as the playbook would
-    wheels = project / "deploy/.cache" / source_digest(str(project))[:16]
-    build = project / "deploy/roles/edge/files/build-wheel"
-    subprocess.run([build, project, wheels, sys.executable], check=True)
+    parts = project / "deploy/.cache" / source_digest(str(project))[:16]
+    subprocess.run([project / "deploy/roles/edge/files/make-parts", project, parts, sys.executable], check=True)
     machine.copy_in(project, f"{folder}/{name}", owner="pi")
     shutil.rmtree(project)
     machine.write(f"{folder}/{name}/deploy/host_vars/this-pi.yml", json.dumps({**DEMO, "edge_bundle": folder}))

@@ -149,8 +149,8 @@ def test_an_upgrade_keeps_what_is_there_and_what_settings_need(
 def test_each_feature_can_be_asked_for_everywhere() -> None:
     names = set(OPTIONS["edge_with"]["choices"])
     assert names == set(bundle.FEATURES)
-    release = (ROLE / "tasks/release.yml").read_text()
-    assert all(f"requirements-{name}.txt" in release for name in names)
+    assert '"$files"/requirements*.txt' in (ROLE / "files/make-parts").read_text()
+    assert all((ROLE / f"files/requirements-{name}.txt").exists() for name in names)
 
 
 # ---- the lock
