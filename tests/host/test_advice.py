@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,36 @@ def commands(text: str) -> list[str]:
 ADVISED = sorted({one for file in FILES for text in literals(file) for one in commands(text)})
 
 
-@functools.cache  # many ask for the same packages, and apt takes seconds
+Try = Callable[..., None]
+
+
+def tried_once(attempt: Try) -> Try:
+    """Remember how it ended, a skip or a failure too: many advices are the same, and apt and pip take seconds."""
+
+    @functools.cache
+    def ending(*words: str) -> BaseException | None:
+        try:
+            attempt(*words)
+        except (AssertionError, pytest.skip.Exception, pytest.fail.Exception) as raised:
+            return raised
+        return None
+
+    @functools.wraps(attempt)
+    def tried(*words: str) -> None:
+        if raised := ending(*words):
+            raise raised
+
+    return tried
+
+
+@tried_once
 def dry_apt(*words: str) -> None:
     assert words[0] == "install"
     if shutil.which("apt-get") is None:
         pytest.skip("this system has no apt")
+    done = subprocess.run(["apt-get", "--simulate", *words], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
     for name in words[1:]:
         if subprocess.run(["apt-cache", "show", name], capture_output=True, check=False).returncode:
             if name == "python3-picamera2" and not installation.PI_OS.exists():
@@ -62,8 +87,7 @@ def dry_apt(*words: str) -> None:
             if subprocess.run(["apt-cache", "show", "python3-venv"], capture_output=True, check=False).returncode:
                 pytest.skip("apt has no lists of packages: sudo apt update")
             pytest.fail(f"there is no package {name}")
-    done = subprocess.run(["apt-get", "--simulate", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    pytest.fail(done.stderr)
 
 
 def dry_systemctl(*words: str) -> None:
@@ -104,7 +128,7 @@ def index_answers() -> bool:
     return "from versions: 0." in subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
-@functools.cache
+@tried_once
 def dry_python(python: str, module: str, *words: str) -> None:
     match [module, *words]:
         case ["edge", *_]:
