@@ -1,6 +1,8 @@
 """edge teach, taught, forget: as a person at a terminal has them, and a daemon that uses what was taught."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import re
@@ -46,16 +48,17 @@ def folder_of(path: Path, kind: int, count: int = 8) -> Path:
 
 def edge(*arguments: object, code: int = 0) -> str:
     """What it prints; without the lines of progress, which only a slow machine has."""
-    command = [sys.executable, "-P", "-m", "edge", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == code, done.stdout + done.stderr
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        ended = main(list(map(str, arguments)))
+    assert ended == code, out.getvalue() + err.getvalue()
     # lines of progress come only on a slow machine
     told = [
         line
-        for line in done.stderr.splitlines(keepends=True)
+        for line in err.getvalue().splitlines(keepends=True)
         if not re.match(r"(Reading|Learning)  [#.]{24}|Loading", line)
     ]
-    return done.stdout + "".join(told)
+    return out.getvalue() + "".join(told)
 
 
 def test_from_the_first_thing_to_the_last(tmp_path: Path) -> None:
