@@ -378,12 +378,12 @@ class TestSound:
     ) -> None:
         """Each is heard whole, or reported not to be; and at the end all is as it was at the start."""
         speaker = open_(driver, card, rate_wpm=450)
-        dice = random.Random(2026)
+        dice = random.Random(2038)  # among the first nine is one of each kind
         texts = ["I see a cat", "I see an elephant", "I'm not sure"]
         sounds = {text: oracle(text, tmp_path, rate_wpm=450) for text in texts}
         before: Belongings | None = None
         heard = 0
-        for count in range(-5, 500 if long else 20):
+        for count in range(-5, 500 if long else 9):
             text = dice.choice(texts)
             bad = count >= 0 and dice.random() < 0.2
             card.set_pace(dice.choice(["stuck", "stalls"]) if bad else "instant")
