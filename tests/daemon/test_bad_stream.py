@@ -25,7 +25,7 @@ QUICK = {
 SHARES = (0.1, 0.5, 1.0)
 """The parts of the day after which memory and descriptors are compared."""
 READINGS = 20
-QUICKLY_TOLD = ("login", "basic", "busy", "broken", "missing", "hangs_up", "slow")
+QUICKLY_TOLD = ("login", "busy", "missing", "hangs_up", "slow")
 
 
 class Gauge:
@@ -107,7 +107,7 @@ def test_a_day_of_a_bad_camera(tmp_path: Path, long: bool) -> None:
 
 def test_the_log_says_a_problem_once_and_not_with_each_try(tmp_path: Path, long: bool) -> None:
     """Again only if the problem is another one, or after the camera was back."""
-    tries = 20 if long else 3
+    tries = 20 if long else 2
     kinds = [*TOLD, "slow"] if long else QUICKLY_TOLD
     path = tmp_path / "events"
     with running(WebCamera()) as server:
