@@ -8,8 +8,9 @@ time. The child answers each with one line, the fields of a `Reply`.
 A driver module has a function `open_driver(options)`, which returns the function that answers one request. An EdgeError
 from either is an answer; any other exception is a bug: it is reported, and the child is replaced.
 
-The child never outlives the daemon, even after kill -9: the requests' pipe ends then, and a thread of the child cleans
-up and kills the group. (PR_SET_PDEATHSIG would kill the child alone, and leave the processes that it has started.)
+The child never outlives the daemon, even after kill -9: nobody reads the replies' pipe then, and a thread of the child
+cleans up and kills the group. (PR_SET_PDEATHSIG would kill the child alone, and leave the processes that it has
+started.) That thread wakes only then: a request wakes the thread that answers it, and no other.
 """
 
 import contextlib
@@ -29,7 +30,6 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from edge.errors import EdgeError, one_line
@@ -350,34 +350,37 @@ def main() -> None:
     requests, replies = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    lines: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_read, args=(requests, lines, folder), daemon=True).start()
+    threading.Thread(target=_end_with_the_daemon, args=(replies, folder), daemon=True).start()
 
     answer = None
-    while True:
-        request = json.loads(lines.get())
-        bug = False
-        try:
-            if answer is None:
-                answer, reply = importlib.import_module(module).open_driver(request), Reply()
-            else:
-                reply = Reply(value=answer(request))
-        except EdgeError as error:
-            reply = Reply(error=one_line(error))
-        except Exception as error:
-            traceback.print_exc()
-            reply, bug = Reply(error=f"{type(error).__name__}: {one_line(error)}"), True
-        with contextlib.suppress(BrokenPipeError):
-            os.write(replies, json.dumps(asdict(reply)).encode() + b"\n")
-        if bug or answer is None:
-            _end(folder)
+    with os.fdopen(requests, "rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break  # the daemon died in the middle of it
+            request = json.loads(line)
+            bug = False
+            try:
+                if answer is None:
+                    answer, reply = importlib.import_module(module).open_driver(request), Reply()
+                else:
+                    reply = Reply(value=answer(request))
+            except EdgeError as error:
+                reply = Reply(error=one_line(error))
+            except Exception as error:
+                traceback.print_exc()
+                reply, bug = Reply(error=f"{type(error).__name__}: {one_line(error)}"), True
+            with contextlib.suppress(BrokenPipeError):
+                os.write(replies, json.dumps(asdict(reply)).encode() + b"\n")
+            if bug or answer is None:
+                break
+    _end(folder)
 
 
-def _read(requests: int, lines: "SimpleQueue[bytes]", folder: Path | None) -> None:
-    with open(requests, "rb") as stream:
-        for line in stream:
-            if line.endswith(b"\n"):  # else the daemon died in the middle of it
-                lines.put(line)
+def _end_with_the_daemon(replies: int, folder: Path | None) -> None:
+    """Wait until nobody reads the replies' pipe any more, and end."""
+    poll = select.poll()
+    poll.register(replies, 0)  # for POLLERR alone, which needs no asking (poll(2), pipe(7))
+    poll.poll()
     _end(folder)
 
 

@@ -1,6 +1,7 @@
 """The supervised child process, with a driver that misbehaves on request: this very file is its module."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,20 @@ def test_answers_one_request_at_a_time(start: Callable[..., Worker]) -> None:
     assert next_reply(worker) == Reply(value=text)
     assert worker.poll() is None
     assert reply_of(worker, "echo", 2) == Reply(value=2)
+
+
+def test_a_request_wakes_one_thread_of_the_child(start: Callable[..., Worker]) -> None:
+    worker = start()
+    assert reply_of(worker, "echo", 0) == Reply(value=0)
+    (other,) = (one for one in Path(f"/proc/{worker.pid}/task").iterdir() if one.name != str(worker.pid))
+
+    def wakes() -> int:
+        return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", (other / "status").read_text(), re.MULTILINE)[0])
+
+    before = wakes()
+    for number in range(50):
+        assert reply_of(worker, "echo", number) == Reply(value=number)
+    assert wakes() - before < 10  # it may not have begun to wait before
 
 
 def test_prints_of_a_library_are_no_replies(start: Callable[..., Worker], capfd: pytest.CaptureFixture[str]) -> None:
