@@ -92,6 +92,23 @@ def test_a_large_matrix_becomes_several_layers(mx: Any, tmp_path: Path, monkeypa
     np.testing.assert_allclose(scores("ncnn"), scores("onnx"), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 4), (4, 1), (1, 1), (3, 5)])
+def test_a_picture_is_resized_to_one_row_too(mx: Any, tmp_path: Path, height: int, width: int) -> None:
+    """That is a product with a matrix of one row; ncnn takes a matrix without its leading 1 for something else."""
+    if problem := engine_problem("ncnn"):
+        pytest.skip(problem)
+    resized = mx.sym.contrib.BilinearResize2D(mx.sym.var("data"), height=height, width=width)
+    averaged = mx.sym.contrib.AdaptiveAvgPooling2D(resized, output_size=(2, 2))
+    checkpoint = write(mx, mx.sym.FullyConnected(averaged, num_hidden=LABELS, name="fc"), tmp_path)
+    picture = np.random.default_rng(1).uniform(0, 1, (1, 3, SIZE, SIZE)).astype(np.float32)
+    found = []
+    for engine in ("onnx", "ncnn"):
+        network = open_classifier(checkpoint, Backend(engine))
+        assert isinstance(network, GraphClassifier)
+        found.append(network.scores(picture))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+
+
 def test_what_ncnn_cannot_run_is_named(mx: Any, tmp_path: Path) -> None:
     flat = mx.sym.Flatten(mx.sym.var("data"))
     both = mx.sym.Concat(flat, flat, dim=0, name="twice")

@@ -117,7 +117,7 @@ def _matrix(translator: Translator, layer: onnx.Layer, weights: NDArray[np.float
 
 def product(translator: Translator, layer: onnx.Layer) -> Blob:
     """Add the product with a constant matrix, from the left or from the right: it resizes one side."""
-    inputs = [translator.full(name) for name in layer.inputs]
+    inputs = [translator.factor(name) for name in layer.inputs]
     return translator.network.add("MatMul", inputs, translator.shape(layer), {})
 
 

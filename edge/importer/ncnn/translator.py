@@ -93,10 +93,20 @@ class Translator:
         """Return a value as it is; a constant becomes a layer."""
         if name not in self._values:
             array = self.constant(name).astype(np.float32)
-            shape = bare(array.shape) or (1,)
-            self._values[name] = self.network.add("MemoryData", [], shape, self.sizes(shape))
-            self.network.weights(array)
+            self._values[name] = self._memory(array, bare(array.shape) or (1,))
         return self._values[name]
+
+    def factor(self, name: str) -> Blob:
+        """Return a value that is multiplied as a matrix; a constant of one row has two dimensions all the same."""
+        if not self.is_constant(name):
+            return self.full(name)
+        array = self.constant(name).astype(np.float32)
+        return self._memory(array, array.shape)
+
+    def _memory(self, array: Floats, shape: tuple[int, ...]) -> Blob:
+        found = self.network.add("MemoryData", [], shape, self.sizes(shape))
+        self.network.weights(array)
+        return found
 
     def full(self, name: str) -> Blob:
         """Return a value in all its dimensions."""
