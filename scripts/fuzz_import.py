@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Feed damaged and hostile checkpoints to the importer: each must give an error or a right graph, fast and in bounds.
 
-    scripts/fuzz_import.py [--runs N] [--seed N] [--against-mxnet] [--atheris]
+    scripts/fuzz_import.py [--runs N] [--seed N] [--against-mxnet] [--against-ncnn] [--atheris]
 
 Small networks of all operators, in the formats of MXNet 0.8 to 1.9, are changed at random: bytes, numbers, attributes,
 operators, connections, shapes and sizes. For each the importer must
@@ -11,7 +11,9 @@ operators, connections, shapes and sizes. For each the importer must
     without more memory than four times the files and 16 MiB.
 
 --against-mxnet also runs the graphs that it made of changed structures in MXNet (in a child, which may crash): the
-scores must be the same. --atheris lets the coverage of the importer's code guide the changes instead (PyPI's atheris).
+scores must be the same. --against-ncnn gives those checkpoints to the engine ncnn too, in another child: it must name
+what it cannot run, or give the same scores, and must not crash. --atheris lets the coverage of the importer's code
+guide the changes instead (PyPI's atheris).
 """
 
 import environment  # noqa: F401, I001 - goes first: it may start this again in .venv
@@ -37,11 +39,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asked_child import AskedChild
+from edge.engines.backend import Backend
+from edge.engines import open_classifier
+from edge.engines.graph import GraphClassifier
 from edge.engines.onnx import import_onnxruntime
 from edge.errors import ModelError
 from edge.importer.graph import SCORES, Graph
+from edge.importer.ncnn.network import NotInNcnnError
 from edge.importer.translate import make_graph
-from edge.models.checkpoint import Checkpoint, InputSpec
+from edge.models.checkpoint import Checkpoint, InputSpec, from_json, to_json
 
 Floats = NDArray[np.float32]
 SIZE = 12
@@ -53,6 +59,9 @@ MOST_TIMES = 4
 _ROOM = 2**30
 """Bytes of address space that the importer may take: what would allocate more fails, and counts as a failure."""
 _LABELS = 5
+_MOST = 1e6
+"""Larger scores are not compared."""
+_NOT_IN_NCNN = "not in ncnn"
 
 
 class Tiny:
@@ -478,6 +487,46 @@ class Mxnet:
         self._child.close()
 
 
+class Ncnn:
+    """The engine ncnn in a child (asked_child.py)."""
+
+    def __init__(self, folder: Path) -> None:
+        env = {**os.environ, "XDG_DATA_HOME": str(folder / "data")}  # for its graphs
+        self._child = AskedChild([sys.executable, __file__, "--serve-ncnn"], folder, env)
+
+    def scores(self, checkpoint: Checkpoint, pictures: Floats, labels: int) -> Floats | None:
+        """What it says of pictures of 0..255; None when it cannot run the checkpoint. Raises FailureError."""
+        checkpoint.synset.write_text("".join(f"n{number} thing {number}\n" for number in range(labels)))
+        found = self._child.ask(to_json(checkpoint), pictures)
+        if isinstance(found, str) and found != _NOT_IN_NCNN:
+            raise FailureError(f"ncnn: {found or 'crashed'}")
+        return None if isinstance(found, str) else found
+
+    def close(self) -> None:
+        """End the child."""
+        self._child.close()
+
+
+def serve_ncnn() -> None:
+    """The child: it is asked about checkpoints."""
+    for line in sys.stdin:
+        checkpoint, given, out = json.loads(line)
+        try:
+            network = open_classifier(from_json(checkpoint), Backend("ncnn"))
+            assert isinstance(network, GraphClassifier)
+            mean, std = (
+                np.array(three, np.float32)[:, np.newaxis, np.newaxis]
+                for three in (network.input.mean, network.input.std)
+            )
+            np.save(out, np.array([network.scores(((one - mean) / std)[np.newaxis]) for one in np.load(given)]))
+            network.close()
+            print("ok", flush=True)
+        except NotInNcnnError:
+            print(_NOT_IN_NCNN, flush=True)
+        except Exception as error:
+            print(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", flush=True)
+
+
 def changed(seed: int, runs: int, folder: Path) -> Iterator[tuple[int, str, Checkpoint]]:
     """Write one changed checkpoint after the other into the folder: (number, what was changed, the checkpoint)."""
     rng = random.Random(seed)
@@ -549,7 +598,9 @@ def try_large_files() -> int:
     return count
 
 
-def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> Counter[str]:
+def fuzz(
+    runs: int, seed: int, *, against_mxnet: bool, against_ncnn: bool = False, check_every: int = 1
+) -> Counter[str]:
     """Do so many runs; return the number of each outcome. Raises FailureError, and leaves the files that caused it."""
     import_onnxruntime()  # its memory is no growth then
 
@@ -557,7 +608,7 @@ def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> 
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 3, SIZE, SIZE)).astype(np.float32)
     folder = Path(tempfile.mkdtemp(prefix="edge-fuzz-"))
     out = folder / "graph"
-    mxnet = Mxnet(folder)
+    mxnet, ncnn = Mxnet(folder), Ncnn(folder)
     number = -1
     try:
         for number, what, checkpoint in changed(seed, runs, folder):  # noqa: B007 - told at the end
@@ -572,12 +623,14 @@ def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> 
                 continue
             ours = scores_of(graph, pictures)
             counts["run"] += 1
+            if against_ncnn and what == "symbol":
+                counts[_ask_ncnn(ncnn, checkpoint, pictures, ours)] += 1
             if not against_mxnet or what != "symbol":
                 continue
             theirs = mxnet.scores(checkpoint, pictures)
             if isinstance(theirs, str):
                 counts[f"MXNet {theirs.split()[0]}"] += 1
-            elif not np.isfinite(theirs).all() or np.abs(theirs).max(initial=0) > 1e6:
+            elif not np.isfinite(theirs).all() or np.abs(theirs).max(initial=0) > _MOST:
                 counts["no numbers to compare"] += 1
             else:
                 _compare(ours, theirs, independent=graph.independent)
@@ -586,17 +639,33 @@ def fuzz(runs: int, seed: int, *, against_mxnet: bool, check_every: int = 1) -> 
         raise FailureError(f"run {number} of seed {seed}, in {folder}: {error}") from error
     finally:
         mxnet.close()
+        ncnn.close()
     shutil.rmtree(folder)
     return counts
+
+
+def _ask_ncnn(ncnn: Ncnn, checkpoint: Checkpoint, pictures: Floats, expected: Floats) -> str:
+    """Compare ncnn's scores with those of ONNX Runtime; return the outcome, in words. Raises FailureError."""
+    theirs = ncnn.scores(checkpoint, pictures, expected.shape[1])
+    if theirs is None:
+        return "ncnn cannot run it"
+    if not np.isfinite(expected).all() or np.abs(expected).max(initial=0) > _MOST:
+        return "no numbers to compare with ncnn"
+    if not _same(theirs, expected):
+        raise FailureError(f"ncnn gives {theirs.shape} {theirs.ravel()[:5]}, ONNX Runtime {expected.ravel()[:5]}")
+    return "the same as ncnn"
+
+
+def _same(found: Floats, expected: Floats) -> bool:
+    tolerance = 1e-3 * max(1.0, np.abs(expected).max(initial=0))
+    return found.shape == expected.shape and bool(np.abs(found - expected).max(initial=0) <= tolerance)
 
 
 def _compare(ours: Floats, theirs: Floats, *, independent: bool) -> None:
     if independent and theirs.shape == ours.shape and theirs.min(initial=0) >= 0 and theirs.max(initial=0) <= 1:
         # MXNet was asked for the probabilities
         ours = (1 / (1 + np.exp(-ours.astype(np.float64)))).astype(np.float32)
-    if theirs.shape != ours.shape or np.abs(theirs - ours).max(initial=0) > 1e-3 * max(
-        1.0, np.abs(theirs).max(initial=0)
-    ):
+    if not _same(ours, theirs):
         raise FailureError(f"MXNet gives {theirs.shape} {theirs.ravel()[:5]}, the graph {ours.ravel()[:5]}")
 
 
@@ -639,15 +708,26 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=100_000, metavar="N", help="default: 100000")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--against-mxnet", action="store_true", help="compare the scores with those of MXNet")
+    parser.add_argument("--against-ncnn", action="store_true", help="compare the scores with those of ncnn")
+    parser.add_argument("--serve-ncnn", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--atheris", action="store_true", help="guide the changes by coverage")
     options = parser.parse_args()
+    if options.serve_ncnn:
+        serve_ncnn()
+        return 0
     guard()
     if options.atheris:
         fuzz_with_atheris(options.runs)
     start = time.monotonic()
     try:
         large = try_large_files()
-        counts = fuzz(options.runs, options.seed, against_mxnet=options.against_mxnet, check_every=20)
+        counts = fuzz(
+            options.runs,
+            options.seed,
+            against_mxnet=options.against_mxnet,
+            against_ncnn=options.against_ncnn,
+            check_every=20,
+        )
     except FailureError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
