@@ -5,8 +5,11 @@ only what is neither MJPEG nor a picture is left to OpenCV. Everything is bounde
 """
 
 import http.client
+import os
+import socket
 import time
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from edge.cameras.http_connection import ADDRESS, HEAD_SHARE, Connection
 from edge.cameras.multipart import JPEG_START, MOST_BYTES, PictureSplitter, StreamError
@@ -14,6 +17,8 @@ from edge.settings import CameraSettings
 from edge.vision.images import decode_frame
 
 _CHUNK = 2**16
+_LARGEST_WAIT = 2**18
+"""Bytes of a picture that are waited for at once."""
 _UNTYPED = ("", "application/octet-stream", "binary/octet-stream", "application/dash+xml")
 _TEXTS = {
     "text/html": "a web page",
@@ -95,6 +100,10 @@ class StreamCapture:
     ) -> None:
         self._response = response
         self._splitter = _splitter_of(response)
+        # only a plain connection has as many bytes of its own as the picture has
+        self._is_plain = response.length is None and not response.chunked and urlsplit(response.url).scheme == "http"
+        self._waits_for = 1
+        """How many bytes wake the reader."""
         self._again = SnapshotCapture(connection, settings)
         self._is_single = False
         self._patience_s = HEAD_SHARE * settings.open_timeout_s
@@ -145,8 +154,14 @@ class StreamCapture:
         self._response.close()
 
     def _fill(self) -> bool:
-        """Read what has come; return False at the end of the answer."""
-        data = _some(self._response, begun=self._count > 0)
+        """Read what has come, and the rest of a picture in one piece; return False at the end of the answer."""
+        size = max(1, min(self._splitter.missing, _LARGEST_WAIT)) if self._is_plain else 1
+        if size != self._waits_for:
+            self._waits_for = size
+            # a network would else wake this thread for each packet (socket(7), SO_RCVLOWAT)
+            with socket.socket(fileno=os.dup(self._response.fileno())) as same:
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+        data = _some(self._response, max(_CHUNK, size), begun=self._count > 0)
         if data:
             found = self._splitter.feed(data)
             self._count += len(found)
@@ -226,10 +241,10 @@ def decoded(data: bytes) -> tuple[bool, Any]:
     return image is not None, image
 
 
-def _some(response: http.client.HTTPResponse, *, begun: bool = False) -> bytes:
+def _some(response: http.client.HTTPResponse, most: int = _CHUNK, *, begun: bool = False) -> bytes:
     """Return bytes as soon as some have come; b'' at the end. Raises StreamError; `begun`: a picture has come."""
     try:
-        return response.read1(_CHUNK)
+        return response.read1(most)
     except TimeoutError:
         what = "lost, it stopped sending" if begun else "it answered, but sent no picture"
         raise StreamError(f"{what}; check the camera and the network") from None

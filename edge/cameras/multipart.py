@@ -35,10 +35,19 @@ class PictureSplitter:
         self._token = boundary.strip("\"' ").lstrip("-").encode("latin-1", "replace")
         self._in_body = self._is_image = self._has_pictures = False
         self._length: int | None = None
+        self._lengths_are_right = False
+        """Whether the last picture ended where the head of its part had said."""
         self._skipped = 0
         """Bytes since the last part: heads, and what is left of a damaged part."""
         self._searched = self._scan = 0
         """Bytes of the body in which its end was looked for, and where a JPEG's data begins (0: not known yet)."""
+
+    @property
+    def missing(self) -> int:
+        """Return how many bytes of the current picture have not come yet; 0 if that is not certain."""
+        if not self._in_body or self._length is None or not self._lengths_are_right:
+            return 0
+        return max(0, self._length - len(self._buffer))
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the pictures that are complete now. Raises StreamError if a part is larger than any picture."""
@@ -143,6 +152,7 @@ class PictureSplitter:
 
     def _take(self, size: int) -> bytes:
         part = bytes(self._buffer[:size])
+        self._lengths_are_right = self._length == size and part.startswith(JPEG_START)
         del self._buffer[:size]
         self._in_body = self._is_image = False
         self._length = None

@@ -169,6 +169,32 @@ def test_a_picture_is_asked_for_max_fps_times_a_second(server: WebCamera) -> Non
 
 
 @pytest.mark.integration
+def test_the_rest_of_a_picture_is_waited_for_at_once(server: WebCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a packet at a time: each would wake a thread."""
+    sizes: list[int] = []
+    feed = PictureSplitter.feed
+
+    def counted(splitter: PictureSplitter, data: bytes) -> list[bytes]:
+        sizes.append(len(data))
+        return feed(splitter, data)
+
+    monkeypatch.setattr(PictureSplitter, "feed", counted)
+    with closing(opened(server.url("packets"))) as camera:
+        for _ in range(3):
+            assert wait_until(lambda: camera.read(1))
+        sizes.clear()
+        first = last = wait_until(lambda: camera.read(1))
+        for _ in range(5):
+            last = wait_until(lambda: camera.read(1))
+        assert first
+        assert last
+        pictures = last.sequence - first.sequence
+        assert is_red(last)
+        # its head with the first packet, what is left of it, and what comes after it
+        assert len(sizes) <= 4 * (pictures + 2)
+
+
+@pytest.mark.integration
 def test_a_stream_of_another_kind_is_left_to_opencv(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.avi", 50, 25, "MJPG").read_bytes()
     with running(FileServer({"clip.avi": clip})) as files, closing(opened(f"{files.url}clip.avi")) as camera:
@@ -247,6 +273,21 @@ def test_a_wrong_length_costs_one_picture() -> None:
         found = pictures_of(part(pictures[0]) + damaged + b"".join(map(part, pictures * 60)))
         assert found[0] == pictures[0]
         assert found[-4:] == pictures
+
+
+def test_how_many_bytes_are_missing_is_known_while_the_heads_are_right() -> None:
+    picture = jpeg(0)
+    right, wrong = part(picture), part(picture).replace(b"Content-Length: ", b"Content-Length: 1")
+    splitter = PictureSplitter("frame")
+    missing = []
+    for one in (right, right, wrong, right, right, part(picture, length=False), right, right):
+        splitter.feed(one[:200])
+        missing.append(splitter.missing)
+        splitter.feed(one[200:])
+        assert splitter.missing == 0
+    left = len(right) - 200 - len(b"\r\n")
+    lie = int(f"1{len(picture)}") - (200 - wrong.index(picture))
+    assert missing == [0, left, lie, 0, left, 0, 0, left]
 
 
 def test_what_is_no_stream_of_pictures_ends() -> None:

@@ -89,6 +89,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _chunked(self) -> None:
         self._stream(lambda k: part(jpeg(k)), chunked=True)
 
+    def _packets(self) -> None:
+        """As over a network, a packet after the other."""
+
+        def sent(number: int) -> bytes:
+            whole, size = part(jpeg(number)), 100
+            for at in range(0, len(whole) - size, size):
+                self.wfile.write(whole[at : at + size])
+                time.sleep(0.0005)
+            return whole[-(len(whole) % size or size) :]
+
+        self._stream(sent)
+
     def _esp32(self) -> None:
         self._stream(lambda k: part(jpeg(k), before=b"", after=b"\r\n--frame\r\n"))
 
