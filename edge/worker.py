@@ -8,7 +8,7 @@ time. The child answers each with one line, the fields of a `Reply`.
 A driver module has a function `open_driver(options)`, which returns the function that answers one request. An EdgeError
 from either is an answer; any other exception is a bug: it is reported, and the child is replaced.
 
-The child never outlives the daemon, even after kill -9: nobody reads the replies' pipe then, and a thread of the child
+The child never outlives the daemon, even after kill -9: the replies' pipe has no reader then, and a thread of the child
 cleans up and kills the group. (PR_SET_PDEATHSIG would kill the child alone, and leave the processes that it has
 started.) That thread wakes only then: a request wakes the thread that answers it, and no other.
 """
@@ -377,7 +377,7 @@ def main() -> None:
 
 
 def _end_with_the_daemon(replies: int, folder: Path | None) -> None:
-    """Wait until nobody reads the replies' pipe any more, and end."""
+    """Wait until the replies' pipe has no reader any more, and end."""
     poll = select.poll()
     poll.register(replies, 0)  # for POLLERR alone, which needs no asking (poll(2), pipe(7))
     poll.poll()

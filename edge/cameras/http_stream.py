@@ -100,7 +100,7 @@ class StreamCapture:
     ) -> None:
         self._response = response
         self._splitter = _splitter_of(response)
-        # only a plain connection has as many bytes of its own as the picture has
+        # encryption and chunks add bytes to those of the picture
         self._is_plain = response.length is None and not response.chunked and urlsplit(response.url).scheme == "http"
         self._waits_for = 1
         """How many bytes wake the reader."""
