@@ -75,6 +75,27 @@ def test_the_default_is_inception_v3_on_every_pi_with_1_gb(tmp_path: Path, board
         assert (within.mib, within.source) == (DEFAULT_BUDGET_MIB, "the default")
 
 
+MIB_AND_MS = {
+    "vgg16": {"mxnet": (676, 291), "onnx": (946, 162), "openvino": (687, 158), "ncnn": (896, 77)},
+    "resnet-152": {"mxnet": (369, 218), "onnx": (359, 127), "openvino": (398, 116), "ncnn": (603, 98)},
+    "inception-v3": {"mxnet": (232, 106), "onnx": (241, 57), "openvino": (249, 53), "ncnn": (256, 53)},
+}
+"""What scripts/benchmark.py measured of each engine (x86_64, 2 cores)."""
+
+
+@pytest.mark.parametrize("engines", [["mxnet"], ["mxnet", "ncnn"], ["mxnet", "onnx", "openvino", "ncnn"]])
+@pytest.mark.parametrize("speech", ["pyttsx3", "espeak"])
+def test_more_engines_do_not_change_the_default(engines: list[str], speech: str) -> None:
+    within, overhead = budget(None, 4000, None, named=False), overhead_mib("csi", speech, on_a_pi=True)
+    catalogue = load_catalogue()
+    best = []
+    for name, figures in MIB_AND_MS.items():
+        about = catalogue[name]
+        ways = [Candidate(name, about.top1, measured(*figures[one]), about.download_mib, engine=one) for one in engines]
+        best.append(fastest(ways, within, overhead)[0])
+    assert chosen(choose(best, within, overhead)) == "inception-v3"
+
+
 @pytest.mark.parametrize(
     ("mib", "name"),
     [(640, "inception-v3"), (1200, "resnet-152"), (3000, "resnet-152"), (300, "squeezenet1.1"), (60, "")],
