@@ -27,8 +27,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from teach.lessons import Lessons, learn
 from teach.seen import Cache, Seen, arranged, look, pieces
-from teach.views import MOST_THINGS, World, empty, view
+from teach.views import MOST_THINGS, World
 
 from edge.cli.progress import Progress, bar
 from edge.engines import Network, open_classifier
@@ -38,14 +39,11 @@ from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.taught.recogniser import Recogniser, unit
 from edge.models.taught.record import Floats, TaughtThing
-from edge.selection.taught import drawn_others, learn
-from edge.stages import Pixels
+from edge.selection.taught import drawn_others
 
 Way = Callable[[Floats], Floats]
 """Returns a value for each row and thing."""
 _RIDGE = 0.03
-_PLACES = 4
-"""Views of the empty place."""
 _HEADS = {"right": 8, "other name": 12, "strangers": 11, "photos": 9, "places": 9, "drawings": 10, "look-alikes": 13}
 
 
@@ -123,7 +121,9 @@ def measure(network: Network, seen: Seen, world: World, options: argparse.Namesp
             progress.show(bar("Learning", number, most, f"{number} of {most} things"))
             pictures, place = lessons.of(number)
             start_s, start_cpu_s = time.perf_counter(), time.process_time()
-            things.append(learn(network, model, f"thing {number}", pictures, [] if options.without_place else place))
+            things.append(
+                learn(network, model, number, pictures, [] if options.without_place else place, others=others)
+            )
             seconds += time.perf_counter() - start_s
             cpu_s += time.process_time() - start_cpu_s
         forwards = len(things[0].views) + len(things[0].empty)
@@ -140,21 +140,6 @@ def measure(network: Network, seen: Seen, world: World, options: argparse.Namesp
         if options.ways:
             compare(things, others, seen, progress)
     progress.line("")
-
-
-class Lessons:
-    """The views that things are learnt from, and those of their places without them."""
-
-    def __init__(self, world: World, shots: int) -> None:
-        """With more shots, the first are the same."""
-        self._world, self._shots = world, shots
-
-    def of(self, number: int) -> tuple[list[Pixels], list[Pixels]]:
-        """Return the lesson of a thing."""
-        rng = np.random.default_rng((8, self._world.seed, number))
-        thing, place = self._world.things(number + 1)[number], self._world.place(rng)
-        nothing = [empty(rng, place) for _ in range(_PLACES)]
-        return [view(rng, thing, place) for _ in range(self._shots)], nothing
 
 
 def by_family(known: Recogniser, seen: Seen, world: World) -> dict[str, float]:

@@ -147,10 +147,7 @@ def _learn(
     progress: Progress,
 ) -> "Learnt":
     """Return what was learnt, and keep it. Raises ModelError if too few of the held-back pictures are recognised."""
-    for picture in pictures:
-        lesson.add(picture)
-    for picture in empty:
-        lesson.add_empty(picture)
+    lesson.add_all(pictures, empty)
     while lesson.work():
         done, steps = lesson.steps
         progress.show(bar("Learning", done, steps, f"{lesson.name} from {len(pictures)} pictures"))

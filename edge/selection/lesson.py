@@ -4,7 +4,7 @@ The work is divided into steps of one forward, so that a daemon's loop can go on
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,15 @@ from edge.models.taught.recogniser import Recogniser
 from edge.models.taught.record import MOST_EMPTY, Floats, TaughtThing, id_of
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
 from edge.selection.copies import beside, place_copy
-from edge.selection.taught import BESIDE, copies_of, drawn_others, features_of, joined, small, unlike, variants
+from edge.selection.taught import copies_of, drawn_others, features_of, joined, small, unlike, variants
 from edge.stages import Pixels
 
 _HELD_BACK = 4
 """Every fourth view is held back, to test what was learnt from the others."""
 _KNOWN = 0.6
 """Share of the held-back views that must be recognised."""
+_BESIDE = 4
+"""So many views of the thing stand for the empty place, if there is no picture of it."""
 _Row = NDArray[np.float32]
 
 
@@ -105,7 +107,7 @@ class Lesson:
     def add(self, picture: Pixels, features: NDArray[np.float32] | None = None) -> None:
         """Take a view of the thing, with its features if they are known. The picture must not change any more."""
         self._views.append(self._expect(variants(picture, len(self._views), self._pictures, self._place), features))
-        if len(self._beside) < BESIDE:
+        if len(self._beside) < _BESIDE:
             self._beside.append(beside(picture))
         if self._keeps_pictures:
             self._kept.append(small(picture))
@@ -117,6 +119,13 @@ class Lesson:
             self._place.append(place_copy(picture))
             if self._keeps_pictures:
                 self._kept_empty.append(small(picture))
+
+    def add_all(self, views: Iterable[Pixels], empty: Iterable[Pixels]) -> None:
+        """Take views of the thing, and of its place without it."""
+        for picture in views:
+            self.add(picture)
+        for picture in empty:
+            self.add_empty(picture)
 
     def forget_views(self) -> None:
         """Forget the views of the thing: it will be shown again."""

@@ -1,7 +1,7 @@
 """How a network is taught from pictures."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,8 @@ from edge.engines import Network
 from edge.models.taught.pictures import MOST_JPEG, MOST_SIDE
 from edge.models.taught.recogniser import unit
 from edge.models.taught.record import MOST_EMPTY, MOST_VIEWS, Floats, TaughtThing
-from edge.models.taught.store import MOST_OTHERS, TaughtStore
-from edge.selection.copies import beside, cut_out, elsewhere, nearer
+from edge.models.taught.store import MOST_OTHERS
+from edge.selection.copies import cut_out, elsewhere, nearer
 from edge.stages import Condition, Frame, Pixels
 from edge.vision.images import decode_frame, fitted, jpeg
 from edge.vision.thumbnail import make_thumbnail
@@ -19,32 +19,12 @@ from edge.vision.visibility import fault
 
 _MOST_COPIES = 6
 """Altered copies of a picture, if there are few pictures: two of three show the thing elsewhere."""
-BESIDE = 4
-"""So many pictures stand for the empty place, if there is none of it."""
 
 _USELESS = {
     Condition.DARK: "it is too dark",
     Condition.BRIGHT: "it is too bright",
     Condition.COVERED: "it shows one colour only",
 }
-
-
-def others_of(
-    network: Network, model: str, store: TaughtStore, progress: Callable[[int, int], object] = lambda _n, _of: None
-) -> Floats:
-    """Return the features of pictures without a thing (N x M), from the store or made now, and keep them.
-
-    They are drawings that edge makes itself. `progress` is called with the number of the picture and of all.
-    """
-    if (kept := store.others(model)) is not None:
-        return kept
-    rows = []
-    for number, row in enumerate(drawn_others(network), 1):
-        progress(number, MOST_OTHERS)
-        rows.append(row)
-    features = np.stack(rows)
-    store.keep_others(model, network.name, features)
-    return features
 
 
 def drawn_others(network: Network) -> Iterator[NDArray[np.float32]]:
@@ -54,18 +34,6 @@ def drawn_others(network: Network) -> Iterator[NDArray[np.float32]]:
 
     for picture in other_pictures(MOST_OTHERS):
         yield features_of(network, picture)
-
-
-def learn(network: Network, model: str, name: str, pictures: Sequence[Pixels], empty: Sequence[Pixels]) -> TaughtThing:
-    """Return a thing as the network sees it in `pictures`, and its place without it in `empty`. Nothing is tested."""
-    rows = [
-        [features_of(network, one) for one in variants(picture, number, len(pictures), empty)]
-        for number, picture in enumerate(pictures)
-    ]
-    stands_in = [beside(picture) for picture in pictures[:BESIDE]]
-    nothing = np.stack([features_of(network, picture) for picture in empty[:MOST_EMPTY] or stands_in])
-    place = nothing if empty else unlike(nothing, np.stack([some[0] for some in rows]))
-    return TaughtThing(name, model, network.name, np.concatenate(rows), place)
 
 
 def unlike(rows: Floats, views: Floats) -> Floats:

@@ -9,7 +9,7 @@ from edge.models.taught.recogniser import Recogniser
 from edge.models.taught.record import Floats, TaughtThing
 from edge.models.taught.store import TaughtStore
 from edge.selection.lesson import Lesson
-from edge.selection.taught import others_of, shown
+from edge.selection.taught import shown
 from edge.stages import Frame, Prediction, Timing
 
 _TOLD = 5
@@ -105,10 +105,10 @@ class TaughtClassifier:
         self.unknown = [thing.name for thing in unknown]
         self.learning_again = [thing.name for thing in again]
         if things and self._others is None:
-            found = self._store.others(self._model)
-            if found is None and known and not self._meanwhile:
-                found = others_of(self.network, self._model, self._store)
-            self._others = found
+            self._others = self._store.others(self._model)
+        if known and self._others is None and not self._meanwhile:
+            for _ in self._draw():
+                pass
         fitted = known if self._others is not None else []
         self.taught = {thing.id: thing.name for thing in fitted}
         self._recogniser = Recogniser(fitted, self._others) if fitted and self._others is not None else None
@@ -127,10 +127,8 @@ class TaughtClassifier:
     def _learn(self, things: Sequence[TaughtThing], known: Sequence[TaughtThing]) -> Iterator[bool]:
         """Yield True after each forward: for the drawings if they are missing, then for things to be learnt again."""
         if self._others is None and (things or known):
-            drawing = Lesson(self.network, self._model, "", self._store, pictures=1)
-            while drawing.work():
+            for _ in self._draw():
                 yield True
-            self._others = drawing.others
             self._news = bool(known)
         for thing in things:
             kept = self._store.pictures(thing)
@@ -142,16 +140,20 @@ class TaughtClassifier:
             lesson = Lesson(
                 self.network, self._model, thing.name, self._store, pictures=len(pictures), others=self._others
             )
-            for picture in pictures:
-                lesson.add(picture)
-            for picture in shown(kept.empty):
-                lesson.add_empty(picture)
+            lesson.add_all(pictures, shown(kept.empty))
             while lesson.work():
                 yield True
             learnt = dataclasses.replace(lesson.thing(), pictures=thing.pictures)
             if not self._store.keep_again(learnt):
                 self._learnt[thing.id, thing.pictures] = learnt
         self._news = self._news or bool(things)
+
+    def _draw(self) -> Iterator[None]:
+        """Yield after each forward for the drawings; then they are known, and in the store."""
+        lesson = Lesson(self.network, self._model, "", self._store, pictures=1)
+        while lesson.work():
+            yield
+        self._others = lesson.others
 
     def _explain(self, unknown: Sequence[TaughtThing], again: Sequence[TaughtThing]) -> None:
         """Report the things that the network does not know, each line once."""

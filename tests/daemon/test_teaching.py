@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rigs.boards import Board, write_board
-from rigs.lessons import empty_place, with_thing
+from rigs.lessons import empty_place, finished, with_thing
 
 from edge.announce import teaching as sentences
 from edge.announce.wording import Words
@@ -26,7 +26,7 @@ from edge.models.taught.record import MOST_NAME, Floats, TaughtThing
 from edge.models.taught.store import MOST_THINGS, TaughtStore, taught_folder
 from edge.selection.opening import model_of
 from edge.selection.selector import ModelSelector
-from edge.selection.taught import learn, others_of
+from edge.selection.taught import drawn_others
 from edge.settings import AnnounceSettings, Settings, SpeechSettings, TeachSettings
 from edge.stages import Frame, Pixels
 
@@ -142,9 +142,10 @@ def the_keys(root: Path) -> TaughtThing:
     selector.open()
     pictures = [with_thing(KEYS, number) for number in range(8)]
     empty = [empty_place(number) for number in range(4)]
-    keys = learn(selector.begin_lesson(), model_of(selector.option), "my keys", pictures, empty)
+    model = model_of(selector.option)
+    lesson = finished(selector.begin_lesson(), model, "my keys", pictures, empty, store=TaughtStore(root / "taught"))
     selector.end()
-    return keys
+    return lesson.thing()
 
 
 def keep_the_keys(root: Path) -> None:
@@ -156,8 +157,7 @@ def keep_the_keys(root: Path) -> None:
 def drawings_of_the_demo(machine_root: Path) -> Floats:
     selector = new_selector(machine_root)
     selector.open()
-    network = selector.begin_lesson()
-    features = others_of(network, "0", TaughtStore(machine_root / "others"))
+    features = np.stack(list(drawn_others(selector.begin_lesson())))
     selector.end()
     return features
 

@@ -1,10 +1,14 @@
 """What a person shows who teaches edge a thing: an empty place, and drawn things before it that turn."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from rigs.daemon import named, read_events
 
+from edge.engines import Network
+from edge.models.taught.store import TaughtStore
+from edge.selection.lesson import Lesson
 from edge.stages import Pixels
 
 HEIGHT, WIDTH = 120, 160
@@ -45,6 +49,24 @@ def with_thing(kind: int, number: int, share: float = 0.0, at: float = 0.5) -> P
     light = (1.0, 0.6, 0.8)[number % 3]  # of the side that is turned to the lamp
     picture[top : top + side, left : left + side] = (light * colors[bands]).astype(np.uint8)
     return picture
+
+
+def finished(
+    network: Network,
+    model: str,
+    name: str,
+    views: Sequence[Pixels],
+    empty: Iterable[Pixels],
+    *,
+    store: TaughtStore,
+    keep_pictures: bool = False,
+) -> Lesson:
+    """A lesson in which everything was shown and learnt; nothing is kept yet."""
+    lesson = Lesson(network, model, name, store, pictures=len(views), keep_pictures=keep_pictures)
+    lesson.add_all(views, empty)
+    while lesson.work():
+        pass
+    return lesson
 
 
 class Stage:

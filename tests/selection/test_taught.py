@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rigs.boards import Board, write_board
+from rigs.lessons import finished
 from rigs.stores import write_scenes
 
 from edge.config import load
@@ -14,10 +15,11 @@ from edge.engines import open_classifier
 from edge.host.machine import Machine
 from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
-from edge.models.taught.record import MOST_VIEWS
+from edge.models.taught.record import MOST_VIEWS, Floats
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
+from edge.selection.lesson import Lesson
 from edge.selection.selector import ModelSelector
-from edge.selection.taught import joined, learn, others_of, useless
+from edge.selection.taught import joined, useless
 from edge.selection.taught_classifier import TaughtClassifier
 from edge.stages import Frame, Pixels
 from edge.vision.images import images_in, read_image
@@ -68,18 +70,9 @@ def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = open_classifier(checkpoint, features=True, square=True)
     model = fingerprint(checkpoint)
     for number, name in enumerate(NAMES):
-        store.add(
-            [
-                learn(
-                    network,
-                    model,
-                    name,
-                    [on_table(10 * number + one) for one in range(8)],
-                    [table(one) for one in range(3)],
-                )
-            ]
-        )
-    others_of(network, model, store)
+        views = [on_table(10 * number + one) for one in range(8)]
+        lesson = finished(network, model, name, views, [table(one) for one in range(3)], store=store)
+        store.add([lesson.thing()])
     network.close()
     return store.folder
 
@@ -165,15 +158,23 @@ def test_the_drawings_are_shown_to_a_model_once(tmp_path: Path) -> None:
     store = TaughtStore(tmp_path)
     checkpoint = find_checkpoint("demo")
     network = open_classifier(checkpoint, features=True)
-    steps: list[int] = []
-    first = others_of(network, "0123", store, lambda number, _of: steps.append(number))
-    assert steps == list(range(1, MOST_OTHERS + 1))
-    again = others_of(network, "0123", store, lambda number, _of: steps.append(number))
-    assert len(steps) == MOST_OTHERS
+
+    def lesson() -> tuple[Floats, int]:
+        """The drawings' features, and the forwards that they took."""
+        lesson, forwards = Lesson(network, "0123", "", store, pictures=1), 0
+        while lesson.work():
+            forwards += 1
+        assert lesson.others is not None
+        return lesson.others, forwards
+
+    first, forwards = lesson()
+    assert forwards == MOST_OTHERS
+    again, forwards = lesson()
+    assert forwards == 0
     np.testing.assert_allclose(again, first, rtol=1e-3)
     (path,) = tmp_path.glob("*.others")
     path.write_bytes(path.read_bytes()[:-1])
-    np.testing.assert_array_equal(others_of(network, "0123", store), first)
+    np.testing.assert_array_equal(lesson()[0], first)
     assert store.read() == []
     network.close()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rigs.boards import Board, write_board
+from rigs.lessons import finished
 
 from edge.config import load
 from edge.engines import open_classifier
@@ -16,7 +17,6 @@ from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
 from edge.models.taught.record import TaughtThing
 from edge.models.taught.store import MOST_OTHERS, TaughtStore
-from edge.selection.lesson import Lesson
 from edge.selection.selector import ModelSelector
 from edge.selection.taught import copies_of, small
 from edge.selection.taught_classifier import TaughtClassifier
@@ -47,13 +47,8 @@ def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = open_classifier(checkpoint, features=True, square=True)
     model = fingerprint(checkpoint)
     for kind, name in enumerate(("my keys", "Rex")):
-        lesson = Lesson(network, model, name, store, pictures=PICTURES, keep_pictures=True)
-        for number in range(EMPTY):
-            lesson.add_empty(picture(9, number))
-        for number in range(PICTURES):
-            lesson.add(picture(kind, number))
-        while lesson.work():
-            pass
+        views, empty = [picture(kind, number) for number in range(PICTURES)], [picture(9, one) for one in range(EMPTY)]
+        lesson = finished(network, model, name, views, empty, store=store, keep_pictures=True)
         lesson.keep(lesson.result())
     network.close()
     return store.folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rigs.lessons import empty_place, with_thing
+from rigs.lessons import empty_place, finished, with_thing
 
 from edge.engines import installed_engines, open_classifier
 from edge.engines.backend import Backend
@@ -16,7 +16,6 @@ from edge.models.fingerprint import fingerprint
 from edge.models.packages import is_here
 from edge.models.taught.archive import Archive, export_things, import_things
 from edge.models.taught.store import TaughtStore
-from edge.selection.lesson import Lesson
 from edge.selection.taught_classifier import TaughtClassifier
 from edge.stages import Frame
 
@@ -37,13 +36,8 @@ def test_an_archive_gives_the_same_answers_in_every_engine_and_precision(tmp_pat
     backends += [Backend(engine, INT8) for engine in installed_engines() if engine != "mxnet"]
     network = open_classifier(checkpoint, backends[0], square=True, features=True)
     for name, kind in THINGS.items():
-        lesson = Lesson(network, model, name, first, pictures=8)
-        for number in range(8):
-            lesson.add(with_thing(kind, number))
-        for number in range(4):
-            lesson.add_empty(empty_place(number))
-        while lesson.work():
-            pass
+        views = [with_thing(kind, number) for number in range(8)]
+        lesson = finished(network, model, name, views, [empty_place(number) for number in range(4)], store=first)
         lesson.keep(lesson.result())
     network.close()
     export_things(first, tmp_path / "things.edge")
