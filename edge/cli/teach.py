@@ -34,7 +34,7 @@ def teach(options: argparse.Namespace) -> int:
         if not (options.name or options.cancel):
             raise ModelError('give the thing a name: edge teach "my keys"')
         if given := [flag for flag, value in _only_with_images(options).items() if value]:
-            raise ModelError(f"{given[0]} belongs to --images DIR: without pictures, the running edge learns as it is")
+            raise ModelError(f"{given[0]} belongs to --images DIR; without it, edge uses its own camera and model")
         return cancel(options) if options.cancel else teach_by_camera(options)
     from edge.models.taught.record import checked_name
     from edge.selection.lesson import Lesson
@@ -82,7 +82,7 @@ def teach(options: argparse.Namespace) -> int:
     if learnt.pictures:
         print("Small pictures of it are kept, for other models; edge forget removes them.")
     if not empty:
-        print("It would be recognised more often with pictures of the same place without it: --empty DIR.")
+        print("edge would recognise it more often with pictures of the same place without it: --empty DIR.")
     return EX_OK
 
 
@@ -156,7 +156,7 @@ def _learn(
         other = learnt.confused
         what = f"I can't tell {lesson.name} from {other}" if other else f"I don't recognise {lesson.name} yet"
         raise ModelError(
-            f"{what} ({_tested(learnt)}). Nothing was changed. Take pictures closer, from all sides, in even light."
+            f"{what} ({_tested(learnt)}). Nothing was changed. Take nearer pictures, from all sides, in even light."
         )
     lesson.keep(learnt)
     return learnt

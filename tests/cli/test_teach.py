@@ -66,10 +66,10 @@ def test_from_the_first_thing_to_the_last(tmp_path: Path) -> None:
     keys, rex = folder_of(tmp_path / "keys", 1), folder_of(tmp_path / "rex", 2)
     assert edge("teach", "--images", keys, "my keys", *DEMO) == (
         "I know my keys now. Test: 2 of 2 pictures recognised.\n"
-        "It would be recognised more often with pictures of the same place without it: --empty DIR.\n"
+        "edge would recognise it more often with pictures of the same place without it: --empty DIR.\n"
     )
     assert edge("teach", "--images", keys, "My Keys", *DEMO, code=78) == (
-        "edge: edge knows 'my keys' already: use more to add views, or replace to learn it from new views alone\n"
+        "edge: edge knows 'my keys' already: --more adds views, --replace learns it from new views alone\n"
     )
     assert edge("teach", "--images", keys, "--more", "my keys", *DEMO).startswith("I know my keys now")
     edge("teach", "--images", rex, "Rex", *DEMO)
@@ -105,9 +105,12 @@ def test_from_the_first_thing_to_the_last(tmp_path: Path) -> None:
         ([], 'edge: give the thing a name: edge teach "my keys"'),
         (
             ["--empty", "{few}", "x"],
-            "edge: --empty belongs to --images DIR: without pictures, the running edge learns as it is",
+            "edge: --empty belongs to --images DIR; without it, edge uses its own camera and model",
         ),
-        (["my keys"], "edge: --model belongs to --images DIR: without pictures, the running edge learns as it is"),
+        (
+            ["my keys"],
+            "edge: --model belongs to --images DIR; without it, edge uses its own camera and model",
+        ),
         (["--images", "none", "x"], "edge: none: there is no such folder; give the path of a folder with images"),
         (["--images", "{few}", "x"], "edge: {few}: 2 good pictures are too few; 4 at least, 10 are better"),
         (["--images", "{few}", "..."], "edge: '...': a name needs a letter or a digit"),
@@ -167,7 +170,7 @@ def test_what_cannot_be_told_apart_is_not_learnt(tmp_path: Path) -> None:
     # which of two equal things is better is chance
     assert re.fullmatch(
         r"edge: I can't tell Rex from my keys \(Test: [01] of 2 pictures recognised\)\. Nothing was changed\. Take "
-        r"pictures closer, from all sides, in even light\.\n",
+        r"nearer pictures, from all sides, in even light\.\n",
         said,
     )
     assert edge("taught").splitlines()[1:] == ["my keys  demo      40"]

@@ -301,9 +301,9 @@ PHASES = [
     ("what", "said", "reason"),
     [
         ("cancel", "I've stopped. I've learnt nothing new about Rex.", "cancelled"),
-        ("pause", "I can't see any more, so I've learnt nothing new about Rex.", "paused"),
-        ("lost", "I can't see any more, so I've learnt nothing new about Rex.", "camera"),
-        ("camera", "I can't see any more, so I've learnt nothing new about Rex.", "camera"),
+        ("pause", "My camera has stopped, so I've learnt nothing new about Rex.", "paused"),
+        ("lost", "My camera has stopped, so I've learnt nothing new about Rex.", "camera"),
+        ("camera", "My camera has stopped, so I've learnt nothing new about Rex.", "camera"),
         ("model", "I'm using another model now, so I've learnt nothing new about Rex.", "model"),
         ("stop", "", "stopped"),
     ],
@@ -378,7 +378,7 @@ def test_a_network_that_cannot_be_taught_says_so(room: Room, monkeypatch: pytest
 def test_more_and_replace(room: Room) -> None:
     room.teach("my keys", showing(KEYS))
     assert room.ask(command="teach", name="My  Keys") == {
-        "error": "edge knows 'My Keys' already: use more to add views, or replace to learn it from new views alone"
+        "error": "edge knows 'My Keys' already: --more adds views, --replace learns it from new views alone"
     }
     room.teach("my keys", showing(REX), more=True)
     assert (room.names(KEYS), room.names(REX)) == ("taught:my keys", "taught:my keys")
@@ -394,7 +394,7 @@ def test_what_only_another_model_knows_is_taught_without_a_flag(room: Room) -> N
     room.selector.know_taught()
     assert room.selector.not_known == ["my keys"]
     assert room.ask(command="teach", name="my keys", more=True) == {
-        "error": "this model does not know 'my keys', so there is nothing to add to: teach it without more"
+        "error": "this model does not know 'my keys', so there is nothing to add to: teach it without --more"
     }
     room.teach("my keys", showing(REX))
     assert room.names(REX) == "taught:my keys"

@@ -48,13 +48,9 @@ def refusal(name: str, knowledge: Knowledge, *, more: bool, replace: bool) -> st
     if replace:
         return ""
     if knowledge is Knowledge.LEARNING_AGAIN:
-        return f"edge is learning {name!r} again, from kept pictures: wait, or use replace to learn it from new views"
+        return f"edge is learning {name!r} again, from kept pictures: wait, or learn it from new views with --replace"
     if knowledge is Knowledge.NOT_KNOWN:
         return (
-            f"this model does not know {name!r}, so there is nothing to add to: teach it without more" if more else ""
+            f"this model does not know {name!r}, so there is nothing to add to: teach it without --more" if more else ""
         )
-    return (
-        ""
-        if more
-        else f"edge knows {name!r} already: use more to add views, or replace to learn it from new views alone"
-    )
+    return "" if more else f"edge knows {name!r} already: --more adds views, --replace learns it from new views alone"
