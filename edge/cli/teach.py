@@ -46,6 +46,7 @@ def teach(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise ModelError(f"{options.name[:80]!r}: {error}") from error
     store, runs = _store(options, changes=True)
+    store.make_room([name])
     with Progress() as progress:
         pictures = _pictures(options.images, _MOST, progress)
         if len(pictures) < _LEAST:

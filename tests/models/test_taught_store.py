@@ -164,7 +164,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(store: TaughtStore) -> None:
     # a write past the limit fails with EFBIG, as Python ignores its signal
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
-        with pytest.raises(ModelError, match=r"taught: File too large; nothing was changed\. Free some space, or use"):
+        with pytest.raises(ModelError, match=r"taught: File too large; nothing was changed\. Free some space$"):
             store.add([thing(views=9)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -123,7 +123,9 @@ class TaughtStore:
                     number += 1
         except OSError as error:
             kept = f"; {number} of {len(new)} were kept" if number else "; nothing was changed"
-            raise ModelError(f"{self.folder}: {os_reason(error)}{kept}. Free some space, or use sudo") from error
+            # a folder that may not be written is the service's
+            advice = "Use sudo" if isinstance(error, PermissionError) else "Free some space"
+            raise ModelError(f"{self.folder}: {os_reason(error)}{kept}. {advice}") from error
 
     def _add(self, thing: TaughtThing, pictures: KeptPictures | None) -> None:
         """Write a thing's file last: only then are its pictures there. Raises OSError."""
