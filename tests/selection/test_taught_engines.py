@@ -7,8 +7,8 @@ import pytest
 from rigs.lessons import empty_place, finished, with_thing
 
 from edge.engines import installed_engines, open_classifier
-from edge.engines.backend import Backend
-from edge.importer.quantised import FLOAT32, INT8
+from edge.engines.backend import ABLE, Backend
+from edge.importer.quantised import FLOAT32
 from edge.installer.packaged import install
 from edge.models.catalogue import load_catalogue
 from edge.models.checkpoint import find_checkpoint
@@ -32,8 +32,8 @@ def test_an_archive_gives_the_same_answers_in_every_engine_and_precision(tmp_pat
     checkpoint = find_checkpoint(str(tmp_path / LITE0))
     model = fingerprint(checkpoint)
     first = TaughtStore(tmp_path / "first")
-    backends = [Backend(engine) for engine in installed_engines()]
-    backends += [Backend(engine, INT8) for engine in installed_engines() if engine != "mxnet"]
+    here = installed_engines()
+    backends = [Backend(engine, precision) for precision, able in ABLE.items() for engine in here if engine in able]
     network = open_classifier(checkpoint, backends[0], square=True, features=True)
     for name, kind in THINGS.items():
         views = [with_thing(kind, number) for number in range(8)]
