@@ -12,7 +12,7 @@ from edge.daemon.reporter import Cause, Reporter
 if TYPE_CHECKING:
     from edge.daemon.upgrade import Upgrade
 
-_WORK_S = 0.15
+_WORK_S = 0.3
 """Time for forwards in a turn of the loop, while things are learnt again; a slow machine makes one."""
 _TAUGHT_EVERY_S = 2.0
 """How often the folder of taught things is looked at."""
