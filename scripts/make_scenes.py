@@ -12,6 +12,7 @@ import environment  # noqa: F401, I001 - goes first: it may start this again in 
 import argparse
 import io
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from teach.views import HEIGHT, WIDTH, Pixels, Place, Rng, seen
 from truth.films import read_photos
 
 from edge.cli.progress import Progress, bar
-from edge.engines import open_classifier
+from edge.engines import Network, open_classifier
 from edge.engines.backend import Backend
 from edge.errors import EdgeError
 from edge.host.atomic import write_bytes
 from edge.models.checkpoint import find_checkpoint
 from edge.models.fingerprint import fingerprint
+from edge.models.taught.record import Floats
 from edge.selection.taught import features_of
 from edge.vision.images import read_image
 
@@ -42,21 +44,27 @@ def main() -> int:
     try:
         checkpoint = find_checkpoint(options.model)
         network = open_classifier(checkpoint, Backend.parse("onnx"), features=True, square=True)
-        rows, rng = [], np.random.default_rng(38)
         photos = sorted(photo.file for photo in read_photos(options.folder, "fit"))[:MOST]
         with Progress() as progress:
-            for number, file in enumerate(photos, 1):
-                progress.show(bar("Looking", number, len(photos), f"{number} of {len(photos)} photos"))
-                rows.append(features_of(network, scene(rng, read_image(options.folder / file))))
+            rows = scenes(network, [options.folder / file for file in photos], progress)
         path = Path(str(resources.files("edge"))) / "data" / "scenes" / f"{fingerprint(checkpoint)}.npy"
         data = io.BytesIO()
-        np.save(data, np.stack(rows).astype(np.float16))
+        np.save(data, rows.astype(np.float16))
         path.parent.mkdir(exist_ok=True)
         write_bytes(path, data.getvalue())
     except (OSError, ValueError, EdgeError) as error:
         sys.exit(f"make_scenes.py: {error}")
     print(f"{path}: {len(rows)} photos, {len(data.getvalue()) // 1000} kB")
     return 0
+
+
+def scenes(network: Network, photos: Sequence[Path], progress: Progress) -> Floats:
+    """Return the network's features of a part of each photo (N x M)."""
+    rows, rng = [], np.random.default_rng(38)
+    for number, path in enumerate(photos, 1):
+        progress.show(bar("Looking", number, len(photos), f"{number} of {len(photos)} photos"))
+        rows.append(features_of(network, scene(rng, read_image(path))))
+    return np.stack(rows)
 
 
 def scene(rng: Rng, photo: Pixels) -> Pixels:

@@ -122,7 +122,7 @@ def arranged(found: Mapping[Piece, Floats], things: int, count: int, strangers: 
             for piece, rows in found.items()
             if piece.kind == kind and (number is None or piece.number % 1000 == number)
         ]
-        return np.concatenate(rows)[:most]
+        return np.concatenate(rows)[:most] if rows else np.empty((0, 0), np.float32)
 
     return Seen(
         [of(_THING, count, number) for number in range(things)], of(_STRANGER, strangers), of(_LOOKALIKE, lookalikes)

@@ -54,18 +54,19 @@ class Place:
 class World:
     """All that can be drawn, from the photos of one half."""
 
-    def __init__(self, folder: Path, half: str, seed: int) -> None:
-        """Divide the photos: some to cut things out, some as backgrounds, some as strangers. Raises ValueError."""
+    def __init__(self, folder: Path, half: str, seed: int, digits: str = "0123456789abcdef") -> None:
+        """Divide the photos: some to cut things out, some as backgrounds, some as strangers. Raises ValueError.
+
+        Only photos whose names begin with one of the `digits` are used.
+        """
         self._rng = np.random.default_rng((29, seed))
-        photos = [read_image(folder / photo.file) for photo in read_photos(folder, half)]
+        files = [photo.file for photo in read_photos(folder, half) if photo.file[0].lower() in digits]
+        photos = [read_image(folder / file) for file in files]
         order = self._rng.permutation(len(photos))
         shuffled = [photos[number] for number in order]
         third = len(shuffled) // 3
         self._cut, self._behind, self._strange = shuffled[:third], shuffled[third : 2 * third], shuffled[2 * third :]
-        self.seed, self.name = (
-            seed,
-            f"{half} {seed} " + " ".join(sorted(photo.file for photo in read_photos(folder, half))),
-        )
+        self.seed, self.name = seed, f"{half} {seed} " + " ".join(sorted(files))
         """The name is another one if anything else is drawn."""
         self._lookalikes: list[Thing] = []
         self._emoji = [EMOJI[number] for number in self._rng.permutation(len(EMOJI))]

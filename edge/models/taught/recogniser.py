@@ -19,9 +19,9 @@ from edge.models.taught.scenes import scenes_of
 
 SHRINKAGE = 0.3
 """Share of the identity in the covariance. From 0.1 to 0.5 the result is nearly the same."""
-_THRESHOLD = 0.62
+_THRESHOLD = 0.63
 """Least value for a thing to be named, if edge has no photos for the network (decision 38)."""
-_WITH_PHOTOS, _PER_THINGS = 0.46, 0.0434
+_WITH_PHOTOS, _PER_THINGS = 0.435, 0.05
 """With photos: the least value for one thing, and what the logarithm of their number adds: each may be a false name."""
 _AT_THRESHOLD, _AT_ONE = 0.97, 0.999
 """The probability at the threshold, and at the mean of a thing's own views."""
@@ -39,17 +39,18 @@ class Recognised:
 class Recogniser:
     """Knows some things of one network. Takes 4 bytes a feature and thing: 5 kB a thing for 1280 features."""
 
-    def __init__(self, things: Sequence[TaughtThing], others: Floats) -> None:
+    def __init__(self, things: Sequence[TaughtThing], others: Floats, photos: Floats | None = None) -> None:
         """Fit to the things' views and to pictures without a thing (`others`, N x M). There must be one thing.
 
-        The photos that edge has for their network (scenes.py) are further pictures without a thing.
+        `photos` (N x M) are further pictures without a thing: without them, those that edge has for the network
+        (scenes.py).
         """
         self._things = [(thing.id, thing.name) for thing in things]
         views = [unit(thing.views) for thing in things]
         nothing = np.concatenate([unit(others), *(unit(thing.empty) for thing in things if len(thing.empty))])
         middle = nothing.mean(axis=0)
         self.threshold = _THRESHOLD
-        photos = scenes_of(things[0].model)
+        photos = scenes_of(things[0].model) if photos is None else photos
         if photos is not None:
             # drawings alone are unlike what a camera sees, so photos have half of the weight
             middle = (middle + unit(photos).mean(axis=0)) / 2
@@ -67,12 +68,19 @@ class Recogniser:
 
     def recognise(self, features: NDArray[np.float32]) -> Recognised | None:
         """Return the thing that a frame with these features (M) shows; None if it is none of them for sure."""
-        values = self.values(features)
-        # the likeliest of the things, as Fisher's discriminant has it: a direction that tells much counts more
-        best = int(np.argmax(self._lengths * (values - 0.5)))
-        if not values[best] >= self.threshold:
+        best, value = self.best(features)
+        if not value >= self.threshold:
             return None
-        return Recognised(*self._things[best], probability_of(float(values[best]), self.threshold))
+        return Recognised(*self._things[best], probability_of(value, self.threshold))
+
+    def best(self, features: NDArray[np.float32]) -> tuple[int, float]:
+        """Return the place of the likeliest thing among `names`, and its value.
+
+        A direction that tells much counts more, as Fisher's discriminant has it.
+        """
+        values = self.values(features)
+        best = int(np.argmax(self._lengths * (values - 0.5)))
+        return best, float(values[best])
 
     @property
     def names(self) -> list[str]:
