@@ -69,7 +69,7 @@ def test_from_the_first_thing_to_the_last(tmp_path: Path) -> None:
         "edge would recognise it more often with pictures of the same place without it: --empty DIR.\n"
     )
     assert edge("teach", "--images", keys, "My Keys", *DEMO, code=78) == (
-        "edge: edge knows 'my keys' already: --more adds views, --replace learns it from new views alone\n"
+        "edge: edge knows 'my keys' already: add views (--more), or have it learnt from new views alone (--replace)\n"
     )
     assert edge("teach", "--images", keys, "--more", "my keys", *DEMO).startswith("I know my keys now")
     edge("teach", "--images", rex, "Rex", *DEMO)

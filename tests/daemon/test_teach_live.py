@@ -66,7 +66,7 @@ def test_the_command_follows_the_dialogue(tmp_path: Path) -> None:
         assert json.loads(say(tmp_path, "status", "--json").stdout)["taught"] == ["my keys"]
         again = teach(tmp_path, "my keys")
         assert again.communicate(timeout=60)[1].endswith(
-            "edge knows 'my keys' already: --more adds views, --replace learns it from new views alone\n"
+            "edge knows 'my keys' already: add views (--more), or have it learnt from new views alone (--replace)\n"
         )
         assert again.returncode == 69
 

@@ -378,7 +378,7 @@ def test_a_network_that_cannot_be_taught_says_so(room: Room, monkeypatch: pytest
 def test_more_and_replace(room: Room) -> None:
     room.teach("my keys", showing(KEYS))
     assert room.ask(command="teach", name="My  Keys") == {
-        "error": "edge knows 'My Keys' already: --more adds views, --replace learns it from new views alone"
+        "error": "edge knows 'My Keys' already: add views (--more), or have it learnt from new views alone (--replace)"
     }
     room.teach("my keys", showing(REX), more=True)
     assert (room.names(KEYS), room.names(REX)) == ("taught:my keys", "taught:my keys")
@@ -394,7 +394,7 @@ def test_what_only_another_model_knows_is_taught_without_a_flag(room: Room) -> N
     room.selector.know_taught()
     assert room.selector.not_known == ["my keys"]
     assert room.ask(command="teach", name="my keys", more=True) == {
-        "error": "this model does not know 'my keys', so there is nothing to add to: teach it without --more"
+        "error": "this model does not know 'my keys', so there is nothing to add views to (--more)"
     }
     room.teach("my keys", showing(REX))
     assert room.names(REX) == "taught:my keys"

@@ -48,9 +48,11 @@ def refusal(name: str, knowledge: Knowledge, *, more: bool, replace: bool) -> st
     if replace:
         return ""
     if knowledge is Knowledge.LEARNING_AGAIN:
-        return f"edge is learning {name!r} again, from kept pictures: wait, or learn it from new views with --replace"
-    if knowledge is Knowledge.NOT_KNOWN:
         return (
-            f"this model does not know {name!r}, so there is nothing to add to: teach it without --more" if more else ""
+            f"edge is learning {name!r} again, from kept pictures: wait, or have it learnt from new views (--replace)"
         )
-    return "" if more else f"edge knows {name!r} already: --more adds views, --replace learns it from new views alone"
+    if knowledge is Knowledge.NOT_KNOWN:
+        return f"this model does not know {name!r}, so there is nothing to add views to (--more)" if more else ""
+    if more:
+        return ""
+    return f"edge knows {name!r} already: add views (--more), or have it learnt from new views alone (--replace)"
