@@ -46,6 +46,10 @@ FILES = {
         "daemon/test_control_socket.py",
         "daemon/test_pictures.py",
         "daemon/test_subscribe.py",
+    ],
+    # every command at a terminal: hundreds of short processes; then the link's daemons, which wait too
+    "commands": [
+        "cli",
         "daemon/test_upgrade.py",
         "daemon/test_teach_live.py",
         "link/test_fuzz.py",
@@ -54,8 +58,6 @@ FILES = {
         "link/test_mqtt_faults.py",
         "link/test_prometheus.py",
     ],
-    # every command at a terminal: hundreds of short processes
-    "commands": ["cli"],
     # networks that are computed with every engine, converted and searched: much work and little waiting
     "networks": [
         "engines/test_agreement.py",
@@ -237,7 +239,7 @@ def _lanes(place: Place, folder: Path, options: list[str], marker: str) -> dict[
     only = ("-m", marker) if marker else ()
 
     def first(name: str) -> tuple[str, ...]:
-        return ("nice", "--adjustment=-5") if name == LONGEST else ()
+        return ("nice", "--adjustment=-10") if name == LONGEST else ()
 
     return {
         name: Command(place, (*first(name), *common, *only, f"--junitxml={reports / name}.xml", *selected))
