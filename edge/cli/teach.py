@@ -79,11 +79,11 @@ def teach(options: argparse.Namespace) -> int:
             selector.end()
     print(printable(f"I know {name} now. {_tested(learnt)}."))
     if runs:
-        print("The running edge knows it within seconds, if it runs the same model.")
+        print(printable(f"The running edge knows {name} within seconds, if it runs the same model."))
     if learnt.pictures:
-        print("Small pictures of it are kept, for other models; edge forget removes them.")
+        print(printable(f"edge has kept small pictures of {name}, for other models; edge forget removes them."))
     if not empty:
-        print("edge would recognise it more often with pictures of the same place without it: --empty DIR.")
+        print(printable(f"edge recognises {name} more often with pictures of the place without {name}: --empty DIR."))
     return EX_OK
 
 
@@ -234,7 +234,11 @@ def _import(path: Path, store: "TaughtStore", *, replace: bool) -> int:
     if not replace:
         known = {thing.id for thing in store.read() if thing.id in archive.names}
         if same := [name for identity, name in archive.names.items() if identity in known]:
-            raise ModelError(f"edge knows {', '.join(same[:5])} already. Nothing was changed; --replace replaces them")
+            others = " and others" if len(same) > 5 else ""
+            raise ModelError(
+                f"edge knows {', '.join(same[:5])}{others} already. Nothing was changed; "
+                "--replace takes what is in the file"
+            )
     if changed := import_things(archive, store):
         print(printable(f"Imported {_counted(len(changed))}: {', '.join(changed)}."))
     else:

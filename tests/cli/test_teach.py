@@ -66,7 +66,7 @@ def test_from_the_first_thing_to_the_last(tmp_path: Path) -> None:
     keys, rex = folder_of(tmp_path / "keys", 1), folder_of(tmp_path / "rex", 2)
     assert edge("teach", "--images", keys, "my keys", *DEMO) == (
         "I know my keys now. Test: 2 of 2 pictures recognised.\n"
-        "edge would recognise it more often with pictures of the same place without it: --empty DIR.\n"
+        "edge recognises my keys more often with pictures of the place without my keys: --empty DIR.\n"
     )
     assert edge("teach", "--images", keys, "My Keys", *DEMO, code=78) == (
         "edge: edge knows 'my keys' already: add views (--more), or have it learnt from new views alone (--replace)\n"
@@ -82,7 +82,7 @@ def test_from_the_first_thing_to_the_last(tmp_path: Path) -> None:
     assert edge("taught", "--export", archive) == f"Exported 2 things to {archive}.\n"
     assert edge("forget", "my keys") == "Forgotten: my keys.\n"
     assert edge("taught", "--import", archive, code=78) == (
-        "edge: edge knows Rex already. Nothing was changed; --replace replaces them\n"
+        "edge: edge knows Rex already. Nothing was changed; --replace takes what is in the file\n"
     )
     assert edge("taught", "--import", archive, "--replace") == "Imported 1 thing: my keys.\n"
     assert edge("taught", "--import", archive, "--replace") == (
@@ -258,7 +258,7 @@ def test_another_model_learns_it_again_from_kept_pictures(tmp_path: Path, monkey
     edge("teach", "--images", rex, "Rex", *DEMO)
     monkeypatch.setenv("EDGE_TEACH_KEEP_PICTURES", "true")
     said = edge("teach", "--images", keys, "my keys", *DEMO)
-    assert "\nSmall pictures of it are kept, for other models; edge forget removes them.\n" in said
+    assert "\nedge has kept small pictures of my keys, for other models; edge forget removes them.\n" in said
     (file,) = (tmp_path / "xdg-state" / "edge" / "taught").glob("*.pictures")
     assert file.stat().st_mode & 0o777 == 0o600
     as_another_model(tmp_path)

@@ -49,7 +49,8 @@ def refusal(name: str, knowledge: Knowledge, *, more: bool, replace: bool) -> st
         return ""
     if knowledge is Knowledge.LEARNING_AGAIN:
         return (
-            f"edge is learning {name!r} again, from kept pictures: wait, or have it learnt from new views (--replace)"
+            f"this model does not know {name!r} yet. A running edge learns it from the kept pictures: wait for that, "
+            "or have it learnt from new views (--replace)"
         )
     if knowledge is Knowledge.NOT_KNOWN:
         return f"this model does not know {name!r}, so there is nothing to add views to (--more)" if more else ""
