@@ -369,7 +369,8 @@ def test_a_client_that_does_not_read_its_answers_is_dropped(path: Path, control_
         client.settimeout(0.2)
         with pytest.raises(OSError, match=r"timed out|Broken pipe|reset"):
             client.sendall(b'{"command": "missed"}\n' * 1_000_000)
-        assert ask([path], {"command": "mutes"}) == {"mutes": []}
+        # the million requests before it are read first, on a machine that may be busy
+        assert ask([path], {"command": "mutes"}, PATIENCE_S) == {"mutes": []}
 
 
 def test_a_fault_in_one_answer_leaves_the_others(
