@@ -206,7 +206,9 @@ class Eye:
 
     def take(self, one: Frame, now_s: float) -> None:
         self.pictures.take(one, now_s)
-        wait_until(lambda: not drawing())
+        # from Python 3.13 on a thread is no longer listed a moment before it counts as ended
+        if (thread := self.pictures._thread) is not None:
+            thread.join(PATIENCE_S)
         if line := self.viewers.take(self.viewer):
             self.lines.append(line)
 
