@@ -237,12 +237,9 @@ def _lanes(place: Place, folder: Path, options: list[str], marker: str) -> dict[
     # one summary at the end lists the failures of all lanes
     common = (*apart, str(place.python), "-m", "pytest", "--no-header", "-rN", *options)
     only = ("-m", marker) if marker else ()
-
-    def first(name: str) -> tuple[str, ...]:
-        return ("nice", "--adjustment=-10") if name == LONGEST else ()
-
+    first = {LONGEST: ("nice", "--adjustment=-10")}
     return {
-        name: Command(place, (*first(name), *common, *only, f"--junitxml={reports / name}.xml", *selected))
+        name: Command(place, (*first.get(name, ()), *common, *only, f"--junitxml={reports / name}.xml", *selected))
         for name, selected in chosen.items()
     }
 
