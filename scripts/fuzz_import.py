@@ -476,10 +476,7 @@ class Mxnet:
 
     def scores(self, checkpoint: Checkpoint, pictures: Floats) -> Floats | str:
         """What it says of pictures; or that it refuses the checkpoint, or crashes."""
-        mean, std = (
-            np.array(t, np.float32)[:, np.newaxis, np.newaxis] for t in (checkpoint.input.mean, checkpoint.input.std)
-        )
-        found = self._child.ask(checkpoint.prefix, (pictures - mean) / std)
+        found = self._child.ask(checkpoint.prefix, _normalised(pictures, checkpoint.input))
         return found if isinstance(found, np.ndarray) else found or "crashed"
 
     def close(self) -> None:
@@ -514,17 +511,20 @@ def serve_ncnn() -> None:
         try:
             network = open_classifier(from_json(checkpoint), Backend("ncnn"))
             assert isinstance(network, GraphClassifier)
-            mean, std = (
-                np.array(three, np.float32)[:, np.newaxis, np.newaxis]
-                for three in (network.input.mean, network.input.std)
-            )
-            np.save(out, np.array([network.scores(((one - mean) / std)[np.newaxis]) for one in np.load(given)]))
+            inputs = _normalised(np.load(given), network.input)
+            np.save(out, np.array([network.scores(one[np.newaxis]) for one in inputs]))
             network.close()
             print("ok", flush=True)
         except NotInNcnnError:
             print(_NOT_IN_NCNN, flush=True)
-        except Exception as error:
+        except Exception as error:  # a fault of any kind is an answer: the parent reports it with its files
             print(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", flush=True)
+
+
+def _normalised(pictures: Floats, spec: InputSpec) -> Floats:
+    """Return pictures of 0..255 (N x 3 x SIZE x SIZE) as a network wants them."""
+    mean, std = (np.array(three, np.float32)[:, np.newaxis, np.newaxis] for three in (spec.mean, spec.std))
+    return np.asarray((pictures - mean) / std, np.float32)
 
 
 def changed(seed: int, runs: int, folder: Path) -> Iterator[tuple[int, str, Checkpoint]]:
